@@ -1,0 +1,1 @@
+"""The Business Central side: login, transport and a small typed client."""

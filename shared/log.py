@@ -1,0 +1,65 @@
+"""One line per event: `noun.past_verb {json}`; the only module that decides what may be written to a log.
+
+Fields travel in the message because the Functions worker forwards only the message text to Application Insights.
+A field that is not in `LOGGED_FIELDS` prints as REDACTED, so that no body, token, header or query string slips out.
+The alert rules in `infra/` look for the names in `EVENTS`; a test compares the two.
+"""
+
+import json
+import logging
+from typing import Final
+
+#: Every event name, with its meaning for an operator.
+EVENTS: Final[dict[str, str]] = {
+    "login.needed": "a person must log in again on the connect page; until then nothing can be read or posted",
+    "login.completed": "a person has logged in; tokens are stored",
+    "token.refreshed": "a new access token was fetched and the cache saved",
+    "token.failed": "no access token for now; the next run tries again",
+    "settings.refused": "the app has wrong settings; the line names each",
+    "webhook.received": "notifications taken into the queue",
+    "webhook.dropped": "notifications that are not ours, or unreadable, were dropped",
+    "webhook.refused": "the webhook answered 503 because it could not do its work; BC sends again",
+    "subscription.created": "a webhook was registered",
+    "subscription.renewed": "a webhook was renewed",
+    "subscription.lost": "BC had lost a webhook; it is rebuilt and the gap is read",
+    "subscription.failed": "a webhook could not be registered, renewed or removed",
+    "subscription.removed": "an orphaned webhook of ours was deleted",
+    "subscription.unsupported": "this environment offers no webhook for the entity; the reconcile alone serves it",
+    "run.planned": "a pull, watch baseline, reconcile or compare has begun",
+    "run.skipped": "the previous run is still at work",
+    "run.abandoned": "a run made no progress for too long and is begun anew",
+    "page.read": "one page was read and its events are on their way",
+    "page.skipped": "a page job was a copy or out of date",
+    "watermark.committed": "a run is complete and its watermark has moved",
+    "stream.failed": "a company's entity could not be read; the others go on",
+    "record.broken": "one record could not be read or understood; it was left out and reported",
+    "notifications.processed": "the records behind a batch of notifications were read and announced",
+    "order.created": "a sales order is in BC",
+    "order.rejected": "a sales order was refused; the result says why",
+    "order.waiting": "a sales order waits for a transient fault to pass",
+    "order.parked": "a sales order was given up after its time; a person must look",
+    "order.redriven": "an order was put back to work by hand",
+    "message.parked": "a queue message failed too often and was set aside",
+    "message.redriven": "a set-aside message was put back to work",
+    "bc.throttled": "BC answered 429",
+    "bc.retried": "a read was repeated after a transient fault",
+    "bc.failed": "a call to BC failed for good",
+}
+
+LOGGED_FIELDS: Final = frozenset({
+    "attempt", "attempts", "bc_code", "bc_correlation_id", "company", "count", "created", "deleted", "due",
+    "duration_s", "entity", "error", "error_code", "events", "expires_at", "faults", "foreign", "generation",
+    "invocation_id", "job",
+    "kind", "lines", "mark", "message_id", "method", "mode", "next_try_at", "order_id", "order_key", "order_number",
+    "page", "partition", "partitions", "path", "posted", "public_url", "queue", "reason", "record_id", "records",
+    "requests", "retry_after_s", "rows", "run", "skipped", "state", "status", "subscription_id", "unread", "user",
+    "waited_s",
+})  # fmt: skip
+
+
+def log_event(log: logging.Logger, event: str, *, level: int = logging.INFO, **fields: object) -> None:
+    """Write one line `event {json}`; ERROR means that someone must act, a retry is INFO, a give-up WARNING."""
+    if event not in EVENTS:
+        raise ValueError(f"unknown log event {event}")
+    safe = {key: value if key in LOGGED_FIELDS else "REDACTED" for key, value in fields.items()}
+    log.log(level, "%s %s", event, json.dumps(safe, default=str, sort_keys=True), extra={"event": event})

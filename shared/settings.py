@@ -1,0 +1,248 @@
+"""The app settings, read once on first use: `Settings.from_env`; a wrong set fails with every wrong name at once."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+from shared.errors import ConfigError
+
+#: Name -> default (None: required). The README's table, `local.settings.json.example` and `infra/` name the same set.
+DEFAULTS: Final[dict[str, str | None]] = {
+    "AzureWebJobsStorage": None,
+    "KEY_VAULT_URL": None,
+    "BC_TENANT_ID": None,
+    "BC_ENVIRONMENT": "production",
+    "BC_COMPANIES": "*",
+    "BC_CLIENT_ID": None,
+    "BC_AUTH_MODE": "authorization_code",
+    "BC_API_URL": "https://api.businesscentral.dynamics.com",
+    "BC_LOGIN_URL": "https://login.microsoftonline.com",
+    "PUBLIC_URL": "https://%WEBSITE_HOSTNAME%",
+    "CA_BUNDLE": "",
+    "BC_ITEM_PULL_SCHEDULE": "0 */15 * * * *",
+    "BC_RECONCILE_SCHEDULE": "0 7-59/15 * * * *",
+    "BC_SUBSCRIPTION_SCHEDULE": "0 */15 * * * *",
+    "BC_PULL_ITEM_VARIANTS": "true",
+    "BC_PULL_SALES_SHIPMENT_LINES": "true",
+    "BC_PULL_SALES_INVOICE_LINES": "true",
+    "BC_TRIGGERS": "items,salesShipments,salesInvoices",
+    "BC_CHANGES": "created",
+    "BC_PAGE_ROWS": "2000",
+}
+
+#: Entity sets that can be watched; `shared.core.entities` holds their facts.
+TRIGGERS: Final = ("items", "salesShipments", "salesInvoices")
+CHANGES: Final = ("created", "updated", "deleted")
+MAX_PAGE_ROWS: Final = 20_000  # business central serves no larger page
+
+
+class AuthMode(StrEnum):
+    """How the app signs in to Business Central."""
+
+    AUTHORIZATION_CODE = "authorization_code"
+    CLIENT_SECRET = "client_secret"
+    MANAGED_IDENTITY = "managed_identity"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageSettings:
+    """Where the tables are: a connection string, or an endpoint reached with the app's own identity."""
+
+    connection_string: str = field(repr=False)  # secret; empty when the identity form is used
+    table_endpoint: str  # https URL; empty when a connection string is used
+    client_id: str  # of the user-assigned identity; empty: system-assigned or a developer's own login
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings, checked; design and meaning of each is in the README's table."""
+
+    storage: StorageSettings
+    key_vault_url: str
+    tenant_id: str
+    environment: str
+    companies: tuple[str, ...]  # ids or names as configured; ("*",) means all
+    client_id: str
+    auth_mode: AuthMode
+    api_url: str
+    login_url: str
+    public_url: str
+    ca_bundle: str | None  # path of a PEM file
+    item_variants: bool
+    sales_shipment_lines: bool
+    sales_invoice_lines: bool
+    triggers: tuple[str, ...]
+    changes: frozenset[str]
+    page_rows: int
+
+    @property
+    def connection(self) -> str:
+        """Name of the connection: tenant and environment; the first part of every partition key."""
+        return f"{self.tenant_id.lower()}.{self.environment.lower()}"
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Self:
+        """Read and check all settings.
+
+        Raises:
+            ConfigError: names every wrong setting with its rule.
+        """
+        read = _EnvReader(env)
+        settings = cls(
+            storage=read.storage(),
+            key_vault_url=read.url("KEY_VAULT_URL"),
+            tenant_id=read.match("BC_TENANT_ID", _TENANT, "a tenant GUID or a verified domain such as lmints.io"),
+            environment=read.match("BC_ENVIRONMENT", _ENVIRONMENT, "1 to 30 letters, digits, - or _"),
+            companies=read.names("BC_COMPANIES"),
+            client_id=read.match("BC_CLIENT_ID", _GUID, "the application (client) id, a GUID"),
+            auth_mode=AuthMode(read.choice("BC_AUTH_MODE", tuple(AuthMode))),
+            api_url=read.url("BC_API_URL"),
+            login_url=read.url("BC_LOGIN_URL"),
+            public_url=read.url("PUBLIC_URL"),
+            ca_bundle=read.text("CA_BUNDLE") or None,
+            item_variants=read.flag("BC_PULL_ITEM_VARIANTS"),
+            sales_shipment_lines=read.flag("BC_PULL_SALES_SHIPMENT_LINES"),
+            sales_invoice_lines=read.flag("BC_PULL_SALES_INVOICE_LINES"),
+            triggers=read.subset("BC_TRIGGERS", TRIGGERS),
+            changes=frozenset(read.subset("BC_CHANGES", CHANGES)),
+            page_rows=read.whole("BC_PAGE_ROWS", 1, MAX_PAGE_ROWS),
+        )
+        for name in ("BC_ITEM_PULL_SCHEDULE", "BC_RECONCILE_SCHEDULE", "BC_SUBSCRIPTION_SCHEDULE"):
+            read.match(name, _NCRONTAB, "NCRONTAB of six fields: second minute hour day month weekday")
+        if read.faults:
+            raise ConfigError(read.faults)
+        return settings
+
+
+_GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_TENANT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|([A-Za-z0-9-]+\.)+[A-Za-z]{2,}")
+_ENVIRONMENT = re.compile(r"[A-Za-z0-9_-]{1,30}")
+_NCRONTAB = re.compile(r"\S+( \S+){5}")
+_TRUE_FALSE = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+class _EnvReader:
+    """Reads names from the environment and gathers the faults instead of stopping at the first."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._env = env
+        self.faults: dict[str, str] = {}
+
+    def text(self, name: str) -> str:
+        """Return the trimmed value or the default; a missing required setting is a fault."""
+        value = self._env.get(name, "").strip()
+        if value:
+            return value
+        default = DEFAULTS[name]
+        if default is None:
+            self.faults[name] = "is required"
+            return ""
+        return default
+
+    def _checked[T](self, name: str, convert: Callable[[str], T], fallback: T) -> T:
+        value = self.text(name)
+        if name in self.faults:
+            return fallback
+        try:
+            return convert(value)
+        except ValueError as error:
+            self.faults[name] = f"must be {error}"
+            return fallback
+
+    def match(self, name: str, pattern: re.Pattern[str], rule: str) -> str:
+        """Return a value that matches the whole pattern."""
+
+        def convert(value: str) -> str:
+            if not pattern.fullmatch(value):
+                raise ValueError(rule)
+            return value
+
+        return self._checked(name, convert, "")
+
+    def url(self, name: str) -> str:
+        """Return an https origin without a trailing slash; `%WEBSITE_HOSTNAME%` is filled in."""
+
+        def convert(value: str) -> str:
+            if "%WEBSITE_HOSTNAME%" in value:
+                host = self._env.get("WEBSITE_HOSTNAME", "").strip()
+                if not host:
+                    raise ValueError("set where WEBSITE_HOSTNAME is not (outside Azure)")
+                value = value.replace("%WEBSITE_HOSTNAME%", host)
+            parts = urlsplit(value)
+            if parts.scheme != "https" or not parts.hostname or parts.username or parts.query or parts.fragment:
+                raise ValueError("an https URL such as https://example.com")
+            if parts.path.strip("/"):
+                raise ValueError("an https URL without a path")
+            return f"https://{parts.netloc}"
+
+        return self._checked(name, convert, "")
+
+    def choice(self, name: str, allowed: tuple[str, ...]) -> str:
+        """Return one of the allowed words."""
+
+        def convert(value: str) -> str:
+            if value not in allowed:
+                raise ValueError(f"one of {', '.join(allowed)}")
+            return value
+
+        return self._checked(name, convert, allowed[0])
+
+    def names(self, name: str) -> tuple[str, ...]:
+        """Return a comma list with at least one entry."""
+
+        def convert(value: str) -> tuple[str, ...]:
+            entries = tuple(entry.strip() for entry in value.split(",") if entry.strip())
+            if not entries:
+                raise ValueError("a comma list with at least one entry")
+            return entries
+
+        return self._checked(name, convert, ())
+
+    def subset(self, name: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
+        """Return a comma list whose entries are all allowed, in the order of `allowed`."""
+
+        def convert(value: str) -> tuple[str, ...]:
+            entries = {entry.strip() for entry in value.split(",") if entry.strip()}
+            if not entries or not entries <= set(allowed):
+                raise ValueError(f"a comma list of {', '.join(allowed)}")
+            return tuple(entry for entry in allowed if entry in entries)
+
+        return self._checked(name, convert, ())
+
+    def flag(self, name: str) -> bool:
+        """Return true or false."""
+
+        def convert(value: str) -> bool:
+            if value.lower() not in _TRUE_FALSE:
+                raise ValueError("true or false")
+            return _TRUE_FALSE[value.lower()]
+
+        return self._checked(name, convert, False)
+
+    def whole(self, name: str, low: int, high: int) -> int:
+        """Return a whole number in [low, high]."""
+
+        def convert(value: str) -> int:
+            if not value.isascii() or not value.isdigit() or not low <= int(value) <= high:
+                raise ValueError(f"a whole number from {low} to {high}")
+            return int(value)
+
+        return self._checked(name, convert, low)
+
+    def storage(self) -> StorageSettings:
+        """Return the connection string, or the identity form `AzureWebJobsStorage__accountName` and its companions."""
+        name = "AzureWebJobsStorage"
+        connection_string = self._env.get(name, "").strip()
+        account = self._env.get(f"{name}__accountName", "").strip()
+        endpoint = self._env.get(f"{name}__tableServiceUri", "").strip()
+        if not endpoint and account:
+            endpoint = f"https://{account}.table.core.windows.net"
+        if not connection_string and not endpoint:
+            self.faults[name] = "is required: a connection string, or AzureWebJobsStorage__accountName for an identity"
+        client_id = self._env.get(f"{name}__clientId", "").strip()
+        return StorageSettings(
+            connection_string=connection_string, table_endpoint=endpoint.rstrip("/"), client_id=client_id
+        )

@@ -1,0 +1,1 @@
+"""State that outlives a process: Table Storage and Key Vault adapters and their in-memory twins."""
