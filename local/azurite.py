@@ -1,4 +1,4 @@
-"""Azurite, Microsoft's storage emulator, as a child process: the locked npm package, on free ports, with its telemetry off.
+"""Azurite, Microsoft's storage emulator, as a child process: the locked npm package, on free ports, telemetry off.
 
 Owns its command line, its connection string and where its data live. `make setup` installs it.
 """
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ENTRY = ROOT / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
 ACCOUNT = "devstoreaccount1"
 # The development account key that Microsoft publishes for Azurite: the same on every machine, worth nothing outside it.
-ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="  # noqa: S105
+ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 START_TIMEOUT_S = 30.0
 STARTED = re.compile(r"Azurite (Blob|Queue|Table) service is successfully listening at \S+:(\d+)")
 

@@ -1,8 +1,8 @@
 """One child process of the local stack: started with its own log, watched while it comes up, and never left behind.
 
-A child leads its own process group, so that stopping it also stops what it started, and a Ctrl-C in the terminal reaches
-only the parent, which then stops the children in order. On Linux a child is also killed by the kernel when the thread that
-started it dies, so even `kill -9` of the parent leaves no orphan.
+A child leads its own process group, so that stopping it also stops what it started, and a Ctrl-C in the terminal
+reaches only the parent, which then stops the children in order. On Linux the kernel also kills a child when the thread
+that started it dies, so even `kill -9` of the parent leaves no orphan.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from typing import Final
 EVENTS: Final[dict[str, str]] = {
     "login.needed": "a person must log in again on the connect page; until then nothing can be read or posted",
     "login.completed": "a person has logged in; tokens are stored",
+    "login.removed": "a person has disconnected the app on the connect page",
     "token.refreshed": "a new access token was fetched and the cache saved",
     "token.failed": "no access token for now; the next run tries again",
     "settings.refused": "the app has wrong settings; the line names each",

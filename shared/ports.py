@@ -7,7 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self
+
+from shared.core.entities import Entity
+from shared.core.subscriptions import Subscription, Wanted
+from shared.core.wire import Page, Record
 
 #: Time now, aware and in UTC.
 type Clock = Callable[[], datetime]
@@ -164,4 +168,111 @@ class Budget(Protocol):
             BudgetExhausted: no slot came free in the waiting time.
             StoreUnavailable: the state store did not answer.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """One company of the environment."""
+
+    key: str  # lower-case GUID
+    name: str
+    display_name: str  # falls back to the name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageAsk:
+    """What page to read. With a `link` only `rows` counts beside it, as the link repeats the rest."""
+
+    company: str
+    entity: Entity
+    what: Literal["records", "nested", "ids"] = "records"  # nested: parent ids of nested records; ids: for the ledger
+    with_nested: bool = False
+    since: datetime | None = None  # lastModifiedDateTime ge
+    low: str = ""  # number ge
+    high: str = ""  # number lt
+    order: Literal["", "number", "lastModifiedDateTime"] = ""
+    rows: int = 2000
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PageAnswer:
+    """One page and BC's own time when it was served (None when the answer did not say)."""
+
+    page: Page
+    served_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class PostedOrder:
+    """A sales order that exists, or existed until it was shipped and invoiced."""
+
+    order_id: str  # lower-case GUID; "" when only its shipment or invoice is left
+    number: str
+
+
+class BusinessCentral(Protocol):
+    """The verbs this app needs of Business Central. Every one raises BCError, TokenError, BudgetExhausted."""
+
+    def company_url(self, company: str) -> str:
+        """Return the API URL of a company: the `source` of its events."""
+        ...
+
+    def companies(self) -> list[Company]:
+        """Return all companies the connection may list."""
+        ...
+
+    def page(self, ask: PageAsk) -> PageAnswer:
+        """Read one page; BCRejected with code `nextLink` for a link that leads elsewhere."""
+        ...
+
+    def records(
+        self, company: str, entity: Entity, keys: Sequence[str], *, with_nested: bool, urgent: bool = True
+    ) -> list[Record]:
+        """Read up to 100 records by id; one that does not exist is simply not among the answers."""
+        ...
+
+    def split_points(self, company: str, entity: Entity, parts: int) -> list[str]:
+        """Return at most `parts - 1` values of `number`, ascending, that cut the entity into parts of similar size."""
+        ...
+
+    def find_orders(
+        self,
+        company: str,
+        external_number: str,
+        *,
+        customer_number: str,
+        customer_id: str,
+        since: datetime,
+        also_posted: bool,
+    ) -> list[PostedOrder]:
+        """Look an order up by external document number; `also_posted`: among invoices and shipments, too.
+
+        `since` bounds the search where the number can't be filtered by.
+        """
+        ...
+
+    def create_order(self, company: str, body: str) -> PostedOrder:
+        """Post one sales order with its lines, once; a fault that leaves the outcome open is BCUnavailable."""
+        ...
+
+    def webhook_resources(self, company: str) -> frozenset[str]:
+        """Return the resources (`v2.0/items`, lower case) this environment offers webhooks for."""
+        ...
+
+    def subscriptions(self) -> list[Subscription]:
+        """Return all webhooks of the environment, whoever made them."""
+        ...
+
+    def create_subscription(self, wanted: Wanted) -> Subscription:
+        """Register a webhook; BC calls its URL for the handshake before it answers."""
+        ...
+
+    def renew_subscription(self, wanted: Wanted, existing: Subscription) -> Subscription:
+        """Renew a webhook, with another handshake; BCNotFound when BC has forgotten it."""
+        ...
+
+    def delete_subscription(self, existing: Subscription) -> None:
+        """Remove a webhook; one that is gone already is fine."""
         ...

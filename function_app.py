@@ -1,0 +1,167 @@
+"""Every trigger of the app, grouped by capability: wiring and no logic.
+
+Importing reads no setting and opens no connection. Outputs leave through bindings, which the host writes after a
+function has returned, all at once and in no order; the use cases are made for that.
+"""
+
+import typing
+
+import azure.functions as func
+
+from shared import triggers
+from shared.core.names import (
+    CONTAINER,
+    QUEUE_EVENTS,
+    QUEUE_NOTIFICATIONS,
+    QUEUE_ORDERS,
+    QUEUE_PAGES,
+    QUEUE_RESULTS,
+)
+from shared.core.notifications import ROUTE
+
+STORAGE = "AzureWebJobsStorage"
+Texts = func.Out[typing.List[str]]  # noqa: UP006 - the worker fails to index func.Out[list[str]]
+
+app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
+
+# -- Items, shipments, invoices: pull, watch, reconcile
+
+
+@app.timer_trigger(schedule="%BC_ITEM_PULL_SCHEDULE%", arg_name="timer")
+@app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
+def pull_items(timer: func.TimerRequest, pages: Texts) -> None:
+    """Plan the scheduled pull of items."""
+    triggers.run_timer(triggers.PULL_ITEMS, {QUEUE_PAGES: pages})
+
+
+@app.timer_trigger(schedule="%BC_RECONCILE_SCHEDULE%", arg_name="timer")
+@app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
+def reconcile(timer: func.TimerRequest, pages: Texts) -> None:
+    """Plan the reading of whatever no notification told."""
+    triggers.run_timer(triggers.RECONCILE, {QUEUE_PAGES: pages})
+
+
+@app.queue_trigger(arg_name="msg", queue_name=QUEUE_PAGES, connection=STORAGE)
+@app.blob_output(arg_name="blob", path=CONTAINER + "/{job}.ndjson", connection=STORAGE)
+@app.queue_output(arg_name="events", queue_name=QUEUE_EVENTS, connection=STORAGE)
+@app.queue_output(arg_name="notifications", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE)
+@app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
+def read_page(msg: func.QueueMessage, blob: func.Out[bytes], events: Texts, notifications: Texts, pages: Texts) -> None:
+    """Read one page of a run."""
+    outputs = {QUEUE_EVENTS: events, QUEUE_NOTIFICATIONS: notifications, QUEUE_PAGES: pages}
+    triggers.run_queue(msg, QUEUE_PAGES, triggers.page_job, outputs, blob)
+
+
+# -- Webhooks
+
+
+@app.route(ROUTE + "/{subscription}", methods=["GET", "POST"], auth_level=func.AuthLevel.ANONYMOUS)
+@app.queue_output(arg_name="notifications", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE)
+def bc_notifications(req: func.HttpRequest, notifications: Texts) -> func.HttpResponse:
+    """Answer the handshake; take notifications into the queue."""
+    return triggers.receive_notification(req, notifications)
+
+
+@app.queue_trigger(arg_name="msg", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE)
+@app.blob_output(arg_name="blob", path=CONTAINER + "/{job}.ndjson", connection=STORAGE)
+@app.queue_output(arg_name="events", queue_name=QUEUE_EVENTS, connection=STORAGE)
+@app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
+def process_notifications(msg: func.QueueMessage, blob: func.Out[bytes], events: Texts, pages: Texts) -> None:
+    """Read the records behind notifications and announce them."""
+    outputs = {QUEUE_EVENTS: events, QUEUE_PAGES: pages}
+    triggers.run_queue(msg, QUEUE_NOTIFICATIONS, triggers.notification_job, outputs, blob)
+
+
+@app.timer_trigger(schedule="%BC_SUBSCRIPTION_SCHEDULE%", arg_name="timer")
+@app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
+def keep_subscriptions(timer: func.TimerRequest, pages: Texts) -> None:
+    """Register, renew, rebuild and remove webhooks."""
+    triggers.run_timer(triggers.KEEP_SUBSCRIPTIONS, {QUEUE_PAGES: pages})
+
+
+# -- Sales orders
+
+
+@app.queue_trigger(arg_name="msg", queue_name=QUEUE_ORDERS, connection=STORAGE)
+@app.queue_output(arg_name="results", queue_name=QUEUE_RESULTS, connection=STORAGE)
+def submit_sales_order(msg: func.QueueMessage, results: Texts) -> None:
+    """Post a sales order, once."""
+    triggers.run_queue(msg, QUEUE_ORDERS, triggers.ORDER, {QUEUE_RESULTS: results})
+
+
+@app.timer_trigger(schedule="0 * * * * *", arg_name="timer")
+@app.queue_output(arg_name="orders", queue_name=QUEUE_ORDERS, connection=STORAGE)
+@app.queue_output(arg_name="notifications", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE)
+@app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
+def retry_sales_orders(timer: func.TimerRequest, orders: Texts, notifications: Texts, pages: Texts) -> None:
+    """Put orders, and set-aside messages, back to work when their time has come."""
+    outputs = {QUEUE_ORDERS: orders, QUEUE_NOTIFICATIONS: notifications, QUEUE_PAGES: pages}
+    triggers.run_timer(triggers.put_back, outputs)
+
+
+@app.queue_trigger(arg_name="msg", queue_name=QUEUE_ORDERS + "-poison", connection=STORAGE)
+def park_failed_order(msg: func.QueueMessage) -> None:
+    """Keep an order whose message failed too often."""
+    triggers.run_poison(msg, QUEUE_ORDERS)
+
+
+@app.queue_trigger(arg_name="msg", queue_name=QUEUE_NOTIFICATIONS + "-poison", connection=STORAGE)
+def park_failed_notification(msg: func.QueueMessage) -> None:
+    """Set a notification job aside that failed too often."""
+    triggers.run_poison(msg, QUEUE_NOTIFICATIONS)
+
+
+@app.queue_trigger(arg_name="msg", queue_name=QUEUE_PAGES + "-poison", connection=STORAGE)
+def park_failed_page(msg: func.QueueMessage) -> None:
+    """Set a page job aside that failed too often."""
+    triggers.run_poison(msg, QUEUE_PAGES)
+
+
+# -- People: sign in, look, redrive
+
+
+@app.route("connect", methods=["GET"])
+def connect(req: func.HttpRequest) -> func.HttpResponse:
+    """Open the connect page for whoever has a function key."""
+    return triggers.open_connect()
+
+
+@app.route("connect/start", methods=["GET", "POST"], auth_level=func.AuthLevel.ANONYMOUS)
+@app.queue_output(arg_name="orders", queue_name=QUEUE_ORDERS, connection=STORAGE)
+@app.queue_output(arg_name="notifications", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE)
+@app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
+def connect_start(req: func.HttpRequest, orders: Texts, notifications: Texts, pages: Texts) -> func.HttpResponse:
+    """Show the connect page and do what its buttons ask; answers to a session only."""
+    outputs = {QUEUE_ORDERS: orders, QUEUE_NOTIFICATIONS: notifications, QUEUE_PAGES: pages}
+    return triggers.connect_page(req, outputs)
+
+
+@app.route("connect/callback", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+def connect_callback(req: func.HttpRequest) -> func.HttpResponse:
+    """Finish a sign-in."""
+    return triggers.connect_callback(req)
+
+
+@app.route("status", methods=["GET"])
+def status(req: func.HttpRequest) -> func.HttpResponse:
+    """Tell an operator everything at once."""
+    return triggers.show_status()
+
+
+@app.route("orders/{key}", methods=["GET"])
+def order_status(req: func.HttpRequest) -> func.HttpResponse:
+    """Tell the story of one order."""
+    return triggers.show_order(req)
+
+
+@app.route("orders/{key}/redrive", methods=["POST"])
+@app.queue_output(arg_name="orders", queue_name=QUEUE_ORDERS, connection=STORAGE)
+def redrive_order(req: func.HttpRequest, orders: Texts) -> func.HttpResponse:
+    """Put a rejected or parked order back to work."""
+    return triggers.redrive_order(req, {QUEUE_ORDERS: orders})
+
+
+@app.route("health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+def health(req: func.HttpRequest) -> func.HttpResponse:
+    """Say that the app is up, and nothing else."""
+    return func.HttpResponse("up", mimetype="text/plain")

@@ -1,0 +1,199 @@
+// Names and types that several files share. `shared/core/names.py` and `shared/settings.py` say the same on the side of
+// the code; tests/app/test_infra.py compares the two.
+
+// ---------------------------------------------------------------------------------------------- names of the code
+
+@export()
+@description('Queues that the app reads. The host moves what fails too often to the twin that ends in -poison.')
+var workQueueNames = [
+  'bc-pages'
+  'bc-notifications'
+  'sales-orders'
+]
+
+@export()
+@description('Queues that the app only writes; the rest of the business reads them.')
+var outputQueueNames = [
+  'sales-order-results'
+  'bc-events'
+]
+
+@export()
+@description('Tables that hold the state of the app.')
+var tableNames = [
+  'BcSubscriptions'
+  'BcWatermarks'
+  'BcRecords'
+  'BcOrders'
+  'BcConnections'
+]
+
+@export()
+@description('Blob container for event batches that do not fit a queue message.')
+var dataContainerName = 'bc-data'
+
+@export()
+@description('Blob container for the deployed package; the platform writes and reads it.')
+var packageContainerName = 'app-package'
+
+// ---------------------------------------------------------------------------------------------- built-in roles
+
+@export()
+@description('Ids of the built-in roles that are assigned, under their names in camel case.')
+var roleIds = {
+  storageBlobDataOwner: 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'
+  storageBlobDataReader: '2a2b9908-6ea1-4ae2-8e65-a410df84e7d1'
+  storageQueueDataContributor: '974c5e8b-45b9-4653-ba55-5f855dd0fb88'
+  storageTableDataContributor: '0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3'
+  storageTableDataReader: '76199698-9eea-4c19-bc75-cec21354c6b6'
+  keyVaultSecretsOfficer: 'b86a8fe4-44ce-4948-aee5-eccb2c155cd7'
+  monitoringMetricsPublisher: '3913510d-42f4-4e42-8a64-420c390055eb'
+}
+
+// ---------------------------------------------------------------------------------------------- types
+
+@export()
+@description('How the app signs in to Business Central.')
+type authModeType = 'authorization_code' | 'client_secret' | 'managed_identity'
+
+@export()
+@description('NCRONTAB of six fields: second minute hour day month weekday. Bicep can only check the length.')
+@minLength(11)
+@maxLength(100)
+type scheduleType = string
+
+@export()
+@description('What the app is told about Business Central; each becomes the app setting named beside it.')
+type businessCentralType = {
+  @description('BC_TENANT_ID: tenant GUID or verified domain.')
+  @minLength(4)
+  tenantId: string
+
+  @description('BC_ENVIRONMENT')
+  @minLength(1)
+  @maxLength(30)
+  environment: string
+
+  @description('BC_COMPANIES: comma list of ids or names, or *.')
+  @minLength(1)
+  companies: string
+
+  @description('BC_AUTH_MODE')
+  authMode: authModeType
+
+  @description('BC_API_URL')
+  @minLength(9)
+  apiUrl: string
+
+  @description('BC_LOGIN_URL')
+  @minLength(9)
+  loginUrl: string
+
+  @description('PUBLIC_URL')
+  @minLength(9)
+  publicUrl: string
+
+  @description('BC_ITEM_PULL_SCHEDULE')
+  itemPullSchedule: scheduleType
+
+  @description('BC_RECONCILE_SCHEDULE')
+  reconcileSchedule: scheduleType
+
+  @description('BC_SUBSCRIPTION_SCHEDULE')
+  subscriptionSchedule: scheduleType
+
+  @description('BC_PULL_ITEM_VARIANTS')
+  pullItemVariants: bool
+
+  @description('BC_PULL_SALES_SHIPMENT_LINES')
+  pullSalesShipmentLines: bool
+
+  @description('BC_PULL_SALES_INVOICE_LINES')
+  pullSalesInvoiceLines: bool
+
+  @description('BC_TRIGGERS: comma list of watched entities.')
+  @minLength(5)
+  triggers: string
+
+  @description('BC_CHANGES: comma list of emitted changes.')
+  @minLength(7)
+  changes: string
+
+  @description('BC_PAGE_ROWS')
+  @minValue(1)
+  @maxValue(20000)
+  pageRows: int
+}
+
+@export()
+@description('How far the app scales. See docs/resources.md for the reasons behind the numbers.')
+type scaleType = {
+  @description('Memory of an instance in MB.')
+  instanceMemoryMB: 512 | 2048 | 4096
+
+  @description('Most instances of one function group. There are about a dozen groups; 40 is accepted in every region.')
+  @minValue(16)
+  @maxValue(1000)
+  maximumInstanceCount: int
+
+  @description('HTTP calls that one instance serves at once.')
+  @minValue(1)
+  @maxValue(64)
+  httpConcurrency: int
+
+  @description('Instances for HTTP that are kept warm, and are billed while idle.')
+  @minValue(0)
+  @maxValue(10)
+  alwaysReadyHttpInstances: int
+}
+
+@export()
+@description('Names for resources that must not get a generated one.')
+type nameOverridesType = {
+  @description('User-assigned identity.')
+  @minLength(3)
+  @maxLength(128)
+  identity: string?
+
+  @description('Storage account: lower-case letters and digits.')
+  @minLength(3)
+  @maxLength(24)
+  storageAccount: string?
+
+  @description('Key vault: letters, digits, hyphens.')
+  @minLength(3)
+  @maxLength(24)
+  vault: string?
+
+  @description('Log Analytics workspace.')
+  @minLength(4)
+  @maxLength(63)
+  workspace: string?
+
+  @description('Application Insights component.')
+  @minLength(1)
+  @maxLength(255)
+  component: string?
+
+  @description('Hosting plan.')
+  @minLength(1)
+  @maxLength(60)
+  plan: string?
+
+  @description('Function app; part of its host name.')
+  @minLength(2)
+  @maxLength(60)
+  functionApp: string?
+}
+
+@export()
+@description('Replication of the storage account.')
+type storageSkuType = 'Standard_LRS' | 'Standard_ZRS' | 'Standard_GRS' | 'Standard_GZRS'
+
+@export()
+@description('Kind of the directory object that the operator roles go to.')
+type principalType = 'User' | 'Group' | 'ServicePrincipal'
+
+@export()
+@description('Time without a successful run that raises an alert; log alerts take these windows only.')
+type silenceWindowType = 'PT1H' | 'PT2H' | 'PT3H' | 'PT6H' | 'P1D'

@@ -1,0 +1,1 @@
+"""The local stack: everything the app talks to, on loopback. Never deployed."""

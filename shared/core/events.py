@@ -1,0 +1,77 @@
+"""CloudEvents out of records: deterministic ids, batches that fit a queue message, a claim check for those that don't.
+
+CloudEvents 1.0, JSON batch format; `dataref` is the claim-check extension of the same project.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Final
+
+from shared.core.entities import Entity
+from shared.core.names import CONTAINER
+from shared.core.wire import Record
+
+#: A queue message holds 64 KiB of base64, which is 48 KiB of bytes.
+MESSAGE_BYTES: Final = 48 * 1024
+BATCH_TYPE: Final = "bc.batch.v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one job announces: the text of one `bc-events` message, and the blob it refers to if it did not fit."""
+
+    message: str
+    blob: bytes | None
+
+
+def change_event(source: str, entity: Entity, change: str, record: Record) -> str:
+    """Return the event text for one record.
+
+    `change` is `pulled`, `created`, `posted` or `updated`. The id depends on what happened and not on when or how
+    often it was noticed: created and posted happen once to a record, the others once to each version of it.
+    """
+    kind = entity.event_type(change)
+    version = record.version if change in {"pulled", "updated"} else ""
+    return _event(source, kind, entity, record.key, version, record.text("lastModifiedDateTime"), record.raw)
+
+
+def deleted_event(source: str, entity: Entity, key: str, at: str) -> str:
+    """Return the event text for a record that is gone; its data holds only the id, as that is all BC tells."""
+    return _event(source, entity.event_type("deleted"), entity, key, "", at, json.dumps({"id": key}))
+
+
+def _event(source: str, kind: str, entity: Entity, key: str, version: str, at: str, data: str) -> str:
+    name = sha256(f"{source}|{kind}|{key}|{version}".encode()).hexdigest()[:32]
+    return (
+        f'{{"specversion":"1.0","id":"{name}","source":{json.dumps(source)},"type":"{kind}",'
+        f'"subject":"{entity.name}({key})","time":{json.dumps(at)},"datacontenttype":"application/json","data":{data}}}'
+    )
+
+
+def pack(source: str, job: str, events: Sequence[str], *, now: datetime) -> Batch | None:
+    """Return the one message that announces the events of a job, None when there are none.
+
+    `job` names the blob, so that a repeated job overwrites its own blob and nothing else.
+    """
+    if not events:
+        return None
+    inline = "[" + ",".join(events) + "]"
+    if len(inline.encode()) <= MESSAGE_BYTES:
+        return Batch(inline, None)
+    blob = ("\n".join(events) + "\n").encode()
+    digest = sha256(blob).hexdigest()
+    reference = {
+        "specversion": "1.0",
+        "id": sha256(f"{source}|{BATCH_TYPE}|{job}|{digest}".encode()).hexdigest()[:32],
+        "source": source,
+        "type": BATCH_TYPE,
+        "subject": job,
+        "time": now.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "dataref": f"{CONTAINER}/{job}.ndjson",
+        "count": len(events),
+        "checksum": f"sha256:{digest}",
+    }
+    return Batch(json.dumps([reference], separators=(",", ":")), blob)

@@ -1,0 +1,94 @@
+"""The style sheet of the connect page, and the security headers that let this sheet in and nothing else."""
+
+import base64
+import hashlib
+from typing import Final
+
+CSS: Final = """
+:root{color-scheme:light dark;--ground:#f5f6f8;--card:#fff;--ink:#1b1f24;--soft:#545d68;--line:#d5dae0;--blue:#0b57b7;
+--on-blue:#fff;--good:#17663a;--good-ground:#e4f4ea;--bad:#a3171f;--bad-ground:#fdecec;--wait:#7a4f00;
+--wait-ground:#fdf2db}
+@media (prefers-color-scheme:dark){:root{--ground:#14171b;--card:#1d2228;--ink:#e8ebef;--soft:#a5afba;--line:#39414b;
+--blue:#8ab8ff;--on-blue:#0c1a2e;--good:#7fd8a2;--good-ground:#16301f;--bad:#ff9d9d;--bad-ground:#3b1a1c;--wait:#f0c674;
+--wait-ground:#352a12}}
+*{box-sizing:border-box}
+body{margin:0;background:var(--ground);color:var(--ink);font:1rem/1.5 system-ui,"Segoe UI",Roboto,"Helvetica Neue",
+Arial,sans-serif;overflow-wrap:break-word}
+.skip{position:absolute;left:-100vw}
+.skip:focus{left:1rem;top:1rem;background:var(--card);padding:.5rem 1rem;z-index:1}
+header,main,footer{max-width:62rem;margin:0 auto;padding:0 1rem}
+header{padding-top:1.75rem;padding-bottom:1rem}
+header p{margin:.15rem 0 0;color:var(--soft)}
+h1{font-size:1.5rem;line-height:1.25;margin:0}
+h2{font-size:1.1rem;margin:0 0 .6rem}
+p{margin:0 0 .6rem}
+section{background:var(--card);border:1px solid var(--line);border-radius:.6rem;padding:1.1rem 1.25rem;
+margin:0 0 1rem}
+section.good{border-left:.35rem solid var(--good)}
+section.bad{border-left:.35rem solid var(--bad)}
+section>:last-child{margin-bottom:0}
+.notice{background:var(--good-ground);color:var(--good);border-radius:.6rem;padding:.7rem 1.25rem;margin:0 0 1rem}
+.soft{color:var(--soft)}
+.mark{display:inline-block;border-radius:.35rem;padding:.05rem .5rem;font-size:.875rem;font-weight:600;
+white-space:nowrap;background:var(--wait-ground);color:var(--wait)}
+.mark.good{background:var(--good-ground);color:var(--good)}
+.mark.bad{background:var(--bad-ground);color:var(--bad)}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1.25rem;margin:0 0 .9rem}
+dt{color:var(--soft)}
+dd{margin:0}
+ul,ol{margin:0;padding-left:1.25rem}
+li{margin-bottom:.4rem}
+li:last-child{margin-bottom:0}
+time,td small{white-space:nowrap}
+dd small{color:var(--soft)}
+table{width:100%;border-collapse:collapse}
+th{text-align:left;font-weight:600;font-size:.875rem;color:var(--soft)}
+th,td{padding:.45rem .75rem .45rem 0;border-bottom:1px solid var(--line);vertical-align:top}
+tbody tr:last-child td,tbody tr:last-child th{border-bottom:0}
+tbody th{color:var(--ink);font-size:1rem}
+td small{display:block;color:var(--soft)}
+form{margin:0;display:inline-block}
+.actions{display:flex;flex-wrap:wrap;gap:.6rem;align-items:flex-start}
+button{font:inherit;font-weight:600;border-radius:.4rem;border:1px solid var(--blue);padding:.5rem 1rem;
+min-height:2.75rem;white-space:nowrap;cursor:pointer;background:transparent;color:var(--blue)}
+button.main{background:var(--blue);color:var(--on-blue)}
+button.danger{border-color:var(--bad);color:var(--bad)}
+button:hover{filter:brightness(1.1)}
+a{color:var(--blue)}
+:focus-visible{outline:3px solid var(--blue);outline-offset:2px}
+summary{cursor:pointer;color:var(--blue);padding:.55rem 0}
+details p{margin-top:.2rem}
+code{font:.9em ui-monospace,SFMono-Regular,Consolas,monospace;overflow-wrap:anywhere}
+footer{padding-bottom:2.5rem;color:var(--soft);font-size:.875rem}
+@media (max-width:44rem){
+dl{grid-template-columns:1fr;gap:0}
+dd{margin-bottom:.5rem}
+thead{position:absolute;left:-100vw}
+table,tbody,tr,td,tbody th{display:block}
+tr{border-bottom:1px solid var(--line);padding:.6rem 0}
+tbody tr:last-child{border-bottom:0}
+th,td{border:0;padding:.1rem 0}
+td:not(:empty)::before{content:attr(data-label) ": ";color:var(--soft);font-size:.875rem}
+td.do{padding-top:.4rem}
+td.do::before{content:none}
+td small{display:inline}
+td.do button{width:100%}
+td.do form{display:block}
+}
+"""
+
+_DIGEST: Final = base64.b64encode(hashlib.sha256(CSS.encode()).digest()).decode()
+
+#: `form-action` admits https because browsers apply it to redirects too, and a sign-in may pass through the login
+#: page of the tenant's own identity provider, whose name nobody here knows.
+HEADERS: Final[dict[str, str]] = {
+    "Content-Security-Policy": (
+        f"default-src 'none'; style-src 'sha256-{_DIGEST}'; form-action 'self' https:; base-uri 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}

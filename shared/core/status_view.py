@@ -1,0 +1,117 @@
+"""What an operator sees: the connect page and the `status` function show the same values.
+
+Names, counts, times and error codes only; no record of Business Central gets here. Times are aware UTC.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginView:
+    """The login."""
+
+    state: str  # "ok", "needed", or "" before the first attempt
+    mode: str  # authorization_code, client_secret, managed_identity
+    user: str = ""  # who is signed in; "" when the app signs in as itself
+    code: str = ""  # Entra's word for what is wrong: AADSTS50173, login_required, signed_out, ...
+    reason: str = ""  # one sentence
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompanyView:
+    """A company that is served."""
+
+    name: str
+    id: str
+    error: str = ""  # why it cannot be served at present
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggerView:
+    """What one switched-on trigger does, in a sentence for people."""
+
+    entity: str
+    does: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamView:
+    """How far one company's entity has been read."""
+
+    company: str
+    entity: str
+    state: str  # "ok", "running", "failed", "waiting" (for its first run)
+    watermark: datetime | None = None  # everything changed before is announced
+    last_run: datetime | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionView:
+    """One webhook."""
+
+    company: str
+    entity: str
+    state: str  # "ok", "lost", "failed", "unsupported"
+    expires_at: datetime | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderView:
+    """A sales order that is not in Business Central."""
+
+    key: str  # the idempotency key
+    company: str
+    state: str  # "waiting", "parked", "rejected"
+    attempts: int = 0
+    since: datetime | None = None
+    code: str = ""  # BC's or our code for the reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageView:
+    """A queue message that was set aside after failing too often."""
+
+    id: str
+    queue: str
+    since: datetime | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusView:
+    """Everything at one moment. Lists may be cut; the counts are whole."""
+
+    at: datetime
+    environment: str
+    login: LoginView
+    companies: tuple[CompanyView, ...] = ()
+    triggers: tuple[TriggerView, ...] = ()
+    streams: tuple[StreamView, ...] = ()
+    subscriptions: tuple[SubscriptionView, ...] = ()
+    orders_waiting: int = 0
+    orders_parked: int = 0
+    orders_rejected: int = 0
+    orders: tuple[OrderView, ...] = ()
+    messages: tuple[MessageView, ...] = ()
+
+
+#: What a trigger tells, by entity set: always, with its option, and at the end.
+_DOES = {
+    "items": ("Announces a new item", "with its variants", ""),
+    "salesShipments": ("Announces a posted sales shipment", "with its lines", ""),
+    "salesInvoices": ("Announces a new sales invoice", "with its lines", ", and once more when it is posted"),
+}
+
+
+def describe_trigger(entity: str, *, with_children: bool, changes: frozenset[str]) -> TriggerView:
+    """Say what a trigger does: `with_children` is its option (variants, lines), `changes` the setting BC_CHANGES."""
+    does, children, then = _DOES.get(entity, (f"Announces a new record of {entity}", "with its parts", ""))
+    more = [word for word in ("updated", "deleted") if word in changes]
+    sentence = (f"{does} {children}" if with_children else does) + then
+    if more:
+        sentence += f"; also tells when one is {' or '.join(more)}"
+    return TriggerView(entity=entity, does=f"{sentence}.")

@@ -1,0 +1,199 @@
+"""JSON in and out: pages split into records whose text is kept as Business Central sent it, digit for digit.
+
+A record is decoded once to read the few properties that decide something, and forwarded as the very text it came in,
+so no number is rounded and nothing is encoded again.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from hashlib import sha256
+from typing import Any, Final
+
+_READER: Final = json.JSONDecoder(parse_float=str)  # nobody computes with a record's decimals here
+_SPACE: Final = " \t\r\n"
+
+#: An unset date-time of Business Central; also what rows have that were written before it kept modification times.
+NO_TIME: Final = datetime(1, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record: `raw` is its JSON text on one line, `fields` the same decoded (decimals as text)."""
+
+    raw: str
+    fields: dict[str, Any] = field(repr=False)
+
+    @property
+    def key(self) -> str:
+        """The record's id, lower case."""
+        return str(self.fields["id"]).lower()
+
+    def text(self, name: str) -> str:
+        """Return a text property, "" when absent."""
+        value = self.fields.get(name)
+        return value if isinstance(value, str) else ""
+
+    @property
+    def modified(self) -> datetime:
+        """`lastModifiedDateTime`; year 1 when the record has none."""
+        return parse_time(self.text("lastModifiedDateTime")) or NO_TIME
+
+    @property
+    def version(self) -> str:
+        """Digest of the record's ETag and those of its nested records: changes whenever one of them does.
+
+        ETags, not times: a recorded PATCH left lastModifiedDateTime unchanged while the ETag moved, and a changed
+        variant does not touch its item.
+        """
+        tags = list(_etags(self.fields))
+        return sha256("\n".join(tags or [self.raw]).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One decoded page. `broken` says, per unusable entry of `value`, what is wrong with it."""
+
+    records: list[Record]
+    broken: list[str]
+    next_link: str  # "" on the last page
+
+
+def _etags(value: dict[str, Any]) -> Iterator[str]:
+    for name, member in value.items():
+        if name == "@odata.etag":
+            yield str(member)
+        elif isinstance(member, list):
+            for entry in member:
+                if isinstance(entry, dict):
+                    yield from _etags(entry)
+
+
+def parse_time(text: str) -> datetime | None:
+    """Return an aware UTC time for an ISO 8601 text with an offset or Z, None for anything else."""
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if parsed.tzinfo is None:
+        return None
+    try:
+        return parsed.astimezone(UTC)
+    except OverflowError:
+        return None
+
+
+def format_time(moment: datetime) -> str:
+    """Return the OData literal of an aware time: UTC, milliseconds, Z."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def parse_page(body: bytes) -> Page:
+    """Split a collection answer into records.
+
+    Raises:
+        ValueError: the body is not a complete JSON object with an array `value`.
+    """
+    text = body.decode("utf-8-sig")
+    position = _expect(text, 0, "{")
+    records: list[Record] = []
+    broken: list[str] = []
+    next_link, found = "", False
+    position = _skip(text, position)
+    while text[position : position + 1] != "}":
+        name, position = _READER.raw_decode(text, _skip(text, position))
+        position = _skip(text, _expect(text, position, ":"))
+        if name == "value":
+            found = True
+            position = _read_records(text, position, records, broken)
+        else:
+            member, position = _READER.raw_decode(text, position)
+            if name == "@odata.nextLink" and isinstance(member, str):
+                next_link = member
+        position = _skip(text, position)
+        if text[position : position + 1] == ",":
+            position = _skip(text, position + 1)
+    if not found:
+        raise ValueError("no array named value in the answer")
+    return Page(records, broken, next_link)
+
+
+def parse_record(body: bytes) -> Record:
+    """Return the one record of an entity answer.
+
+    Raises:
+        ValueError: the body is not a JSON object with an id.
+    """
+    text = body.decode("utf-8-sig").strip()
+    fields, end = _READER.raw_decode(text)
+    if end != len(text) or not isinstance(fields, dict) or not _usable_id(fields):
+        raise ValueError("not a record")
+    return Record(_one_line(text), fields)
+
+
+def _read_records(text: str, position: int, records: list[Record], broken: list[str]) -> int:
+    position = _skip(text, _expect(text, position, "["))
+    while text[position : position + 1] != "]":
+        fields, end = _READER.raw_decode(text, position)
+        if isinstance(fields, dict) and _usable_id(fields):
+            records.append(Record(_one_line(text[position:end]), fields))
+        else:
+            broken.append("an entry without a usable id")
+        position = _skip(text, end)
+        if text[position : position + 1] == ",":
+            position = _skip(text, position + 1)
+        elif text[position : position + 1] != "]":
+            raise ValueError("array not closed")
+    return position + 1
+
+
+def _usable_id(fields: dict[str, Any]) -> bool:
+    value = fields.get("id")
+    return isinstance(value, str) and len(value) == 36 and value.count("-") == 4
+
+
+def _one_line(raw: str) -> str:
+    # A line break can only be space between tokens here: inside a JSON string it is always escaped.
+    return raw.replace("\r", " ").replace("\n", " ") if "\n" in raw or "\r" in raw else raw
+
+
+def _skip(text: str, position: int) -> int:
+    while position < len(text) and text[position] in _SPACE:
+        position += 1
+    if position >= len(text):
+        raise ValueError("answer is cut short")
+    return position
+
+
+def _expect(text: str, position: int, sign: str) -> int:
+    position = _skip(text, position)
+    if text[position] != sign:
+        raise ValueError(f"{sign} expected")
+    return position + 1
+
+
+def loads(body: bytes | str) -> Any:
+    """Decode JSON with decimals exact.
+
+    Raises:
+        ValueError: not JSON, or not UTF-8.
+    """
+    text = body.decode("utf-8-sig") if isinstance(body, bytes) else body
+    return json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def dumps(value: Any) -> str:
+    """Encode as compact JSON; `Decimal` is written digit for digit, which `json` alone can't do."""
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{json.dumps(str(name))}:{dumps(member)}" for name, member in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(dumps(entry) for entry in value) + "]"
+    return json.dumps(value)

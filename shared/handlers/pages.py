@@ -1,0 +1,258 @@
+"""One page of a run: read it, tell what is new in it, enqueue its successor; the commit moves the watermark.
+
+Killed at any line and delivered again, a job tells the same things under the same ids and the run goes on.
+"""
+
+import logging
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from shared.core import events
+from shared.core.entities import Entity
+from shared.core.jobs import NotificationJob, PageJob, RecordChange
+from shared.core.ledger import Base, base_of
+from shared.core.notifications import group_changes
+from shared.core.outgoing import Outgoing
+from shared.core.wire import Record, format_time, parse_time
+from shared.errors import BCDenied, BCError, BCNotFound, BCRejected
+from shared.handlers import runs
+from shared.handlers.context import Context
+from shared.handlers.reading import Reading, read_page, read_records
+from shared.log import log_event
+from shared.state import seen
+from shared.state.streams import Role, Stream, stream_of
+
+log: Final = logging.getLogger(__name__)
+
+#: More rows than this at one sort value are not named in the successor's message (it would not fit the queue).
+_MOST_TIES: Final = 200
+
+
+def read(ctx: Context, job: PageJob, message_id: str) -> Outgoing:
+    """Do one page job.
+
+    Raises:
+        BCError, TokenError, StoreUnavailable: the queue delivers the job again.
+    """
+    state = ctx.streams.load(stream_of(job))
+    if state.run != job.run:
+        role = Role.REPEAT  # another run has begun since
+    elif job.phase in {"commit", "settle"}:
+        return _commit(ctx, job)
+    else:
+        role = ctx.streams.take_page(job, message_id, ctx.now())
+    if role is Role.COPY or job.phase in {"commit", "settle"}:
+        log_event(log, "page.skipped", job=job.job, reason=role.value)
+        return Outgoing()
+    try:
+        reading = read_page(ctx, job)
+    except (BCDenied, BCNotFound, BCRejected) as error:
+        if job.purpose == "watch" and ctx.ledger(job.company, job.entity_row()).claims(job.job):
+            raise  # what it announced once must be announced: the message is set aside, not dropped
+        return _give_up(ctx, job, error)
+    if job.mode == "list":
+        told: list[str] = []
+        _list(ctx, job, reading)
+    elif job.purpose == "pull":
+        told = _pull(ctx, job, reading)
+    else:
+        told = _watch(ctx, job, reading)
+    if reading.broken:
+        ctx.streams.change(stream_of(job), lambda held: replace(held, broken=held.broken + reading.broken))
+    batch = events.pack(ctx.bc.company_url(job.company), job.job, told, now=ctx.now())
+    log_event(
+        log, "page.read", job=job.job, kind=job.purpose, mode=job.mode, company=job.company, entity=job.entity,
+        rows=len(reading.records), events=len(told), skipped=reading.broken,
+    )  # fmt: skip
+    return Outgoing(
+        events=(batch.message,) if batch else (),
+        blob=batch.blob if batch else None,
+        pages=(_successor(ctx, job, reading),) if role is Role.GO else (),
+    )
+
+
+def _successor(ctx: Context, job: PageJob, reading: Reading) -> PageJob:
+    began = job.began or format_time(reading.served_at or ctx.now())
+    total = job.total + len(reading.records)
+    if reading.more:
+        after, after_ids = _place(job, reading.records)
+        return job.next(
+            link=reading.next_link, began=began, total=total, after=after, after_ids=after_ids, rows=reading.rows
+        )
+    entity = job.entity_row()
+    rest = {"link": "", "began": began, "total": total, "after": "", "after_ids": (), "rows": 0}
+    if job.purpose == "pull" and job.phase == "records" and job.mode == "delta" and _nested_counts(ctx, entity):
+        return job.next(phase="nested", **rest)  # a changed variant does not touch its item's time
+    return job.next(phase="commit", **rest)
+
+
+def _nested_counts(ctx: Context, entity: Entity) -> bool:
+    return bool(entity.nested_set) and ctx.with_nested(entity)
+
+
+def _place(job: PageJob, records: list[Record]) -> tuple[str, tuple[str, ...]]:
+    """Return where to go on if the link breaks: the last sort value, and which rows at that value are done."""
+    name = "number" if job.mode == "full" and job.phase == "records" else "lastModifiedDateTime"
+    if job.mode == "list" or not records:
+        return job.after, job.after_ids
+    last = records[-1].text(name)
+    ties = [record.key for record in records if record.text(name) == last]
+    if last == job.after:
+        ties = [*job.after_ids, *ties]
+    return (last, tuple(ties)) if len(ties) <= _MOST_TIES else ("", ())
+
+
+def _pull(ctx: Context, job: PageJob, reading: Reading) -> list[str]:
+    """Tell every record version that the pull has not told yet."""
+    entity = job.entity_row()
+    records = reading.records
+    if job.phase == "nested":
+        parents = dict.fromkeys(record.text(entity.nested_parent).lower() for record in records)
+        records, broken = read_records(ctx, job.company, entity, [key for key in parents if key], urgent=False)
+        for key, error in broken:
+            log_event(log, "record.broken", level=logging.ERROR, entity=entity.name, record_id=key, reason=str(error))
+    book = ctx.seen(job.company, entity)
+    if job.mode == "delta":
+        known = book.load([ctx.streams.load(stream_of(job)).done_run, job.run], but=job.job)
+        records = [record for record in records if seen.digest(record) not in known]
+    # Only what the next delta reads again must be remembered. Records of the nested phase may be old themselves.
+    began = parse_time(job.began) or reading.served_at or ctx.now()
+    keep = runs.since_of(runs.since_of(began))
+    book.add(job.job, [seen.digest(r) for r in records if job.mode == "delta" or _newest(r, entity) >= keep])
+    source = ctx.bc.company_url(job.company)
+    return [events.change_event(source, entity, "pulled", record) for record in records]
+
+
+def _newest(record: Record, entity: Entity) -> datetime:
+    nested = record.fields.get(entity.nested)
+    times = [record.modified]
+    for child in nested if isinstance(nested, list) else []:
+        moment = parse_time(str(child.get("lastModifiedDateTime", ""))) if isinstance(child, dict) else None
+        if moment is not None:
+            times.append(moment)
+    return max(times)
+
+
+def _watch(ctx: Context, job: PageJob, reading: Reading) -> list[str]:
+    """Tell what the ledger does not know yet."""
+    entity = job.entity_row()
+    book = ctx.ledger(job.company, entity)
+    records = {record.key: record for record in reading.records}
+    moved = [key for key in book.claims(job.job) if key not in records]
+    if moved:  # claimed by an earlier delivery of this job, changed since and therefore on a later page now
+        again, _ = read_records(ctx, job.company, entity, moved)
+        records |= {record.key: record for record in again}
+    told = book.announce(
+        list(records.values()),
+        job=job.job,
+        changes=ctx.settings.changes,
+        told_created=frozenset(),
+        watch_from=ctx.streams.load(stream_of(job)).watch_from,
+        remember_job=True,
+    )
+    source = ctx.bc.company_url(job.company)
+    return [events.change_event(source, entity, note.change, note.record) for note in told]
+
+
+def _list(ctx: Context, job: PageJob, reading: Reading) -> None:
+    """Store the page's ids in the listing that this run builds."""
+    entity = job.entity_row()
+    listing = ctx.streams.load(stream_of(job)).generation + 1
+    entries: list[tuple[str, Base]] = [
+        (record.key, base_of(entity, record.text("status"), record.text("number"))) for record in reading.records
+    ]
+    ctx.ledger(job.company, entity).add_listing(listing, job.page, entries)
+
+
+def _commit(ctx: Context, job: PageJob) -> Outgoing:
+    """Move the watermark once the last partition is complete; what must follow at once is enqueued.
+
+    A listing is settled by a job of its own, so that the jobs its comparison brought are in the queue before.
+    """
+    progress = ctx.streams.end_partition(job, ctx.now())
+    if progress is None:
+        return Outgoing()
+    if job.mode == "list" and job.phase == "commit":
+        return Outgoing(notifications=_compare(ctx, job), pages=(job.next(phase="settle"),))
+    stream = stream_of(job)
+    state = ctx.streams.load(stream)
+    if state.done_run != job.run:
+        began = min((part.began for part in progress if part.began), default=None)
+        if job.mode == "list":
+            _begin_watch(ctx, job, began)
+        rows = sum(part.rows for part in progress)
+        state = ctx.streams.change(
+            stream,
+            lambda held: held
+            if held.run != job.run
+            else replace(
+                held, mark=_later(held.mark, began), generation=held.generation + (job.mode == "list"),
+                done_run=job.run, done_at=ctx.now(), ended_at=ctx.now(), rows=rows, error="", error_at=None,
+            ),
+        )  # fmt: skip
+        log_event(
+            log, "watermark.committed", run=job.run, kind=job.purpose, mode=job.mode, company=job.company,
+            entity=job.entity, rows=rows, mark=state.mark,
+        )  # fmt: skip
+        _tidy(ctx, job, state.generation)
+    pages = runs.start_run(ctx, state, "delta") if state.again and state.run == job.run else []
+    return Outgoing(pages=tuple(pages))
+
+
+def _later(mark: datetime | None, began: datetime | None) -> datetime | None:
+    """Return the new watermark: BC's own time when the run's first page was served.
+
+    All that was committed before has been read. BC's clock, never ours; and never backwards.
+    """
+    moments = [moment for moment in (mark, began) if moment is not None]
+    return max(moments, default=None)
+
+
+def _begin_watch(ctx: Context, job: PageJob, began: datetime | None) -> None:
+    """After the first listing: records in it are old, the watch begins where the listing began."""
+    start = began or ctx.now()
+    ctx.streams.change(
+        Stream("watch", job.company, job.entity),
+        lambda held: held if held.mark else replace(held, mark=start, watch_from=start),
+    )
+
+
+def _compare(ctx: Context, job: PageJob) -> tuple[NotificationJob, ...]:
+    """Compare the new listing with all that is known; return jobs for records that came or went unnoticed."""
+    entity = job.entity_row()
+    generation = ctx.streams.load(stream_of(job)).generation
+    if generation == 0:
+        return ()
+    changes: list[RecordChange] = []
+    at = format_time(ctx.now())
+    for came, went in ctx.ledger(job.company, entity).compare(generation + 1):
+        changes += [RecordChange(key=key, kind="created", at=at) for key in came]
+        if "deleted" in ctx.settings.changes:
+            changes += [RecordChange(key=key, kind="deleted", at=at) for key in went]
+    return tuple(
+        NotificationJob(job=f"{job.run}-c{number:05d}", company=job.company, entity=job.entity, changes=group)
+        for number, group in enumerate(group_changes(changes))
+    )
+
+
+def _tidy(ctx: Context, job: PageJob, generation: int) -> None:
+    entity = job.entity_row()
+    if job.mode == "list" and generation > 1:
+        ctx.ledger(job.company, entity).drop_listing(generation - 1)
+    if job.purpose == "pull":
+        ctx.seen(job.company, entity).keep_only([job.run])
+    ctx.streams.forget_run(stream_of(job), job.run)
+
+
+def _give_up(ctx: Context, job: PageJob, error: BCError) -> Outgoing:
+    """End the run: nothing but a person, or the next run, can help. Other companies and entities go on."""
+    log_event(
+        log, "stream.failed", level=logging.ERROR, company=job.company, entity=job.entity, kind=job.purpose,
+        status=error.status, bc_code=error.code, bc_correlation_id=error.correlation_id, reason=error.message,
+    )  # fmt: skip
+    ctx.streams.change(
+        stream_of(job),
+        lambda held: replace(held, ended_at=ctx.now(), error=str(error)[:1000], error_at=ctx.now()),
+    )
+    return Outgoing()

@@ -1,0 +1,161 @@
+"""Reads pages and records so that one bad record, one slow page or one stale link does not stop a run."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final, Literal
+
+from shared.core.entities import Entity
+from shared.core.jobs import GROUP, PageJob
+from shared.core.wire import Page, Record, parse_time
+from shared.errors import BCError, BCNotFound, BCRejected, BCUnavailable
+from shared.handlers.context import Context
+from shared.log import log_event
+from shared.ports import PageAsk
+
+log: Final = logging.getLogger(__name__)
+
+#: Fewest rows asked for after time-outs.
+MIN_ROWS: Final = 50
+#: Rows per page when only ids are read: the most BC serves.
+LIST_ROWS: Final = 20_000
+#: So many single records must fail in a row, with none that succeeds, to call it an outage and not broken records.
+_OUTAGE: Final = 3
+_BAD_LINK: Final = frozenset({"SkipTokenIsNoLongerValid", "nextLink"})
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What reading one page brought."""
+
+    records: list[Record]
+    broken: int  # records left out; each was logged
+    next_link: str
+    more: bool  # there is a next page; without a link it is asked for anew, behind the last record
+    served_at: datetime | None
+    rows: int  # page size that worked
+
+
+def read_page(ctx: Context, job: PageJob) -> Reading:
+    """Read the page of a job.
+
+    A time-out or 504 means "ask for less": it is asked again with a quarter of the rows. A link that BC no longer
+    honours is replaced by asking anew behind the last record. A page that BC itself can't serve because of one record
+    is read record by record.
+
+    Raises:
+        BCError: none of that helped.
+    """
+    ask = page_ask(ctx, job)
+    try:
+        answer = ctx.bc.page(ask)
+    except BCRejected as error:
+        if error.code in _BAD_LINK and job.link:
+            return read_page(ctx, replace(job, link=""))
+        if ask.what != "records" or error.code in _BAD_LINK:
+            raise
+        return _read_singly(ctx, job, ask, error)
+    except BCUnavailable as error:
+        if error.status == 500 and ask.what == "records":
+            return _read_singly(ctx, job, ask, error)
+        if ask.rows <= MIN_ROWS or error.status not in {0, 408, 504}:
+            raise
+        ask = replace(ask, rows=max(MIN_ROWS, ask.rows // 4))
+        answer = ctx.bc.page(ask)
+    page = answer.page
+    for reason in page.broken:
+        _report(job, "", reason)
+    fresh = [record for record in page.records if record.key not in job.after_ids]
+    return Reading(
+        fresh, len(page.broken), page.next_link, bool(page.next_link), answer.served_at, _next_rows(ctx, ask, page)
+    )
+
+
+def page_ask(ctx: Context, job: PageJob) -> PageAsk:
+    """Return what to ask BC for."""
+    entity = job.entity_row()
+    nested = job.phase == "nested"
+    what: Literal["records", "nested", "ids"] = "ids" if job.mode == "list" else "nested" if nested else "records"
+    since, low = parse_time(job.since) if job.since else None, job.low
+    if job.after and not job.link:
+        since, low = (since, job.after) if job.mode == "full" else (parse_time(job.after), low)
+    return PageAsk(
+        company=job.company,
+        entity=entity,
+        what=what,
+        with_nested=ctx.with_nested(entity),
+        since=since,
+        low="" if nested else low,
+        high="" if nested else job.high,
+        order="" if what == "ids" else "number" if job.mode == "full" and not nested else "lastModifiedDateTime",
+        rows=LIST_ROWS if what == "ids" else job.rows or ctx.settings.page_rows,
+        link=job.link,
+    )
+
+
+def _next_rows(ctx: Context, ask: PageAsk, page: Page) -> int:
+    """Grow back towards the configured size after a page went well."""
+    return min(ctx.settings.page_rows, ask.rows * 2) if page.next_link and ask.what == "records" else 0
+
+
+def _read_singly(ctx: Context, job: PageJob, ask: PageAsk, cause: BCError) -> Reading:
+    """Read a page that BC refuses as a whole: first only its ids, then the records in groups, down to single ones."""
+    if ask.link:  # a link repeats the properties it was made for, so ids must be asked for anew
+        job = replace(job, link="")
+        ask = page_ask(ctx, job)
+        if not job.after:
+            raise cause
+    rows = min(ask.rows, GROUP)
+    try:
+        listed = ctx.bc.page(replace(ask, what="ids", rows=rows))
+    except BCError:
+        raise cause from None
+    keys = [record.key for record in listed.page.records if record.key not in job.after_ids]
+    records, broken = read_records(ctx, job.company, job.entity_row(), keys)
+    for key, error in broken:
+        _report(job, key, str(error))
+    order = {key: place for place, key in enumerate(keys)}
+    records.sort(key=lambda record: order.get(record.key, len(order)))
+    more = bool(listed.page.next_link)
+    if more and not records and len(keys) == len(broken):
+        raise cause  # nothing to go on from
+    return Reading(records, len(broken), "", more, listed.served_at, ask.rows)
+
+
+def read_records(
+    ctx: Context, company: str, entity: Entity, keys: Sequence[str], *, urgent: bool = True
+) -> tuple[list[Record], list[tuple[str, BCError]]]:
+    """Read records by id in groups; return them and those that BC can't serve, each with its error.
+
+    Raises:
+        BCError: BC serves nothing at all for now.
+    """
+    records: list[Record] = []
+    broken: list[tuple[str, BCError]] = []
+    waiting = [list(keys[start : start + GROUP]) for start in range(0, len(keys), GROUP)]
+    while waiting:
+        group = waiting.pop(0)
+        try:
+            records += ctx.bc.records(company, entity, group, with_nested=ctx.with_nested(entity), urgent=urgent)
+        except BCNotFound:
+            if len(group) > 1:
+                raise  # the company or the entity is gone, not a record
+        except (BCRejected, BCUnavailable) as error:
+            if isinstance(error, BCUnavailable) and error.status != 500:
+                raise
+            if len(group) == 1:
+                broken.append((group[0], error))
+                if not records and len(broken) >= min(_OUTAGE, len(keys)) and isinstance(error, BCUnavailable):
+                    raise
+            else:
+                half = len(group) // 2
+                waiting[:0] = [group[:half], group[half:]]
+    return records, broken
+
+
+def _report(job: PageJob, key: str, reason: str) -> None:
+    log_event(
+        log, "record.broken", level=logging.ERROR, company=job.company, entity=job.entity, record_id=key,
+        reason=reason, job=job.job,
+    )  # fmt: skip

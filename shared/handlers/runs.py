@@ -1,0 +1,157 @@
+"""Plans runs: what a timer, a lost webhook or a collection notification sets in motion."""
+
+import itertools
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from shared.core.entities import ENTITIES, ITEMS, Entity
+from shared.core.jobs import Mode, PageJob
+from shared.core.outgoing import Outgoing
+from shared.core.wire import format_time
+from shared.errors import BCNotFound, IntegrationError, StateConflict
+from shared.handlers.context import Context
+from shared.log import log_event
+from shared.ports import Company
+from shared.state.streams import Stream, StreamState
+
+log: Final = logging.getLogger(__name__)
+
+#: A delta reads this far behind its watermark: rows get their time stamp before they are committed, and a long
+#: posting commits late. API operations end after 8 minutes at the latest.
+OVERLAP: Final = timedelta(minutes=10)
+#: How often all ids are listed, to find what no delta can see: deletes, late commits, rows without a time stamp.
+COMPARE_EVERY: Final = timedelta(hours=24)
+#: Chains of a full pull; one of the five slots stays free for orders and notifications.
+PARTITIONS: Final = 4
+
+
+def pull_items(ctx: Context) -> Outgoing:
+    """Plan the scheduled pull: per company a delta since the watermark, or a full pull in partitions at first."""
+    return _for_each_company(ctx, [ITEMS], _plan_pull)
+
+
+def reconcile(ctx: Context) -> Outgoing:
+    """Plan what finds all that no notification told: per company and entity a delta, and once a day a compare."""
+    entities = [ENTITIES[name] for name in ctx.settings.triggers]
+    return _for_each_company(ctx, entities, _plan_reconcile)
+
+
+def _for_each_company(
+    ctx: Context, entities: list[Entity], plan: Callable[[Context, Company, Entity], list[PageJob]]
+) -> Outgoing:
+    jobs: list[PageJob] = []
+    for company in ctx.companies():
+        for entity in entities:
+            try:
+                jobs += plan(ctx, company, entity)
+            except StateConflict:
+                continue  # another instance is planning this very stream
+            except IntegrationError as error:
+                if not isinstance(error, BCNotFound) and error.retryable:
+                    raise  # nothing of BC or storage answers: the other streams would fare no better
+                log_event(
+                    log, "stream.failed", level=logging.ERROR, company=company.name, entity=entity.name,
+                    error=str(error),
+                )  # fmt: skip
+    missing = ctx.unknown_companies()
+    for name in missing:
+        log_event(
+            log, "stream.failed", level=logging.ERROR, company=name,
+            reason="BC_COMPANIES names a company that is not there: renamed, removed or misspelt",
+        )  # fmt: skip
+    return Outgoing(pages=tuple(jobs))
+
+
+def _plan_pull(ctx: Context, company: Company, entity: Entity) -> list[PageJob]:
+    state = ctx.streams.load(Stream("pull", company.key, entity.name))
+    if is_busy(ctx, state):
+        return []
+    if state.mark is not None:
+        return start_run(ctx, state, "delta")
+    points = ctx.bc.split_points(company.key, entity, PARTITIONS)
+    return start_run(ctx, state, "full", points)
+
+
+def _plan_reconcile(ctx: Context, company: Company, entity: Entity) -> list[PageJob]:
+    listing = ctx.streams.load(Stream("compare", company.key, entity.name))
+    jobs: list[PageJob] = []
+    due = listing.done_at is None or ctx.now() - listing.done_at >= COMPARE_EVERY
+    if due and not is_busy(ctx, listing):
+        jobs += start_run(ctx, listing, "list")
+    if listing.generation:
+        jobs += plan_delta(ctx, company.key, entity)
+    return jobs
+
+
+def plan_delta(ctx: Context, company: str, entity: Entity) -> list[PageJob]:
+    """Start a delta of the watch now; if one is under way, see to it that another follows."""
+    stream = Stream("watch", company, entity.name)
+    state = ctx.streams.load(stream)
+    if not is_busy(ctx, state):
+        return start_run(ctx, state, "delta")
+    ctx.streams.change(stream, lambda held: replace(held, again=held.ended_at is None))
+    return []
+
+
+def plan_compare(ctx: Context, company: str, entity: Entity) -> list[PageJob]:
+    """Start a compare now, unless one is under way."""
+    state = ctx.streams.load(Stream("compare", company, entity.name))
+    return [] if is_busy(ctx, state) else start_run(ctx, state, "list")
+
+
+def is_busy(ctx: Context, state: StreamState) -> bool:
+    """Say whether the stream's run is still at work; log when it has died."""
+    if not state.run or state.ended_at is not None:
+        return False
+    alive = ctx.streams.is_alive(state, ctx.now())
+    log_event(
+        log, "run.skipped" if alive else "run.abandoned", level=logging.INFO if alive else logging.WARNING,
+        run=state.run, kind=state.stream.purpose, company=state.stream.company, entity=state.stream.entity,
+    )  # fmt: skip
+    return alive
+
+
+def start_run(ctx: Context, state: StreamState, mode: Mode, points: list[str] | None = None) -> list[PageJob]:
+    """Note a new run in the stream's row and return the first job of each of its partitions.
+
+    Raises:
+        StateConflict: another instance started one at the same time.
+    """
+    run = ctx.new_id()
+    bounds = ["", *(points or []), ""]
+    since = format_time(since_of(state.mark)) if mode == "delta" and state.mark else ""
+    jobs = [
+        PageJob(
+            run=run,
+            purpose=state.stream.purpose,
+            mode=mode,
+            company=state.stream.company,
+            entity=state.stream.entity,
+            partition=number,
+            since=since,
+            low=low,
+            high=high,
+        )
+        for number, (low, high) in enumerate(itertools.pairwise(bounds))
+    ]
+    old = state.run
+    ctx.streams.save(
+        replace(
+            state, run=run, mode=mode, partitions=len(jobs), planned_at=ctx.now(), ended_at=None, again=False, broken=0,
+        )
+    )  # fmt: skip
+    if old:
+        ctx.streams.forget_run(state.stream, old)
+    log_event(
+        log, "run.planned", run=run, kind=state.stream.purpose, mode=mode, company=state.stream.company,
+        entity=state.stream.entity, partitions=len(jobs), mark=since,
+    )  # fmt: skip
+    return jobs
+
+
+def since_of(mark: datetime) -> datetime:
+    """Return from when a delta reads."""
+    return mark - OVERLAP

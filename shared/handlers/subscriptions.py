@@ -1,0 +1,171 @@
+"""Keeps the webhooks of watched entities alive: registers, renews, rebuilds what BC lost, removes orphans of ours."""
+
+import logging
+from typing import Final
+
+from shared.core.entities import ENTITIES, Entity
+from shared.core.jobs import PageJob
+from shared.core.notifications import ROUTE, Target, client_state, subscription_path
+from shared.core.outgoing import Outgoing
+from shared.core.subscriptions import LIFETIME, Keep, Register, Remove, Renew, Subscription, Wanted, plan
+from shared.errors import BCDenied, BCError, BCNotFound, BCRejected, StateConflict
+from shared.handlers import runs
+from shared.handlers.context import Context
+from shared.log import log_event
+from shared.state.webhooks import WebhookNote
+
+log: Final = logging.getLogger(__name__)
+
+
+def keep_subscriptions(ctx: Context) -> Outgoing:
+    """Bring BC's webhooks in line with what is wanted; every webhook is on its own, so one failure stops no other.
+
+    Raises:
+        BCError, TokenError, StoreUnavailable: BC or the vault can't be asked at all.
+    """
+    wanted = _wanted(ctx, ctx.made_webhook_secret())
+    prefix = f"{ctx.settings.public_url}/api/{ROUTE}/"
+    gaps: list[PageJob] = []
+    for step in plan(wanted, ctx.bc.subscriptions(), own_prefix=prefix, now=ctx.now()):
+        match step:
+            case Register(want):
+                gaps += _register(ctx, want)
+            case Renew(want, existing):
+                gaps += _renew(ctx, want, existing)
+            case Keep(want, existing):
+                _keep(ctx, want, existing)
+            case Remove(existing):
+                _remove(ctx, existing)
+    _forget_unwanted(ctx, wanted)
+    return Outgoing(pages=tuple(gaps))
+
+
+def _wanted(ctx: Context, secret: bytes) -> list[Wanted]:
+    wanted: list[Wanted] = []
+    for company in ctx.companies():
+        try:
+            offered = ctx.bc.webhook_resources(company.key)
+        except (BCDenied, BCNotFound, BCRejected) as error:  # the endpoint is a beta: without it, simply try
+            log_event(log, "subscription.failed", company=company.name, reason=str(error))
+            offered = None
+        for name in ctx.settings.triggers:
+            entity = ENTITIES[name]
+            if offered is not None and f"{entity.route}/{entity.name}".lower() not in offered:
+                _note_unsupported(ctx, company.key, entity)
+            else:
+                wanted.append(_want(ctx, secret, company.key, entity))
+    return wanted
+
+
+def _want(ctx: Context, secret: bytes, company: str, entity: Entity) -> Wanted:
+    path = subscription_path(secret, ctx.settings.connection, Target(company, entity))
+    return Wanted(
+        company=company,
+        entity=entity.name,
+        url=f"{ctx.settings.public_url}/api/{ROUTE}/{path}",
+        resource=entity.resource(company),
+        client_state=client_state(secret, path),
+    )
+
+
+def _register(ctx: Context, want: Wanted) -> list[PageJob]:
+    note = ctx.webhooks.load(want.company, want.entity)
+    lost = note is not None and note.status == "active"
+    if lost:
+        log_event(
+            log, "subscription.lost", level=logging.WARNING, company=want.company, entity=want.entity,
+            subscription_id=note.subscription_id if note else "",
+        )  # fmt: skip
+    try:
+        made = ctx.bc.create_subscription(want)
+    except BCError as error:
+        _note_failure(ctx, want, error, "register")
+        return []
+    _note_active(ctx, want, made, "subscription.created")
+    return _read_gap(ctx, want)
+
+
+def _renew(ctx: Context, want: Wanted, existing: Subscription) -> list[PageJob]:
+    try:
+        renewed = ctx.bc.renew_subscription(want, existing)
+    except BCNotFound:
+        return _register(ctx, want)
+    except BCError as error:
+        _note_failure(ctx, want, error, "renew", existing)
+        return []
+    _note_active(ctx, want, renewed, "subscription.renewed")
+    return []
+
+
+def _read_gap(ctx: Context, want: Wanted) -> list[PageJob]:
+    """Read what changed while there was no webhook; before the first listing there is nothing to compare with."""
+    entity = ENTITIES[want.entity]
+    if not ctx.ledger_generation(want.company, entity):
+        return []
+    try:
+        return runs.plan_delta(ctx, want.company, entity)
+    except StateConflict:
+        return []  # another instance has just begun one
+
+
+def _keep(ctx: Context, want: Wanted, existing: Subscription) -> None:
+    note = ctx.webhooks.load(want.company, want.entity)
+    if note is None or note.status != "active" or note.subscription_id != existing.subscription_id:
+        _note_active(ctx, want, existing, None)
+
+
+def _remove(ctx: Context, existing: Subscription) -> None:
+    try:
+        ctx.bc.delete_subscription(existing)
+    except BCError as error:
+        log_event(
+            log, "subscription.failed", level=logging.WARNING, kind="remove", status=error.status,
+            subscription_id=existing.subscription_id, reason=str(error),
+        )  # fmt: skip
+        return
+    log_event(log, "subscription.removed", subscription_id=existing.subscription_id)
+
+
+def _forget_unwanted(ctx: Context, wanted: list[Wanted]) -> None:
+    kept = {(want.company, want.entity) for want in wanted}
+    for note in ctx.webhooks.all():
+        if (note.company, note.entity) not in kept and note.status != "unsupported":
+            ctx.webhooks.forget(note.company, note.entity)
+
+
+def _note_active(ctx: Context, want: Wanted, held: Subscription, event: str | None) -> None:
+    ctx.webhooks.save(
+        WebhookNote(
+            company=want.company, entity=want.entity, status="active", subscription_id=held.subscription_id,
+            expires_at=held.expires_at if held.expires_at.year > 1601 else None,
+            renewed_at=held.expires_at - LIFETIME if held.expires_at.year > 1601 else None,
+        )
+    )  # fmt: skip
+    if event:
+        log_event(
+            log, event, company=want.company, entity=want.entity, subscription_id=held.subscription_id,
+            expires_at=held.expires_at,
+        )  # fmt: skip
+
+
+def _note_failure(ctx: Context, want: Wanted, error: BCError, what: str, existing: Subscription | None = None) -> None:
+    log_event(
+        log, "subscription.failed", level=logging.ERROR, kind=what, company=want.company, entity=want.entity,
+        status=error.status, bc_code=error.code, bc_correlation_id=error.correlation_id, reason=error.message,
+    )  # fmt: skip
+    note = ctx.webhooks.load(want.company, want.entity)
+    ctx.webhooks.save(
+        WebhookNote(
+            company=want.company, entity=want.entity, status="failed", error=f"{what}: {error}",
+            subscription_id=existing.subscription_id if existing else "",
+            expires_at=existing.expires_at if existing else note.expires_at if note else None,
+        )
+    )  # fmt: skip
+
+
+def _note_unsupported(ctx: Context, company: str, entity: Entity) -> None:
+    note = ctx.webhooks.load(company, entity.name)
+    if note is not None and note.status == "unsupported":
+        return
+    ctx.webhooks.save(WebhookNote(company=company, entity=entity.name, status="unsupported"))
+    log_event(log, "subscription.unsupported", level=logging.WARNING, company=company, entity=entity.name)

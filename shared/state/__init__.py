@@ -1,0 +1,1 @@
+"""What the app remembers between runs, in terms of tables: streams, ledger, orders, webhooks, set-aside messages."""

@@ -1,0 +1,199 @@
+"""Alerts, workbook and runbook speak of events that the code writes, and of each other."""
+
+import ast
+import json
+import re
+
+import pytest
+
+from shared.core.names import WORK_QUEUES
+from shared.log import EVENTS, LOGGED_FIELDS
+from tests.app import bicep_reading as bicep
+
+QUERIES = {path.stem: path.read_text(encoding="utf-8") for path in sorted((bicep.INFRA / "queries").glob("*.kql"))}
+RUNBOOK = {
+    path.stem: path.read_text(encoding="utf-8") for path in sorted((bicep.ROOT / "docs" / "runbook").glob("*.md"))
+}
+ALERTS = bicep.INFRA / "modules" / "alerts.bicep"
+WORKBOOK = json.loads((bicep.INFRA / "workbook.json").read_text(encoding="utf-8"))
+WORKBOOK_QUERIES = {item["name"]: item["content"]["query"] for item in WORKBOOK["items"] if item["type"] == 3}
+ALL_QUERIES = QUERIES | WORKBOOK_QUERIES
+
+#: Alert -> events that raise it; empty: raised by invocations or by the storage log.
+EXPECTED_EVENTS: dict[str, set[str]] = {
+    "login-needed": {"login.needed"},
+    "settings-refused": {"settings.refused"},
+    "subscription-lost": {"subscription.lost"},
+    "subscription-failed": {"subscription.failed"},
+    "stream-failed": {"stream.failed"},
+    "order-parked": {"order.parked"},
+    "message-parked": {"message.parked"},
+    "bc-throttled": {
+        "bc.throttled",
+        "page.read",
+        "notifications.processed",
+        "order.created",
+        "order.rejected",
+        "order.waiting",
+        "order.parked",
+    },
+    "poison-written": set(),
+    "invocations-failed": set(),
+    "pull-items-silent": set(),
+    "reconcile-silent": set(),
+    "keep-subscriptions-silent": set(),
+}
+
+
+def events_in(query: str) -> set[str]:
+    """Return the event names that a query looks for: `"noun.verb {"` or `"noun.verb"`."""
+    return set(re.findall(r'"([a-z_]+\.[a-z_]+)(?: \{)?"', query))
+
+
+def alert_rows() -> dict[str, tuple[int, int, str]]:
+    """Return alert -> (severity, rows that raise it, query file) as written in alerts.bicep."""
+    table = bicep.variable(ALERTS, "alerts")
+    pattern = (
+        r"name: '([\w-]+)'\s+title: '[^']+'\s+severity: (\d)\s+atLeast: (\d)\s+"
+        r"query: loadTextContent\('\.\./queries/([\w-]+)\.kql'\)"
+    )
+    rows = {match[1]: (int(match[2]), int(match[3]), match[4]) for match in re.finditer(pattern, table)}
+    assert len(rows) == table.count("name:")
+    return rows
+
+
+def test_every_alert_has_its_query_and_its_runbook_page() -> None:
+    """An alert mail leads to a page, and no page or query is left over."""
+    rows = alert_rows()
+    assert set(rows) == set(QUERIES) == set(RUNBOOK) == set(EXPECTED_EVENTS)
+    assert all(query == name for name, (_, _, query) in rows.items())
+
+
+@pytest.mark.parametrize("name", sorted(QUERIES))
+def test_alert_looks_for_the_events_it_is_named_after(name: str) -> None:
+    """An alert is raised by the events it promises, under the names that the code writes."""
+    assert events_in(QUERIES[name]) == EXPECTED_EVENTS[name]
+    assert EXPECTED_EVENTS[name] <= set(EVENTS)
+
+
+@pytest.mark.parametrize("name", sorted(WORKBOOK_QUERIES))
+def test_workbook_shows_events_that_the_code_writes(name: str) -> None:
+    """No part of the workbook stays empty because of a misspelt event."""
+    query = WORKBOOK_QUERIES[name]
+    assert events_in(query) <= set(EVENTS)
+    assert events_in(query) or query.startswith("AppRequests"), "a part that looks for nothing"
+
+
+def test_workbook_shows_everything_that_raises_an_alert() -> None:
+    """What a mail tells can be seen over time."""
+    shown = set().union(*map(events_in, WORKBOOK_QUERIES.values()))
+    assert set().union(*EXPECTED_EVENTS.values()) <= shown
+
+
+@pytest.mark.parametrize("name", sorted(ALL_QUERIES))
+def test_query_reads_fields_that_may_be_logged(name: str) -> None:
+    """A field that the log redacts or never writes is not asked for."""
+    assert set(re.findall(r"\bfields\.(\w+)", ALL_QUERIES[name])) <= LOGGED_FIELDS
+
+
+@pytest.mark.parametrize("name", sorted(ALL_QUERIES))
+def test_query_parses_the_line_as_the_log_writes_it(name: str) -> None:
+    """The message is `event {json}`: the event is compared whole, the fields start at the first brace."""
+    query = ALL_QUERIES[name]
+    assert query.split("\n|")[0].split("\n")[-1].strip() in {"AppTraces", "AppRequests", "StorageQueueLogs"}
+    if "AppTraces" in query:
+        assert 'Message startswith_cs "' in query or 'tostring(split(Message, " ")[0])' in query
+    if "fields." in query:
+        assert 'parse_json(substring(Message, indexof(Message, "{")))' in query
+
+
+def test_a_line_of_the_log_is_what_the_queries_expect(caplog: pytest.LogCaptureFixture) -> None:
+    """`startswith_cs "name {"` and the first word are true of a line that the code writes."""
+    import logging  # noqa: PLC0415  only this test writes a line
+
+    from shared.log import log_event  # noqa: PLC0415
+
+    with caplog.at_level(logging.INFO):
+        log_event(logging.getLogger("test"), "order.parked", order_key="K-1", attempts=7)
+    (line,) = caplog.messages
+    assert line.startswith("order.parked {")
+    assert line.split(" ")[0] == "order.parked"
+    assert json.loads(line[line.index("{") :]) == {"attempts": 7, "order_key": "K-1"}
+
+
+def test_silence_alerts_count_successful_runs_and_fire_at_none() -> None:
+    """A run that never happens makes no row: the rule is raised below one row, and failed runs do not count."""
+    for name, (_, at_least, _) in alert_rows().items():
+        assert (at_least == 0) == name.endswith("-silent")
+        if at_least == 0:
+            function = name.removesuffix("-silent").replace("-", "_")
+            assert f'OperationName == "{function}" and Success == true' in QUERIES[name]
+    rules = bicep.text(ALERTS)
+    assert "operator: alert.atLeast > 0 ? 'GreaterThanOrEqual' : 'LessThan'" in rules
+    assert "threshold: alert.atLeast > 0 ? alert.atLeast : 1" in rules
+    assert "windowSize: alert.atLeast > 0 ? 'PT30M' : silenceWindow" in rules
+
+
+def test_queries_name_functions_that_exist() -> None:
+    """A renamed function cannot leave a deaf alert or a wrong runbook behind."""
+    sources = [bicep.ROOT / "function_app.py", *sorted((bicep.ROOT / "shared" / "triggers").glob("*.py"))]
+    if not sources[0].is_file():
+        pytest.skip("function_app.py is not there yet")
+    functions = {
+        node.name
+        for path in sources
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    named: set[str] = set()
+    for query in [*ALL_QUERIES.values(), *RUNBOOK.values()]:
+        for listed in re.findall(r'OperationName (?:==|in) (\(?"[^)\n]+?")(?:\)| )', query):
+            named |= set(re.findall(r'"(\w+)"', listed))
+    assert {"pull_items", "reconcile", "keep_subscriptions"} <= named
+    assert named <= functions
+
+
+def test_poison_alert_matches_the_poison_queues() -> None:
+    """The pattern of the storage log finds each work queue's twin."""
+    pattern = re.search(r'extract\("([^"]+)"', QUERIES["poison-written"])
+    assert pattern
+    for queue in WORK_QUEUES:
+        address = f"https://account.queue.example:443/{queue}-poison/messages?messagettl=-1"
+        found = re.search(pattern[1], address)
+        assert found
+        assert found[1] == f"{queue}-poison"
+    assert "category: 'StorageWrite'" in bicep.text(bicep.INFRA / "modules" / "storage.bicep")
+
+
+def test_rules_survive_a_first_deployment() -> None:
+    """The tables do not exist before their first row; a checked query would fail the deployment."""
+    assert "skipQueryValidation: true" in bicep.text(ALERTS)
+
+
+@pytest.mark.parametrize("name", sorted(RUNBOOK))
+def test_runbook_page_says_what_it_means_where_to_look_and_what_to_do(name: str) -> None:
+    """A page has the three parts, the alert's own query, and only links that lead somewhere."""
+    page = RUNBOOK[name]
+    assert f"Alert `{name}`" in page
+    assert [line for line in page.splitlines() if line.startswith("## ")] == [
+        "## What it means",
+        "## What to look at",
+        "## What to do",
+    ]
+    assert f"```kusto\n{QUERIES[name].strip()}\n```" in page
+    assert re.search(r"(?m)^1\. ", page.partition("## What to do")[2])
+    for target in re.findall(r"\]\(([\w-]+)\.md\)", page):
+        assert target in RUNBOOK
+    for event in re.findall(r"`([a-z_]+\.[a-z_]+)`", page):
+        assert event in EVENTS or event.startswith("host."), event
+
+
+def test_telemetry_that_alerts_count_on_is_not_sampled_away() -> None:
+    """host.json keeps every request and every log line: a sampled event would be a missed alert."""
+    host_file = bicep.ROOT / "host.json"
+    if not host_file.is_file():
+        pytest.skip("host.json is not there yet")
+    insights = json.loads(host_file.read_text(encoding="utf-8")).get("logging", {}).get("applicationInsights", {})
+    sampling = insights.get("samplingSettings", {})
+    kept = set(str(sampling.get("excludedTypes", "")).split(";"))
+    assert sampling.get("isEnabled") is False or {"Request", "Trace"} <= kept

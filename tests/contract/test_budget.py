@@ -1,0 +1,443 @@
+"""The request budget, over tables in memory and on Azurite: P10, whoever asks, crashes, or waits."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count, cycle
+from random import Random
+from threading import Event, Lock, Thread
+
+import pytest
+
+from shared.bc.budget import LEASE_S, SlotBudget
+from shared.bc.slot_rows import BURST, MAX_TAKING
+from shared.errors import BudgetExhausted, StoreUnavailable
+from shared.ports import Change, Row, Slot, Table
+from shared.stores.memory import MemoryTable, MemoryTables
+from tests.conftest import FixedClock
+
+type OpenTables = Callable[[], Callable[[str], Table]]
+
+CONNECTION = "tenant.production"
+_ids = count(1)
+
+
+def new_id() -> str:
+    return f"{next(_ids):032x}"
+
+
+def virtual(
+    table: Table, clock: Callable[[], datetime], sleep: Callable[[float], None], **options: float
+) -> SlotBudget:
+    """One instance whose waiting moves the test's clock."""
+    return SlotBudget(table, CONNECTION, now=clock, new_id=new_id, sleep=sleep, jitter=lambda: 0.5, **options)
+
+
+@dataclass
+class InFlight:
+    """How many requests are under way, and the most there ever were."""
+
+    now: int = 0
+    most: int = 0
+    total: int = 0
+    lock: Lock = field(default_factory=Lock)
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.now += 1
+            self.total += 1
+            self.most = max(self.most, self.now)
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.now -= 1
+
+
+# ---- at once ---------------------------------------------------------------------------------------------------------
+
+
+def test_never_more_than_five_at_once(open_tables: OpenTables, table_name: str) -> None:
+    """Sixteen threads of two instances race for slots: all get their turn, never more than five at once."""
+    budgets = [
+        SlotBudget(open_tables()(table_name), CONNECTION, now=lambda: datetime.now(UTC), new_id=new_id)
+        for _ in range(2)
+    ]
+    in_flight, pulls, nothing = InFlight(), InFlight(), Event()
+
+    def work(number: int) -> None:
+        urgent = number % 4 == 0
+        for _ in range(5):
+            with budgets[number % 2].slot(urgent=urgent), in_flight:
+                if urgent:
+                    nothing.wait(0.003)
+                else:
+                    with pulls:
+                        nothing.wait(0.003)
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(work, range(16)))
+    assert in_flight.total == 80
+    assert 2 <= in_flight.most <= 5
+    assert pulls.most <= 4
+
+
+def test_one_slot_stays_free_for_urgent_work(table: Table, clock: FixedClock) -> None:
+    """Under full pull load the fifth slot is still there for an order; a further pull is turned away after its wait."""
+    budget = virtual(table, clock, clock.advance)
+    started = clock()
+    with ExitStack() as held:
+        for _ in range(4):
+            held.enter_context(budget.slot(urgent=False))
+        with pytest.raises(BudgetExhausted), budget.slot(urgent=False):
+            pass
+        assert timedelta(seconds=30) <= clock() - started < timedelta(seconds=32)
+        before = clock()
+        with budget.slot(urgent=True):
+            assert clock() == before
+            with pytest.raises(BudgetExhausted), budget.slot(urgent=True):
+                pass
+            assert clock() - before >= timedelta(seconds=60)
+
+
+def test_urgent_work_takes_its_own_slot_first(table: Table, clock: FixedClock) -> None:
+    """An order leaves the four common slots to the pulls, and uses one of them when its own is taken."""
+    budget = virtual(table, clock, clock.advance)
+    started = clock()
+    with ExitStack() as held:
+        held.enter_context(budget.slot(urgent=True))
+        for _ in range(4):
+            held.enter_context(budget.slot(urgent=False))
+    with ExitStack() as held:
+        for _ in range(5):
+            held.enter_context(budget.slot(urgent=True))
+    assert clock() == started
+
+
+def test_a_waiting_thread_wakes_when_its_process_frees_a_slot(table: Table, clock: FixedClock) -> None:
+    """Without an injected sleep a waiter goes on as soon as a slot of its own process is given back."""
+    budget = SlotBudget(table, CONNECTION, now=clock, new_id=new_id)  # the clock stands: only waking can help
+    got = Event()
+
+    def wait_for_slot() -> None:
+        with budget.slot(urgent=False):
+            got.set()
+
+    with ExitStack() as held:
+        for _ in range(4):
+            held.enter_context(budget.slot(urgent=False))
+        waiter = Thread(target=wait_for_slot)
+        waiter.start()
+        assert not got.wait(0.2)
+    assert got.wait(5)
+    waiter.join()
+
+
+def test_a_failing_body_gives_its_slot_back(table: Table, clock: FixedClock) -> None:
+    """An error in the request is not a lost slot."""
+    budget = virtual(table, clock, clock.advance)
+    started = clock()
+    for _ in range(10):
+        with pytest.raises(RuntimeError, match="the request"), budget.slot(urgent=False):
+            raise RuntimeError("the request")
+    assert clock() == started
+
+
+# ---- other instances -------------------------------------------------------------------------------------------------
+
+
+def test_instances_share_the_slots(open_tables: OpenTables, table_name: str, clock: FixedClock) -> None:
+    """What one instance holds, another cannot take; what it gives back, the other can."""
+    one, other = (virtual(open_tables()(table_name), clock, clock.advance) for _ in range(2))
+    with ExitStack() as held:
+        for budget in (one, other, one, other):
+            held.enter_context(budget.slot(urgent=False))
+        for budget in (one, other):
+            with pytest.raises(BudgetExhausted), budget.slot(urgent=False):
+                pass
+    started = clock()
+    with ExitStack() as held:
+        for budget in (other, other, one, other):
+            held.enter_context(budget.slot(urgent=False))
+    assert clock() - started < timedelta(seconds=10)
+
+
+def test_the_slots_of_a_dead_instance_come_back(open_tables: OpenTables, table_name: str, clock: FixedClock) -> None:
+    """The leases of a process that died in the middle of its requests run out, and not before."""
+    dead, alive = (virtual(open_tables()(table_name), clock, clock.advance) for _ in range(2))
+    started = clock()
+    abandoned = [dead.slot(urgent=False) for _ in range(4)]
+    for slot in abandoned:
+        slot.__enter__()
+    while clock() - started < timedelta(seconds=LEASE_S - 31):
+        with pytest.raises(BudgetExhausted), alive.slot(urgent=False):
+            pass
+    with alive.slot(urgent=False):
+        assert timedelta(seconds=LEASE_S) <= clock() - started < timedelta(seconds=LEASE_S + 2)
+
+
+def test_a_holder_that_overstayed_frees_nobody_elses_slot(
+    open_tables: OpenTables, table_name: str, clock: FixedClock
+) -> None:
+    """A process that wakes after its lease ran out leaves the slots to the instance that took them over."""
+    slow, next_one, third = (virtual(open_tables()(table_name), clock, clock.advance) for _ in range(3))
+    with ExitStack() as taken_over:
+        with ExitStack() as overstayed:
+            for _ in range(4):
+                overstayed.enter_context(slow.slot(urgent=False))
+            clock.advance(LEASE_S + 1)
+            for _ in range(4):
+                taken_over.enter_context(next_one.slot(urgent=False))
+        for budget in (third, slow):
+            with pytest.raises(BudgetExhausted), budget.slot(urgent=False):
+                pass
+
+
+def test_a_busy_instance_does_not_starve_another(open_tables: OpenTables, table_name: str, clock: FixedClock) -> None:
+    """An instance whose threads take each slot again the moment they free it lets a waiting one in within seconds."""
+    greedy = virtual(open_tables()(table_name), clock, clock.advance, wait_s=0)
+    held: list[AbstractContextManager[Slot] | None] = [greedy.slot(urgent=False) for _ in range(4)]
+    for slot in held:
+        assert slot is not None
+        slot.__enter__()
+
+    def work_on(seconds: float) -> None:
+        clock.advance(seconds)
+        for number, slot in enumerate(held):
+            if slot is not None:
+                slot.__exit__(None, None, None)
+            again = greedy.slot(urgent=False)
+            try:
+                again.__enter__()
+            except BudgetExhausted:
+                held[number] = None
+            else:
+                held[number] = again
+
+    patient = virtual(open_tables()(table_name), clock, work_on)
+    started = clock()
+    with patient.slot(urgent=False):
+        assert clock() - started < timedelta(seconds=3)
+        assert sum(slot is not None for slot in held) == 3
+    clock.advance(1)
+    work_on(5)
+    assert all(slot is not None for slot in held), "and gets the slot back afterwards"
+
+
+# ---- Retry-After -----------------------------------------------------------------------------------------------------
+
+
+def test_retry_after_is_obeyed_by_all(open_tables: OpenTables, table_name: str, clock: FixedClock) -> None:
+    """After a 429 no instance begins a request, urgent or not, before the time BC asked for; then they go on."""
+    one, other = (virtual(open_tables()(table_name), clock, clock.advance) for _ in range(2))
+    with other.slot(urgent=False):
+        with one.slot(urgent=False) as slot:
+            until = clock() + timedelta(seconds=20)
+            slot.close_for(20)
+        with one.slot(urgent=True):
+            assert until <= clock() < until + timedelta(seconds=1.5)
+    for budget in (one, other):
+        with ExitStack() as held:
+            for _ in range(4):
+                held.enter_context(budget.slot(urgent=False))
+    assert clock() < until + timedelta(seconds=3)
+
+
+def test_a_closure_outlasts_the_request_under_way(open_tables: OpenTables, table_name: str, clock: FixedClock) -> None:
+    """A slot that another instance held while all were closed is closed too once it is given back."""
+    one, other = (virtual(open_tables()(table_name), clock, clock.advance) for _ in range(2))
+    with other.slot(urgent=True), one.slot(urgent=False) as slot:
+        until = clock() + timedelta(seconds=50)
+        slot.close_for(50)
+        slot.close_for(5)  # a shorter one does not open it
+    with other.slot(urgent=True):
+        assert clock() >= until
+
+
+def test_who_cannot_be_served_in_time_is_told_at_once(table: Table, clock: FixedClock) -> None:
+    """When BC asked for a longer pause than the wait, the worker is not kept waiting for nothing."""
+    budget = virtual(table, clock, clock.advance)
+    with budget.slot(urgent=False) as slot:
+        slot.close_for(90)
+    started = clock()
+    for urgent in (False, True):
+        with pytest.raises(BudgetExhausted), budget.slot(urgent=urgent):
+            pass
+    assert clock() == started
+
+
+@pytest.mark.parametrize("seconds", [-5.0, 0.0, 1e12, float("inf")])
+def test_an_absurd_pause_does_no_harm(table: Table, clock: FixedClock, seconds: float) -> None:
+    """A Retry-After of nothing, or of years, neither fails the request nor stops the app for over an hour."""
+    budget = virtual(table, clock, clock.advance)
+    with budget.slot(urgent=False) as slot:
+        slot.close_for(seconds)
+    if seconds > 0:
+        clock.advance(3600)
+    started = clock()
+    with budget.slot(urgent=False):
+        assert clock() == started
+
+
+# ---- when the table fails --------------------------------------------------------------------------------------------
+
+
+class Unreliable:
+    """Hooks of MemoryTables that fail the writes a test names by number, before or after they took effect."""
+
+    def __init__(self, tables: MemoryTables) -> None:
+        self.tables = tables
+        self.failing: set[int] = set()
+        self.writes = 0
+
+    def fail(self, *numbers: int, lost_answer: bool) -> None:
+        """Fail these writes, counted from now; with `lost_answer` after they took effect."""
+        self.failing, self.writes = set(numbers), 0
+        self.tables.before = None if lost_answer else self._strike
+        self.tables.after = self._strike if lost_answer else None
+
+    def stop(self) -> None:
+        """Fail no more."""
+        self.tables.before = self.tables.after = None
+
+    def _strike(self, _operation: str) -> None:
+        self.writes += 1
+        if self.writes in self.failing:
+            raise StoreUnavailable("lost")
+
+
+@pytest.mark.parametrize("lost_answer", [True, False])
+def test_a_taking_with_unknown_end_costs_this_process_nothing(clock: FixedClock, lost_answer: bool) -> None:
+    """The caller learns that storage failed; the slot, taken or not, is this process's to use, and nobody else's."""
+    tables = MemoryTables()
+    one, other = (virtual(tables.table("T"), clock, clock.advance, wait_s=0) for _ in range(2))
+    Unreliable(tables).fail(1, lost_answer=lost_answer)
+    with pytest.raises(StoreUnavailable), one.slot(urgent=False):
+        pass
+    with ExitStack() as held:
+        for _ in range(3 if lost_answer else 4):
+            held.enter_context(other.slot(urgent=False))
+        if lost_answer:
+            with pytest.raises(BudgetExhausted), other.slot(urgent=False):
+                pass
+            held.enter_context(one.slot(urgent=False))
+
+
+@pytest.mark.parametrize("lost_answer", [True, False])
+@pytest.mark.parametrize("failing", [(1,), (1, 2)])
+def test_a_failed_release_does_not_fail_the_request(
+    clock: FixedClock, failing: Sequence[int], lost_answer: bool
+) -> None:
+    """What BC answered is returned; one failure is mended at once, two leave the slot to this process or the lease."""
+    tables = MemoryTables()
+    one, other = (virtual(tables.table("T"), clock, clock.advance, wait_s=0) for _ in range(2))
+    faults = Unreliable(tables)
+    with one.slot(urgent=False):
+        faults.fail(*failing, lost_answer=lost_answer)
+    faults.stop()
+    with ExitStack() as held:
+        for _ in range(4):
+            held.enter_context(one.slot(urgent=False))
+    if failing == (1,) or lost_answer:
+        with ExitStack() as held:
+            for _ in range(4):
+                held.enter_context(other.slot(urgent=False))
+
+
+def test_a_taking_that_took_too_long_is_given_back(clock: FixedClock) -> None:
+    """A lease whose write hung for seconds is not used, as it might end before the request does."""
+    tables = MemoryTables()
+    budget = virtual(tables.table("T"), clock, clock.advance)
+    delays = iter([MAX_TAKING.total_seconds() + 1])
+    tables.after = lambda _operation: clock.advance(next(delays, 0))
+    with budget.slot(urgent=False):
+        row = next(row for row in tables.table("T").query(CONNECTION) if row.text("owner"))
+        assert row.time("expires_at") == clock() + timedelta(seconds=LEASE_S)
+        assert len([row for row in tables.table("T").query(CONNECTION) if row.text("owner")]) == 1
+
+
+# ---- cost and rate ---------------------------------------------------------------------------------------------------
+
+
+class Counting(MemoryTable):
+    """Counts the calls that reach the table."""
+
+    calls = 0
+
+    def get(self, partition: str, key: str) -> Row | None:
+        self.calls += 1
+        return super().get(partition, key)
+
+    def query(self, partition: str, low: str = "", high: str = "", *, limit: int | None = None) -> Iterator[Row]:
+        self.calls += 1
+        return super().query(partition, low, high, limit=limit)
+
+    def insert(self, row: Row) -> Row:
+        self.calls += 1
+        return super().insert(row)
+
+    def replace(self, row: Row) -> Row:
+        self.calls += 1
+        return super().replace(row)
+
+    def write(self, changes: Sequence[Change]) -> None:
+        raise AssertionError("not used")
+
+
+def test_a_request_costs_two_calls_of_the_table(clock: FixedClock) -> None:
+    """An instance that is alone reads the rows once and then writes twice per request."""
+    table = Counting()
+    budget = virtual(table, clock, clock.advance)
+    for _ in range(50):
+        with budget.slot(urgent=False):
+            pass
+    assert table.calls == 1 + 2 * 50
+
+
+def test_waiting_for_the_own_threads_costs_no_calls(clock: FixedClock) -> None:
+    """A thread that waits for slots its own process holds leaves the table alone."""
+    table = Counting()
+    budget = virtual(table, clock, clock.advance)
+    with ExitStack() as held:
+        for _ in range(4):
+            held.enter_context(budget.slot(urgent=False))
+        before = table.calls
+        with pytest.raises(BudgetExhausted), budget.slot(urgent=False):
+            pass
+        assert table.calls == before
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_rate_holds_over_all_instances(clock: FixedClock, seed: int) -> None:
+    """Three instances, clocks up to 4 s apart, ask as fast as they can, with pauses: at most 6,000 in any 300 s."""
+    random = Random(seed)
+    tables = MemoryTables()
+
+    def instance(offset: float) -> SlotBudget:
+        return SlotBudget(
+            tables.table("T"),
+            CONNECTION,
+            now=lambda: clock() + timedelta(seconds=offset),
+            new_id=new_id,
+            sleep=clock.advance,
+            jitter=random.random,
+        )
+
+    budgets = cycle([instance(-2), instance(0), instance(2)])
+    times: list[datetime] = []
+    ended = clock() + timedelta(seconds=1000)
+    while clock() < ended:
+        if random.random() < 0.0003:
+            clock.advance(random.uniform(1, 30))  # the burst makes up for it
+        with next(budgets).slot(urgent=True):
+            times.append(clock())
+            clock.advance(random.uniform(0, 0.02))
+    first = most = 0
+    for last, at in enumerate(times):
+        while times[first] < at - timedelta(seconds=300):
+            first += 1
+        most = max(most, last - first + 1)
+    assert most <= 6000
+    assert most >= 5500, "and the rate is used"
+    assert times[5 * BURST - 1] - times[0] < timedelta(seconds=30)

@@ -1,0 +1,66 @@
+"""Scripted faults and control paths: a test gets exactly the fault it asked for, and hears when it asked wrongly."""
+
+import pytest
+import requests
+
+ORIGIN = "https://localhost:8443"
+
+
+def test_a_throttled_login_answers_as_scripted_and_then_works(token, control):
+    """429 with Retry-After as often as asked, and honest answers afterwards."""
+    control("faults", match="POST .*/token", status=429, headers={"Retry-After": "7"}, body="{}", times=2)
+    answers = [token(grant_type="client_credentials") for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [429, 429, 200]
+    assert answers[0].headers["Retry-After"] == "7"
+
+
+def test_a_slow_login_times_a_client_out(http, control):
+    """A delay longer than the client's patience is a timeout, without anybody waiting for it."""
+    control("faults", match="GET .*/keys", delay_s=60)
+    with pytest.raises(requests.ReadTimeout):
+        http.get(f"{ORIGIN}/common/discovery/v2.0/keys", timeout=5)
+    assert http.get(f"{ORIGIN}/common/discovery/v2.0/keys", timeout=5).status_code == 200
+
+
+def test_a_dropped_request_was_not_carried_out(token, control, login):
+    """With `drop` the connection closes and no token was issued."""
+    control("faults", match="token", drop=True)
+    with pytest.raises(requests.ConnectionError):
+        token(grant_type="client_credentials")
+    assert token(grant_type="client_credentials").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("faults", {"match": "token"}),
+        ("faults", {"match": "(", "drop": True}),
+        ("faults", {"match": "token", "status": 500, "colour": "red"}),
+        ("faults", {"match": "token", "status": 500, "times": 0}),
+        ("settings", {"token_lifetime_s": "long"}),
+        ("settings", {"token_lifetime_s": 0}),
+        ("settings", {"unknown": True}),
+        ("revoke", {"user": "nobody"}),
+        ("secrets", {"client_id": "nobody"}),
+        ("redirect-uris", {"uri": "http://evil.example/"}),
+    ],
+)
+def test_a_wrong_control_request_is_refused(http, path, fields):
+    """A test that misspells what it wants fails at once instead of passing by accident."""
+    assert http.post(f"{ORIGIN}/_emulator/{path}", json=fields).status_code == 400
+
+
+def test_what_the_login_does_not_know_is_not_answered_with_success(http):
+    """Unknown paths, methods and control paths get 404 and 405."""
+    assert http.get(f"{ORIGIN}/lmints.io/oauth2/v2.0/devicecode").status_code == 404
+    assert http.get(f"{ORIGIN}/lmints.io/oauth2/v2.0/token").status_code == 405
+    assert http.post(f"{ORIGIN}/_emulator/nothing").status_code == 404
+
+
+def test_reset_brings_the_first_state_back(token, control, http):
+    """After a reset the first secret works again and no fault or request is left."""
+    control("secrets")
+    control("faults", match="token", status=500)
+    control("reset")
+    assert token(grant_type="client_credentials").status_code == 200
+    assert len(http.get(f"{ORIGIN}/_emulator/requests").json()) == 1
