@@ -1,4 +1,4 @@
-"""Engines behind aiohttp, with or without TLS: the only place of the login and the key vault that touches a socket."""
+"""Engines and other applications behind aiohttp on loopback, with or without TLS, until told to stop."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ MAX_BODY_BYTES = 4 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """One engine on one loopback port."""
+    """One application on one loopback port."""
 
-    engine: Engine
+    application: web.Application
     port: int
     tls: ssl.SSLContext | None = None
 
@@ -74,7 +74,12 @@ async def serve(name: str, endpoints: Sequence[Endpoint]) -> None:
         loop.add_signal_handler(number, stopping.set)
     async with contextlib.AsyncExitStack() as running:
         for endpoint in endpoints:
-            runner = web.AppRunner(application(endpoint.engine), access_log=None, shutdown_timeout=1)
+            runner = web.AppRunner(
+                endpoint.application,
+                access_log=None,
+                shutdown_timeout=1,
+                auto_decompress=False,  # bodies are taken, or handed on, as they came
+            )
             await runner.setup()
             running.push_async_callback(runner.cleanup)
             site = web.TCPSite(runner, LOOPBACK, endpoint.port, ssl_context=endpoint.tls)

@@ -9,7 +9,7 @@ from local.business_central.calls import Call, Outcome
 from local.business_central.environment import Work
 from local.business_central.navigation import read, read_companies, walk
 from local.business_central.routing import RUNTIME_API, Segment
-from local.business_central.schema import ENTITIES, SPELLINGS
+from local.business_central.schema import SPELLINGS
 
 
 def run(call: Call, work: Work) -> Outcome:

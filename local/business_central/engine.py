@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from email.utils import format_datetime as http_date
 from typing import Any, Final
 
-from local.business_central import batch, dispatch, errors, faults, odata_query, oracle, seeding
+from local.business_central import batch, bulk, dispatch, errors, faults, odata_query, oracle, seeding
 from local.business_central.calls import Call
 from local.business_central.clock import Clock
 from local.business_central.environment import Company, Environment, Work
@@ -22,7 +22,7 @@ from local.business_central.limits import Limits, TokenCheck, accept_good_tokens
 from local.business_central.messages import Handshake, Post, Request, Response
 from local.business_central.reading import Reader
 from local.business_central.routing import Address, parse_address
-from local.business_central.store import Table
+from local.business_central.store import Record, Table
 from local.business_central.subscriptions import MAYBE_SUPPORTED, Subscriptions
 from local.business_central.user import User
 from local.business_central.webhooks import Webhooks
@@ -114,6 +114,23 @@ class BusinessCentral:
         company = seeding.empty_company(name, display_name=display_name)
         self.environment.add_company(company)
         return company
+
+    def bulk_items(
+        self,
+        count: int,
+        variants_per_item: int = 0,
+        *,
+        company: str | None = None,
+        changed_at: datetime | None = None,
+        step_ms: float = 10.0,
+    ) -> list[Record]:
+        """Load many items at once, without triggers; the last of them changed now unless told otherwise."""
+        step = timedelta(milliseconds=step_ms)
+        first_at = changed_at or self.environment.now() - (count - 1) * step
+        return bulk.load_items(
+            self.company(company), self.environment.ids, count, variants_per_item=variants_per_item,
+            changed_at=first_at, step=step,
+        )  # fmt: skip
 
     def root_url(self, *, origin: str = "https://api.businesscentral.dynamics.com", with_tenant: bool = True) -> str:
         """Return the API root of this environment in one of its two forms."""

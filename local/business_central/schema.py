@@ -192,8 +192,8 @@ _DEFINITIONS = (
         navs=(Nav("item", "items", "itemId"),), order=("itemNumber", "code"), key_caption="Code"),
     Entity("customers", "customer", "Customer", _columns("""
         id G r, number C20, displayName S100, type E:contactType, addressLine1 S100, addressLine2 S50, city S30
-        state S30, country C10, postalCode C20, phoneNumber S30, email S80, website S80, salespersonCode C20, balanceDue D rv
-        creditLimit D, taxLiable B, taxAreaId G, taxAreaDisplayName S rv, taxRegistrationNumber S20, currencyId G
+        state S30, country C10, postalCode C20, phoneNumber S30, email S80, website S80
+        salespersonCode C20, balanceDue D rv, creditLimit D, taxLiable B, taxAreaId G, taxAreaDisplayName S rv, taxRegistrationNumber S20, currencyId G
         currencyCode C, paymentTermsId G, shipmentMethodId G, paymentMethodId G, blocked E:customerBlocked
         lastModifiedDateTime T r, privacyBlocked B h, customerPostingGroup C20 h"""),
         navs=(Nav("currency", "currencies", "currencyId"), Nav("paymentTerm", "paymentTerms", "paymentTermsId"),
@@ -217,8 +217,9 @@ _DEFINITIONS = (
         billToCustomerId G, billToCustomerNumber C20, shipToName S100, shipToContact S100, {_ADDRESSES}, currencyId G
         shortcutDimension1Code C20, shortcutDimension2Code C20, currencyCode C, orderId G r, orderNumber C20 r
         paymentTermsId G, shipmentMethodId G, salesperson C20, disputeStatusId G, disputeStatus C10
-        pricesIncludeTax B r, remainingAmount D rv, discountAmount D, discountAppliedBeforeTax B r, totalAmountExcludingTax D r
-        totalTaxAmount D r, totalAmountIncludingTax D r, status E:invoiceEntityAggregateStatus r
+        pricesIncludeTax B r, remainingAmount D rv, discountAmount D, discountAppliedBeforeTax B r
+        totalAmountExcludingTax D r, totalTaxAmount D r, totalAmountIncludingTax D r
+        status E:invoiceEntityAggregateStatus r
         lastModifiedDateTime T r, phoneNumber S30, email S80, posted B h, preAssignedNumber C20 h"""),
         navs=(*_DOCUMENT_NAVS, Nav("salesInvoiceLines", "salesInvoiceLines", "id", "documentId", many=True))),
     Entity("salesInvoiceLines", "salesInvoiceLine", "Sales Invoice Line Aggregate", _columns(f"""{_LINE_HEAD}

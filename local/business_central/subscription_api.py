@@ -34,9 +34,7 @@ def subscriptions(call: Call, work: Work, segments: list[Segment]) -> Outcome:
     if method == "PATCH" and record is not None:
         check_etag(call, record, required=True)
         call.subscriptions.renew(work, record, _subscription_body(call), call.user_id, call.handshake)
-        return Outcome(
-            200, with_context(call, call.reader.single(record, "subscriptions", Options()), "subscriptions")
-        )
+        return Outcome(200, with_context(call, call.reader.single(record, "subscriptions", Options()), "subscriptions"))
     if method == "DELETE" and record is not None:
         check_etag(call, record, required=True)
         call.subscriptions.remove(work, record)

@@ -62,9 +62,9 @@ class Subscriptions:
                 raise errors.bad_request(f"The property '{name}' must be given and not be empty.")
         given = {name: body.get(name, "") for name in _WRITABLE}
         self._check(given)
-        if len(self._environment.subscriptions) >= self.max_count:
-            raise errors.dialog(f"The maximum number of subscriptions ({self.max_count}) has been reached.")
+        self._refuse_full()
         self._shake(given["notificationUrl"], handshake)
+        self._refuse_full()  # others may have been created while the subscriber answered
         now = work.now
         row = {
             **given,
@@ -109,6 +109,10 @@ class Subscriptions:
             if record is not None:
                 self.remove(work, record)
         work.commit()
+
+    def _refuse_full(self) -> None:
+        if len(self._environment.subscriptions) >= self.max_count:
+            raise errors.dialog(f"The maximum number of subscriptions ({self.max_count}) has been reached.")
 
     def _check(self, given: Mapping[str, Any]) -> None:
         parts = urlsplit(given["notificationUrl"])

@@ -162,6 +162,8 @@ class Webhooks:
         buffer = {row.id: list(queue.pending.get(row.id, ())) for row in active}
         for row in active:
             self._aggregate(company, row, buffer[row.id], queue.rows.get(row.id, []), now)
+            # taken before sending: what is recorded while a subscriber answers waits for the next job
+            self._take(queue, row.id, now)
         urls: dict[str, list[Record]] = {}
         for row in active:
             urls.setdefault(row["notificationUrl"], []).append(row)
@@ -173,12 +175,17 @@ class Webhooks:
             sent += 1
             self._settle(company, url, rows, buffer, now, self._send(url, payload, now, post))
         self._drop_failed(company, buffer)
-        for row in active:
-            self._stored -= len(queue.rows.pop(row.id, ()))
         self._save(queue, buffer, now)
         gone = [one for one in (*queue.rows, *queue.pending) if self._environment.subscriptions.get(one) is None]
         self.forget(gone)
         return sent
+
+    def _take(self, queue: _Queue, subscription_id: str, now: datetime) -> None:
+        rows = queue.rows.pop(subscription_id, [])
+        later = [entry for entry in rows if entry.at > now]
+        self._stored -= len(rows) - len(later)
+        if later:
+            queue.rows[subscription_id] = later
 
     def _delete_expired(self, company: Company, now: datetime) -> None:
         expired = [

@@ -7,7 +7,7 @@ import asyncio
 
 from local.key_vault.access import Access, keys_at
 from local.key_vault.engine import VaultEngine
-from local.serving import Endpoint, add_tls_options, serve, server_tls
+from local.serving import Endpoint, add_tls_options, application, serve, server_tls
 
 
 def main() -> None:
@@ -25,7 +25,9 @@ def main() -> None:
         allowed=frozenset(options.allow) or None,
     )
     tls = server_tls(options.cert, options.key)
-    asyncio.run(serve("key_vault", [Endpoint(engine=VaultEngine(access), port=options.port, tls=tls)]))
+    asyncio.run(
+        serve("key_vault", [Endpoint(application=application(VaultEngine(access)), port=options.port, tls=tls)])
+    )
 
 
 if __name__ == "__main__":

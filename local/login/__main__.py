@@ -12,7 +12,7 @@ import os
 
 from local.login.directory import demo_directory
 from local.login.engine import LoginEngine
-from local.serving import Endpoint, add_tls_options, serve, server_tls
+from local.serving import Endpoint, add_tls_options, application, serve, server_tls
 
 
 def main() -> None:
@@ -30,8 +30,8 @@ def main() -> None:
         serve(
             "login",
             [
-                Endpoint(engine=engine, port=options.identity_port),
-                Endpoint(engine=engine, port=options.port, tls=server_tls(options.cert, options.key)),
+                Endpoint(application=application(engine), port=options.identity_port),
+                Endpoint(application=application(engine), port=options.port, tls=server_tls(options.cert, options.key)),
             ],
         )
     )

@@ -115,8 +115,12 @@ def test_urgent_work_takes_its_own_slot_first(table: Table, clock: FixedClock) -
     assert clock() == started
 
 
-def test_a_waiting_thread_wakes_when_its_process_frees_a_slot(table: Table, clock: FixedClock) -> None:
+def test_a_waiting_thread_wakes_when_its_process_frees_a_slot(
+    table: Table, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without an injected sleep a waiter goes on as soon as a slot of its own process is given back."""
+    for name in ("FIRST_POLL_S", "LAST_POLL_S"):
+        monkeypatch.setattr(f"shared.bc.budget.{name}", 25.0)
     budget = SlotBudget(table, CONNECTION, now=clock, new_id=new_id)  # the clock stands: only waking can help
     got = Event()
 
@@ -337,12 +341,11 @@ def test_a_failed_release_does_not_fail_the_request(
         faults.fail(*failing, lost_answer=lost_answer)
     faults.stop()
     with ExitStack() as held:
+        for _ in range(4 if failing == (1,) or lost_answer else 3):
+            held.enter_context(other.slot(urgent=False))
+    with ExitStack() as held:
         for _ in range(4):
             held.enter_context(one.slot(urgent=False))
-    if failing == (1,) or lost_answer:
-        with ExitStack() as held:
-            for _ in range(4):
-                held.enter_context(other.slot(urgent=False))
 
 
 def test_a_taking_that_took_too_long_is_given_back(clock: FixedClock) -> None:

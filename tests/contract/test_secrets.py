@@ -1,4 +1,4 @@
-"""What every SecretStore promises, held against the in-memory twin and Key Vault's SDK on the vault of the local stack."""
+"""What every SecretStore promises: the in-memory twin, and Key Vault's SDK on the vault of the local stack."""
 
 import ssl
 from collections.abc import Callable, Iterator
@@ -10,13 +10,14 @@ from azure.core.credentials import AccessToken
 from local.faults import Fault
 from local.key_vault.access import Access
 from local.key_vault.engine import VaultEngine
-from local.login.directory import DOMAIN, IDENTITY_OBJECT_ID, KEY_VAULT, demo_directory
+from local.login.directory import DOMAIN, IDENTITY_CLIENT_ID, IDENTITY_OBJECT_ID, demo_directory
 from local.login.engine import LoginEngine, utc_now
 from local.serving import server_tls
 from local.threaded import served
 from local.tls import TlsFiles, ensure_certificates
-from shared.errors import StoreUnavailable
+from shared.errors import StoreUnavailable, TokenError
 from shared.ports import SecretStore
+from shared.stores.identity import EXCHANGE_SCOPE, client_assertion
 from shared.stores.key_vault import KeyVaultSecrets
 from tests.fakes_secrets import MemorySecrets
 
@@ -88,7 +89,7 @@ def vault(request: pytest.FixtureRequest) -> Vault:
         return Vault(memory, lambda: memory.failing.update({"read", "write"}), memory.failing.clear)
     engine = request.getfixturevalue("engine")
     fault = Fault(match="/secrets/", status=403, body='{"error":{"code":"Forbidden","message":"x"}}', times=100)
-    return Vault(request.getfixturevalue("key_vault"), lambda: engine.faults.add(fault), lambda: engine.faults.clear())
+    return Vault(request.getfixturevalue("key_vault"), lambda: engine.faults.add(fault), engine.faults.clear)
 
 
 def test_a_secret_that_is_not_there_is_none(vault: Vault) -> None:
@@ -169,3 +170,48 @@ def test_a_vault_with_an_unknown_certificate_gets_no_token(
         store.close()
     assert identity.asked == 0
     assert engine.requests == []
+
+
+@pytest.fixture
+def identity_endpoint(login: LoginEngine, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The managed identity endpoint, as the platform announces it."""
+    with served(login) as url:
+        monkeypatch.setenv("IDENTITY_ENDPOINT", f"{url}/msi/token")
+        monkeypatch.setenv("IDENTITY_HEADER", "local")
+        yield
+
+
+@pytest.mark.usefixtures("identity_endpoint")
+def test_in_azure_the_managed_identity_opens_the_vault(
+    engine: VaultEngine, tls: ssl.SSLContext, tls_files: TlsFiles
+) -> None:
+    """With the platform's endpoint set nothing else is needed: no key, no developer's login."""
+    with served(engine, tls) as url:
+        store = KeyVaultSecrets(url, client_id=IDENTITY_CLIENT_ID, ca_bundle=str(tls_files.ca))
+        store.write("bc-webhook-secret", "value")
+        assert store.read("bc-webhook-secret") == "value"
+        store.close()
+
+
+@pytest.mark.usefixtures("identity_endpoint")
+def test_the_identity_gives_client_assertions(login: LoginEngine) -> None:
+    """The assertion is a token for the exchange with Entra, signed for this identity."""
+    fetch = client_assertion(IDENTITY_CLIENT_ID)
+    assert fetch is not None
+    claims = login.key.check(fetch(), audience=EXCHANGE_SCOPE.removesuffix("/.default"), now=utc_now())
+    assert claims["sub"] == IDENTITY_OBJECT_ID
+
+
+@pytest.mark.usefixtures("identity_endpoint")
+def test_an_identity_that_is_not_assigned_is_a_token_error() -> None:
+    """A wrong client id is told as TokenError that may pass: an assignment takes minutes to spread."""
+    fetch = client_assertion("00000000-0000-0000-0000-000000000001")
+    assert fetch is not None
+    with pytest.raises(TokenError) as refused:
+        fetch()
+    assert (refused.value.code, refused.value.retryable) == ("managed_identity_unavailable", True)
+
+
+def test_outside_azure_there_is_no_assertion() -> None:
+    """Without the platform's endpoint the mode managed_identity has nothing to show."""
+    assert client_assertion(IDENTITY_CLIENT_ID) is None

@@ -18,7 +18,7 @@ def test_running_calls_end_before_the_host(start_host: StartHost) -> None:
     """SIGTERM closes the door, lets the running call answer, and exits 0."""
     host = start_host("http")
     answers: list[Answer] = []
-    caller = threading.Thread(target=lambda: answers.append(host.ask("/api/slow?s=1")))
+    caller = threading.Thread(target=lambda: answers.append(host.ask("/api/slow?s=2.5")))
     caller.start()
     eventually(lambda: "slow began" in host.output)
     host.process.terminate()

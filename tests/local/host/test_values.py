@@ -110,7 +110,7 @@ def test_expressions() -> None:
 def test_body_fields_hide_metadata() -> None:
     """A body field with the name of a metadata field wins and keeps the metadata's spelling (worker issue 1373)."""
     data = BindingData({"Id": "message id"})
-    data.add_json_body('{"id": "body id"}')
+    data.add_json_body('{"ID": "body id"}')
     data.add_json_body("[1]")
     data.add_json_body("{broken}")
     assert data.items() == [("Id", "body id")]

@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -56,7 +57,8 @@ class Service:
 
 @pytest.fixture
 def service() -> Iterator[Service]:
-    yield from _serving(None)
+    with _serving(None) as service:
+        yield service
 
 
 @pytest.fixture
@@ -66,6 +68,7 @@ def table(service: Service) -> Iterator[Table]:
     tables.close()
 
 
+@contextmanager
 def _serving(context: ssl.SSLContext | None) -> Iterator[Service]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -90,10 +93,12 @@ def _serving(context: ssl.SSLContext | None) -> Iterator[Service]:
     service = Service(server)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
-    yield service
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield service
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def _settings(port: int) -> StorageSettings:
@@ -269,7 +274,7 @@ def test_an_identity_sends_its_token_over_trusted_tls(tmp_path: Path) -> None:
     authority.issue_cert("127.0.0.1").configure_cert(context)
     bundle = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(bundle)
-    for service in _serving(context):
+    with _serving(context) as service:
         service.answer = fails(404, "ResourceNotFound")
         storage = StorageSettings(
             connection_string="", table_endpoint=f"https://127.0.0.1:{service.port}", client_id=""
