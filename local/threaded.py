@@ -17,16 +17,21 @@ from local.serving import application
 START_TIMEOUT_S = 10.0
 
 
-@contextlib.contextmanager
-def served(engine: Engine, tls: ssl.SSLContext | None = None) -> Iterator[str]:
+def served(engine: Engine, tls: ssl.SSLContext | None = None) -> contextlib.AbstractContextManager[str]:
     """Serve the engine on a free loopback port; give its origin, under the name `localhost` with TLS."""
+    return served_application(application(engine), tls)
+
+
+@contextlib.contextmanager
+def served_application(app: web.Application, tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """Serve an aiohttp application likewise."""
     loop = asyncio.new_event_loop()
     started = threading.Event()
     port = 0
 
     async def start() -> web.AppRunner:
         nonlocal port
-        runner = web.AppRunner(application(engine), access_log=None, shutdown_timeout=1)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1, auto_decompress=False)
         await runner.setup()
         site = web.TCPSite(runner, LOOPBACK, 0, ssl_context=tls)
         await site.start()

@@ -117,8 +117,11 @@ class Table(Protocol):
         """Delete a row; a row that is gone already is fine."""
         ...
 
-    def write(self, changes: Sequence[Change]) -> None:
-        """Apply at most 100 changes to rows of one partition all together or not at all; StateConflict if any fails."""
+    def write(self, changes: Sequence[Change]) -> list[str]:
+        """Apply at most 100 changes to rows of one partition all together or not at all; StateConflict if any fails.
+
+        Returns the new etag of each row, "" for a deleted one.
+        """
         ...
 
 

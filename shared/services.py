@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -112,6 +113,7 @@ def build(env: Mapping[str, str], *, now: Clock = utc_now) -> Services:
             parked=ParkedBook(watermarks, settings.connection),
             now=now,
             new_id=new_id,
+            sleep=time.sleep,
         ),
         tokens=tokens,
         connections=connections,

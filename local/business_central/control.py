@@ -7,13 +7,14 @@ on loopback only.
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any, Final
 
 from local.business_central import errors, oracle
 from local.business_central.engine import BusinessCentral
 from local.business_central.faults import Fault
 from local.business_central.messages import Response
-from local.business_central.store import Record
+from local.business_central.store import Record, new_row
 from local.business_central.tampering import Tamper, TamperKind
 from local.business_central.values import format_datetime
 
@@ -200,6 +201,18 @@ def _delete_subscriptions(engine: BusinessCentral, args: Args) -> Any:
     return {"deleted": wanted}
 
 
+def _age_subscription(engine: BusinessCentral, args: Args) -> Any:
+    """Make a subscription `hours` older than it is: its end comes nearer, as if that much time had passed."""
+    table = engine.environment.subscriptions
+    row = table.get(args["id"])
+    if row is None:
+        raise errors.segment_not_found("subscriptions")
+    values = row.values()
+    ends = values["expirationDateTime"] - timedelta(hours=float(args["hours"]))
+    table.replace_row(row, new_row(row.entity, values | {"expirationDateTime": ends}))
+    return {"expirationDateTime": format_datetime(ends)}
+
+
 def _copy_environment(engine: BusinessCentral, _args: Args) -> Any:
     engine.copy_environment()
     return {}
@@ -244,6 +257,7 @@ COMMANDS: Final[Mapping[str, Callable[[BusinessCentral, Args], Any]]] = {
     "faults/clear": _clear_faults,
     "notifications/tamper": _tamper,
     "subscriptions/delete": _delete_subscriptions,
+    "subscriptions/age": _age_subscription,
     "environment/copy": _copy_environment,
     "statistics": lambda engine, _args: engine.statistics(),
     "webhookLogs": _webhook_logs,

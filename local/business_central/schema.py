@@ -193,8 +193,8 @@ _DEFINITIONS = (
     Entity("customers", "customer", "Customer", _columns("""
         id G r, number C20, displayName S100, type E:contactType, addressLine1 S100, addressLine2 S50, city S30
         state S30, country C10, postalCode C20, phoneNumber S30, email S80, website S80
-        salespersonCode C20, balanceDue D rv, creditLimit D, taxLiable B, taxAreaId G, taxAreaDisplayName S rv, taxRegistrationNumber S20, currencyId G
-        currencyCode C, paymentTermsId G, shipmentMethodId G, paymentMethodId G, blocked E:customerBlocked
+        salespersonCode C20, balanceDue D rv, creditLimit D, taxLiable B, taxAreaId G, taxAreaDisplayName S rv
+        taxRegistrationNumber S20, currencyId G, currencyCode C, paymentTermsId G, shipmentMethodId G, paymentMethodId G, blocked E:customerBlocked
         lastModifiedDateTime T r, privacyBlocked B h, customerPostingGroup C20 h"""),
         navs=(Nav("currency", "currencies", "currencyId"), Nav("paymentTerm", "paymentTerms", "paymentTermsId"),
               Nav("shipmentMethod", "shipmentMethods", "shipmentMethodId"))),

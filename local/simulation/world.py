@@ -147,6 +147,7 @@ class World:
             parked=ParkedBook(watermarks, connection),
             now=self.clock.now,
             new_id=lambda: f"{self.rolls.getrandbits(128):032x}",
+            sleep=self.clock.advance,
         )
 
     # -- the host's part

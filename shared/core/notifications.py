@@ -60,7 +60,7 @@ def client_state(secret: bytes, path: str) -> str:
 
 
 def _digest(secret: bytes, text: str) -> str:
-    return hmac.new(secret, text.encode(), "sha256").hexdigest()
+    return hmac.new(secret, text.encode(errors="surrogatepass"), "sha256").hexdigest()
 
 
 def parse_delivery(body: bytes, *, path: str, secret: bytes, connection: str, api_url: str) -> Delivery:
@@ -87,7 +87,7 @@ def parse_delivery(body: bytes, *, path: str, secret: bytes, connection: str, ap
             unread += 1
             continue
         if found != target:
-            if not hmac.compare_digest(subscription_path(secret, connection, found), path):
+            if subscription_path(secret, connection, found) != path:  # nothing to guess: the clientState was right
                 foreign += 1
                 continue
             target = found

@@ -5,15 +5,17 @@ so no number is rounded and nothing is encoded again.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from hashlib import sha256
 from typing import Any, Final
 
 _READER: Final = json.JSONDecoder(parse_float=str)  # nobody computes with a record's decimals here
 _SPACE: Final = " \t\r\n"
+#: Levels of nesting in a document from outside; the deepest that means something has five.
+MAX_DEPTH: Final = 64
 
 #: An unset date-time of Business Central; also what rows have that were written before it kept modification times.
 NO_TIME: Final = datetime(1, 1, 1, tzinfo=UTC)
@@ -178,10 +180,29 @@ def loads(body: bytes | str) -> Any:
     """Decode JSON with decimals exact.
 
     Raises:
-        ValueError: not JSON, or not UTF-8.
+        ValueError: not JSON, not UTF-8, nested deeper than any message needs, half a surrogate pair in a text, or a
+            number beyond all bounds: what could not be encoded, hashed or stored afterwards.
     """
     text = body.decode("utf-8-sig") if isinstance(body, bytes) else body
-    return json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant)
+    try:
+        document = json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    except InvalidOperation as error:
+        raise ValueError("a number is out of range") from error
+    _check_members([document], MAX_DEPTH, texts="\\u" in text)
+    return document
+
+
+def _check_members(members: Iterable[Any], left: int, *, texts: bool) -> None:
+    for member in members:
+        if isinstance(member, dict | list):
+            if not left:
+                raise ValueError("nested too deeply")
+            inner = member if isinstance(member, list) else [*member, *member.values()] if texts else member.values()
+            _check_members(inner, left - 1, texts=texts)
+        elif texts and isinstance(member, str):
+            member.encode()  # a lone surrogate raises UnicodeEncodeError, which is a ValueError
 
 
 def _refuse_constant(name: str) -> None:

@@ -1,6 +1,7 @@
 """What every use case works with: the ports, the books and the settings, built once per process."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -78,6 +79,7 @@ class Context:
     parked: ParkedBook
     now: Clock
     new_id: NewId
+    sleep: Callable[[float], object]  # seconds
     memo: Memo = field(default_factory=Memo)
 
     def ledger(self, company: str, entity: Entity) -> Ledger:

@@ -35,6 +35,8 @@ from shared.state.orders import LEASE_S, OrderEntry
 
 log: Final = logging.getLogger(__name__)
 
+#: Waits for another worker that holds the same order, before the queue is left to wait (30 s a time).
+_PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0)
 #: Orders put back to work by one run of the timer.
 _BATCH: Final = 200
 #: A queue message for an order that was put back may be lost on the way; then it is put back again after this.
@@ -45,13 +47,18 @@ def submit(ctx: Context, text: str, message_id: str) -> Outgoing:
     """Do one message of the queue `sales-orders`.
 
     Raises:
-        StateConflict: another worker holds this very order; the queue delivers the message again.
+        StateConflict: another worker holds this very order for long; the queue delivers the message again.
         StoreUnavailable: the state store did not answer.
     """
     again = _reference(text)
-    if again is not None:
-        return _submit_again(ctx, again, message_id)
-    return _submit(ctx, text, message_id, None)
+    for pause_s in (*_PAUSES_S, None):
+        try:
+            return _submit_again(ctx, again, message_id) if again else _submit(ctx, text, message_id, None)
+        except StateConflict:
+            if pause_s is None:
+                raise
+            ctx.sleep(pause_s)  # two messages with one key: the other is done in a second or so
+    raise AssertionError  # the loop returns or raises
 
 
 def reference(entry: OrderEntry) -> str:

@@ -84,9 +84,7 @@ class OrderBook:
         if new:
             values: dict[str, Value] = {"order": entry.key, "company": entry.company, "status": entry.status}
             writes.append(Upsert(Row(partition=self._partition, key=new, values=values)))
-        self._table.write(writes)
-        stored = self._table.get(self._partition, row.key)
-        return entry if stored is None else replace(entry, etag=stored.etag, index=new)
+        return replace(entry, etag=self._table.write(writes)[0], index=new)
 
     def forget(self, entry: OrderEntry) -> None:
         """Delete an entry that has moved to another key, with its index row."""

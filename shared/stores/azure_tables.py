@@ -164,11 +164,15 @@ class AzureTable:
         check_key(key)
         self._call(lambda client: client.delete_entity(partition, key))
 
-    def write(self, changes: Sequence[Change]) -> None:
-        """Apply all changes or none; StateConflict if any fails."""
+    def write(self, changes: Sequence[Change]) -> list[str]:
+        """Apply all changes or none and return the new etags; StateConflict if any fails."""
         checked = check_changes(changes)
-        if checked:
-            self._call(lambda client: client.submit_transaction([_operation(change) for change in checked], **_ONCE))
+        if not checked:
+            return []
+        answers = self._call(
+            lambda client: client.submit_transaction([_operation(change) for change in checked], **_ONCE)
+        )
+        return [str(answer.get("etag") or "") for answer in answers]
 
     def _call[T](self, call: "Callable[[TableClient], T]", *, on_gone: Callable[[], T] | None = None) -> T:
         """Make one call; create the table and call again when it is missing.

@@ -97,11 +97,10 @@ class MemoryTable:
         check_key(key)
         self._write("delete", partial(self._drop, partition, key))
 
-    def write(self, changes: Sequence[Change]) -> None:
-        """Apply all changes or none; StateConflict if any fails."""
+    def write(self, changes: Sequence[Change]) -> list[str]:
+        """Apply all changes or none and return the new etags; StateConflict if any fails."""
         checked = check_changes(changes)
-        if checked:
-            self._write("write", partial(self._apply, checked))
+        return self._write("write", partial(self._apply, checked)) if checked else []
 
     def _write[T](self, operation: str, effect: Callable[[], T]) -> T:
         if self._hooks.before is not None:
@@ -112,7 +111,7 @@ class MemoryTable:
             self._hooks.after(f"{self._name}.{operation}")
         return result
 
-    def _apply(self, changes: Sequence[Change]) -> None:
+    def _apply(self, changes: Sequence[Change]) -> list[str]:
         for change in changes:
             row = change.row
             if isinstance(change, Insert):
@@ -121,11 +120,14 @@ class MemoryTable:
                 self._current(row)
             elif isinstance(change, Delete) and self._stored(row.partition, row.key) is None:
                 raise StateConflict("a row to delete is gone")
+        etags: list[str] = []
         for change in changes:
             if isinstance(change, Delete):
                 self._drop(change.row.partition, change.row.key)
+                etags.append("")
             else:
-                self._put(change.row)
+                etags.append(self._put(change.row).etag)
+        return etags
 
     def _stored(self, partition: str, key: str) -> Row | None:
         rows = self._partitions.get(partition)

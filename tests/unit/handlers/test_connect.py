@@ -114,7 +114,7 @@ class Browser:
     def get(self, **query: str) -> Reply:
         return self._keep(page(self.world.pages, Request(query=query, cookie=self.cookie)))
 
-    def press(self, action: str, **changes: str) -> Reply:
+    def press(self, action: str, /, **changes: str) -> Reply:
         form = next(form for form in forms(self.get()) if form["action"] == action)
         return self.post({**form, **changes})
 

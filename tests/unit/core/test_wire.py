@@ -1,0 +1,213 @@
+"""JSON in and out: nothing is rounded, nothing cut short passes for whole, nothing from outside can break the reader."""
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.core import wire
+
+ID = "7b1c4a52-91d3-f011-8d4c-6045bd1a2c10"
+#: Decimal literals as Business Central writes them: any scale, trailing zeros, more digits than a float holds.
+numbers = st.from_regex(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,12})?", fullmatch=True)
+spaces = st.text(alphabet=" \t\r\n", max_size=3)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**15), 10**15) | st.text(st.characters(exclude_categories=("Cs",)))
+    | st.decimals(allow_nan=False, allow_infinity=False),
+    lambda inner: st.lists(inner, max_size=4)
+    | st.dictionaries(st.text(st.characters(exclude_categories=("Cs",)), max_size=8), inner, max_size=4),
+    max_leaves=12,
+)  # fmt: skip
+
+
+def entry(price: str = "1", **more: object) -> str:
+    """The JSON text of one item."""
+    rest = "".join(f", {json.dumps(name)}: {json.dumps(value)}" for name, value in more.items())
+    return f'{{"@odata.etag": "W/\\"x\\"", "id": "{ID}", "unitPrice": {price}{rest}}}'
+
+
+def page(*entries: str, more: str = "") -> bytes:
+    """The body of a collection answer."""
+    return f'{{"@odata.context": "c", "value": [{", ".join(entries)}]{more}}}'.encode()
+
+
+@given(numbers)
+def test_a_number_is_passed_on_digit_for_digit(number: str) -> None:
+    """Whatever its scale, a number of a record leaves as it came."""
+    (record,) = wire.parse_page(page(entry(number))).records
+    assert record.raw == entry(number)
+
+
+@given(st.lists(st.text(), max_size=4), spaces, spaces)
+def test_a_page_is_split_where_its_entries_end(texts: list[str], before: str, between: str) -> None:
+    """Brackets, quotes and line breaks inside texts do not confuse the split; a record is one line of the same JSON."""
+    entries = [entry(displayName=text) for text in texts]
+    joined = f"{between},{between}".join(entries)
+    body = f'{before}{{{between}"value"{between}:{before}[{between}{joined}{before}]{between}}}{before}'
+    found = wire.parse_page(body.encode())
+    assert [record.fields["displayName"] for record in found.records] == texts
+    assert [json.loads(record.raw) for record in found.records] == [json.loads(text) for text in entries]
+    assert not any("\n" in record.raw or "\r" in record.raw for record in found.records)
+
+
+def test_pretty_printed_records_become_one_line() -> None:
+    """A record goes into NDJSON, so line breaks between its tokens are gone and those inside its texts are kept."""
+    pretty = json.dumps({"id": ID, "displayName": "two\nlines", "list": [{"a": 1}]}, indent=2).replace("\n", "\r\n")
+    (record,) = wire.parse_page(page(pretty)).records
+    assert "\n" not in record.raw
+    assert json.loads(record.raw) == json.loads(pretty)
+
+
+@pytest.mark.parametrize("body", [page(entry("1.50"), entry("2", displayName="]}")), page()])
+def test_a_page_cut_anywhere_is_refused(body: bytes) -> None:
+    """An answer that ends early never passes for a shorter page: records would be missed without a word."""
+    wire.parse_page(body)
+    for length in range(len(body)):
+        with pytest.raises(ValueError):
+            wire.parse_page(body[:length])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"null", b"[]", b"<html></html>", b'{"value": {}}', b'{"values": []}', b'{"value": [1 2]}', b"\xff\xfe{}"],
+)
+def test_what_is_no_page_is_refused(body: bytes) -> None:
+    """Only a JSON object with an array `value` is a page."""
+    with pytest.raises(ValueError):
+        wire.parse_page(body)
+
+
+@pytest.mark.parametrize("broken", ["7", "null", "[]", "{}", '{"id": 5}', '{"id": "x"}', '{"id": null}'])
+def test_an_entry_without_an_id_is_reported_and_stops_nothing(broken: str) -> None:
+    """One unusable entry costs that entry (P13)."""
+    found = wire.parse_page(page(entry("1"), broken, entry("2")))
+    assert [record.fields["unitPrice"] for record in found.records] == [1, 2]
+    assert found.broken == ["an entry without a usable id"]
+
+
+def test_the_next_link_is_taken_as_it_is() -> None:
+    """BC's link is opaque: unchanged, and "" on the last page."""
+    link = "https://api.example/items?aid=FIN&$skiptoken=5de545bc%2D"
+    assert wire.parse_page(page(entry(), more=f', "@odata.nextLink": "{link}"')).next_link == link
+    assert wire.parse_page(page(entry(), more=', "@odata.nextLink": null')).next_link == ""
+    assert wire.parse_page(page(entry())).next_link == ""
+
+
+def test_a_byte_order_mark_is_no_fault() -> None:
+    """Older versions of BC begin an answer with one."""
+    assert wire.parse_page(b"\xef\xbb\xbf" + page(entry())).records
+    assert wire.parse_record(b"\xef\xbb\xbf" + entry().encode()).key == ID
+
+
+def test_a_record_has_a_lower_case_key() -> None:
+    """Ids are compared as text everywhere, so their case is settled once."""
+    assert wire.parse_record(f'{{"id": "{ID.upper()}"}}'.encode()).key == ID
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b'{"id": "x"}', f'{{"id": "{ID}"}} x'.encode(), b'{"id": '])
+def test_what_is_no_record_is_refused(body: bytes) -> None:
+    """A record is one JSON object with an id, and nothing behind it."""
+    with pytest.raises(ValueError):
+        wire.parse_record(body)
+
+
+def versioned(tag: str, *variants: str, at: str = "2026-02-11T09:00:00Z") -> wire.Record:
+    """An item with ETags."""
+    nested = [{"@odata.etag": each, "id": ID} for each in variants]
+    fields = {"@odata.etag": tag, "id": ID, "lastModifiedDateTime": at, "itemVariants": nested}
+    return wire.parse_record(json.dumps(fields).encode())
+
+
+def test_a_version_changes_with_every_etag_inside() -> None:
+    """A changed, added, removed or moved variant is another version of its item, though the item's ETag stays."""
+    versions = [
+        versioned("a"), versioned("b"), versioned("a", "x"), versioned("a", "y"), versioned("a", "x", "y"),
+        versioned("a", "y", "x"),
+    ]  # fmt: skip
+    assert len({record.version for record in versions}) == len(versions)
+
+
+def test_a_version_does_not_depend_on_the_time_of_change() -> None:
+    """A recorded PATCH left lastModifiedDateTime as it was and moved the ETag: ETags decide."""
+    assert versioned("a", at="2026-02-11T09:00:00Z").version == versioned("a", at="2027-01-01T00:00:00Z").version
+
+
+def test_a_record_without_etags_is_told_apart_by_its_text() -> None:
+    """With `odata.metadata=none` there are no ETags; then the content is the version."""
+    one, other = (wire.parse_record(f'{{"id": "{ID}", "number": {n}}}'.encode()) for n in (1, 2))
+    assert one.version != other.version
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("2026-02-11T09:14:27.53Z", datetime(2026, 2, 11, 9, 14, 27, 530_000, tzinfo=UTC)),
+        ("2026-02-11T09:14:27Z", datetime(2026, 2, 11, 9, 14, 27, tzinfo=UTC)),
+        ("2026-02-11T10:14:27+01:00", datetime(2026, 2, 11, 9, 14, 27, tzinfo=UTC)),
+        ("0001-01-01T00:00:00Z", wire.NO_TIME),
+        ("0001-01-01T00:00:00+01:00", None),
+        ("2026-02-11T09:14:27", None),
+        ("2026-02-11", None),
+        ("yesterday", None),
+        ("", None),
+    ],
+)
+def test_times_are_read_as_instants(text: str, at: datetime | None) -> None:
+    """BC trims zeros of fractions, and a time without zone or before all time is none."""
+    assert wire.parse_time(text) == at
+
+
+@given(st.datetimes(datetime(1753, 1, 1), datetime(9000, 1, 1)), st.integers(-12, 14))
+def test_times_survive_the_literal_to_the_millisecond(moment: datetime, hours: int) -> None:
+    """format_time and parse_time undo each other, whatever the zone; the literal is UTC with milliseconds."""
+    aware = moment.replace(microsecond=moment.microsecond // 1000 * 1000, tzinfo=timezone(timedelta(hours=hours)))
+    text = wire.format_time(aware)
+    assert text.endswith("Z")
+    assert len(text) == len("2026-02-11T09:14:27.530Z")
+    assert wire.parse_time(text) == aware
+
+
+def test_a_record_without_a_time_is_as_old_as_can_be() -> None:
+    """Rows from before BC kept modification times carry year 1, and some records have no such property at all."""
+    assert wire.parse_record(f'{{"id": "{ID}"}}'.encode()).modified == wire.NO_TIME
+    assert wire.parse_record(f'{{"id": "{ID}", "lastModifiedDateTime": 5}}'.encode()).modified == wire.NO_TIME
+
+
+@given(json_values)
+def test_what_is_written_reads_back_equal(value: object) -> None:
+    """loads undoes dumps; decimals keep their digits and scale."""
+    again = wire.loads(wire.dumps({"v": value}))["v"]
+    assert again == value
+    assert wire.dumps(again) == wire.dumps(value)
+
+
+@given(numbers)
+def test_a_decimal_is_written_as_it_was_read(number: str) -> None:
+    """Money passes digit for digit: 10.10 stays 10.10."""
+    assert wire.dumps(wire.loads(f"[{number}]")) in {f"[{number}]", f"[{int(number)}]" if "." not in number else ""}
+    assert wire.dumps(Decimal("10.10")) == "10.10"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "{", "NaN", "[Infinity]", "[-Infinity]", "\ufeff\ufeff{}", "[1e99999999999999999999]", "[" * 100_000,
+        "[" * 2000 + "]" * 2000, '{"a":' * 500 + "1" + "}" * 500, '["\\ud800"]', '{"\\udfff": 1}', "9" * 5000,
+    ],
+)  # fmt: skip
+def test_what_could_not_be_handled_later_is_refused_now(text: str) -> None:
+    """Depth, half surrogates and boundless numbers are refused as not JSON, and never surface as another error."""
+    with pytest.raises(ValueError):
+        wire.loads(text)
+    with pytest.raises(ValueError):
+        wire.loads(b"\xff")
+
+
+def test_surrogate_pairs_and_depth_within_reason_are_fine() -> None:
+    """An escaped emoji and a nested object are ordinary."""
+    assert wire.loads('["\\ud83d\\ude00", "\\\\ud800"]') == ["\U0001f600", "\\ud800"]
+    depth = wire.MAX_DEPTH - 1
+    assert wire.dumps(wire.loads("[" * depth + "]" * depth)) == "[" * depth + "]" * depth
