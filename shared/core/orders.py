@@ -95,7 +95,7 @@ def message_key(text: str, message_id: str) -> str:
         return message_id.upper()
     order = document.get("order")
     inner = order if isinstance(order, dict) else document
-    for value in (document.get("orderKey"), inner.get("externalDocumentNumber")):
+    for value in (document.get("orderKey") if "order" in document else None, inner.get("externalDocumentNumber")):
         if isinstance(value, str) and value.strip():
             return value.strip().upper()[:KEY_LENGTH]
     return message_id.upper()

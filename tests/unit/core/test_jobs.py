@@ -28,7 +28,7 @@ page_jobs = st.builds(
 )  # fmt: skip
 changes = st.builds(RecordChange, key=guids, kind=st.sampled_from(["created", "updated", "deleted"]), at=texts)
 notification_jobs = st.builds(
-    NotificationJob, job=texts, company=guids, entity=st.sampled_from(sorted(ENTITIES)),
+    NotificationJob, job=st.text(min_size=1, max_size=30), company=guids, entity=st.sampled_from(sorted(ENTITIES)),
     changes=st.lists(changes, max_size=5).map(tuple), collection=st.sampled_from(["", "filtered", "plain"]),
     redrive=st.integers(0, 9),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""JSON in and out: nothing is rounded, nothing cut short passes for whole, nothing from outside can break the reader."""
+"""JSON in and out: nothing is rounded, nothing cut short passes for whole, nothing from outside breaks the reader."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
@@ -160,7 +160,10 @@ def test_times_are_read_as_instants(text: str, at: datetime | None) -> None:
     assert wire.parse_time(text) == at
 
 
-@given(st.datetimes(datetime(1753, 1, 1), datetime(9000, 1, 1)), st.integers(-12, 14))
+@given(
+    st.datetimes(datetime(1753, 1, 1), datetime(9000, 1, 1)),  # noqa: DTZ001 - the zone is drawn beside it
+    st.integers(-12, 14),
+)
 def test_times_survive_the_literal_to_the_millisecond(moment: datetime, hours: int) -> None:
     """format_time and parse_time undo each other, whatever the zone; the literal is UTC with milliseconds."""
     aware = moment.replace(microsecond=moment.microsecond // 1000 * 1000, tzinfo=timezone(timedelta(hours=hours)))
@@ -178,7 +181,7 @@ def test_a_record_without_a_time_is_as_old_as_can_be() -> None:
 
 @given(json_values)
 def test_what_is_written_reads_back_equal(value: object) -> None:
-    """loads undoes dumps; decimals keep their digits and scale."""
+    """Loading undoes writing; decimals keep their digits and scale."""
     again = wire.loads(wire.dumps({"v": value}))["v"]
     assert again == value
     assert wire.dumps(again) == wire.dumps(value)
