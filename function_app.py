@@ -144,8 +144,8 @@ def connect_callback(req: func.HttpRequest) -> func.HttpResponse:
 
 @app.route("status", methods=["GET"])
 def status(req: func.HttpRequest) -> func.HttpResponse:
-    """Tell an operator everything at once."""
-    return triggers.show_status()
+    """Tell an operator everything at once, or with `?doctor=1` why nothing arrives."""
+    return triggers.show_status(req)
 
 
 @app.route("orders/{key}", methods=["GET"])

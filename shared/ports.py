@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Literal, Protocol, Self
 
 from shared.core.entities import Entity
-from shared.core.subscriptions import Subscription, Wanted
+from shared.core.subscriptions import Subscription, Wanted, WebhookLogLine
 from shared.core.wire import Page, Record
 
 #: Time now, aware and in UTC.
@@ -205,6 +205,8 @@ class PageAnswer:
 
     page: Page
     served_at: datetime | None
+    size: int = 0  # bytes
+    took_s: float = 0.0  # from sending the request to the last byte
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +264,14 @@ class BusinessCentral(Protocol):
 
     def webhook_resources(self, company: str) -> frozenset[str]:
         """Return the resources (`v2.0/items`, lower case) this environment offers webhooks for."""
+        ...
+
+    def probe(self, company: str, entity: Entity, *, with_nested: bool) -> datetime | None:
+        """Read one record at most, to see whether that is permitted; return BC's own time when it answered."""
+        ...
+
+    def webhook_logs(self, company: str) -> list[WebhookLogLine]:
+        """Return BC's own log of the webhooks of one company, newest first."""
         ...
 
     def subscriptions(self) -> list[Subscription]:

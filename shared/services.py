@@ -11,12 +11,15 @@ from datetime import UTC, datetime
 from shared.bc.auth import EntraTokens
 from shared.bc.budget import SlotBudget
 from shared.bc.client import BusinessCentralClient
+from shared.bc.handshake import knock
 from shared.bc.transport import Transport
 from shared.core import names
+from shared.core.diagnosis import Knock
+from shared.core.findings import Report
 from shared.core.sign_in import derive_key
 from shared.core.status_view import LoginView, StatusView
 from shared.errors import StoreUnavailable
-from shared.handlers import status
+from shared.handlers import doctor, status
 from shared.handlers.context import Context
 from shared.ports import Clock, Table
 from shared.settings import Settings
@@ -27,6 +30,9 @@ from shared.state.webhooks import WebhookBook
 from shared.stores.azure_tables import AzureTables
 from shared.stores.identity import client_assertion
 from shared.stores.key_vault import KeyVaultSecrets
+from shared.stores.queue_depths import QueueDepths
+
+PROBES_AT_ONCE = 4  # requests that one call to Business Central may have under way; the budget allows no more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +57,17 @@ class Services:
         return LoginView(
             state=held.state, mode=mode, user=held.user, code=held.code, reason=held.reason, since=held.since
         )
+
+    def examine(self) -> Report:
+        """Say why nothing arrives."""
+        settings = self.context.settings
+
+        def knock_at(url: str) -> Knock:
+            return knock(url, self.context.new_id(), ca_bundle=settings.ca_bundle)
+
+        depths = QueueDepths(settings.storage, ca_bundle=settings.ca_bundle)
+        instruments = doctor.Instruments(token=self.tokens.token, login=self.login, knock=knock_at, depth=depths.read)
+        return doctor.examine(self.context, instruments)
 
     def session_key(self) -> bytes:
         """Return the key that signs the connect page's sessions."""
@@ -100,7 +117,9 @@ def build(env: Mapping[str, str], *, now: Clock = utc_now) -> Services:
     tokens = EntraTokens(settings, secrets, connections, now=now, new_id=new_id, assertion=client_assertion(identity))
     budget = SlotBudget(connections, settings.connection, now=now, new_id=new_id)
     transport = Transport(settings.api_url, tokens, budget, ca_bundle=settings.ca_bundle)
-    bc = BusinessCentralClient(transport, tenant_id=settings.tenant_id, environment=settings.environment)
+    bc = BusinessCentralClient(
+        transport, tenant_id=settings.tenant_id, environment=settings.environment, threads=PROBES_AT_ONCE
+    )
     return Services(
         context=Context(
             settings=settings,

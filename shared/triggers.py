@@ -17,7 +17,7 @@ from shared.core import names
 from shared.core.jobs import NotificationJob, PageJob
 from shared.core.outgoing import Outgoing
 from shared.errors import ConfigError, IntegrationError
-from shared.handlers import connect, notifications, orders, pages, parking, runs, status, subscriptions, webhook
+from shared.handlers import connect, doctor, notifications, orders, pages, parking, runs, status, subscriptions, webhook
 from shared.handlers.connect import ConnectPages, Redriven
 from shared.handlers.context import Context
 from shared.log import log_event
@@ -106,9 +106,15 @@ def receive_notification(req: func.HttpRequest, jobs: Texts) -> func.HttpRespons
     return func.HttpResponse(reply.body, status_code=reply.status, mimetype="text/plain", headers=_TEXT)
 
 
-def show_status() -> func.HttpResponse:
-    """Answer `status` with everything as JSON."""
-    return _json_or_error(lambda: asdict(root.services().view()))
+def show_status(req: func.HttpRequest) -> func.HttpResponse:
+    """Answer `status` with everything as JSON; `status?doctor=1` with what the doctor finds."""
+    if req.params.get("doctor", "").lower() not in {"1", "true"}:
+        return _json_or_error(lambda: asdict(root.services().view()))
+    try:
+        report = root.services().examine()
+    except ConfigError as error:
+        report = doctor.refused(error, root.utc_now())
+    return _json(asdict(report) | {"is_healthy": report.is_healthy}, 200)
 
 
 def show_order(req: func.HttpRequest) -> func.HttpResponse:

@@ -41,46 +41,54 @@ class EngineAdapter(BaseAdapter):
             requests.ReadTimeout: the script lets the client wait, or the modelled delay is longer than its timeout.
         """
         del stream, verify, cert, proxies  # nothing to verify or to tunnel in process
-        answer = self._ask(request)
-        patience_s = timeout[1] if isinstance(timeout, tuple) else timeout
-        is_late = patience_s is not None and answer.delay_s > patience_s
-        if self._on_delay is not None and answer.delay_s:
-            self._on_delay(min(answer.delay_s, patience_s or answer.delay_s))
-        if answer.transport is Transport.RESET:
-            raise requests.ConnectionError("Connection aborted: reset by peer (scripted)", request=request)
-        if answer.transport is Transport.TIMEOUT or is_late:
-            if self._on_delay is not None and patience_s and not answer.delay_s:
-                self._on_delay(patience_s)
-            raise requests.ReadTimeout("Read timed out (scripted)", request=request)
-        return self._builder.build_response(request, _raw(answer, request.method or "GET"))
+        plain = _plain(request)
+        principal = self._engine.principal_of(plain) or "anonymous"
+        if not self._engine.limits.enter(principal):
+            return self._builder.build_response(request, _raw(Response(status=429), plain.method))
+        try:
+            with self._engine.lock:
+                answer = self._engine.handle(plain)
+            self._spend(answer, timeout, request)
+        finally:
+            self._engine.limits.leave(principal)
+        return self._builder.build_response(request, _raw(answer, plain.method))
 
     def close(self) -> None:
         """Nothing to close."""
 
-    def _ask(self, request: requests.PreparedRequest) -> Response:
-        body = request.body or b""
-        plain = Request(
-            method=request.method or "GET",
-            url=request.url or "",
-            headers=dict(request.headers),
-            body=body.encode() if isinstance(body, str) else bytes(body),
-        )
-        principal = self._engine.principal_of(plain) or "anonymous"
-        entered = self._engine.limits.enter(principal)
-        try:
-            with self._engine.lock:
-                if not entered:
-                    return Response(status=HTTPStatus.TOO_MANY_REQUESTS)
-                return self._engine.handle(plain)
-        finally:
-            if entered:
-                self._engine.limits.leave(principal)
+    def _spend(
+        self,
+        answer: Response,
+        timeout: float | tuple[float | None, float | None] | None,
+        request: requests.PreparedRequest,
+    ) -> None:
+        """Let the modelled time pass, then lose the answer if the script or the client's patience says so."""
+        patience_s = timeout[1] if isinstance(timeout, tuple) else timeout
+        is_silent = answer.transport is Transport.TIMEOUT
+        is_late = is_silent or (patience_s is not None and answer.delay_s > patience_s)
+        passed_s = (patience_s or 0.0) if is_late else answer.delay_s
+        if self._on_delay is not None and passed_s:
+            self._on_delay(passed_s)
+        if answer.transport is Transport.RESET:
+            raise requests.ConnectionError("Connection aborted: reset by peer (scripted)", request=request)
+        if is_late:
+            raise requests.ReadTimeout("Read timed out (scripted)", request=request)
 
 
 def mount(session: requests.Session, adapter: EngineAdapter, origin: str) -> requests.Session:
     """Answer everything under an origin from the engine; other origins stay unreachable to it."""
     session.mount(origin, adapter)
     return session
+
+
+def _plain(request: requests.PreparedRequest) -> Request:
+    body = request.body or b""
+    return Request(
+        method=request.method or "GET",
+        url=request.url or "",
+        headers=dict(request.headers),
+        body=body.encode() if isinstance(body, str) else bytes(body),
+    )
 
 
 def _raw(answer: Response, method: str) -> HTTPResponse:

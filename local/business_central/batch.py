@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from local.business_central import errors
 from local.business_central.messages import Request, Response
+from local.business_central.values import dump_exact
 
 MAX_OPERATIONS: Final = 100
 
@@ -61,7 +62,7 @@ def run(
             failed = True
             if not goes_on:
                 break
-    return json.dumps({"responses": answers}, default=_number).encode(), failed
+    return dump_exact({"responses": answers}).encode(), failed
 
 
 def _part(row: Any, request: Request, root: str) -> Part:
@@ -72,7 +73,7 @@ def _part(row: Any, request: Request, root: str) -> Part:
     url = row["url"] if "://" in row["url"] else f"{root}/{row['url'].lstrip('/')}"
     headers = dict(row.get("headers") or {})
     headers["Authorization"] = request.header("Authorization") or ""
-    body = b"" if row.get("body") is None else json.dumps(row["body"], default=_number).encode()
+    body = b"" if row.get("body") is None else dump_exact(row["body"]).encode()
     identifier = row.get("id")
     return Part(identifier, Request(method=row["method"].upper(), url=url, headers=headers, body=body))
 
@@ -87,10 +88,3 @@ def _answer(identifier: str | None, response: Response) -> dict[str, Any]:
     if response.body:
         answer["body"] = json.loads(response.body, parse_float=Decimal)
     return answer
-
-
-def _number(value: Any) -> int | float:
-    """Write a decimal as a JSON number."""
-    if not isinstance(value, Decimal):
-        raise TypeError(type(value).__name__)
-    return int(value) if value == value.to_integral_value() else float(value)

@@ -9,7 +9,7 @@ from local.business_central.calls import Call, Outcome
 from local.business_central.environment import Work
 from local.business_central.navigation import read, read_companies, walk
 from local.business_central.routing import RUNTIME_API, Segment
-from local.business_central.schema import SPELLINGS
+from local.business_central.schema import SPELLINGS, UNEMULATED_SETS
 
 
 def run(call: Call, work: Work) -> Outcome:
@@ -24,6 +24,8 @@ def run(call: Call, work: Work) -> Outcome:
     if first == "$metadata":
         return Outcome(200, metadata.edmx(), content_type="application/xml")
     name = SPELLINGS.get(first.lower())
+    if first.lower() in UNEMULATED_SETS:
+        raise errors.NotEmulatedError(f"the entity set {first}")
     if name is None:
         raise errors.segment_not_found(first)
     if name == "subscriptions":

@@ -152,7 +152,9 @@ def recalculate(work: Work, record: Record) -> None:
         share = left if at == len(lines) - 1 else to_cents(discount * gross[at] / total) if total else Decimal(0)
         left -= share
         amounts = _amounts(line, gross[at], share, includes_tax=record["pricesIncludeTax"])
-        work.update(line, amounts)
+        moved_amounts = {name: amount for name, amount in amounts.items() if amount != line[name]}
+        if moved_amounts:
+            work.update(line, moved_amounts)
         sums[0] += amounts["netAmount"]
         sums[1] += amounts["netTaxAmount"]
     changes: dict[str, Any] = {

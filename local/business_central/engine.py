@@ -14,7 +14,7 @@ from email.utils import format_datetime as http_date
 from typing import Any, Final
 
 from local.business_central import batch, bulk, dispatch, errors, faults, odata_query, oracle, seeding
-from local.business_central.calls import Call
+from local.business_central.calls import Call, Outcome
 from local.business_central.clock import Clock
 from local.business_central.environment import Company, Environment, Work
 from local.business_central.faults import Fault, FaultKind, Faults
@@ -277,7 +277,7 @@ class BusinessCentral:
         if outcome.applied_preference:
             headers["Preference-Applied"] = outcome.applied_preference
         return Response(
-            status=outcome.status, headers=headers, body=outcome.body, delay_s=self._delay_s(bending, outcome.rows)
+            status=outcome.status, headers=headers, body=outcome.body, delay_s=self._delay_s(bending, outcome)
         )
 
     def _batch(
@@ -295,6 +295,7 @@ class BusinessCentral:
         is_snapshot = (request.header("Isolation") or "").lower() == "snapshot"
         preferences = (request.header("Prefer") or "").lower()
         shared = Work(self.environment)
+        delays: list[float] = []
 
         def execute(part: Request) -> Response:
             if not self.limits.count(principal, self.environment.now(), part.method):
@@ -308,6 +309,7 @@ class BusinessCentral:
                 return _error_response(error, correlation)
             if not is_snapshot:
                 done.append(work)
+            delays.append(response.delay_s)
             return response
 
         goes_on = "odata.continue-on-error" in preferences and "odata.continue-on-error=false" not in preferences
@@ -316,7 +318,8 @@ class BusinessCentral:
             shared.rollback()
         elif is_snapshot:
             done.append(shared)
-        return Response(status=200, headers={"Content-Type": _JSON, "OData-Version": "4.0"}, body=body)
+        headers = {"Content-Type": _JSON, "OData-Version": "4.0"}
+        return Response(status=200, headers=headers, body=body, delay_s=sum(delays))  # parts run one after the other
 
     # -- the rest ----------------------------------------------------------------------------------------------------
 
@@ -350,10 +353,14 @@ class BusinessCentral:
         body = json.dumps({"value": [row]}).encode()
         return Response(status=200, headers={"Content-Type": "application/json; charset=utf-8"}, body=body)
 
-    def _delay_s(self, bending: list[Fault], rows: int) -> float:
+    def _delay_s(self, bending: list[Fault], outcome: Outcome) -> float:
         slow = [fault for fault in bending if fault.kind is FaultKind.SLOW]
         base_s = self.latency.base_s + sum(fault.delay_s for fault in slow)
-        return base_s + rows * (self.latency.per_row_us + sum(fault.per_row_us for fault in slow)) / 1e6
+        per_row_us = self.latency.per_row_us + sum(fault.per_row_us for fault in slow)
+        if not per_row_us:
+            return base_s
+        rows = max(outcome.rows, outcome.body.count(b'"@odata.etag"'))  # expanded rows are read and written, too
+        return base_s + rows * per_row_us / 1e6
 
     def _finished(self, response: Response, correlation: str) -> Response:
         headers = {

@@ -6,7 +6,7 @@ from local.business_central.environment import Work
 from local.business_central.odata_filter import conjuncts, equal_values
 from local.business_central.odata_query import MAX_PAGE_ROWS, Options, parse_query
 from local.business_central.routing import Segment
-from local.business_central.schema import ENTITIES, SPELLINGS, Entity
+from local.business_central.schema import ENTITIES, SPELLINGS, UNEMULATED_NAVS, UNEMULATED_SETS, Entity
 from local.business_central.store import Record
 
 
@@ -14,6 +14,8 @@ def walk(call: Call, work: Work, segments: list[Segment]) -> Target:
     """Return where the segments below the company lead."""
     head, *rest = segments
     name = SPELLINGS.get(head.name.lower())
+    if head.name.lower() in UNEMULATED_SETS:
+        raise errors.NotEmulatedError(f"the entity set {head.name}")
     if name is None or not ENTITIES[name].scoped:
         raise errors.segment_not_found(head.name)
     target = Target(ENTITIES[name], context=f"companies({work.company.id})/{name}", segment=head.name)
@@ -40,7 +42,7 @@ def _step(call: Call, at: Target, segment: Segment) -> Target:
     record = at.record
     nav = next((nav for nav in at.entity.navs if nav.name.lower() == segment.name.lower()), None)
     if nav is None or record is None:
-        if segment.name in ("pdfDocument", "picture", "defaultDimensions", "dimensionSetLines", "attachments"):
+        if segment.name in UNEMULATED_NAVS:
             raise errors.NotEmulatedError(f"the navigation {segment.name}")
         raise errors.segment_not_found(segment.name)
     table = call.reader.table(nav.target)

@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import quote, unquote, unquote_plus
 
 from local.business_central import errors, odata_filter
-from local.business_central.schema import ENTITIES, Entity
+from local.business_central.schema import ENTITIES, UNEMULATED_NAVS, Entity
 
 MAX_PAGE_ROWS: Final = 20_000
 _KNOWN: Final = frozenset(
@@ -127,6 +127,8 @@ def _expand(text: str, entity: Entity) -> Iterator[tuple[str, Options]]:
     for part in _split(text, ","):
         name, _, rest = part.strip().partition("(")
         nav = entity.nav(name.strip())
+        if name.strip() in UNEMULATED_NAVS:
+            raise errors.NotEmulatedError(f"the navigation {name.strip()}")
         if nav is None:
             raise errors.unknown_property_in_filter(name.strip(), entity.type_name)
         if rest and not rest.rstrip().endswith(")"):

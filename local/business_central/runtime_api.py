@@ -32,15 +32,15 @@ def supported_resources(context: str, subscriptions: Subscriptions, query: str) 
 
 
 def webhook_logs(context: str, lines: Sequence["LogLine"], ids: Ids) -> bytes:
-    """Return the activity log of context APIWEBHOOK, oldest first."""
+    """Return the activity log of context APIWEBHOOK as AL page 5461 has it, newest first."""
     rows = [
         {
             "id": ids.guid(),
-            "activityDateTime": format_datetime(line.at),
+            "time": format_datetime(line.at),
             "status": "Failed" if line.failed else "Success",
             "message": line.message,
             "details": line.details,
         }
-        for line in lines
+        for line in sorted(lines, key=lambda line: line.at, reverse=True)
     ]
     return json.dumps({"@odata.context": context, "value": rows}).encode()

@@ -192,10 +192,11 @@ _DEFINITIONS = (
         navs=(Nav("item", "items", "itemId"),), order=("itemNumber", "code"), key_caption="Code"),
     Entity("customers", "customer", "Customer", _columns("""
         id G r, number C20, displayName S100, type E:contactType, addressLine1 S100, addressLine2 S50, city S30
-        state S30, country C10, postalCode C20, phoneNumber S30, email S80, website S80
-        salespersonCode C20, balanceDue D rv, creditLimit D, taxLiable B, taxAreaId G, taxAreaDisplayName S rv
-        taxRegistrationNumber S20, currencyId G, currencyCode C, paymentTermsId G, shipmentMethodId G, paymentMethodId G, blocked E:customerBlocked
-        lastModifiedDateTime T r, privacyBlocked B h, customerPostingGroup C20 h"""),
+        state S30, country C10, postalCode C20, phoneNumber S30, email S80, website S80, salespersonCode C20
+        balanceDue D rv, creditLimit D, taxLiable B, taxAreaId G, taxAreaDisplayName S rv
+        taxRegistrationNumber S20, currencyId G, currencyCode C, paymentTermsId G, shipmentMethodId G
+        paymentMethodId G, blocked E:customerBlocked, lastModifiedDateTime T r, privacyBlocked B h
+        customerPostingGroup C20 h"""),
         navs=(Nav("currency", "currencies", "currencyId"), Nav("paymentTerm", "paymentTerms", "paymentTermsId"),
               Nav("shipmentMethod", "shipmentMethods", "shipmentMethodId"))),
     Entity("salesOrders", "salesOrder", "Sales Header", _columns(f"""
@@ -266,3 +267,24 @@ ENTITIES: Final[Mapping[str, Entity]] = MappingProxyType({entity.name: _indexed(
 #: Entity set names as a client may spell them (segment matching is case-insensitive).
 SPELLINGS: Final[Mapping[str, str]] = MappingProxyType({name.lower(): name for name in ENTITIES})
 COMPANY_ENTITIES: Final = tuple(name for name, entity in ENTITIES.items() if entity.scoped)
+#: Sets and navigations that API v2.0 has and this emulator has not: they are answered 501, not "not found".
+UNEMULATED_SETS: Final = frozenset(
+    name.lower()
+    for name in (
+        "accounts", "agedAccountsPayables", "agedAccountsReceivables", "attachments", "balanceSheets", "bankAccounts",
+        "companyInformation", "contacts", "countriesRegions", "customerPaymentJournals", "customerPayments",
+        "defaultDimensions", "dimensions", "dimensionSetLines", "disputeStatus", "documentAttachments", "employees",
+        "entityDefinitions", "generalLedgerEntries", "generalProductPostingGroups", "inventoryPostingGroups",
+        "itemLedgerEntries", "jobQueueEntries", "journalLines", "journals", "locations", "opportunities",
+        "paymentMethods", "pictures", "projects", "purchaseInvoiceLines", "purchaseInvoices", "purchaseOrders",
+        "purchaseReceipts", "salesCreditMemoLines", "salesCreditMemos", "salesQuoteLines", "salesQuotes", "taxAreas",
+        "taxGroups", "trialBalances", "vendors",
+    )
+)  # fmt: skip
+UNEMULATED_NAVS: Final = frozenset(
+    {
+        "account", "agedAccountsReceivable", "attachments", "contactsInformation", "customerFinancialDetail",
+        "defaultDimensions", "dimensionSetLines", "dimensionValue", "documentAttachments",
+        "generalProductPostingGroup", "inventoryPostingGroup", "location", "paymentMethod", "pdfDocument", "picture",
+    }
+)  # fmt: skip

@@ -26,6 +26,8 @@ _LOG: Final = logging.getLogger(__name__)
 HANDSHAKE_TIMEOUT_S: Final = 5.0  # ApiSubscriptionNotificationUrlTimeout
 SENDING_TIMEOUT_S: Final = 30.0  # ApiSubscriptionSendingNotificationTimeout
 MAX_BODY: Final = 350 * 1024 * 1024
+#: Callers that wait for a place under enforced limits block a thread each.
+_MAX_THREADS: Final = 128
 #: How long a "no answer" fault keeps the connection open at most.
 SILENCE_S: Final = 600.0
 
@@ -48,11 +50,12 @@ class Server:
     def __init__(self, engine: BusinessCentral, options: ServerOptions) -> None:
         self.engine = engine
         self.options = options
-        self._pool = ThreadPoolExecutor(max_workers=16, thread_name_prefix="bc")
+        self._pool = ThreadPoolExecutor(max_workers=_MAX_THREADS, thread_name_prefix="bc")
         self._local = threading.local()
         engine.handshake = self.shake_hands
         self._runner: web.AppRunner | None = None
         self._sender: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
         self.port = options.port
 
     async def start(self) -> None:
@@ -60,7 +63,7 @@ class Server:
         app = web.Application(client_max_size=MAX_BODY)
         app.router.add_route("*", "/{path:.*}", self._serve)
         # access logs would print query strings
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.options.host, self.options.port, ssl_context=_server_tls(self.options))
         await site.start()
@@ -71,6 +74,7 @@ class Server:
 
     async def stop(self) -> None:
         """Stop sending and listening."""
+        self._stopping.set()
         if self._sender is not None:
             self._sender.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -151,30 +155,36 @@ class Server:
             headers=dict(incoming.headers),
             body=body,
         )
-        answer = await loop.run_in_executor(self._pool, self._admit, request)
-        return await self._reply(incoming, answer)
-
-    def _admit(self, request: Request) -> Response:
-        principal = self.engine.principal_of(request) or "anonymous"
-        if not self.engine.limits.enter(principal):
-            return Response(status=429)
+        principal = await loop.run_in_executor(self._pool, self.engine.principal_of, request) or "anonymous"
+        if not await loop.run_in_executor(self._pool, self.engine.limits.enter, principal):
+            return web.Response(status=429)
         try:
-            return self._locked(lambda: self.engine.handle(request))
+            answer = await loop.run_in_executor(self._pool, self._locked, lambda: self.engine.handle(request))
+            return await self._reply(incoming, answer)
         finally:
             self.engine.limits.leave(principal)
 
     async def _reply(self, incoming: web.Request, answer: Response) -> web.StreamResponse:
+        connection = incoming.transport  # gone from the request once the client hangs up, yet still to be closed
         if answer.delay_s:
             await asyncio.sleep(answer.delay_s)
         if answer.transport is Transport.TIMEOUT:
-            await asyncio.sleep(SILENCE_S)
+            await self._keep_silent(incoming)
         if answer.transport in (Transport.RESET, Transport.TIMEOUT):
-            if incoming.transport is not None:
-                incoming.transport.abort()
+            if connection is not None:
+                connection.abort()
             raise ConnectionResetError("scripted")
         if answer.transport is Transport.TRUNCATED:
             return await self._cut(incoming, answer)
         return web.Response(status=answer.status, headers=dict(answer.headers), body=answer.body)
+
+    async def _keep_silent(self, incoming: web.Request) -> None:
+        """Say nothing until the client hangs up, the server stops or the longest silence is over."""
+        deadline = asyncio.get_running_loop().time() + SILENCE_S
+        while not self._stopping.is_set() and asyncio.get_running_loop().time() < deadline:
+            if incoming.transport is None or incoming.transport.is_closing():
+                return
+            await asyncio.sleep(0.02)
 
     async def _cut(self, incoming: web.Request, answer: Response) -> web.StreamResponse:
         stream = web.StreamResponse(status=answer.status, headers=dict(answer.headers))

@@ -137,6 +137,7 @@ class Step:
     before: list[Any] | None
     after: list[Any] | None
     version: int
+    silent: bool = False  # moves no ETag
 
 
 @dataclass(slots=True)
@@ -167,7 +168,7 @@ class Transaction:
     def modify(self, table: Table, record: Record, row: list[Any], *, silent: bool = False) -> None:
         """Give a row new values; `silent` leaves the ETag as it is (computed values)."""
         before = record.row
-        self.steps.append(Step(table, record, before, row, record.version))
+        self.steps.append(Step(table, record, before, row, record.version, silent))
         table.replace_row(record, row)
         if not silent:
             record.previous = before
@@ -203,5 +204,5 @@ class Transaction:
                 step.table.put(step.record)
             else:
                 step.table.replace_row(step.record, step.after)
-                step.record.version = step.version + 1
+                step.record.version = step.version + (not step.silent)
         return True

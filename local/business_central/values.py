@@ -6,7 +6,7 @@ str, bool, int, Decimal and aware datetimes (dates as ISO text, which sorts as d
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
@@ -92,6 +92,17 @@ WRITERS: Final[dict[Kind, Callable[[Any], str]]] = {
     Kind.DATETIME: lambda value: f'"{format_datetime(value)}"',
     Kind.ENUM: _write_quoted,
 }
+
+
+def dump_exact(value: Any) -> str:
+    """Write parsed JSON back with every digit of its decimals (`json.dumps` has no way to)."""
+    if isinstance(value, Decimal):
+        return format_decimal(value)
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{_write_text(str(key))}:{dump_exact(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(dump_exact(one) for one in value) + "]"
+    return _write_text(value)
 
 
 def plain(value: Any) -> Any:

@@ -11,7 +11,7 @@ RETRY_AFTER: Final = timedelta(seconds=30)  # visibilityTimeout of host.json
 LEASE: Final = timedelta(minutes=10)  # how long the host hides a message it has handed to a worker
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Message:
     """One message; `visible_at` moves when it is handed out, fails, or its worker dies."""
 
@@ -43,9 +43,13 @@ class Queues:
                 return message
         return None
 
-    def done(self, queue: str, message: Message) -> None:
-        """Delete a message that was worked off."""
-        self.names[queue].remove(message)
+    def done(self, queue: str, message: Message) -> bool:
+        """Delete a message that was worked off; False when another worker was faster."""
+        held = self.names[queue]
+        if message not in held:
+            return False
+        held.remove(message)
+        return True
 
     def failed(self, queue: str, message: Message, now: datetime) -> None:
         """Show the message again, or move it to the poison queue."""
@@ -54,6 +58,11 @@ class Queues:
             self.put(f"{queue}-poison", message.body, now)
         elif not queue.endswith("-poison"):
             message.visible_at = now + RETRY_AFTER
+
+    def show(self, queue: str, message: Message, now: datetime) -> None:
+        """Show a message again although its worker is still at it: a lease that could not be renewed in time."""
+        if message in self.names.get(queue, ()):
+            message.visible_at = now
 
     def waiting(self, queue: str) -> int:
         """Return how many messages the queue holds, visible or not."""

@@ -1,12 +1,13 @@
 """One world: Business Central, the app's workers and what they leave behind, all in one process on a virtual clock.
 
-The app's code is the shipped code; only its adapters to tables, vault, login and network are the in-memory ones. A
-`Crash` raised by a hook kills the function it is raised in, as the loss of a process would.
+The app's code is the shipped code; only its adapters to tables, vault, login and network are the in-memory ones. The
+hook `point` is called before and after every outside effect: a `Crash` raised there kills the function it is raised in,
+as the loss of a process would, and other workers run inside of it, which is how two of them interleave.
 """
 
 import json
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,8 +16,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import requests
 
-from local.business_central import BusinessCentral, EngineAdapter, HandshakeAnswer, VirtualClock, mount
+from local.business_central import BusinessCentral, HandshakeAnswer, VirtualClock, mount
+from local.simulation.network import PointedAdapter
 from local.simulation.queues import Message, Queues
+from local.simulation.schedule import Schedule
 from shared import triggers
 from shared.bc.client import BusinessCentralClient
 from shared.bc.transport import Transport
@@ -42,16 +45,18 @@ ENV: Final = {
     "PUBLIC_URL": PUBLIC_URL,
 }
 TIMERS: Final[dict[str, Callable[[Context], Outgoing]]] = {
-    "pull_items": triggers.PULL_ITEMS,
-    "reconcile": triggers.RECONCILE,
-    "keep_subscriptions": triggers.KEEP_SUBSCRIPTIONS,
-    "retry_sales_orders": triggers.put_back,
+    "pull_items": lambda ctx: triggers.PULL_ITEMS(ctx),
+    "reconcile": lambda ctx: triggers.RECONCILE(ctx),
+    "keep_subscriptions": lambda ctx: triggers.KEEP_SUBSCRIPTIONS(ctx),
+    "retry_sales_orders": lambda ctx: triggers.put_back(ctx),
 }
 WORK: Final[dict[str, Callable[[Context, str, str], Outgoing]]] = {
     names.QUEUE_PAGES: triggers.page_job,
     names.QUEUE_NOTIFICATIONS: triggers.notification_job,
-    names.QUEUE_ORDERS: orders.submit,
+    names.QUEUE_ORDERS: lambda ctx, text, message_id: orders.submit(ctx, text, message_id),
 }
+#: Processes that serve at the same time.
+HOSTS: Final = 3
 
 
 class Crash(BaseException):
@@ -95,6 +100,8 @@ class Left:
     queue: str
     body: str
     at: datetime
+    job: str = ""  # name of the job that sent it; the message's id when the job has none
+    blob: bytes | None = None
 
 
 class World:
@@ -108,11 +115,13 @@ class World:
         budget: Budget | None = None,
         point: Callable[[str], None] | None = None,
         demo_data: bool = True,
+        page_rows: int | None = None,
     ) -> None:
         """Set up an app that has never run. `point` is called before and after every outside effect; it may crash."""
         self.rolls = random.Random(seed)  # noqa: S311 - a seed to repeat a run by
         self.clock = VirtualClock()
         self.point: Callable[[str], None] = point or (lambda _: None)
+        self.note: Callable[[str], None] = lambda _: None  # takes lines for the log of a replayed run
         self.bc = BusinessCentral(self.clock.now, seed=seed, handshake=self._handshake, demo_data=demo_data)
         self.tables = MemoryTables(
             before=lambda op: self.point(f"before {op}"), after=lambda op: self.point(f"after {op}")
@@ -123,12 +132,30 @@ class World:
         self.secrets = Secrets()
         self.settings = Settings.from_env({**ENV, **(env or {})})
         self.budget = budget or _Unlimited()
+        self.schedule = Schedule()
         self.webhooks_answer = True  # False: the app's HTTP side is down
-        self.ctx = self.new_process()
+        self.works = True  # False: no timer and no queue function runs
+        self.sending = False  # BC's sender is at work
+        self.at_work: list[tuple[str, Message]] = []  # messages in workers' hands, the innermost worker last
+        self.may_repeat: set[str] = set()  # jobs cut off between their output and the delete of their message
+        self.stalled: set[str] = set()  # jobs that two workers were at
+        self.done_runs: dict[str, datetime] = {}  # runs that were completed
+        self._page_rows = page_rows
+        self._depth = 0
+        self.hosts = [self.new_process() for _ in range(HOSTS)]
+
+    @property
+    def ctx(self) -> Context:
+        """The process that works now."""
+        return self.hosts[self._depth % HOSTS]
 
     def new_process(self) -> Context:
         """Return a context as a fresh process builds it: nothing in memory."""
-        session = mount(requests.Session(), EngineAdapter(self.bc, on_delay=self.clock.advance), self.settings.api_url)
+        adapter = PointedAdapter(
+            self.bc, point=lambda name: self.point(name), on_delay=self.clock.advance, page_rows=self._page_rows
+        )
+        session = mount(requests.Session(), adapter, self.settings.api_url)
+        session.trust_env = False
         transport = Transport(
             self.settings.api_url, _Tokens(), self.budget, new_session=lambda: session,
             sleep=self.clock.advance, roll=self.rolls.random, monotonic=lambda: self.clock.now().timestamp(),
@@ -152,25 +179,44 @@ class World:
 
     # -- the host's part
 
+    @contextmanager
+    def _process(self) -> Iterator[None]:
+        """Let another process work for a while; it may die, and then starts anew with an empty memory."""
+        self._depth += 1
+        try:
+            yield
+        except Crash:
+            self.note("crash")
+            self.hosts[self._depth % HOSTS] = self.new_process()
+        finally:
+            self._depth -= 1
+
     def run_timer(self, name: str) -> None:
         """Run a timer function once."""
-        try:
-            outgoing = TIMERS[name](self.ctx)
-        except IntegrationError:
-            return
-        self._leave(outgoing, "")
+        with self._process():
+            self.note(f"timer {name}")
+            try:
+                outgoing = TIMERS[name](self.ctx)
+            except IntegrationError as error:
+                self.note(f"timer {name} failed: {error}")
+                return
+            self._leave(outgoing, "", f"timer {name}")
 
     def step(self, queue: str) -> bool:
         """Work on one message of a queue; False when none is visible."""
         message = self.queues.take(queue, self.clock.now())
         if message is None:
             return False
-        try:
-            self._work(queue, message)
-        except IntegrationError:
-            self.queues.failed(queue, message, self.clock.now())
-        except Crash:
-            self.ctx = self.new_process()  # the message comes back when its lease ends
+        with self._process():
+            self.at_work.append((queue, message))
+            self.note(f"{queue} takes {message.message_id} delivery {message.deliveries} {message.body[:160]}")
+            try:
+                self._work(queue, message)
+            except IntegrationError as error:
+                self.note(f"{queue} failed {message.message_id}: {type(error).__name__} {error}")
+                self.queues.failed(queue, message, self.clock.now())
+            finally:
+                self.at_work.pop()
         return True
 
     def _work(self, queue: str, message: Message) -> None:
@@ -183,9 +229,27 @@ class World:
                 self.ctx, queue, body, message_id, message.deliveries,
                 lambda text: WORK[queue](self.ctx, text, message_id),
             )  # fmt: skip
-        self._leave(outgoing, message.body)
-        self.point(f"before delete {queue}")
-        self.queues.done(queue, message)
+        job = job_of(message.body, message_id)
+        is_mine = False
+        try:
+            self._leave(outgoing, message.body, job)
+            self.point(f"before delete {queue}")
+            is_mine = self.queues.done(queue, message)
+        finally:
+            if not is_mine:  # cut off, or somebody else was faster: this job and what it sent may come again
+                self.may_repeat |= {job, *(sent.job for sent in (*outgoing.pages, *outgoing.notifications))}
+        if queue == names.QUEUE_PAGES:
+            self._note_done(message.body)
+
+    def doubt(self, message: Message) -> None:
+        """Note that two workers are at one message: its job, and what it sends, may be told twice."""
+        self.stalled.add(job_of(message.body, message.message_id))
+
+    def _note_done(self, body: str) -> None:
+        job = json.loads(body)
+        for state in self.ctx.streams.all() if job["phase"] in {"commit", "settle"} else ():
+            if state.done_run:
+                self.done_runs.setdefault(state.done_run, self.clock.now())
 
     def drain(self, most: int = 100_000) -> int:
         """Work until no message is visible; return how many were worked on."""
@@ -201,32 +265,42 @@ class World:
         """Return the queues that functions listen to."""
         return [name for queue in names.WORK_QUEUES for name in (queue, f"{queue}-poison")]
 
-    def _leave(self, outgoing: Outgoing, body: str) -> None:
+    def leave(self, outgoing: Outgoing) -> None:
+        """Write what an HTTP function sends out."""
+        self._leave(outgoing, "", "http")
+
+    def _leave(self, outgoing: Outgoing, body: str, job: str) -> None:
         """Write the outputs in any order, as the host does; a crash in between leaves some unwritten."""
-        now = self.clock.now()
         effects: list[tuple[str, str]] = []
         effects += [(names.QUEUE_EVENTS, text) for text in outgoing.events]
         effects += [(names.QUEUE_RESULTS, text) for text in outgoing.results]
         effects += [(names.QUEUE_ORDERS, text) for text in outgoing.orders]
-        effects += [(names.QUEUE_PAGES, job.to_text()) for job in outgoing.pages]
-        effects += [(names.QUEUE_NOTIFICATIONS, job.to_text()) for job in outgoing.notifications]
+        effects += [(names.QUEUE_PAGES, sent.to_text()) for sent in outgoing.pages]
+        effects += [(names.QUEUE_NOTIFICATIONS, sent.to_text()) for sent in outgoing.notifications]
         self.rolls.shuffle(effects)
         if outgoing.blob is not None:
             self.point("before blob")
-            self.blobs[_field(body, "job") + ".ndjson"] = outgoing.blob
+            self.blobs[job_of(body, "") + ".ndjson"] = outgoing.blob
         for queue, text in effects:
             self.point(f"before put {queue}")
+            self.note(f"put {queue} {text[:200]}")
             if queue in {names.QUEUE_EVENTS, names.QUEUE_RESULTS}:
-                self.left.append(Left(queue, text, now))
+                self.left.append(Left(queue, text, self.clock.now(), job, outgoing.blob))
             else:
-                self.queues.put(queue, text, now)
+                self.queues.put(queue, text, self.clock.now())
             self.point(f"after put {queue}")
 
     # -- Business Central calls in
 
     def deliver_webhooks(self) -> int:
         """Let BC's sender run; return the number of its calls."""
-        return self.bc.run_webhooks(self._post)
+        if self.sending:
+            return 0
+        self.sending = True
+        try:
+            return self.bc.run_webhooks(self._post)
+        finally:
+            self.sending = False
 
     def _post(self, url: str, headers: object, body: bytes) -> int | None:
         del headers
@@ -243,14 +317,18 @@ class World:
         if not url.startswith(f"{PUBLIC_URL}/api/bc/notifications/"):
             return 404, ""
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        try:
-            reply = webhook.receive(query, parts.path.rpartition("/")[2], body, lambda: self.ctx)
-            for job in reply.jobs:
-                self.point(f"before put {names.QUEUE_NOTIFICATIONS}")
-                self.queues.put(names.QUEUE_NOTIFICATIONS, job.to_text(), self.clock.now())
-        except Crash:
-            return None, ""
-        return reply.status, reply.body
+        answer: tuple[int | None, str] = (None, "")
+        with self._process():
+            try:
+                reply = webhook.receive(query, parts.path.rpartition("/")[2], body, lambda: self.ctx)
+                for job in reply.jobs:
+                    self.point(f"before put {names.QUEUE_NOTIFICATIONS}")
+                    self.queues.put(names.QUEUE_NOTIFICATIONS, job.to_text(), self.clock.now())
+                    self.note(f"notified {job.to_text()[:200]}")
+                answer = reply.status, reply.body
+            except IntegrationError:  # the queue did not take it
+                answer = 500, ""
+        return answer
 
     # -- convenience
 
@@ -264,11 +342,10 @@ class World:
     def tick(self) -> None:
         """Do what is due now."""
         self.deliver_webhooks()
-        for name in due_timers(self.clock.now()):
-            try:
-                self.run_timer(name)
-            except Crash:
-                self.ctx = self.new_process()
+        if not self.works:
+            return
+        for name in self.schedule.due(self.clock.now()):
+            self.run_timer(name)
         self.drain()
 
     def start(self) -> None:
@@ -278,15 +355,10 @@ class World:
             self.drain()
 
 
-def due_timers(now: datetime) -> Iterable[str]:
-    """Return the timers of the default schedules that fire in this minute."""
-    names_due = ["retry_sales_orders"]
-    if now.minute % 15 == 0:
-        names_due += ["pull_items", "keep_subscriptions"]
-    if now.minute % 15 == 7:
-        names_due.append("reconcile")
-    return names_due
-
-
-def _field(body: str, name: str) -> str:
-    return str(json.loads(body)[name])
+def job_of(body: str, message_id: str) -> str:
+    """Return the name of the job in a message, as the output bindings and the parking read it."""
+    try:
+        name = json.loads(body)["job"]
+    except (ValueError, KeyError, TypeError):
+        return message_id
+    return name if isinstance(name, str) else message_id

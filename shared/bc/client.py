@@ -1,6 +1,7 @@
 """The typed surface of Business Central: the verbs of `shared.ports.BusinessCentral` over one transport."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote
@@ -9,7 +10,7 @@ from shared.bc import odata, retry
 from shared.bc.transport import Answer, Transport
 from shared.core import wire
 from shared.core.entities import Entity
-from shared.core.subscriptions import Subscription, Wanted
+from shared.core.subscriptions import Subscription, Wanted, WebhookLogLine
 from shared.core.wire import Page, Record
 from shared.errors import BCNotFound, BCRejected, BCUnavailable
 from shared.ports import Company, PageAnswer, PageAsk, PostedOrder
@@ -25,9 +26,13 @@ _MAX_PAGES: Final = 200
 class BusinessCentralClient:
     """Talks to one environment. Safe to share between threads."""
 
-    def __init__(self, transport: Transport, *, tenant_id: str, environment: str) -> None:
-        """Take the transport and the environment's place."""
+    def __init__(self, transport: Transport, *, tenant_id: str, environment: str, threads: int = 1) -> None:
+        """Take the transport and the environment's place; `threads` is how many requests of one call may be under way.
+
+        The budget still decides how many there are in all.
+        """
         self._transport = transport
+        self._threads = threads
         self._api = f"{transport.api_url}/v2.0/{quote(tenant_id, safe='')}/{quote(environment, safe='')}/api"
 
     def company_url(self, company: str) -> str:
@@ -52,7 +57,7 @@ class BusinessCentralClient:
             if page.next_link == ask.link:
                 raise BCRejected("the next link leads to the same page again", code="nextLink")
             self._checked(page.next_link, resource)
-        return PageAnswer(page, answer.served_at)
+        return PageAnswer(page, answer.served_at, size=len(answer.body), took_s=answer.took_s)
 
     def records(
         self, company: str, entity: Entity, keys: Sequence[str], *, with_nested: bool, urgent: bool = True
@@ -70,18 +75,18 @@ class BusinessCentralClient:
         """
         resource = entity.resource(company)
         base = f"{self._api}/{resource.removeprefix('api/')}"
-        counted = self._transport.send("GET", base + odata.query({"select": "number", "top": "1", "count": "true"}))
+        counted = self._transport.send("GET", base + odata.query({"select": "id", "top": "1", "count": "true"}))
         total = _json(counted).get("@odata.count")
-        points: dict[str, None] = {}  # in BC's own order, which need not be that of the characters
-        for part in range(1, parts):
-            skip = int(total) * part // parts if isinstance(total, int) else 0
-            if not skip:
-                continue
-            options = {"select": "number", "orderby": "number", "skip": str(skip), "top": "1"}
-            for row in _page(self._transport.send("GET", base + odata.query(options))).records:
-                if row.text("number") and odata.is_plain(row.text("number")):
-                    points[row.text("number")] = None
-        return list(points)
+        skips = [int(total) * part // parts for part in range(1, parts)] if isinstance(total, int) else []
+
+        def probe(skip: int) -> list[Record]:
+            options = {"select": "id,number", "orderby": "number", "skip": str(skip), "top": "1"}
+            return _page(self._transport.send("GET", base + odata.query(options))).records
+
+        probes = self._at_once(probe, [skip for skip in skips if skip])
+        numbers = [row.text("number") for records in probes for row in records]
+        # each once, in BC's own order, which need not be that of the characters
+        return list(dict.fromkeys(number for number in numbers if number and odata.is_plain(number)))
 
     def find_orders(
         self,
@@ -135,16 +140,29 @@ class BusinessCentralClient:
     def webhook_resources(self, company: str) -> frozenset[str]:
         """Return what `webhookSupportedResources` lists, in lower case."""
         url = f"{self._api}/microsoft/runtime/beta/companies({company})/webhookSupportedResources"
-        value = _json(self._transport.send("GET", url)).get("value")
-        rows = value if isinstance(value, list) else []
-        return frozenset(str(row.get("resource", "")).strip("/").lower() for row in rows if isinstance(row, dict))
+        _, rows = _rows(self._transport.send("GET", url))
+        return frozenset(str(row.get("resource", "")).strip("/").lower() for row in rows)
+
+    def probe(self, company: str, entity: Entity, *, with_nested: bool) -> datetime | None:
+        """Read one record at most; asked once, as the doctor wants to see a fault and not to overcome it."""
+        options = {"top": "1", "select": "", "expand": entity.nested} if with_nested else {"top": "1", "select": "id"}
+        url = f"{self._api}/{entity.resource(company).removeprefix('api/')}" + odata.query(options)
+        answer = self._transport.send("GET", url, policy=retry.ONCE)
+        _page(answer)
+        return answer.served_at
+
+    def webhook_logs(self, company: str) -> list[WebhookLogLine]:
+        """Return the first page of `webhookLogs`; the page sorts it, newest first (AL: page "API Webhook Logs")."""
+        url = f"{self._api}/microsoft/runtime/beta/companies({company})/webhookLogs"
+        value = _json(self._transport.send("GET", url, policy=retry.ONCE)).get("value")
+        return [_log_line(row) for row in (value if isinstance(value, list) else []) if isinstance(row, dict)]
 
     def subscriptions(self) -> list[Subscription]:
         """Return all webhooks of the environment."""
         url, found = f"{self._api}/{_ROUTE}/subscriptions", []
         for _ in range(_MAX_PAGES):
-            document = _json(self._transport.send("GET", url))
-            found += [_subscription(row) for row in document.get("value", []) if isinstance(row, dict)]
+            document, rows = _rows(self._transport.send("GET", url))
+            found += [_subscription(row) for row in rows]
             url = str(document.get("@odata.nextLink") or "")
             if not url:
                 break
@@ -190,6 +208,12 @@ class BusinessCentralClient:
             url = page.next_link
         raise BCRejected(f"more than {_MAX_PAGES} pages", code="nextLink")
 
+    def _at_once[T, R](self, ask: Callable[[T], R], asked: Sequence[T]) -> list[R]:
+        if self._threads == 1 or len(asked) < 2:
+            return [ask(one) for one in asked]
+        with ThreadPoolExecutor(min(self._threads, len(asked))) as pool:
+            return list(pool.map(ask, asked))
+
     def _checked(self, url: str, resource: str) -> str:
         if not odata.is_link_within(url, self._transport.api_url, resource):
             raise BCRejected("a link leads away from the collection that was asked for", code="nextLink")
@@ -234,6 +258,15 @@ def _json(answer: Answer) -> dict[str, Any]:
     return document
 
 
+def _rows(answer: Answer) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return a document and its rows; without a list of them it is no answer, and never "there are none"."""
+    document = _json(answer)
+    rows = document.get("value")
+    if not isinstance(rows, list):
+        raise BCUnavailable("an answer without a list named value", status=answer.status, code="body")
+    return document, [row for row in rows if isinstance(row, dict)]
+
+
 def _subscription_body(wanted: Wanted) -> str:
     return wire.dumps({
         "notificationUrl": wanted.url, "resource": wanted.resource, "clientState": wanted.client_state,
@@ -248,4 +281,13 @@ def _subscription(row: dict[str, Any]) -> Subscription:
         resource=str(row.get("resource", "")),
         expires_at=expires_at or wire.NO_TIME,
         etag=str(row.get("@odata.etag", "*")),
+    )
+
+
+def _log_line(row: dict[str, Any]) -> WebhookLogLine:
+    return WebhookLogLine(
+        at=wire.parse_time(str(row.get("time", ""))),
+        failed=str(row.get("status", "")).lower() == "failed",
+        message=str(row.get("message", ""))[:500],
+        details=str(row.get("details", ""))[:2000],
     )

@@ -38,6 +38,7 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+    took_s: float = 0.0  # from sending the request to the last byte
 
     @property
     def served_at(self) -> datetime | None:
@@ -116,9 +117,10 @@ class Transport:
         if not url.startswith(self.api_url + "/"):
             raise BCRejected("refused to send a token to another origin", code="origin")
         with self._budget.slot(urgent=urgent) as slot:
+            began = self._monotonic()
             status, received, content = self._exchange(method, url, body, headers, token)
             if status < 300:
-                return Answer(status, received, content)
+                return Answer(status, received, content, self._monotonic() - began)
             error = odata.error_from(status, received, content)
             if isinstance(error, BCThrottled):
                 self._pause(slot, error, url)

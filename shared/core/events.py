@@ -4,15 +4,21 @@ CloudEvents 1.0, JSON batch format; `dataref` is the claim-check extension of th
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
-from typing import Final
+from io import BytesIO
+from json.encoder import encode_basestring_ascii as _quoted
+from typing import TYPE_CHECKING, Final
 
 from shared.core.entities import Entity
 from shared.core.names import CONTAINER
 from shared.core.wire import Record
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as HASH
 
 #: A queue message holds 64 KiB of base64, which is 48 KiB of bytes.
 MESSAGE_BYTES: Final = 48 * 1024
@@ -44,24 +50,39 @@ def deleted_event(source: str, entity: Entity, key: str, at: str) -> str:
 
 
 def _event(source: str, kind: str, entity: Entity, key: str, version: str, at: str, data: str) -> str:
-    name = sha256(f"{source}|{kind}|{key}|{version}".encode()).hexdigest()[:32]
+    begun, shared = _frame(source, kind, entity.name)
+    name = begun.copy()
+    name.update(f"{key}|{version}".encode())
     return (
-        f'{{"specversion":"1.0","id":"{name}","source":{json.dumps(source)},"type":"{kind}",'
-        f'"subject":"{entity.name}({key})","time":{json.dumps(at)},"datacontenttype":"application/json","data":{data}}}'
+        f'{{"specversion":"1.0","id":"{name.hexdigest()[:32]}",{shared}({key})","time":{_quoted(at)},'
+        f'"datacontenttype":"application/json","data":{data}}}'
     )
 
 
-def pack(source: str, job: str, events: Sequence[str], *, now: datetime) -> Batch | None:
+@lru_cache(maxsize=256)
+def _frame(source: str, kind: str, entity: str) -> "tuple[HASH, str]":
+    """Return what all events of one kind share: the hash of the id's beginning, and the text from source to subject."""
+    begun = sha256(f"{source}|{kind}|".encode())
+    return begun, f'"source":{json.dumps(source)},"type":"{kind}","subject":"{entity}'
+
+
+def pack(source: str, job: str, events: Iterable[str], *, now: datetime) -> Batch | None:
     """Return the one message that announces the events of a job, None when there are none.
 
-    `job` names the blob, so that a repeated job overwrites its own blob and nothing else.
+    `job` names the blob, so that a repeated job overwrites its own blob and nothing else. The events may be made as
+    they are taken: they are written one behind the other and not held beside the blob.
     """
-    if not events:
+    buffer = BytesIO()
+    count = 0
+    for event in events:
+        buffer.write(event.encode())
+        buffer.write(b"\n")
+        count += 1
+    if not count:
         return None
-    inline = "[" + ",".join(events) + "]"
-    if len(inline.encode()) <= MESSAGE_BYTES:
-        return Batch(inline, None)
-    blob = ("\n".join(events) + "\n").encode()
+    blob = buffer.getvalue()
+    if len(blob) < MESSAGE_BYTES:  # with the array's brackets and commas a byte more
+        return Batch(f"[{blob[:-1].replace(b'\n', b',').decode()}]", None)
     digest = sha256(blob).hexdigest()
     reference = {
         "specversion": "1.0",
@@ -71,7 +92,7 @@ def pack(source: str, job: str, events: Sequence[str], *, now: datetime) -> Batc
         "subject": job,
         "time": now.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         "dataref": f"{CONTAINER}/{job}.ndjson",
-        "count": len(events),
+        "count": count,
         "checksum": f"sha256:{digest}",
     }
     return Batch(json.dumps([reference], separators=(",", ":")), blob)

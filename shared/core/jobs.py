@@ -94,6 +94,7 @@ class NotificationJob:
     entity: str
     changes: tuple[RecordChange, ...] = ()
     collection: Literal["", "filtered", "plain"] = ""  # more changed than BC lists; `plain` when deletes are among them
+    compared: bool = False  # the compare found the changes: what is deleted was known, though no listing holds it now
     redrive: int = 0
 
     def to_text(self) -> str:
@@ -123,7 +124,7 @@ class NotificationJob:
 def _members(text: str) -> dict[str, Any]:
     try:
         members = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidMessage(["message: must be JSON"]) from error
     if not isinstance(members, dict):
         raise InvalidMessage(["message: must be a JSON object"])

@@ -1,7 +1,7 @@
 """Decides what to do about webhooks: register, renew, replace, remove."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -31,6 +31,16 @@ class Wanted:
     url: str
     resource: str
     client_state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookLogLine:
+    """One line of Business Central's own log of its webhooks."""
+
+    at: datetime | None
+    failed: bool
+    message: str
+    details: str = field(repr=False)  # holds notification URLs, which nobody else shall know
 
 
 @dataclass(frozen=True, slots=True)

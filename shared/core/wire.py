@@ -5,8 +5,8 @@ so no number is rounded and nothing is encoded again.
 """
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from hashlib import sha256
@@ -14,6 +14,7 @@ from typing import Any, Final
 
 _READER: Final = json.JSONDecoder(parse_float=str)  # nobody computes with a record's decimals here
 _SPACE: Final = " \t\r\n"
+_MARKS: Final = (",", "]")
 #: Levels of nesting in a document from outside; the deepest that means something has five.
 MAX_DEPTH: Final = 64
 
@@ -21,27 +22,42 @@ MAX_DEPTH: Final = 64
 NO_TIME: Final = datetime(1, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen would cost a microsecond a record
 class Record:
-    """One record: `raw` is its JSON text on one line, `fields` the same decoded (decimals as text)."""
+    """One record: `raw` is its JSON text on one line; beside it what decides something, read out of it once.
+
+    The decoded record itself is not kept: a page of them would take five times the memory of their text.
+    """
 
     raw: str
-    fields: dict[str, Any] = field(repr=False)
+    key: str  # the record's id, lower case
+    number: str = ""
+    status: str = ""
+    modified_text: str = ""  # lastModifiedDateTime as it came
+    tags: str = ""  # its ETag and those of its nested records, one a line
+    nested_times: tuple[str, ...] = ()  # lastModifiedDateTime of its nested records
 
     @property
-    def key(self) -> str:
-        """The record's id, lower case."""
-        return str(self.fields["id"]).lower()
+    def fields(self) -> dict[str, Any]:
+        """The record decoded anew (decimals as text): for the few that need more of it."""
+        return dict(_READER.decode(self.raw))
 
     def text(self, name: str) -> str:
         """Return a text property, "" when absent."""
+        if name in _READ_OUT:
+            return str(getattr(self, _READ_OUT[name]))
         value = self.fields.get(name)
         return value if isinstance(value, str) else ""
 
     @property
     def modified(self) -> datetime:
         """`lastModifiedDateTime`; year 1 when the record has none."""
-        return parse_time(self.text("lastModifiedDateTime")) or NO_TIME
+        return parse_time(self.modified_text) or NO_TIME
+
+    @property
+    def newest(self) -> datetime:
+        """The newest `lastModifiedDateTime` of the record and its nested records; year 1 when there is none."""
+        return max([self.modified, *(parse_time(text) or NO_TIME for text in self.nested_times)])
 
     @property
     def version(self) -> str:
@@ -50,8 +66,10 @@ class Record:
         ETags, not times: a recorded PATCH left lastModifiedDateTime unchanged while the ETag moved, and a changed
         variant does not touch its item.
         """
-        tags = list(_etags(self.fields))
-        return sha256("\n".join(tags or [self.raw]).encode()).hexdigest()[:16]
+        return sha256((self.tags or self.raw).encode()).hexdigest()[:16]
+
+
+_READ_OUT: Final = {"number": "number", "status": "status", "lastModifiedDateTime": "modified_text"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +81,34 @@ class Page:
     next_link: str  # "" on the last page
 
 
-def _etags(value: dict[str, Any]) -> Iterator[str]:
-    for name, member in value.items():
-        if name == "@odata.etag":
-            yield str(member)
-        elif isinstance(member, list):
+def _record(raw: str, fields: dict[str, Any]) -> Record:
+    tags: list[str] = []
+    times: list[str] = []
+    _look_inside(fields, tags, times)
+    return Record(
+        raw,
+        fields["id"].lower(),
+        _text(fields.get("number")),
+        _text(fields.get("status")),
+        _text(fields.get("lastModifiedDateTime")),
+        "\n".join(tags),
+        tuple(times),
+    )
+
+
+def _look_inside(fields: dict[str, Any], tags: list[str], times: list[str]) -> None:
+    if "@odata.etag" in fields:
+        tags.append(str(fields["@odata.etag"]))
+    for member in fields.values():
+        if type(member) is list:  # as the decoder makes them; a plain comparison, for there are many members
             for entry in member:
-                if isinstance(entry, dict):
-                    yield from _etags(entry)
+                if type(entry) is dict:
+                    times.append(_text(entry.get("lastModifiedDateTime")))
+                    _look_inside(entry, tags, times)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def parse_time(text: str) -> datetime | None:
@@ -132,7 +170,7 @@ def parse_record(body: bytes) -> Record:
     fields, end = _READER.raw_decode(text)
     if end != len(text) or not isinstance(fields, dict) or not _usable_id(fields):
         raise ValueError("not a record")
-    return Record(_one_line(text), fields)
+    return _record(_one_line(text), fields)
 
 
 def _read_records(text: str, position: int, records: list[Record], broken: list[str]) -> int:
@@ -140,13 +178,15 @@ def _read_records(text: str, position: int, records: list[Record], broken: list[
     while text[position : position + 1] != "]":
         fields, end = _READER.raw_decode(text, position)
         if isinstance(fields, dict) and _usable_id(fields):
-            records.append(Record(_one_line(text[position:end]), fields))
+            records.append(_record(_one_line(text[position:end]), fields))
         else:
             broken.append("an entry without a usable id")
-        position = _skip(text, end)
-        if text[position : position + 1] == ",":
-            position = _skip(text, position + 1)
-        elif text[position : position + 1] != "]":
+        position = end if text[end : end + 1] in _MARKS else _skip(text, end)
+        if text[position] == ",":
+            position += 1
+            if text[position : position + 1] != "{":
+                position = _skip(text, position)
+        elif text[position] != "]":
             raise ValueError("array not closed")
     return position + 1
 

@@ -53,7 +53,9 @@ def process(ctx: Context, job: NotificationJob) -> Outgoing:
         lines += [
             events.deleted_event(source, entity, change.key, change.at)
             for change in job.changes
-            if change.kind == "deleted" and change.key not in unique and book.announce_deleted(change.key, job=job.job)
+            if change.kind == "deleted"
+            and change.key not in unique
+            and book.announce_deleted(change.key, job=job.job, was_known=job.compared)
         ]
     batch = events.pack(source, job.job, lines, now=ctx.now())
     log_event(

@@ -37,6 +37,8 @@ log: Final = logging.getLogger(__name__)
 
 #: Waits for another worker that holds the same order, before the queue is left to wait (30 s a time).
 _PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0)
+#: How long after its time an order whose last post may have succeeded is still looked up.
+_LAST_LOOK: Final = timedelta(hours=2)
 #: Orders put back to work by one run of the timer.
 _BATCH: Final = 200
 #: A queue message for an order that was put back may be lost on the way; then it is put back again after this.
@@ -75,13 +77,20 @@ def _reference(text: str) -> tuple[str, str] | None:
 
 
 def _submit_again(ctx: Context, again: tuple[str, str], message_id: str) -> Outgoing:
-    entry = ctx.orders.load(*again)
+    entry = ctx.orders.load(*again) or _moved(ctx, again[0], message_id)
+    if entry is None and not again[1] and ctx.orders.find(again[0]):
+        return Outgoing()  # it waited without a company, has one now and goes on there
     if entry is None:
         fault = "again: no such order is on file"
         return _result(again[0], again[1], "rejected", code="InvalidMessage", error=fault)
     if entry.status == "created":
         return _outcome(entry) if entry.reported_to in {"", message_id} else Outgoing()
     return _submit(ctx, entry.message.decode(errors="replace"), message_id, entry)
+
+
+def _moved(ctx: Context, key: str, message_id: str) -> OrderEntry | None:
+    """Return the entry that an earlier delivery of this message moved from "no company" to its company."""
+    return next((entry for entry in ctx.orders.find(key) if message_id in {entry.worker, entry.reported_to}), None)
 
 
 def _submit(ctx: Context, text: str, message_id: str, held: OrderEntry | None) -> Outgoing:
@@ -152,6 +161,9 @@ def _post(ctx: Context, request: OrderRequest, entry: OrderEntry) -> Outgoing:
     if in_doubt and entry.posted_at is not None and ctx.now() < entry.posted_at + rules.SETTLE:
         doubt = BCUnavailable("the outcome of the last post is not known yet", code="outcome_unknown")
         return _wait(ctx, replace(entry, unknown=True), doubt)
+    if in_doubt and _is_patience_over(ctx, entry):  # looked up for the last time; another post would leave a new doubt
+        none = BCUnavailable("the last post made no order", code=entry.error_code or "outcome_unknown")
+        return _wait(ctx, replace(entry, unknown=False), none)
     entry = ctx.orders.save(
         replace(
             entry, status="posting", posted_at=ctx.now(), attempts=entry.attempts + 1, unknown=False, next_try_at=None
@@ -204,7 +216,8 @@ def _wait(ctx: Context, entry: OrderEntry, error: IntegrationError) -> Outgoing:
     correlation_id = error.correlation_id if isinstance(error, BCError) else ""
     entry = replace(entry, error=str(error)[:1000], error_code=code, correlation_id=correlation_id)
     now = ctx.now()
-    if now >= (entry.first_at or now) + rules.PATIENCE:
+    # What may be in BC is looked up once more before, unless BC does not even answer that.
+    if _is_patience_over(ctx, entry) and (not entry.unknown or _is_patience_over(ctx, entry, _LAST_LOOK)):
         entry = ctx.orders.save(replace(_done(entry), status="parked"))
         log_event(
             log, "order.parked", level=logging.ERROR, order_key=entry.key, company=entry.company, bc_code=code,
@@ -221,6 +234,10 @@ def _wait(ctx: Context, entry: OrderEntry, error: IntegrationError) -> Outgoing:
         next_try_at=entry.next_try_at, reason=str(error),
     )  # fmt: skip
     return Outgoing()
+
+
+def _is_patience_over(ctx: Context, entry: OrderEntry, more: timedelta = timedelta()) -> bool:
+    return ctx.now() >= (entry.first_at or ctx.now()) + rules.PATIENCE + more
 
 
 def _wait_unplaced(

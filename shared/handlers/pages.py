@@ -25,6 +25,8 @@ from shared.state.streams import Role, Stream, stream_of
 
 log: Final = logging.getLogger(__name__)
 
+type Told = list[tuple[str, Record]]  # what a page has to announce: a change of a record
+
 #: More rows than this at one sort value are not named in the successor's message (it would not fit the queue).
 _MOST_TIES: Final = 200
 
@@ -36,8 +38,8 @@ def read(ctx: Context, job: PageJob, message_id: str) -> Outgoing:
         BCError, TokenError, StoreUnavailable: the queue delivers the job again.
     """
     state = ctx.streams.load(stream_of(job))
-    if state.run != job.run:
-        role = Role.REPEAT  # another run has begun since
+    if state.run != job.run or (state.done_run == job.run and job.phase in {"records", "nested"}):
+        role = Role.REPEAT  # another run has begun since, or this one is complete
     elif job.phase in {"commit", "settle"}:
         return _commit(ctx, job)
     else:
@@ -52,7 +54,7 @@ def read(ctx: Context, job: PageJob, message_id: str) -> Outgoing:
             raise  # what it announced once must be announced: the message is set aside, not dropped
         return _give_up(ctx, job, error)
     if job.mode == "list":
-        told: list[str] = []
+        told: Told = []
         _list(ctx, job, reading)
     elif job.purpose == "pull":
         told = _pull(ctx, job, reading)
@@ -60,7 +62,9 @@ def read(ctx: Context, job: PageJob, message_id: str) -> Outgoing:
         told = _watch(ctx, job, reading)
     if reading.broken:
         ctx.streams.change(stream_of(job), lambda held: replace(held, broken=held.broken + reading.broken))
-    batch = events.pack(ctx.bc.company_url(job.company), job.job, told, now=ctx.now())
+    source, entity = ctx.bc.company_url(job.company), job.entity_row()
+    texts = (events.change_event(source, entity, change, record) for change, record in told)
+    batch = events.pack(source, job.job, texts, now=ctx.now())
     log_event(
         log, "page.read", job=job.job, kind=job.purpose, mode=job.mode, company=job.company, entity=job.entity,
         rows=len(reading.records), events=len(told), skipped=reading.broken,
@@ -103,7 +107,7 @@ def _place(job: PageJob, records: list[Record]) -> tuple[str, tuple[str, ...]]:
     return (last, tuple(ties)) if len(ties) <= _MOST_TIES else ("", ())
 
 
-def _pull(ctx: Context, job: PageJob, reading: Reading) -> list[str]:
+def _pull(ctx: Context, job: PageJob, reading: Reading) -> Told:
     """Tell every record version that the pull has not told yet."""
     entity = job.entity_row()
     records = reading.records
@@ -113,28 +117,19 @@ def _pull(ctx: Context, job: PageJob, reading: Reading) -> list[str]:
         for key, error in broken:
             log_event(log, "record.broken", level=logging.ERROR, entity=entity.name, record_id=key, reason=str(error))
     book = ctx.seen(job.company, entity)
+    # Only what the next delta reads again must be remembered, whoever told it: what is known already is read again, too.
+    # Records of the nested phase may be old themselves.
+    began = parse_time(job.began) or reading.served_at or ctx.now()
+    keep = runs.since_of(runs.since_of(began))
+    digests = [seen.digest(r) for r in records if job.mode == "delta" or r.newest >= keep]
     if job.mode == "delta":
         known = book.load([ctx.streams.load(stream_of(job)).done_run, job.run], but=job.job)
         records = [record for record in records if seen.digest(record) not in known]
-    # Only what the next delta reads again must be remembered. Records of the nested phase may be old themselves.
-    began = parse_time(job.began) or reading.served_at or ctx.now()
-    keep = runs.since_of(runs.since_of(began))
-    book.add(job.job, [seen.digest(r) for r in records if job.mode == "delta" or _newest(r, entity) >= keep])
-    source = ctx.bc.company_url(job.company)
-    return [events.change_event(source, entity, "pulled", record) for record in records]
+    book.add(job.job, digests)
+    return [("pulled", record) for record in records]
 
 
-def _newest(record: Record, entity: Entity) -> datetime:
-    nested = record.fields.get(entity.nested)
-    times = [record.modified]
-    for child in nested if isinstance(nested, list) else []:
-        moment = parse_time(str(child.get("lastModifiedDateTime", ""))) if isinstance(child, dict) else None
-        if moment is not None:
-            times.append(moment)
-    return max(times)
-
-
-def _watch(ctx: Context, job: PageJob, reading: Reading) -> list[str]:
+def _watch(ctx: Context, job: PageJob, reading: Reading) -> Told:
     """Tell what the ledger does not know yet."""
     entity = job.entity_row()
     book = ctx.ledger(job.company, entity)
@@ -151,8 +146,7 @@ def _watch(ctx: Context, job: PageJob, reading: Reading) -> list[str]:
         watch_from=ctx.streams.load(stream_of(job)).watch_from,
         remember_job=True,
     )
-    source = ctx.bc.company_url(job.company)
-    return [events.change_event(source, entity, note.change, note.record) for note in told]
+    return [(note.change, note.record) for note in told]
 
 
 def _list(ctx: Context, job: PageJob, reading: Reading) -> None:
@@ -185,7 +179,7 @@ def _commit(ctx: Context, job: PageJob) -> Outgoing:
         state = ctx.streams.change(
             stream,
             lambda held: held
-            if held.run != job.run
+            if held.run != job.run or held.done_run == job.run  # another copy of this job was faster
             else replace(
                 held, mark=_later(held.mark, began), generation=held.generation + (job.mode == "list"),
                 done_run=job.run, done_at=ctx.now(), ended_at=ctx.now(), rows=rows, error="", error_at=None,
@@ -231,7 +225,9 @@ def _compare(ctx: Context, job: PageJob) -> tuple[NotificationJob, ...]:
         if "deleted" in ctx.settings.changes:
             changes += [RecordChange(key=key, kind="deleted", at=at) for key in went]
     return tuple(
-        NotificationJob(job=f"{job.run}-c{number:05d}", company=job.company, entity=job.entity, changes=group)
+        NotificationJob(
+            job=f"{job.run}-c{number:05d}", company=job.company, entity=job.entity, changes=group, compared=True
+        )
         for number, group in enumerate(group_changes(changes))
     )
 

@@ -33,6 +33,10 @@ def guarded(
     Raises:
         IntegrationError: the queue shall deliver the message again.
     """
+    redrive = _redrive(body)
+    if redrive and ctx.parked.tries(queue, _name(body, message_id)) > redrive:
+        log_event(log, "page.skipped", queue=queue, message_id=message_id, reason="it was put back once more since")
+        return Outgoing()
     try:
         outgoing = work(_text(body))
     except IntegrationError as error:
@@ -40,7 +44,7 @@ def guarded(
             raise
         set_aside(ctx, queue, body, message_id, str(error), retryable=not isinstance(error, InvalidMessage))
         return Outgoing()
-    if _redrives(body):
+    if redrive:
         ctx.parked.remove(queue, _name(body, message_id))
     return outgoing
 
@@ -100,19 +104,26 @@ def _put_back(ctx: Context, messages: list[ParkedMessage]) -> Outgoing:
 def _marked(text: str, tries: int) -> str:
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidMessage(["message: must be JSON"]) from error
     return json.dumps({**document, "redrive": tries}) if isinstance(document, dict) else text
 
 
-def _redrives(body: bytes) -> bool:
-    return b'"redrive":0' not in body and b'"redrive":' in body
+def _redrive(body: bytes) -> int:
+    """Return how often a message had been put back when this copy of it was made; cheap for those that never were."""
+    if b'"redrive":0' in body or b'"redrive":' not in body:
+        return 0
+    try:
+        redrive = json.loads(body)["redrive"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return 0
+    return redrive if isinstance(redrive, int) else 0
 
 
 def _name(body: bytes, message_id: str) -> str:
     try:
         job = json.loads(body)["job"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return message_id
     return job if isinstance(job, str) and job else message_id
 
@@ -120,7 +131,7 @@ def _name(body: bytes, message_id: str) -> str:
 def _is_readable(body: bytes) -> bool:
     try:
         return isinstance(json.loads(body), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 

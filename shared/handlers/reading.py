@@ -8,16 +8,23 @@ from typing import Final, Literal
 
 from shared.core.entities import Entity
 from shared.core.jobs import GROUP, PageJob
-from shared.core.wire import Page, Record, parse_time
+from shared.core.wire import Record, parse_time
 from shared.errors import BCError, BCNotFound, BCRejected, BCUnavailable
 from shared.handlers.context import Context
 from shared.log import log_event
-from shared.ports import PageAsk
+from shared.ports import PageAnswer, PageAsk
+from shared.settings import MAX_PAGE_ROWS
 
 log: Final = logging.getLogger(__name__)
 
 #: Fewest rows asked for after time-outs.
 MIN_ROWS: Final = 50
+#: How many times BC_PAGE_ROWS a page may grow to while BC answers quickly, and where growing ends for memory's sake:
+#: a page is held about three times over while it is taken apart and put together again.
+MOST_GROWTH: Final = 4
+QUICK_S: Final = 5.0
+SLOW_S: Final = 30.0
+PAGE_BYTES: Final = 5_000_000
 #: Rows per page when only ids are read: the most BC serves.
 LIST_ROWS: Final = 20_000
 #: So many single records must fail in a row, with none that succeeds, to call it an outage and not broken records.
@@ -68,7 +75,7 @@ def read_page(ctx: Context, job: PageJob) -> Reading:
         _report(job, "", reason)
     fresh = [record for record in page.records if record.key not in job.after_ids]
     return Reading(
-        fresh, len(page.broken), page.next_link, bool(page.next_link), answer.served_at, _next_rows(ctx, ask, page)
+        fresh, len(page.broken), page.next_link, bool(page.next_link), answer.served_at, _next_rows(ctx, ask, answer)
     )
 
 
@@ -94,9 +101,16 @@ def page_ask(ctx: Context, job: PageJob) -> PageAsk:
     )
 
 
-def _next_rows(ctx: Context, ask: PageAsk, page: Page) -> int:
-    """Grow back towards the configured size after a page went well."""
-    return min(ctx.settings.page_rows, ask.rows * 2) if page.next_link and ask.what == "records" else 0
+def _next_rows(ctx: Context, ask: PageAsk, answer: PageAnswer) -> int:
+    """Return the size of the next page: larger while BC is quick and pages are small, smaller when it labours."""
+    if not answer.page.next_link or ask.what != "records":
+        return 0
+    if answer.took_s > SLOW_S:
+        return max(MIN_ROWS, ask.rows // 2)
+    most = ctx.settings.page_rows * (MOST_GROWTH if answer.took_s < QUICK_S else 1)
+    if answer.size:
+        most = min(most, max(ctx.settings.page_rows, ask.rows * PAGE_BYTES // answer.size))
+    return min(MAX_PAGE_ROWS, most, ask.rows * 2)
 
 
 def _read_singly(ctx: Context, job: PageJob, ask: PageAsk, cause: BCError) -> Reading:

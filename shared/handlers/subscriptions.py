@@ -24,7 +24,7 @@ def keep_subscriptions(ctx: Context) -> Outgoing:
         BCError, TokenError, StoreUnavailable: BC or the vault can't be asked at all.
     """
     wanted = _wanted(ctx, ctx.made_webhook_secret())
-    prefix = f"{ctx.settings.public_url}/api/{ROUTE}/"
+    prefix = own_prefix(ctx)
     gaps: list[PageJob] = []
     for step in plan(wanted, ctx.bc.subscriptions(), own_prefix=prefix, now=ctx.now()):
         match step:
@@ -40,6 +40,11 @@ def keep_subscriptions(ctx: Context) -> Outgoing:
     return Outgoing(pages=tuple(gaps))
 
 
+def own_prefix(ctx: Context) -> str:
+    """Return what the notification URLs of this app begin with."""
+    return f"{ctx.settings.public_url}/api/{ROUTE}/"
+
+
 def _wanted(ctx: Context, secret: bytes) -> list[Wanted]:
     wanted: list[Wanted] = []
     for company in ctx.companies():
@@ -53,16 +58,17 @@ def _wanted(ctx: Context, secret: bytes) -> list[Wanted]:
             if offered is not None and f"{entity.route}/{entity.name}".lower() not in offered:
                 _note_unsupported(ctx, company.key, entity)
             else:
-                wanted.append(_want(ctx, secret, company.key, entity))
+                wanted.append(want_webhook(ctx, secret, company.key, entity))
     return wanted
 
 
-def _want(ctx: Context, secret: bytes, company: str, entity: Entity) -> Wanted:
+def want_webhook(ctx: Context, secret: bytes, company: str, entity: Entity) -> Wanted:
+    """Return the webhook of one company's entity as it should be."""
     path = subscription_path(secret, ctx.settings.connection, Target(company, entity))
     return Wanted(
         company=company,
         entity=entity.name,
-        url=f"{ctx.settings.public_url}/api/{ROUTE}/{path}",
+        url=own_prefix(ctx) + path,
         resource=entity.resource(company),
         client_state=client_state(secret, path),
     )

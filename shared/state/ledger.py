@@ -115,11 +115,14 @@ class Ledger:
         held = base.get(record.key)
         return held is None or "updated" in changes or record.key in told_created or bool(held.open_number)
 
-    def announce_deleted(self, key: str, *, job: str) -> bool:
-        """Claim for `job` to tell that a record is gone; False when it was never known or somebody else tells."""
+    def announce_deleted(self, key: str, *, job: str, was_known: bool = False) -> bool:
+        """Claim for `job` to tell that a record is gone; False when it was never known or somebody else tells.
+
+        `was_known`: the compare knew it by the listing before, which may be out of force and deleted by now.
+        """
         for _ in range(_TRIES):
             row = self._row(key)
-            base = self._base([key]).get(key)
+            base = self._base([key]).get(key) or (Base() if was_known else None)
             decision = ledger.decide_deleted(None if row is None else _known(row), base, job=job)
             if decision.known is not None:
                 try:

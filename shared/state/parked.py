@@ -58,6 +58,11 @@ class ParkedBook:
         self._table.upsert(self._row(tried))
         return tried
 
+    def tries(self, queue: str, name: str) -> int:
+        """Return how often a message was put back, 0 when it is not (or no longer) set aside."""
+        row = self._table.get(self._partition, row_key(queue, name))
+        return 0 if row is None else row.number("tries")
+
     def remove(self, queue: str, name: str) -> None:
         """Forget a message that has been worked off."""
         self._table.delete(self._partition, row_key(queue, name))

@@ -136,9 +136,7 @@ def test_silence_alerts_count_successful_runs_and_fire_at_none() -> None:
 
 def test_queries_name_functions_that_exist() -> None:
     """A renamed function cannot leave a deaf alert or a wrong runbook behind."""
-    sources = [bicep.ROOT / "function_app.py", *sorted((bicep.ROOT / "shared" / "triggers").glob("*.py"))]
-    if not sources[0].is_file():
-        pytest.skip("function_app.py is not there yet")
+    sources = [bicep.ROOT / "function_app.py"]
     functions = {
         node.name
         for path in sources
@@ -147,6 +145,8 @@ def test_queries_name_functions_that_exist() -> None:
     }
     named: set[str] = set()
     for query in [*ALL_QUERIES.values(), *RUNBOOK.values()]:
+        if "StorageQueueLogs" in query:
+            continue  # there an operation is one of the storage service
         for listed in re.findall(r'OperationName (?:==|in) (\(?"[^)\n]+?")(?:\)| )', query):
             named |= set(re.findall(r'"(\w+)"', listed))
     assert {"pull_items", "reconcile", "keep_subscriptions"} <= named

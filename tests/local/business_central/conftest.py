@@ -33,7 +33,9 @@ class Api:
         return f"{root}{path}" if path.startswith("/") else f"{root}/companies({self.company_id})/{path}"
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Response:
-        sent = {"Authorization": f"Bearer {self.token}"} | {key.replace("_", "-"): value for key, value in headers.items()}
+        sent = {"Authorization": f"Bearer {self.token}"} | {
+            key.replace("_", "-"): value for key, value in headers.items()
+        }
         raw = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         return self.engine.handle(Request(method=method, url=self.url(path), headers=sent, body=raw))
 

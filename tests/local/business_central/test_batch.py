@@ -6,7 +6,8 @@ import pytest
 def batch(api, operations, **headers):
     requests = [
         {"id": f"r{at}", "method": method, "url": f"companies({api.company_id})/{path}",
-         "headers": {"Content-Type": "application/json", "If-Match": "*"}, **({"body": body} if body is not None else {})}
+         "headers": {"Content-Type": "application/json", "If-Match": "*"}}
+        | ({} if body is None else {"body": body})
         for at, (method, path, body) in enumerate(operations, start=1)
     ]  # fmt: skip
     return api.post("/$batch", {"requests": requests}, Content_Type="application/json", **headers)
@@ -23,7 +24,11 @@ def test_parts_are_answered_in_order_with_lower_case_headers(api, recorded) -> N
     """200 outside; each part has id, status, lower-case headers and its body, as recorded."""
     answer = batch(api, [new_item("A1"), ("GET", "items?$filter=number eq 'A1'", None)])
     parts = answer.json()["responses"]
-    assert (answer.status, [part["id"] for part in parts], [part["status"] for part in parts]) == (200, ["r1", "r2"], [201, 200])
+    assert (answer.status, [part["id"] for part in parts], [part["status"] for part in parts]) == (
+        200,
+        ["r1", "r2"],
+        [201, 200],
+    )
     theirs = recorded("batch-salesorderlines-201.json")["responses"][0]
     assert set(parts[0]) == set(theirs)
     assert set(parts[0]["headers"]) == set(theirs["headers"])
@@ -68,7 +73,9 @@ def test_a_failed_snapshot_rolls_everything_back_and_still_shows_201(api, bc, su
 
 def test_a_good_snapshot_commits(api, bc) -> None:
     """One transaction, later parts see earlier ones."""
-    parts = batch(api, [new_item("A1"), ("POST", "itemVariants", {"itemNumber": "A1", "code": "X"})], Isolation="snapshot")
+    parts = batch(
+        api, [new_item("A1"), ("POST", "itemVariants", {"itemNumber": "A1", "code": "X"})], Isolation="snapshot"
+    )
     assert [part["status"] for part in parts.json()["responses"]] == [201, 201]
     assert bc.table("items").find("number", "A1") is not None
 
@@ -97,3 +104,14 @@ def test_unknown_forms_are_not_guessed(api) -> None:
     assert api.post("/$batch", b"--x", Content_Type="multipart/mixed; boundary=x").status == 501
     request = {"id": "1", "method": "GET", "url": "companies", "atomicityGroup": "g"}
     assert api.post("/$batch", {"requests": [request]}, Content_Type="application/json").status == 501
+
+
+def test_decimals_keep_their_digits_through_a_batch(api, bc) -> None:
+    """Neither the part's body nor its answer passes through a float."""
+    number = "1234567890.123456789"
+    url = f"companies({api.company_id})/items"
+    body = (
+        f'{{"requests":[{{"id":"1","method":"POST","url":"{url}","body":{{"displayName":"x","unitPrice":{number}}}}}]}}'
+    )
+    answer = api.post("/$batch", body.encode(), Content_Type="application/json")
+    assert f'"unitPrice":{number}'.encode() in answer.body

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local.business_central import BusinessCentral, VirtualClock
-from local.business_central.planning import plan
 from local.business_central.odata_query import parse_query
+from local.business_central.planning import plan
 from local.business_central.schema import ENTITIES
 
 
@@ -62,7 +62,9 @@ def test_a_literal_of_the_wrong_kind_is_refused(api, text: str) -> None:
     assert "incompatible types" in answer.json()["error"]["message"]
 
 
-@pytest.mark.parametrize("text", ["number eq", "eq 'x'", "number like 'x'", "(number eq 'x'", "number eq 'x' garbage", "&&"])
+@pytest.mark.parametrize(
+    "text", ["number eq", "eq 'x'", "number like 'x'", "(number eq 'x'", "number eq 'x' garbage", "&&"]
+)
 def test_a_filter_that_does_not_parse_is_refused(api, text: str) -> None:
     """Syntax errors are 400, never an unfiltered answer."""
     assert api.get(f"items?$filter={text.replace('&', '%26')}").status == 400

@@ -20,7 +20,11 @@ def test_post_answers_201_with_location_and_defaults(api, bc) -> None:
     assert answer.status == 201
     assert answer.headers["Location"] == api.url(f"items({item['id']})")
     assert item["@odata.context"].endswith(f"#companies({api.company_id})/items/$entity")
-    assert (item["number"], item["baseUnitOfMeasureCode"], item["inventoryPostingGroupCode"]) == ("70000", "PCS", "RESALE")
+    assert (item["number"], item["baseUnitOfMeasureCode"], item["inventoryPostingGroupCode"]) == (
+        "70000",
+        "PCS",
+        "RESALE",
+    )
 
 
 def test_codes_are_trimmed_and_upper_cased(api) -> None:
@@ -47,8 +51,8 @@ def test_an_unknown_property_is_refused_in_the_recorded_words(api, recorded) -> 
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"[]", b'"x"', {"unitPrice": "12"}, {"blocked": "true"}, {"itemCategoryId": "DESK"}, {"unitPrice": True},
-     {"type": "Furniture"}, {"displayName": 5}],
+    [b"", b"{", b"[]", b'"x"', {"unitPrice": "12"}, {"blocked": "true"}, {"itemCategoryId": "DESK"},
+     {"unitPrice": True}, {"type": "Furniture"}, {"displayName": 5}],
 )  # fmt: skip
 def test_a_body_of_the_wrong_shape_is_refused(api, bc, body) -> None:
     """400 and nothing is created."""
@@ -98,7 +102,9 @@ def test_id_and_code_of_a_pair_must_agree(api, bc) -> None:
     item = api.create("items", {"displayName": "Desk", "itemCategoryId": desk.id})
     assert item["itemCategoryCode"] == "DESK"
     wrong = {"displayName": "Desk", "itemCategoryId": desk.id, "itemCategoryCode": "CHAIR"}
-    assert message_of(api.post("items", wrong)) == "The item categories values do not match to a specific item category."
+    assert (
+        message_of(api.post("items", wrong)) == "The item categories values do not match to a specific item category."
+    )
     moved = api.patch(f"items({item['id']})", {"itemCategoryCode": "CHAIR"}).json()
     assert moved["itemCategoryId"] == chair.id
 

@@ -9,6 +9,17 @@ NO_ID = "00000000-0000-4000-8000-000000000000"
 ZERO = "00000000-0000-0000-0000-000000000000"
 
 
+RELATION = "Internal_InvalidTableRelation"
+BY_NUMBER = {"lineType": "Item", "lineObjectNumber": "1896-S"}
+
+
+def relation(field: str, value: str, table: str) -> str:
+    return (
+        f"The field {field} of table Sales Line contains a value ({value}) that cannot be found in the related table "
+        f"({table})."
+    )
+
+
 def failed(answer) -> tuple[int, str, str]:
     error = answer.json()["error"]
     return answer.status, error["code"], error["message"].split("  CorrelationId")[0]
@@ -127,16 +138,12 @@ def test_the_external_document_number_has_35_characters_and_may_repeat(api) -> N
         ({"accountId": NO_ID}, DIALOG, "Account does not exist."),
         ({"itemId": NO_ID, "accountId": NO_ID}, DIALOG,
          'Both "itemId" and "accountId" are specified. Specify only one of them.'),
-        ({"lineType": "Item", "lineObjectNumber": "NOPE"}, "Internal_InvalidTableRelation",
-         "The field No. of table Sales Line contains a value (NOPE) that cannot be found in the related table (Item)."),
+        (BY_NUMBER | {"lineObjectNumber": "NOPE"}, RELATION, relation("No.", "NOPE", "Item")),
         ({"description": "text", "unitOfMeasureCode": "PCS"}, DIALOG,
          "Unit of Measure can be set only for lines with type Item."),
-        ({"lineType": "Item", "lineObjectNumber": "1896-S", "unitOfMeasureCode": "BOX"}, "Internal_InvalidTableRelation",
-         "The field Unit of Measure Code of table Sales Line contains a value (BOX) that cannot be found in the related "
-         "table (Item Unit of Measure)."),
-        ({"lineType": "Item", "lineObjectNumber": "1896-S", "itemVariantId": NO_ID}, "Internal_InvalidTableRelation",
-         f"The field Variant Code of table Sales Line contains a value ({NO_ID}) that cannot be found in the related "
-         "table (Item Variant)."),
+        (BY_NUMBER | {"unitOfMeasureCode": "BOX"}, RELATION,
+         relation("Unit of Measure Code", "BOX", "Item Unit of Measure")),
+        (BY_NUMBER | {"itemVariantId": NO_ID}, RELATION, relation("Variant Code", NO_ID, "Item Variant")),
     ],
 )  # fmt: skip
 def test_one_bad_line_takes_the_header_with_it(api, bc, subscribe, line, code: str, message: str) -> None:
@@ -190,7 +197,9 @@ def test_discounts_recompute_each_other(api) -> None:
     """Percent gives amount and amount gives percent; the document discount is spread over the lines."""
     item = {"lineType": "Item", "lineObjectNumber": "1896-S", "quantity": 1, "unitPrice": 200}
     by_percent, by_amount = (
-        api.create("salesOrders?$expand=salesOrderLines", order_body(salesOrderLines=[item | one]))["salesOrderLines"][0]
+        api.create("salesOrders?$expand=salesOrderLines", order_body(salesOrderLines=[item | one]))["salesOrderLines"][
+            0
+        ]
         for one in ({"discountPercent": 10}, {"discountAmount": 20})
     )
     assert by_percent["discountAmount"] == by_amount["discountAmount"] == 20

@@ -26,7 +26,9 @@ def test_the_next_link_has_the_recorded_shape(api, recorded) -> None:
     assert plain.headers["Preference-Applied"] == "odata.maxpagesize"
     options = "$filter=number%20ge%20'1'&$select=id,number"
     filtered = api.get(f"items?{options}", Prefer="odata.maxpagesize=3").json()
-    assert filtered["@odata.nextLink"] == f"{api.url('items')}?{options}&aid=FIN&$skiptoken={filtered['value'][-1]['id']}"
+    assert (
+        filtered["@odata.nextLink"] == f"{api.url('items')}?{options}&aid=FIN&$skiptoken={filtered['value'][-1]['id']}"
+    )
 
 
 @pytest.mark.parametrize("query", ["", "?$orderby=lastModifiedDateTime", "?$orderby=unitPrice desc",
@@ -97,8 +99,6 @@ def test_full_pages_may_all_have_a_link(clock) -> None:
     """With the switch on, a page that is exactly full links to an empty last page (seen in a recording)."""
     engine = BusinessCentral(clock, links_full_pages=True)
     root = engine.root_url() + f"/companies({engine.company().id})"
-    from local.business_central import Request  # noqa: PLC0415
-
     headers = {"Authorization": "Bearer good-app", "Prefer": "odata.maxpagesize=80"}
     first = engine.handle(Request(method="GET", url=f"{root}/items", headers=headers)).json()
     last = engine.handle(Request(method="GET", url=first["@odata.nextLink"], headers=headers)).json()

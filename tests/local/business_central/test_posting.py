@@ -117,13 +117,15 @@ def test_a_posted_invoice_hardly_changes(api, bc) -> None:
     assert message_of(api.patch(path, {"externalDocumentNumber": "x"})) == posted
     assert message_of(api.delete(path)) == posted
     assert message_of(api.post(f"{path}/salesInvoiceLines", {"description": "x"})) == posted
-    assert message_of(api.post(f"{path}/Microsoft.NAV.post", {})) == "The action can be applied to a draft invoice only."
+    assert (
+        message_of(api.post(f"{path}/Microsoft.NAV.post", {})) == "The action can be applied to a draft invoice only."
+    )
     changed = api.patch(path, {"promisedPayDate": "2026-03-01", "dueDate": "2026-03-02"}).json()
     assert (changed["promisedPayDate"], changed["dueDate"]) == ("2026-03-01", "2026-03-02")
 
 
 def test_a_partial_payment_is_silent_and_the_last_one_is_not(api, bc, clock, subscribe, subscriber) -> None:
-    """remainingAmount falls without a stamp; Paid moves stamp, ETag and is notified."""
+    """The amount falls without a stamp; Paid moves stamp, ETag and is notified."""
     invoice = bc.user.create_invoice(LINES)
     bc.user.post_invoice(invoice)
     subscribe("salesInvoices")
@@ -148,7 +150,10 @@ def test_canceling_needs_a_posted_invoice_and_works_once(api, bc) -> None:
     """Messages of the actions; a canceled invoice has nothing left to pay."""
     draft = draft_of(api)
     path = f"salesInvoices({draft['id']})"
-    assert message_of(api.post(f"{path}/Microsoft.NAV.cancel", {})) == "The action can be applied to a posted invoice only."
+    assert (
+        message_of(api.post(f"{path}/Microsoft.NAV.cancel", {}))
+        == "The action can be applied to a posted invoice only."
+    )
     api.post(f"{path}/Microsoft.NAV.post", {})
     assert api.post(f"{path}/Microsoft.NAV.cancel", {}).status == 204
     canceled = api.get(path).json()
@@ -203,7 +208,7 @@ def test_posting_a_released_draft_is_allowed(api, bc) -> None:
 
 
 def test_the_balance_of_a_customer_follows_its_invoices(api, bc) -> None:
-    """balanceDue rises with a posting and falls with a payment, silently."""
+    """The balance rises with a posting and falls with a payment, silently."""
     customer = bc.table("customers").find("number", "10000")
     before, tag = customer["balanceDue"], customer.etag()
     invoice = bc.user.create_invoice(LINES)

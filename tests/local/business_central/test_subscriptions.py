@@ -11,7 +11,11 @@ URL = "https://hooks.example.com/bc"
 
 
 def body_for(api, name: str = "items", **more):
-    return {"notificationUrl": URL, "resource": f"api/v2.0/companies({api.company_id})/{name}", "clientState": "s"} | more
+    return {
+        "notificationUrl": URL,
+        "resource": f"api/v2.0/companies({api.company_id})/{name}",
+        "clientState": "s",
+    } | more
 
 
 def test_creation_has_the_recorded_shape(api, recorded, subscribe) -> None:

@@ -111,13 +111,25 @@ def test_the_environment_list_needs_no_environment(api, bc) -> None:
     )
 
 
-@pytest.mark.parametrize("path", ["pictures", "items({id})/picture", "items?$search=x", "items?$apply=x"])
+@pytest.mark.parametrize(
+    "path",
+    ["vendors", "generalLedgerEntries", "items({id})/picture", "items?$expand=picture", "items?$search=x",
+     "items?$apply=x", "salesInvoices?$expand=pdfDocument", "/vendors", "/entityDefinitions"],
+)  # fmt: skip
 def test_what_is_not_emulated_says_so(api, bc, path: str) -> None:
-    """Nothing unknown is answered with 200: it is 501, or 404 where the API has no such segment."""
+    """What API v2.0 has and the emulator has not is 501 with a sentence, never an invented answer."""
     item = next(iter(bc.table("items")))
     answer = api.get(path.replace("{id}", item.id))
-    assert answer.status in (404, 501)
-    assert answer.status == 404 or "emulator" in answer.json()["error"]["message"]
+    assert answer.status == 501
+    assert "The local emulator does not know" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("path", ["automation/v2.0/companies", "acme/sales/v1.0/companies", "v1.0/companies"])
+def test_other_apis_are_not_emulated(api, bc, path: str) -> None:
+    """Automation API, custom APIs and v1.0 are 501."""
+    root = bc.root_url().removesuffix("v2.0")
+    assert api.get(f"{root}{path}").status in (404, 501)
+    assert api.get(bc.root_url().replace("/api/v2.0", "/ODataV4/items")).status == 501
 
 
 def test_two_engines_with_one_seed_answer_alike(clock) -> None:

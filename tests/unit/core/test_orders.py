@@ -303,7 +303,7 @@ def test_a_refused_message_is_filed_under_its_own_key() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [SAMPLE, message(), message(orderKey="web-7"), '{"customerNumber": "C1", "orderKey": "not beside an order"}'],
+    [SAMPLE, message(), message(orderKey="web-7"), '{"customerNumber": "C1", "orderKey": "within the order"}'],
 )
 def test_a_message_put_back_is_the_same_order(text: str) -> None:
     """Put back on the queue a message gets another id; its key is written out first so that it stays the same."""

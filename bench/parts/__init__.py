@@ -1,0 +1,1 @@
+"""One module per measurement; each has `run(options) -> dict` and can be run again by itself."""

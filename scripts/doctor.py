@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+"""Say why nothing arrives: ask the running app to examine itself, and print what it found.
+
+    doctor.py                         the local stack that runs (make up, make run)
+    doctor.py https://<app>.azurewebsites.net     a deployed app; its function key is read from FUNCTIONS_KEY
+
+Needs nothing but Python. Exit status: 0 all in order, 1 something is wrong, 2 unusable arguments.
+"""
+
+import argparse
+import json
+import os
+import ssl
+import sys
+import textwrap
+import urllib.error
+import urllib.request
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+ROOT = Path(__file__).resolve().parent.parent
+#: The app makes some requests of its own; Azure's front end gives up after 230 s.
+TIMEOUT_S = 240.0
+HEALTH_S = 5.0
+WRONG = ("warning", "error")
+LABELS = {"ok": "ok", "note": "note", "warning": "WARNING", "error": "ERROR"}
+WIDTH = 110
+
+#: What an answer other than a report means: status -> (code, cause, next step).
+ANSWERS = {
+    401: (
+        "key_wrong",
+        "The function key is missing, wrong or was rotated.",
+        "Set FUNCTIONS_KEY: az functionapp keys list -g <group> -n <app> --query functionKeys.default -o tsv",
+    ),
+    403: (
+        "access_restricted",
+        "An access restriction keeps you out, or the app is stopped.",
+        "Add your address to allowedAddresses, or look at Networking and at the state of the app.",
+    ),
+    404: (
+        "no_functions",
+        "The app is up without its functions: not deployed, failed to import, or status is disabled.",
+        "Deploy again (make deploy); look for 'Worker failed to index functions' in the log.",
+    ),
+}
+DOWN = (
+    "app_down",
+    "The app does not start: wrong runtime settings, its storage account cannot be reached, or it is just starting.",
+    "Look again in a minute; then at Diagnose and solve problems, and at the log of the host.",
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Examine one app and return the exit code."""
+    options = _parser().parse_args(arguments)
+    address, ca_file = (options.app.rstrip("/"), options.ca_bundle) if options.app else _local_stack()
+    if address and not address.startswith("https://") and urlsplit(address).hostname not in {"127.0.0.1", "localhost"}:
+        sys.stderr.write("doctor: the address must begin with https://\n")
+        return 2
+    report = ask(address, os.environ.get("FUNCTIONS_KEY", ""), ca_file) if address else _no_stack()
+    sys.stdout.write(json.dumps(report, indent=1) + "\n" if options.json else readable(report, address))
+    return 0 if report["is_healthy"] else 1
+
+
+def ask(address: str, key: str, ca_file: str) -> dict:
+    """Return the app's report, or one that says why there is none."""
+    request = urllib.request.Request(f"{address}/api/status?doctor=1")  # noqa: S310  https, or loopback: checked above
+    if key:
+        request.add_header("x-functions-key", key)
+    try:
+        with _opener(ca_file).open(request, timeout=TIMEOUT_S) as answer:
+            return _checked(json.load(answer), address)
+    except urllib.error.HTTPError as error:
+        code, cause, do = ANSWERS.get(error.code, DOWN)
+        return _alone(code, f"{address} answered {error.code}.", cause, do)
+    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        reason = getattr(error, "reason", error)
+        cause = "The name is wrong, the app was deleted, or the network keeps you out."
+        if isinstance(reason, ssl.SSLError):
+            cause = "Its certificate is not trusted here: another host answers, or a proxy stands in between."
+        return _alone("app_unreachable", f"{address} cannot be reached: {reason}.", cause, "Check the address.")
+    except ValueError:
+        cause = "Something else answers at this address."
+        return _alone("not_the_app", f"{address} answered with what is no report.", cause, "Check the address.")
+
+
+def readable(report: dict, address: str) -> str:
+    """Return the report as a person reads it."""
+    where = f"environment {report['environment']}, " if report["environment"] else ""
+    lines = [f"{address or 'no app'}: {where}{report['at']}", ""]
+    for found in report["findings"]:
+        lines += _wrapped(f"  {LABELS[found['severity']]:<8} {found['check']:<17}", found["seen"])
+        for name in ("cause", "do"):
+            if found[name]:
+                lines += _wrapped(f"  {'':<8} {'':<17}   {name + ':':<7}", found[name])
+    errors, warnings = (sum(found["severity"] == word for found in report["findings"]) for word in ("error", "warning"))
+    if errors or warnings:
+        lines += ["", f"{errors} errors, {warnings} warnings. Begin with the first: those below may come from it."]
+    else:
+        lines += ["", "All in order."]
+    return "\n".join(lines) + "\n"
+
+
+def _wrapped(head: str, text: str) -> list[str]:
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_long_words=False,
+        break_on_hyphens=False,
+    ) or [head]  # fmt: skip
+
+
+def _checked(report: object, address: str) -> dict:
+    if isinstance(report, dict) and {"at", "environment", "findings", "is_healthy"} <= set(report):
+        return report
+    raise ValueError(address)
+
+
+def _alone(code: str, seen: str, cause: str, do: str) -> dict:
+    finding = {"check": "app", "code": code, "severity": "error", "seen": seen, "cause": cause, "do": do}
+    at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return {"at": at, "environment": "", "findings": [finding], "is_healthy": False}
+
+
+def _no_stack() -> dict:
+    do = "Start it with 'make up' or 'make run', or name a deployed app: make doctor ARGS=https://<app>"
+    return _alone("stack_down", "No local stack is running.", "No address was given, so the local stack was meant.", do)
+
+
+def _local_stack() -> tuple[str, str]:
+    """Return address and CA of the local stack that was started last and answers; ("", "") when none does."""
+    files = sorted(ROOT.glob(".local/*/local.settings.json"), key=lambda file: file.stat().st_mtime, reverse=True)
+    for file in files:
+        try:
+            values = json.loads(file.read_text(encoding="utf-8"))["Values"]
+            address, ca_file = values["PUBLIC_URL"], values.get("CA_BUNDLE", "")
+            with _opener(ca_file).open(f"{address}/api/health", timeout=HEALTH_S):
+                return address, ca_file
+        except (OSError, ValueError, KeyError):  # an old file: nobody listens there any more
+            continue
+    return "", ""
+
+
+def _opener(ca_file: str) -> urllib.request.OpenerDirector:
+    trusted = ssl.create_default_context(cafile=ca_file or None)
+    direct = [urllib.request.ProxyHandler({})] if ca_file else []  # a CA of one's own is the local stack's
+    return urllib.request.build_opener(urllib.request.HTTPSHandler(context=trusted), _NoRedirect(), *direct)
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Follow nothing: the key is for this address only."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Refuse."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("app", nargs="?", default="", help="address of a deployed app (default: the local stack)")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument("--ca-bundle", default="", metavar="FILE", help="further CA to trust, PEM")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

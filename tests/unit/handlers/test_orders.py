@@ -1,0 +1,479 @@
+"""Sales orders: one in Business Central per key, whatever happens, and an answer to every message (P8, P9)."""
+
+import json
+import logging
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from local.business_central import FaultKind
+from local.simulation.world import Crash
+from shared.core.names import QUEUE_ORDERS
+from shared.core.orders import PATIENCE, SETTLE
+from shared.handlers import orders
+from shared.state.orders import LEASE_S
+from tests.unit.handlers.shop import CRONUS, Shop
+from tests.worlds import requests_made, restart, results, small_world
+
+GUID = "7b1c4a52-91d3-f011-8d4c-6045bd1a2c10"
+
+
+@pytest.fixture
+def shop() -> Shop:
+    """A fresh shop."""
+    return Shop()
+
+
+def test_an_order_is_posted_and_its_result_told(shop: Shop) -> None:
+    """The result has all members of design.md section 4."""
+    (result,) = shop.submit(shop.message())
+    (order,) = shop.orders()
+    assert result == {
+        "orderKey": "WEB-1", "status": "created", "company": shop.world.bc.company().id, "id": order.id,
+        "number": order["number"], "error": None, "correlationId": "", "attempts": 1,
+    }  # fmt: skip
+    assert order["externalDocumentNumber"] == "WEB-1"
+    (line,) = shop.world.bc.table("salesOrderLines")
+    assert (line["lineObjectNumber"], line["quantity"], line["unitPrice"]) == ("PRK-1001", 2, shop.item["unitPrice"])
+
+
+def test_the_customers_sample_is_accepted_as_it_is(shop: Shop) -> None:
+    """A bare order, one company configured: its key is the message's own id."""
+    terms = next(iter(shop.world.bc.table("paymentTerms"))).id
+    shop.world.bc.user.create_customer(number="GL00000008", displayName="Sample")
+    sample = {
+        "orderDate": "2023-09-01", "customerNumber": "GL00000008", "currencyCode": "GBP", "paymentTermsId": terms,
+    }  # fmt: skip
+    message_id = shop.send(json.dumps(sample))
+    shop.world.drain()
+    (result,) = results(shop.world)
+    assert result["status"] == "created"
+    (order,) = shop.orders()
+    assert order["externalDocumentNumber"] == result["orderKey"] == message_id.upper()
+    assert (order["orderDate"], order["paymentTermsId"]) == ("2023-09-01", terms)
+
+
+#: What is wrong -> (order, members beside it, what the answer must say).
+BAD: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
+    "bad date": ({"orderDate": "01.09.2023"}, {}, ["orderDate: must be a date"]),
+    "impossible date": ({"orderDate": "2023-02-30"}, {}, ["orderDate: must be a date"]),
+    "wrong type": ({"pricesIncludeTax": "yes"}, {}, ["pricesIncludeTax: must be true or false"]),
+    "36 characters": ({"externalDocumentNumber": "x" * 36}, {}, ["externalDocumentNumber: has 36 characters", "35"]),
+    "no customer": ({"customerNumber": None}, {}, ["customerNumber: this or customerId is required"]),
+    "unknown company": ({}, {"company": "Contoso"}, ["company: must be the id or name of one of", CRONUS]),
+    "company is a number": ({}, {"company": 5}, ["company: must be text"]),
+    "order is a list": ({}, {"order": []}, ["order: must be a JSON object"]),
+    "lines are an object": ({"salesOrderLines": {}}, {}, ["salesOrderLines: must be a list"]),
+    "quantity is text": (
+        {"salesOrderLines": [{"lineType": "Item", "lineObjectNumber": "PRK-1001", "quantity": "2"}]}, {},
+        ["salesOrderLines[0].quantity: must be a number"],
+    ),
+    "several at once": (
+        {"orderDate": "x", "customerNumber": None, "discountAmount": "1"}, {"company": 5},
+        ["orderDate: ", "customerNumber: ", "discountAmount: ", "company: "],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_message_is_rejected_with_every_fault_and_without_asking_bc(shop: Shop, name: str) -> None:
+    """One result that names field and rule; no order, no request, and the original kept for a redrive."""
+    fields, members, said = BAD[name]
+    shop.submit(shop.message("good"))
+    before = requests_made(shop.world)
+    text = shop.message("bad", **{"order": shop.order(**fields), **members})
+    (result,) = shop.submit(text)
+    assert (result["status"], result["orderKey"], result["error"]["code"]) == ("rejected", "BAD", "InvalidMessage")
+    assert all(part in result["error"]["message"] for part in said)
+    assert len(shop.orders()) == 1
+    assert requests_made(shop.world) - before <= (1 if "unknown" in name else 0)  # a new company may be there by now
+    (entry,) = shop.world.ctx.orders.find("BAD")
+    assert entry.message.decode() == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "not json", "{", "[]", "5", "null", '"x"', "[" * 3000 + "]" * 3000, '{"a":' * 3000, "\x00"]
+)
+def test_what_is_no_order_at_all_is_rejected_under_the_messages_id(shop: Shop, text: str) -> None:
+    """Even garbage gets an answer that can be matched to its message."""
+    message_id = shop.send(text)
+    shop.world.drain()
+    (result,) = results(shop.world)
+    assert (result["status"], result["orderKey"]) == ("rejected", message_id.upper())
+    assert result["error"]["message"].startswith("message: must be JSON") or "JSON object" in result["error"]["message"]
+    assert shop.world.queues.waiting(QUEUE_ORDERS) == 0
+
+
+def test_without_a_company_the_only_one_is_meant(shop: Shop) -> None:
+    """And where several are connected the answer says that one must be named."""
+    (result,) = shop.submit(shop.message(company=None))
+    assert result["status"] == "created"
+    several = Shop(small_world())
+    (result,) = several.submit(several.message(company=None))
+    assert (result["status"], result["error"]["message"]) == ("rejected", "company: is required: several are connected")
+
+
+@pytest.mark.parametrize("name", [CRONUS, CRONUS.upper(), f" {CRONUS} ", "id", "ID"])
+def test_a_company_is_named_by_id_or_name(shop: Shop, name: str) -> None:
+    """In any case of letters."""
+    company = shop.world.bc.company().id
+    (result,) = shop.submit(shop.message(company={"id": company, "ID": company.upper()}.get(name, name)))
+    assert (result["status"], result["company"]) == ("created", company)
+
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "unknown customer": ({"customerNumber": "NOBODY"}, "The sell-to customer cannot be found."),
+    "unknown currency": ({"currencyCode": "XXX"}, 'The "currencyCode" does not match to a Currency.'),
+    "unknown terms": ({"paymentTermsId": GUID}, 'The "paymentTermsId" does not match to a Payment Terms.'),
+    "unknown item": (
+        {"salesOrderLines": [{"lineType": "Item", "lineObjectNumber": "NONE", "quantity": 1}]}, "NONE",
+    ),
+    "bad second line": (
+        {"salesOrderLines": [
+            {"lineType": "Item", "lineObjectNumber": "PRK-1001", "quantity": 1},
+            {"lineType": "Item", "lineObjectNumber": "NONE", "quantity": 1},
+        ]}, "NONE",
+    ),
+    "unknown property": ({"shoeSize": 43}, "shoeSize"),
+    "blocked customer": ({"customerNumber": "BLOCKED"}, "blocked"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_bc_refuses_is_a_result_with_its_own_words_after_one_try(shop: Shop, name: str) -> None:
+    """Code, message and correlation id; no loop, no order, nothing left of a half-made one (P9)."""
+    fields, said = REFUSED[name]
+    blocked = shop.world.bc.user.create_customer(number="BLOCKED", displayName="x")
+    shop.world.bc.user.update(blocked, {"blocked": "All"})
+    (result,) = shop.submit(shop.message(order=shop.order(**fields)))
+    assert (result["status"], result["attempts"]) == ("rejected", 1)
+    assert said in result["error"]["message"]
+    assert result["error"]["code"] not in {"", "InvalidMessage"}
+    assert len(result["correlationId"]) == 36
+    assert shop.orders() == []
+    shop.wait(timedelta(hours=1))
+    assert len(results(shop.world)) == 1
+
+
+def test_a_rejected_order_is_put_back_once_the_cause_is_gone(shop: Shop) -> None:
+    """The original was kept: the customer is created, an operator redrives, the order is there."""
+    shop.submit(shop.message(order=shop.order(customerNumber="LATER")))
+    assert shop.status() == "rejected"
+    shop.world.bc.user.create_customer(number="LATER", displayName="x")
+    found, outgoing = orders.redrive(shop.world.ctx, " web-1 ")
+    assert found
+    shop.world.leave(outgoing)
+    shop.world.drain()
+    assert [result["status"] for result in results(shop.world)] == ["rejected", "created"]
+    assert len(shop.orders("WEB-1")) == 1
+
+
+def test_an_unreadable_message_can_be_redriven_as_well(shop: Shop) -> None:
+    """Its company did not exist when it came; now it does."""
+    restart(shop.world, BC_COMPANIES="*")
+    (result,) = shop.submit(shop.message(company="Contoso"))
+    assert result["status"] == "rejected"
+    contoso = shop.world.bc.add_company("Contoso")
+    shop.world.bc.user.create_customer(company=contoso.id, number="C00120", displayName="x")
+    shop.world.bc.user.create_item(company=contoso.id, number="PRK-1001", displayName="x")
+    shop.world.leave(orders.redrive(shop.world.ctx, "WEB-1")[1])
+    shop.world.drain()
+    assert results(shop.world)[-1]["status"] == "created"
+    assert results(shop.world)[-1]["company"] == contoso.id
+    assert shop.status() == "created"
+
+
+def test_a_corrected_message_under_the_same_key_is_taken(shop: Shop) -> None:
+    """A sender need not invent another key after a rejection."""
+    (first,) = shop.submit(shop.message(order=shop.order(customerNumber="NOBODY")))
+    (second,) = shop.submit(shop.message())
+    assert [first["status"], second["status"]] == ["rejected", "created"]
+
+
+def test_redriving_leaves_other_orders_as_they_are(shop: Shop) -> None:
+    """One that was created is not made again; one that nobody knows is not found."""
+    shop.submit(shop.message())
+    assert orders.redrive(shop.world.ctx, "WEB-1") == (True, orders.Outgoing())
+    assert orders.redrive(shop.world.ctx, "WEB-2")[0] is False
+
+
+def test_a_repeated_message_makes_no_second_order(shop: Shop) -> None:
+    """The sender repeats itself: the same answer, the same order."""
+    (first,) = shop.submit(shop.message())
+    (second,) = shop.submit(shop.message("WEB-1 "))
+    assert first == second
+    assert len(shop.orders()) == 1
+
+
+def test_another_order_under_a_used_key_is_refused(shop: Shop) -> None:
+    """A key stands for one order: silence or a second order would both be wrong."""
+    (first,) = shop.submit(shop.message())
+    (other,) = shop.submit(shop.message(order=shop.order(orderDate="2026-02-11")))
+    assert (other["status"], other["error"]["code"]) == ("rejected", "InvalidMessage")
+    assert "orderKey: was used for another order" in other["error"]["message"]
+    assert len(shop.orders()) == 1
+    assert shop.status() == "created"
+    assert shop.submit(shop.message()) == [first]
+
+
+def test_the_same_external_number_under_two_keys_is_two_orders(shop: Shop) -> None:
+    """Partial deliveries of one purchase order: the key decides, not the number."""
+    order = shop.order(externalDocumentNumber="PO-1")
+    first, second = shop.submit(shop.message("a", order)), shop.submit(shop.message("b", order))
+    assert [result["status"] for result in first + second] == ["created", "created"]
+    assert len(shop.orders("PO-1")) == 2
+    assert first[0]["number"] != second[0]["number"]
+
+
+def test_an_order_made_by_somebody_else_under_our_number_is_taken_for_ours(shop: Shop) -> None:
+    """The key stands in BC as external number: an order that bears it is this order (lost row, restored storage)."""
+    made = shop.world.bc.user.create_order(customerNumber="C00120", externalDocumentNumber="WEB-1")
+    (result,) = shop.submit(shop.message())
+    assert (result["status"], result["number"], result["attempts"]) == ("created", made["number"], 0)
+    assert len(shop.orders()) == 1
+
+
+OPEN_OUTCOMES = [
+    FaultKind.RESET_BEFORE, FaultKind.RESET_AFTER, FaultKind.TIMEOUT_BEFORE, FaultKind.TIMEOUT_AFTER,
+    FaultKind.GATEWAY_TIMEOUT_AFTER, FaultKind.REQUEST_TIMEOUT_AFTER, FaultKind.TRUNCATED, FaultKind.SERVER_ERROR,
+    FaultKind.HTML_ERROR, FaultKind.UNAVAILABLE,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", OPEN_OUTCOMES)
+@pytest.mark.parametrize("external", [None, "PO-1"])
+def test_an_open_outcome_makes_one_order(shop: Shop, kind: FaultKind, external: str | None) -> None:
+    """Before or after the commit, the order is looked up before anything is repeated (P8)."""
+    shop.fail(kind)
+    assert shop.submit(shop.message(order=shop.order(externalDocumentNumber=external))) == []
+    assert shop.status() == "waiting"
+    shop.wait(SETTLE + timedelta(minutes=30))
+    (result,) = results(shop.world)
+    assert result["status"] == "created"
+    assert len(shop.orders()) == 1
+    assert result["attempts"] <= 2
+
+
+@pytest.mark.parametrize("late_s", [1.0, 60.0, 300.0, 480.0])
+def test_a_late_commit_is_waited_for(shop: Shop, late_s: float) -> None:
+    """BC may work on a request for minutes after its gateway gave up: nothing is repeated before that is over."""
+    shop.fail(FaultKind.LATE_COMMIT, late_s=late_s)
+    shop.submit(shop.message())
+    shop.wait(SETTLE + timedelta(minutes=30))
+    assert [result["status"] for result in results(shop.world)] == ["created"]
+    assert len(shop.orders()) == 1
+
+
+@pytest.mark.parametrize(("retry_after", "least"), [(None, 1), ("600", 10)])
+def test_a_429_is_waited_out(shop: Shop, retry_after: str | None, least: int) -> None:
+    """BC did nothing; the order waits as long as BC asks, and its first result is "created"."""
+    shop.fail(FaultKind.THROTTLED, retry_after=retry_after)
+    shop.submit(shop.message())
+    began = shop.world.clock.now()
+    shop.wait(timedelta(minutes=30))
+    (result,) = results(shop.world)
+    assert (result["status"], result["attempts"]) == ("created", 2)
+    assert shop.world.left[-1].at - began >= timedelta(minutes=least)
+
+
+def test_bc_not_answering_the_look_up_posts_nothing(shop: Shop) -> None:
+    """What cannot be looked up is not posted: the order waits."""
+    shop.fail(FaultKind.UNAVAILABLE, match="^GET .*/salesOrders", times=4)
+    assert shop.submit(shop.message()) == []
+    assert shop.world.bc.limits.methods.get("POST", 0) == shop_posts_of_start(shop)
+    shop.wait(timedelta(minutes=5))
+    assert [result["status"] for result in results(shop.world)] == ["created"]
+
+
+def shop_posts_of_start(shop: Shop) -> int:
+    """POSTs made to register webhooks."""
+    return len(shop.world.bc.environment.subscriptions)
+
+
+def test_an_order_waits_when_companies_cannot_be_listed(shop: Shop) -> None:
+    """Before its company is even known; it is then posted to the right one, and nothing stays behind."""
+    restart(shop.world)
+    shop.fail(FaultKind.UNAVAILABLE, match="/companies$", times=6)
+    assert shop.submit(shop.message()) == []
+    assert [entry.company for entry in shop.world.ctx.orders.find("WEB-1")] == [""]
+    shop.wait(timedelta(minutes=20))
+    assert [result["status"] for result in results(shop.world)] == ["created"]
+    assert [entry.company for entry in shop.world.ctx.orders.find("WEB-1")] == [shop.world.bc.company().id]
+    assert shop.world.ctx.orders.waiting(10) == []
+
+
+def test_a_transient_fault_is_waited_out_for_72_hours_and_then_parked_once(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No hands needed for three days; then a person is told, once, and can put it back (P9)."""
+    shop.fail(FaultKind.THROTTLED, times=None)
+    shop.submit(shop.message())
+    shop.wait(PATIENCE - timedelta(hours=1), step=timedelta(minutes=30))
+    assert results(shop.world) == []
+    shop.wait(timedelta(hours=3), step=timedelta(minutes=30))
+    (result,) = results(shop.world)
+    assert (result["status"], result["error"]["code"]) == ("parked", "Application_TooManyRequests")
+    assert [entry.key for entry in shop.world.ctx.orders.stopped(10)] == ["WEB-1"]
+    assert [record.levelno for record in caplog.records if "order.parked" in record.message] == [logging.ERROR]
+    shop.world.bc.faults.clear()
+    shop.wait(timedelta(hours=2), step=timedelta(minutes=30))
+    assert len(results(shop.world)) == 1
+    shop.world.leave(orders.redrive(shop.world.ctx, "WEB-1")[1])
+    shop.world.drain()
+    assert results(shop.world)[-1]["status"] == "created"
+    assert len(shop.orders()) == 1
+
+
+@pytest.mark.parametrize("minutes_before", [55, 30, 20, 10, 1])
+@pytest.mark.parametrize("kind", [FaultKind.TIMEOUT_AFTER, FaultKind.LATE_COMMIT, FaultKind.RESET_BEFORE])
+def test_an_order_is_not_parked_while_its_last_post_may_have_succeeded(
+    shop: Shop, minutes_before: int, kind: FaultKind
+) -> None:
+    """Patience ends with an open outcome: the order is looked up once more before a person is told anything."""
+    shop.fail(FaultKind.THROTTLED, times=None)
+    shop.submit(shop.message())
+    shop.wait(PATIENCE - timedelta(minutes=minutes_before), step=timedelta(minutes=1))
+    shop.world.bc.faults.clear()
+    shop.fail(kind)
+    shop.wait(timedelta(hours=3), step=timedelta(minutes=5))
+    (result,) = results(shop.world)
+    assert result["status"] == ("created" if shop.orders() else "parked")
+    assert len(shop.orders()) <= 1
+    assert bool(shop.orders()) or kind is FaultKind.RESET_BEFORE
+
+
+@pytest.mark.parametrize("match", ["^POST .*/salesOrders", "/sales"])
+def test_an_order_whose_outcome_stays_open_is_parked_in_the_end(shop: Shop, match: str) -> None:
+    """An outage that never ends, of posts or of everything, does not keep an order waiting for ever."""
+    shop.fail(FaultKind.RESET_BEFORE)
+    shop.submit(shop.message())
+    shop.fail(FaultKind.RESET_BEFORE, match=match, times=None)
+    shop.wait(PATIENCE + timedelta(hours=3), step=timedelta(minutes=10))
+    assert [result["status"] for result in results(shop.world)] == ["parked"]
+
+
+def test_an_order_posted_and_invoiced_before_we_looked_is_found(shop: Shop) -> None:
+    """The answer was lost, and meanwhile the warehouse shipped and invoiced: the order is gone, its traces are not."""
+    shop.fail(FaultKind.RESET_AFTER)
+    shop.submit(shop.message())
+    (order,) = shop.orders()
+    number = order["number"]
+    shop.world.bc.user.post_order(order)
+    assert shop.orders() == []
+    shop.wait(SETTLE + timedelta(minutes=30))
+    (result,) = results(shop.world)
+    assert (result["status"], result["number"]) == ("created", number)
+    assert shop.orders() == []
+
+
+def crash_at(shop: Shop, place: int) -> bool:
+    """Let the process die at its n-th outside effect; False when there is no such place."""
+    count = 0
+
+    def point(name: str) -> None:
+        nonlocal count
+        count += 1
+        if count == place:
+            raise Crash(name)
+
+    shop.world.point = point
+    shop.send(shop.message())
+    shop.world.drain()
+    shop.world.point = lambda _: None
+    return count >= place
+
+
+@pytest.mark.parametrize("place", range(1, 25))
+def test_a_crash_anywhere_makes_one_order_and_one_answer(shop: Shop, place: int) -> None:
+    """Killed before or after any row, call or output; the redelivery finishes what was begun (P8)."""
+    if not crash_at(shop, place):
+        assert place > 12, "the places ended sooner than they should"
+        assert len(results(shop.world)) == 1
+        return
+    shop.world.clock.advance(LEASE_S)
+    shop.wait(SETTLE + timedelta(minutes=40))
+    found = results(shop.world)
+    assert {result["status"] for result in found} == {"created"}
+    assert len({json.dumps(result) for result in found}) == 1
+    assert len(shop.orders()) == 1
+    assert shop.world.queues.waiting(QUEUE_ORDERS) == 0
+
+
+@pytest.mark.parametrize("place", range(1, 25))
+def test_two_workers_with_one_key_make_one_order(shop: Shop, place: int) -> None:
+    """A second message with the same key is worked on inside any pause of the first."""
+    count = 0
+
+    def point(name: str) -> None:
+        nonlocal count
+        count += 1
+        if count == place:
+            shop.world.point = lambda _: None
+            shop.world.step(QUEUE_ORDERS)
+
+    shop.send(shop.message())
+    shop.send(shop.message())
+    shop.world.point = point
+    shop.world.step(QUEUE_ORDERS)
+    shop.world.point = lambda _: None
+    shop.world.drain()
+    shop.wait(SETTLE + timedelta(minutes=40))
+    assert [result["status"] for result in results(shop.world)] == ["created", "created"]
+    assert len({result["number"] for result in results(shop.world)}) == 1
+    assert len(shop.orders()) == 1
+
+
+def test_a_message_that_kills_its_worker_is_looked_up_before_it_is_posted_again(shop: Shop) -> None:
+    """Five deaths after the commit: the poison handler takes the order over and finds it in BC."""
+
+    def point(name: str) -> None:
+        if name == "after POST salesOrders":
+            raise Crash(name)
+
+    shop.world.point = point
+    shop.send(shop.message())
+    for _ in range(8):
+        shop.world.drain()
+        shop.world.clock.advance(LEASE_S)
+    shop.world.point = lambda _: None
+    shop.wait(timedelta(hours=1))
+    assert {result["status"] for result in results(shop.world)} == {"created"}
+    assert len(shop.orders()) == 1
+
+
+kinds = st.sampled_from([
+    FaultKind.THROTTLED, FaultKind.UNAVAILABLE, FaultKind.SERVER_ERROR, FaultKind.HTML_ERROR, FaultKind.RESET_BEFORE,
+    FaultKind.RESET_AFTER, FaultKind.TIMEOUT_AFTER, FaultKind.GATEWAY_TIMEOUT_AFTER, FaultKind.REQUEST_TIMEOUT_AFTER,
+    FaultKind.TRUNCATED, FaultKind.LATE_COMMIT,
+])  # fmt: skip
+places = st.sampled_from(["^POST .*/salesOrders", "^GET .*/salesOrders", "^GET .*/salesInvoices", ""])
+sent = st.tuples(st.sampled_from(["a", "b", "c"]), st.sampled_from(["C00120", "NOBODY"]), st.booleans())
+
+
+@hypothesis_settings(max_examples=40)
+@given(st.lists(sent, min_size=1, max_size=6), st.lists(st.tuples(kinds, places), max_size=5))
+def test_sent_is_created_and_rejected_and_parked(
+    sending: list[tuple[str, str, bool]], faults: list[tuple[FaultKind, str]]
+) -> None:
+    """Whatever goes wrong in whatever order: every message is answered in the end, and no key has two orders (P9)."""
+    shop = Shop()
+    for kind, match in faults:
+        shop.fail(kind, match=match)
+    for key, customer, pause in sending:
+        shop.send(shop.message(key, shop.order(customerNumber=customer)))
+        if pause:
+            shop.world.drain()
+    shop.wait(timedelta(hours=3), step=timedelta(minutes=2))
+    answered = Counter(result["orderKey"] for result in results(shop.world))
+    assert set(answered) == {key.upper() for key, _, _ in sending}
+    numbers = Counter(order["externalDocumentNumber"] for order in shop.orders())
+    assert all(count == 1 for count in numbers.values())
+    created = {result["orderKey"] for result in results(shop.world) if result["status"] == "created"}
+    assert created == set(numbers)
+    assert shop.world.ctx.orders.waiting(10) == []
+    assert all(shop.world.queues.waiting(queue) == 0 for queue in shop.world.worked_queues())

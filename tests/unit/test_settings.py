@@ -1,0 +1,157 @@
+"""Settings: read once, checked all together, and never repeated in an error."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import ConfigError
+from shared.settings import DEFAULTS, AuthMode, Settings
+
+GOOD = {
+    "AzureWebJobsStorage": "UseDevelopmentStorage=true",
+    "KEY_VAULT_URL": "https://vault.example/",
+    "BC_TENANT_ID": "lmints.io",
+    "BC_CLIENT_ID": "6ff7e2f1-1f4d-4a0e-8a86-52b6f1e4a2aa",
+    "PUBLIC_URL": "https://connect.example",
+}
+
+
+def read(**changes: str) -> Settings:
+    """Read the good settings with some changed."""
+    return Settings.from_env({**GOOD, **changes})
+
+
+def faults(env: dict[str, str]) -> dict[str, str]:
+    """The faults of a wrong set."""
+    with pytest.raises(ConfigError) as caught:
+        Settings.from_env(env)
+    for name in caught.value.faults:
+        assert name in str(caught.value)
+    return caught.value.faults
+
+
+def test_the_defaults_are_those_of_the_design() -> None:
+    """With only what is required set, the app works on production with everything on."""
+    settings = read()
+    assert settings.key_vault_url == "https://vault.example"
+    assert (settings.environment, settings.companies) == ("production", ("*",))
+    assert settings.auth_mode is AuthMode.AUTHORIZATION_CODE
+    assert settings.api_url == "https://api.businesscentral.dynamics.com"
+    assert settings.login_url == "https://login.microsoftonline.com"
+    assert settings.triggers == ("items", "salesShipments", "salesInvoices")
+    assert settings.changes == {"created"}
+    assert settings.page_rows == 2000
+    assert settings.ca_bundle is None
+    assert settings.item_variants
+    assert settings.sales_shipment_lines
+    assert settings.sales_invoice_lines
+
+
+def test_the_connection_names_tenant_and_environment() -> None:
+    """The same connection however its names are written; it begins every partition key."""
+    assert read(BC_TENANT_ID="LMints.io", BC_ENVIRONMENT="Production").connection == "lmints.io.production"
+
+
+def test_an_empty_environment_names_everything_that_is_required() -> None:
+    """One message with all names (P16)."""
+    assert set(faults({})) == {name for name, default in DEFAULTS.items() if default is None} | {"PUBLIC_URL"}
+
+
+WRONG = {
+    "KEY_VAULT_URL": "http://vault.example",
+    "BC_TENANT_ID": "my tenant",
+    "BC_ENVIRONMENT": "pro duction",
+    "BC_COMPANIES": " , ",
+    "BC_CLIENT_ID": "my-app",
+    "BC_AUTH_MODE": "password",
+    "BC_API_URL": "https://api.example/v2.0",
+    "BC_LOGIN_URL": "login.example",
+    "PUBLIC_URL": "https://user@connect.example",
+    "BC_ITEM_PULL_SCHEDULE": "*/15 * * * *",
+    "BC_RECONCILE_SCHEDULE": "hourly",
+    "BC_SUBSCRIPTION_SCHEDULE": "0 0 0 0 0 0 0",
+    "BC_PULL_ITEM_VARIANTS": "on",
+    "BC_PULL_SALES_SHIPMENT_LINES": "2",
+    "BC_PULL_SALES_INVOICE_LINES": "ja",
+    "BC_TRIGGERS": "items,customers",
+    "BC_CHANGES": "renamed",
+    "BC_PAGE_ROWS": "20001",
+}
+
+
+def test_all_wrong_settings_are_named_at_once() -> None:
+    """Every wrong name with its rule in one message, so that one deployment corrects all."""
+    assert set(faults({**WRONG})) == {*WRONG, "AzureWebJobsStorage"}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_each_wrong_setting_is_found_alone(name: str) -> None:
+    """And nothing else is blamed."""
+    assert set(faults({**GOOD, name: WRONG[name]})) == {name}
+
+
+values = st.text(st.characters(exclude_categories=("Cs",)), min_size=3, max_size=40)
+
+
+@given(st.sampled_from(sorted(DEFAULTS)), values)
+def test_a_value_is_never_repeated(name: str, value: str) -> None:
+    """A secret pasted into the wrong setting stays out of logs and answers (P15)."""
+    marked = f"<{value}>"
+    try:
+        settings = Settings.from_env({**GOOD, name: marked})
+    except ConfigError as error:
+        shown = str(error)
+    else:
+        shown = repr(settings) if name == "AzureWebJobsStorage" else ""
+    assert marked not in shown
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "", " ", "²", "1e3", "99999999999999999999"])
+def test_page_rows_stay_in_their_bounds(value: str) -> None:
+    """1 to 20,000; blank means the default."""
+    if not value.strip():
+        assert read(BC_PAGE_ROWS=value).page_rows == 2000
+    else:
+        assert set(faults({**GOOD, "BC_PAGE_ROWS": value})) == {"BC_PAGE_ROWS"}
+    assert read(BC_PAGE_ROWS="1").page_rows == 1
+    assert read(BC_PAGE_ROWS="20000").page_rows == 20_000
+
+
+@pytest.mark.parametrize(
+    ("value", "flag"), [("true", True), ("FALSE", False), ("1", True), ("no", False), (" Yes ", True)]
+)
+def test_flags_are_read_as_people_write_them(value: str, flag: bool) -> None:
+    """Azure shows booleans in several spellings."""
+    assert read(BC_PULL_ITEM_VARIANTS=value).item_variants is flag
+
+
+def test_lists_may_hold_spaces_and_repeats() -> None:
+    """Names are trimmed; what is listed twice counts once."""
+    assert read(BC_COMPANIES=" CRONUS UK Ltd. , x ").companies == ("CRONUS UK Ltd.", "x")
+    assert read(BC_TRIGGERS="salesInvoices, items,items").triggers == ("items", "salesInvoices")
+    assert read(BC_CHANGES="deleted, created").changes == {"deleted", "created"}
+
+
+def test_the_public_url_is_the_host_name_in_azure() -> None:
+    """Azure tells the app its name; elsewhere the setting must be given."""
+    env = {name: value for name, value in GOOD.items() if name != "PUBLIC_URL"}
+    assert (
+        Settings.from_env({**env, "WEBSITE_HOSTNAME": "x.azurewebsites.net"}).public_url
+        == "https://x.azurewebsites.net"
+    )
+    assert "WEBSITE_HOSTNAME" in faults(env)["PUBLIC_URL"]
+
+
+def test_storage_may_be_reached_with_an_identity() -> None:
+    """The three forms that the platform knows; a connection string is never shown."""
+    env = {name: value for name, value in GOOD.items() if name != "AzureWebJobsStorage"}
+    by_name = Settings.from_env(
+        {**env, "AzureWebJobsStorage__accountName": "acc", "AzureWebJobsStorage__clientId": "i"}
+    )
+    assert by_name.storage.table_endpoint == "https://acc.table.core.windows.net"
+    assert by_name.storage.client_id == "i"
+    by_uri = Settings.from_env(
+        {**env, "AzureWebJobsStorage__tableServiceUri": "https://acc.table.core.usgovcloudapi.net/"}
+    )
+    assert by_uri.storage.table_endpoint == "https://acc.table.core.usgovcloudapi.net"
+    assert "AccountKey" not in repr(read(AzureWebJobsStorage="AccountKey=secret"))
