@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo up test format package lock clean
+.PHONY: help setup run demo up test simulate bench doctor format package deploy lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -23,11 +23,23 @@ up: setup ## start everything and stay up, without doing anything
 test: setup ## run every check and test
 	@sh scripts/test.sh $(ARGS)
 
+simulate: setup ## nothing lost, nothing twice: 1,000 seeded runs with crashes and faults
+	@$(PYTHON) -m local.simulation $(ARGS)
+
+bench: setup ## measure, beside other ways to do the same, and write docs/performance.md
+	@$(PYTHON) -m bench $(ARGS)
+
+doctor: setup ## say why nothing arrives: the local stack, or ARGS="--url https://... --key ..."
+	@$(PYTHON) scripts/doctor.py $(ARGS)
+
 format: setup ## format and fix what can be fixed
 	@.venv/bin/ruff check --fix . ; .venv/bin/ruff format .
 
 package: setup ## build the zip that is deployed
 	@$(PYTHON) scripts/package.py $(ARGS)
+
+deploy: setup ## create the resources and publish with the func CLI (ARGS="--dry-run" shows what would change)
+	@sh scripts/deploy.sh $(ARGS)
 
 lock: setup ## write the lock files from requirements/*.in
 	@sh scripts/lock.sh $(ARGS)

@@ -196,6 +196,7 @@ class PageAsk:
     high: str = ""  # number lt
     order: Literal["", "number", "lastModifiedDateTime"] = ""
     rows: int = 2000
+    skip: int = 0  # rows to pass over: only to get past one that can't be read
     link: str = ""
 
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Final, Self
 from urllib.parse import urlsplit
 
+from shared.core.ncrontab import ncrontab_fault
 from shared.errors import ConfigError
 
 #: Name -> default (None: required). The README's table, `local.settings.json.example` and `infra/` name the same set.
@@ -111,7 +112,7 @@ class Settings:
             page_rows=read.whole("BC_PAGE_ROWS", 1, MAX_PAGE_ROWS),
         )
         for name in ("BC_ITEM_PULL_SCHEDULE", "BC_RECONCILE_SCHEDULE", "BC_SUBSCRIPTION_SCHEDULE"):
-            read.match(name, _NCRONTAB, "NCRONTAB of six fields: second minute hour day month weekday")
+            read.schedule(name)
         if read.faults:
             raise ConfigError(read.faults)
         return settings
@@ -120,7 +121,6 @@ class Settings:
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _TENANT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|([A-Za-z0-9-]+\.)+[A-Za-z]{2,}")
 _ENVIRONMENT = re.compile(r"[A-Za-z0-9_-]{1,30}")
-_NCRONTAB = re.compile(r"\S+( \S+){5}")
 _TRUE_FALSE = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -177,6 +177,17 @@ class _EnvReader:
             if parts.path.strip("/"):
                 raise ValueError("an https URL without a path")
             return f"https://{parts.netloc}"
+
+        return self._checked(name, convert, "")
+
+    def schedule(self, name: str) -> str:
+        """Return an NCRONTAB schedule; the host would meet a bad one only at its start, and then have no functions."""
+
+        def convert(value: str) -> str:
+            fault = ncrontab_fault(value)
+            if fault:
+                raise ValueError(f"NCRONTAB of six fields (second minute hour day month weekday): {fault}")
+            return value
 
         return self._checked(name, convert, "")
 

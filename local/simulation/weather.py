@@ -145,14 +145,14 @@ class Weather:
             where = "POST .*salesOrders"
         if kind is FaultKind.SKIP_TOKEN:
             where = "GET .*skiptoken"
+        if kind in {FaultKind.STALE_READ, FaultKind.MISSING_READ} and not where.startswith("GET"):
+            where = "GET "
         fault = Fault(
             kind=kind, match=where, times=None, probability=self._rolls.choice((0.1, 0.3, 0.7)),
             retry_after=self._rolls.choice((None, "2", "30", "400")) if kind is FaultKind.THROTTLED else None,
             body=self._rolls.choice(("json", "xml", "html", "empty")), delay_s=self._rolls.choice((0.0, 5.0)),
             late_s=self._rolls.uniform(5, 480), window_s=self._rolls.choice((5.0, 30.0, 90.0)),
         )  # fmt: skip
-        if kind in {FaultKind.STALE_READ, FaultKind.MISSING_READ} and not where.startswith("GET"):
-            where = "GET "
         if kind is FaultKind.SLOW:
             fault.delay_s = self._rolls.choice((5.0, 45.0, 110.0))
         return self._script(at, f"{kind} on '{where}'", (2, 40), fault)

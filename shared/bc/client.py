@@ -237,6 +237,7 @@ def _page_query(ask: PageAsk) -> str:
         "select": select,
         "filter": " and ".join(clauses),
         "orderby": ask.order,
+        "skip": str(ask.skip or ""),
         "expand": ask.entity.nested if ask.with_nested and ask.what == "records" else "",
     })  # fmt: skip
 

@@ -102,21 +102,32 @@ def _posting(record: Record, row: Known, base: Base | None, *, is_new: bool, job
     digest = number_digest(record.text("number")).hex()
     before = base.open_number.hex() if from_base and base is not None else row.number
     surely_draft = not from_base or (base is not None and base.draft)
-    if _is_posted(record.text("status"), digest, before, surely_draft=surely_draft):
+    if _is_posted(record, digest, before, surely_draft=surely_draft):
         announce.append("posted")
         return replace(row, posted=True, posted_by=job)
     return row if from_base else replace(row, number=digest)
 
 
-def _is_posted(status: str, digest: str, before: str, *, surely_draft: bool) -> bool:
+def _is_posted(record: Record, digest: str, before: str, *, surely_draft: bool) -> bool:
     """Say whether an invoice is posted; `before` is the digest of the number it had unposted, "" if never seen so.
 
-    Posting gives a draft another number. `Open` with the number it had before may be a released draft, so it waits for
-    a plainer status; `Open` at first sight is posted (an invoice made by posting an order is never seen as a draft).
+    Posting gives a draft another number. `Open` with the number it had before may be a released draft, unless it bears
+    what only a posted invoice can (AL: Sales Invoice Aggregator); `Open` at first sight counts as posted.
     """
+    status = record.text("status")
     if status == _OPEN:
-        return digest != before
+        return digest != before or (surely_draft and _bears_proof(record))
     return status in _POSTED and (surely_draft or digest != before)
+
+
+def _bears_proof(record: Record) -> bool:
+    """Say whether a property is set that a draft never has: its source order, a promised pay date, a dispute."""
+    return bool(
+        record.text("orderNumber")
+        or record.text("orderId").strip("0-")
+        or record.text("disputeStatus")
+        or record.text("promisedPayDate").strip("01-")
+    )
 
 
 def _update(record: Record, row: Known, announce: list[str], *, job: str, fresh: bool) -> Known:

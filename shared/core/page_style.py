@@ -24,8 +24,9 @@ h2{font-size:1.1rem;margin:0 0 .6rem}
 p{margin:0 0 .6rem}
 section{background:var(--card);border:1px solid var(--line);border-radius:.6rem;padding:1.1rem 1.25rem;
 margin:0 0 1rem}
-section.good{border-left:.35rem solid var(--good)}
-section.bad{border-left:.35rem solid var(--bad)}
+section.good{box-shadow:inset .35rem 0 var(--good)}
+section.bad{box-shadow:inset .35rem 0 var(--bad)}
+.pair{display:grid;grid-template-columns:minmax(14rem,1fr) 2fr;gap:0 1rem}
 section>:last-child{margin-bottom:0}
 .notice{background:var(--good-ground);color:var(--good);border-radius:.6rem;padding:.7rem 1.25rem;margin:0 0 1rem}
 .soft{color:var(--soft)}
@@ -61,6 +62,7 @@ details p{margin-top:.2rem}
 code{font:.9em ui-monospace,SFMono-Regular,Consolas,monospace;overflow-wrap:anywhere}
 footer{padding-bottom:2.5rem;color:var(--soft);font-size:.875rem}
 @media (max-width:44rem){
+.pair{display:block}
 dl{grid-template-columns:1fr;gap:0}
 dd{margin-bottom:.5rem}
 thead{position:absolute;left:-100vw}

@@ -155,8 +155,9 @@ def _company_section(view: StatusView) -> str:
         f"<li><strong>{escape(trigger.entity)}</strong>: {escape(trigger.does)}</li>" for trigger in view.triggers
     )
     return (
-        f'<section aria-labelledby="companies"><h2 id="companies">Companies</h2>{_list(companies)}</section>'
-        f'<section aria-labelledby="triggers"><h2 id="triggers">What is watched</h2>{_list(triggers)}</section>'
+        f'<div class="pair"><section aria-labelledby="companies"><h2 id="companies">Companies</h2>{_list(companies)}'
+        f'</section><section aria-labelledby="triggers"><h2 id="triggers">What is watched</h2>{_list(triggers)}'
+        "</section></div>"
     )
 
 

@@ -30,7 +30,8 @@ def process(ctx: Context, job: NotificationJob) -> Outgoing:
     if job.collection:
         return _collection(ctx, job)
     told_created = frozenset(change.key for change in job.changes if change.kind == "created")
-    keys = list(dict.fromkeys(change.key for change in job.changes if change.kind != "deleted"))
+    # What the compare takes for deleted may have been made after its listing was read: only reading it tells.
+    keys = list(dict.fromkeys(change.key for change in job.changes if change.kind != "deleted" or job.compared))
     records, broken = read_records(ctx, job.company, entity, keys)
     for key, error in broken:
         log_event(
@@ -46,6 +47,7 @@ def process(ctx: Context, job: NotificationJob) -> Outgoing:
         told_created=told_created,
         watch_from=ctx.streams.load(Stream("watch", job.company, entity.name)).watch_from,
         remember_job=False,
+        now=ctx.now(),
     )
     source = ctx.bc.company_url(job.company)
     lines = [events.change_event(source, entity, note.change, note.record) for note in told]

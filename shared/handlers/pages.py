@@ -5,7 +5,7 @@ Killed at any line and delivered again, a job tells the same things under the sa
 
 import logging
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from shared.core import events
@@ -21,12 +21,14 @@ from shared.handlers.context import Context
 from shared.handlers.reading import Reading, read_page, read_records
 from shared.log import log_event
 from shared.state import seen
-from shared.state.streams import Role, Stream, stream_of
+from shared.state.streams import Role, Stream, StreamState, stream_of
 
 log: Final = logging.getLogger(__name__)
 
 type Told = list[tuple[str, Record]]  # what a page has to announce: a change of a record
 
+#: A queue message lives seven days, and one that was set aside is put back for three; nobody redrives later than this.
+JOB_LIFE: Final = timedelta(days=30)
 #: More rows than this at one sort value are not named in the successor's message (it would not fit the queue).
 _MOST_TIES: Final = 200
 
@@ -44,7 +46,7 @@ def read(ctx: Context, job: PageJob, message_id: str) -> Outgoing:
         return _commit(ctx, job)
     else:
         role = ctx.streams.take_page(job, message_id, ctx.now())
-    if role is Role.COPY or job.phase in {"commit", "settle"}:
+    if role is Role.COPY or (role is Role.REPEAT and not _may_have_told(ctx, job, state)):
         log_event(log, "page.skipped", job=job.job, reason=role.value)
         return Outgoing()
     try:
@@ -74,6 +76,15 @@ def read(ctx: Context, job: PageJob, message_id: str) -> Outgoing:
         blob=batch.blob if batch else None,
         pages=(_successor(ctx, job, reading),) if role is Role.GO else (),
     )
+
+
+def _may_have_told(ctx: Context, job: PageJob, state: StreamState) -> bool:
+    """Say whether an earlier delivery of a job that is out of date can have told something that got lost on its way."""
+    if job.mode == "list" or job.phase in {"commit", "settle"}:
+        return False  # what it did is done, and would now spoil the listing of another run
+    if job.purpose == "watch":
+        return bool(ctx.ledger(job.company, job.entity_row()).claims(job.job))
+    return not state.is_dead(job.run)
 
 
 def _successor(ctx: Context, job: PageJob, reading: Reading) -> PageJob:
@@ -117,8 +128,8 @@ def _pull(ctx: Context, job: PageJob, reading: Reading) -> Told:
         for key, error in broken:
             log_event(log, "record.broken", level=logging.ERROR, entity=entity.name, record_id=key, reason=str(error))
     book = ctx.seen(job.company, entity)
-    # Only what the next delta reads again must be remembered, whoever told it: what is known already is read again, too.
-    # Records of the nested phase may be old themselves.
+    # Only what the next delta reads again must be remembered, whoever told it: what is known already is read again,
+    # too. Records of the nested phase may be old themselves.
     began = parse_time(job.began) or reading.served_at or ctx.now()
     keep = runs.since_of(runs.since_of(began))
     digests = [seen.digest(r) for r in records if job.mode == "delta" or r.newest >= keep]
@@ -145,6 +156,7 @@ def _watch(ctx: Context, job: PageJob, reading: Reading) -> Told:
         told_created=frozenset(),
         watch_from=ctx.streams.load(stream_of(job)).watch_from,
         remember_job=True,
+        now=ctx.now(),
     )
     return [(note.change, note.record) for note in told]
 
@@ -162,7 +174,9 @@ def _list(ctx: Context, job: PageJob, reading: Reading) -> None:
 def _commit(ctx: Context, job: PageJob) -> Outgoing:
     """Move the watermark once the last partition is complete; what must follow at once is enqueued.
 
-    A listing is settled by a job of its own, so that the jobs its comparison brought are in the queue before.
+    A listing is settled by a job of its own. Outputs are written in no order, so it may be settled before the jobs that
+    its comparison brought are in the queue; the commit is then delivered again and compares with the listing before,
+    which is therefore kept until the next one is settled.
     """
     progress = ctx.streams.end_partition(job, ctx.now())
     if progress is None:
@@ -215,12 +229,13 @@ def _begin_watch(ctx: Context, job: PageJob, began: datetime | None) -> None:
 def _compare(ctx: Context, job: PageJob) -> tuple[NotificationJob, ...]:
     """Compare the new listing with all that is known; return jobs for records that came or went unnoticed."""
     entity = job.entity_row()
-    generation = ctx.streams.load(stream_of(job)).generation
-    if generation == 0:
+    state = ctx.streams.load(stream_of(job))
+    listing = state.generation + (state.done_run != job.run)  # in force already, if this is a late redelivery
+    if listing == 1:
         return ()
     changes: list[RecordChange] = []
     at = format_time(ctx.now())
-    for came, went in ctx.ledger(job.company, entity).compare(generation + 1):
+    for came, went in ctx.ledger(job.company, entity).compare(listing):
         changes += [RecordChange(key=key, kind="created", at=at) for key in came]
         if "deleted" in ctx.settings.changes:
             changes += [RecordChange(key=key, kind="deleted", at=at) for key in went]
@@ -235,7 +250,9 @@ def _compare(ctx: Context, job: PageJob) -> tuple[NotificationJob, ...]:
 def _tidy(ctx: Context, job: PageJob, generation: int) -> None:
     entity = job.entity_row()
     if job.mode == "list" and generation > 1:
-        ctx.ledger(job.company, entity).drop_listing(generation - 1)
+        book = ctx.ledger(job.company, entity)
+        book.drop_listing(generation - 2)
+        book.forget_jobs(ctx.now() - JOB_LIFE)
     if job.purpose == "pull":
         ctx.seen(job.company, entity).keep_only([job.run])
     ctx.streams.forget_run(stream_of(job), job.run)

@@ -38,7 +38,8 @@ def guarded(
         log_event(log, "page.skipped", queue=queue, message_id=message_id, reason="it was put back once more since")
         return Outgoing()
     try:
-        outgoing = work(_text(body))
+        # An order that is no UTF-8 is refused with a result, like any other that can't be read.
+        outgoing = work(body.decode(errors="replace") if queue == QUEUE_ORDERS else _text(body))
     except IntegrationError as error:
         if not isinstance(error, InvalidMessage) and delivery < DELIVERIES:
             raise

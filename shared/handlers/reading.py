@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Literal
 
@@ -102,12 +102,13 @@ def page_ask(ctx: Context, job: PageJob) -> PageAsk:
 
 
 def _next_rows(ctx: Context, ask: PageAsk, answer: PageAnswer) -> int:
-    """Return the size of the next page: larger while BC is quick and pages are small, smaller when it labours."""
+    """Return the size of the next page: smaller when BC labours; in a full pull larger while it is quick."""
     if not answer.page.next_link or ask.what != "records":
         return 0
     if answer.took_s > SLOW_S:
-        return max(MIN_ROWS, ask.rows // 2)
-    most = ctx.settings.page_rows * (MOST_GROWTH if answer.took_s < QUICK_S else 1)
+        return min(ask.rows, max(MIN_ROWS, ask.rows // 2))
+    is_full = ask.order == "number"
+    most = ctx.settings.page_rows * (MOST_GROWTH if is_full and answer.took_s < QUICK_S else 1)
     if answer.size:
         most = min(most, max(ctx.settings.page_rows, ask.rows * PAGE_BYTES // answer.size))
     return min(MAX_PAGE_ROWS, most, ask.rows * 2)
@@ -120,21 +121,61 @@ def _read_singly(ctx: Context, job: PageJob, ask: PageAsk, cause: BCError) -> Re
         ask = page_ask(ctx, job)
         if not job.after:
             raise cause
-    rows = min(ask.rows, GROUP)
+    rows = GROUP + len(job.after_ids)  # beyond those at the very place that are done already
     try:
-        listed = ctx.bc.page(replace(ask, what="ids", rows=rows))
+        listed = _list_ids(ctx, job, replace(ask, what="ids", rows=rows))
     except BCError:
         raise cause from None
-    keys = [record.key for record in listed.page.records if record.key not in job.after_ids]
+    keys = [key for key in listed.keys if key not in job.after_ids]
     records, broken = read_records(ctx, job.company, job.entity_row(), keys)
     for key, error in broken:
         _report(job, key, str(error))
     order = {key: place for place, key in enumerate(keys)}
     records.sort(key=lambda record: order.get(record.key, len(order)))
-    more = bool(listed.page.next_link)
-    if more and not records and len(keys) == len(broken):
+    if listed.more and not records and len(keys) == len(broken):
         raise cause  # nothing to go on from
-    return Reading(records, len(broken), "", more, listed.served_at, ask.rows)
+    return Reading(records, len(broken) + listed.lost, "", listed.more, listed.served_at, ask.rows)
+
+
+@dataclass(slots=True)
+class _Listed:
+    keys: list[str] = field(default_factory=list)
+    lost: int = 0  # rows of which not even the id can be read
+    more: bool = False
+    served_at: datetime | None = None
+
+
+def _list_ids(ctx: Context, job: PageJob, ask: PageAsk) -> _Listed:
+    """List ids; a span that BC refuses is halved until it is one row, which is passed over by `$skip`.
+
+    AL runs a page's code for every row, whatever is selected, so a broken record can spoil the ids as well.
+
+    Raises:
+        BCError: no row can be read, or BC does not answer.
+    """
+    listed = _Listed()
+    spans = [(0, ask.rows)]
+    while spans:
+        skip, rows = spans.pop(0)
+        try:
+            answer = ctx.bc.page(replace(ask, rows=rows, skip=skip))
+        except (BCRejected, BCUnavailable) as error:
+            if isinstance(error, BCUnavailable) and error.status != 500:
+                raise
+            if rows > 1:
+                spans[:0] = [(skip, rows // 2), (skip + rows // 2, rows - rows // 2)]
+                continue
+            listed.lost += 1
+            if listed.lost >= _OUTAGE and not listed.keys:
+                raise
+            _report(job, "", f"row {skip + 1} from {job.after or job.low or job.since or 'the first'} on: {error}")
+            continue
+        listed.keys += [record.key for record in answer.page.records]
+        listed.more = bool(answer.page.next_link)
+        listed.served_at = listed.served_at or answer.served_at
+        if not listed.more:
+            break
+    return listed
 
 
 def read_records(

@@ -11,7 +11,7 @@ from shared.core.entities import ENTITIES, ITEMS, Entity
 from shared.core.jobs import Mode, PageJob
 from shared.core.outgoing import Outgoing
 from shared.core.wire import format_time
-from shared.errors import BCNotFound, IntegrationError, StateConflict
+from shared.errors import IntegrationError, StateConflict
 from shared.handlers.context import Context
 from shared.log import log_event
 from shared.ports import Company
@@ -49,12 +49,10 @@ def _for_each_company(
                 jobs += plan(ctx, company, entity)
             except StateConflict:
                 continue  # another instance is planning this very stream
-            except IntegrationError as error:
-                if not isinstance(error, BCNotFound) and error.retryable:
-                    raise  # nothing of BC or storage answers: the other streams would fare no better
+            except IntegrationError as error:  # the others go on: what is planned already must leave
                 log_event(
-                    log, "stream.failed", level=logging.ERROR, company=company.name, entity=entity.name,
-                    error=str(error),
+                    log, "stream.failed", level=logging.WARNING if error.retryable else logging.ERROR,
+                    company=company.name, entity=entity.name, reason=str(error),
                 )  # fmt: skip
     missing = ctx.unknown_companies()
     for name in missing:
@@ -140,7 +138,8 @@ def start_run(ctx: Context, state: StreamState, mode: Mode, points: list[str] | 
     old = state.run
     ctx.streams.save(
         replace(
-            state, run=run, mode=mode, partitions=len(jobs), planned_at=ctx.now(), ended_at=None, again=False, broken=0,
+            state.succeeded_by(run), mode=mode, partitions=len(jobs), planned_at=ctx.now(), ended_at=None, again=False,
+            broken=0,
         )
     )  # fmt: skip
     if old:

@@ -21,14 +21,15 @@ from shared.state.streams import StreamState
 from shared.state.webhooks import WebhookNote
 
 _LIST = 100  # orders and messages shown by name
+_COUNT = 10_000  # orders counted at most
 
 
 def view(ctx: Context, login: LoginView) -> StatusView:
     """Gather the state; what BC can't tell right now is shown as such and hides nothing else."""
     settings = ctx.settings
     names, companies = _companies(ctx)
-    stopped = ctx.orders.stopped(1000)
-    waiting = ctx.orders.waiting(1000)
+    counts = ctx.orders.counts(_COUNT)
+    listed = [*ctx.orders.stopped(_LIST), *ctx.orders.waiting(_LIST)]
     return StatusView(
         at=ctx.now(),
         environment=settings.environment,
@@ -40,10 +41,10 @@ def view(ctx: Context, login: LoginView) -> StatusView:
         ),
         streams=tuple(_stream(state, names) for state in ctx.streams.all() if state.stream.purpose != "compare"),
         subscriptions=tuple(_subscription(ctx.now(), note, names) for note in ctx.webhooks.all()),
-        orders_waiting=len(waiting),
-        orders_parked=sum(order.status == "parked" for order in stopped),
-        orders_rejected=sum(order.status == "rejected" for order in stopped),
-        orders=tuple(_order(order, names) for order in [*stopped, *waiting][:_LIST]),
+        orders_waiting=counts["waiting"],
+        orders_parked=counts["parked"],
+        orders_rejected=counts["rejected"],
+        orders=tuple(_order(order, names) for order in listed[:_LIST]),
         messages=tuple(
             MessageView(id=f"{m.queue}/{m.name}", queue=m.queue, since=m.parked_at, reason=m.reason)
             for m in ctx.parked.all(_LIST)

@@ -64,6 +64,7 @@ class Ledger:
         told_created: frozenset[str],
         watch_from: datetime | None,
         remember_job: bool,
+        now: datetime,
     ) -> list[Announcement]:
         """Claim for `job` whatever there is to tell about these records, and return it.
 
@@ -95,7 +96,7 @@ class Ledger:
                         writes.append(self._write(record.key, row, decision.known))
                 mine = list(dict.fromkeys([*claimed, *(note.record.key for note in found)]))
                 if remember_job and mine != claimed:
-                    writes.append(Upsert(self._claims_row(job, mine)))
+                    writes.append(Upsert(self._claims_row(job, mine, now)))
                 try:
                     self._table.write(writes)
                 except StateConflict:
@@ -140,6 +141,13 @@ class Ledger:
         packed = b"".join(row.data(name) for name in sorted(row.values))
         return list(dict.fromkeys(str(UUID(bytes=packed[at : at + _ID])) for at in range(0, len(packed), _ID)))
 
+    def forget_jobs(self, before: datetime) -> None:
+        """Delete what jobs claimed before a time by which none of them can be delivered again."""
+        for row in list(self._table.query(self._partition, "j|", after("j|"))):
+            at = row.time("at")
+            if at is None or at < before:
+                self._table.delete(row.partition, row.key)
+
     def add_listing(self, generation: int, page: int, entries: Iterable[tuple[str, Base]]) -> None:
         """Store one page of ids of the listing `generation`; a repeat of the page replaces it."""
         ids: dict[str, list[bytes]] = {}
@@ -163,12 +171,15 @@ class Ledger:
             self._table.write(rows[start : start + 100])
 
     def compare(self, generation: int) -> Iterator[tuple[list[str], list[str]]]:
-        """Yield, bucket by bucket, ids that only the new listing holds and ids that it no longer holds."""
+        """Yield, bucket by bucket, ids that only this listing holds and ids that it no longer holds.
+
+        It is compared with the listing before it and all rows. What it lacks may also have come since it was read.
+        """
         for number in range(BUCKETS):
             bucket = f"{number:02x}"
             new = self._listed(generation, bucket)
             rows = row_key("r", bucket) + "|"
-            known = self._listed(self._generation, bucket)
+            known = self._listed(generation - 1, bucket)
             gone: set[str] = set()
             for row in self._table.query(self._partition, rows, after(rows)):
                 key = row.text("record")
@@ -206,10 +217,12 @@ class Ledger:
                 _read_listing(row, wanted.get(row.key.split("|")[2], {}), found)
         return found
 
-    def _claims_row(self, job: str, keys: list[str]) -> Row:
+    def _claims_row(self, job: str, keys: list[str], now: datetime) -> Row:
         packed = b"".join(UUID(key).bytes for key in keys)
-        values = {f"ids{n:02d}": packed[at : at + _PROPERTY] for n, at in enumerate(range(0, len(packed), _PROPERTY))}
-        return Row(partition=self._partition, key=row_key("j", job), values=values)
+        values: dict[str, Value] = {
+            f"ids{n:02d}": packed[at : at + _PROPERTY] for n, at in enumerate(range(0, len(packed), _PROPERTY))
+        }
+        return Row(partition=self._partition, key=row_key("j", job), values={**values, "at": now})
 
     def _row(self, key: str) -> Row | None:
         return self._table.get(self._partition, row_key("r", bucket_of(key), key))

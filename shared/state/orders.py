@@ -107,6 +107,12 @@ class OrderBook:
         """Return orders that were rejected or parked."""
         return self._entries(self._index("stop", "", limit))
 
+    def counts(self, most: int) -> dict[str, int]:
+        """Return how many orders wait, are parked or are rejected, each counted up to `most`."""
+        stopped = [row.text("status") for row in self._index("stop", "", most)]
+        found = {status: stopped.count(status) for status in ("parked", "rejected")}
+        return {**found, "waiting": len(self._index("due", "", most))}
+
     def _index(self, kind: str, high: str, limit: int) -> list[Row]:
         return list(self._table.query(self._partition, kind + "|", high or after(kind + "|"), limit=limit))
 

@@ -17,6 +17,7 @@ from shared.ports import Insert, Replace, Row, Table, Upsert, Value
 #: A run whose newest page is older than this has died with its queue message; the next timer begins anew.
 STALL: Final = timedelta(minutes=12)
 _TRIES: Final = 8
+_MOST_DEAD: Final = 400  # names kept: an outage of 72 hours leaves one run a quarter of an hour
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +50,22 @@ class StreamState:
     done_run: str = ""  # newest run that was completed
     done_at: datetime | None = None
     rows: int = 0  # read by the newest completed run
+    dead: str = ""  # runs that others took over before they were complete, the newest last, joined by newlines
     again: bool = False  # somebody asked for another run while this one was under way
     broken: int = 0  # records left out in the newest run
     error: str = ""  # why the newest run could not go on
     error_at: datetime | None = None
     etag: str = field(default="", compare=False)
+
+    def is_dead(self, run: str) -> bool:
+        """Say whether a run was taken over by another one, which reads everything that it would have read."""
+        return run in self.dead.split("\n")
+
+    def succeeded_by(self, run: str) -> "StreamState":
+        """Return the state with another run as the newest; one that was not complete is dead from now on."""
+        if not self.run or self.run == self.done_run:
+            return replace(self, run=run)
+        return replace(self, run=run, dead="\n".join([*self.dead.split("\n"), self.run][-_MOST_DEAD:]).strip())
 
     def to_row(self, partition: str) -> Row:
         """Return the table row."""
@@ -79,13 +91,13 @@ class StreamState:
             generation=row.number("generation"), partitions=row.number("partitions"), rows=row.number("rows"),
             broken=row.number("broken"), again=bool(row.number("again")),
             run=row.text("run"), mode=row.text("mode"), done_run=row.text("done_run"), error=row.text("error"),
-            etag=row.etag,
+            dead=row.text("dead"), etag=row.etag,
         )  # fmt: skip
 
 
 _FIELDS: Final = (
     "mark", "watch_from", "generation", "run", "mode", "partitions", "planned_at", "ended_at", "done_run", "done_at",
-    "rows", "again", "broken", "error", "error_at",
+    "rows", "dead", "again", "broken", "error", "error_at",
 )  # fmt: skip
 
 

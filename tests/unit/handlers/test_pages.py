@@ -203,10 +203,11 @@ def _note_page_sizes(world: World, asked: list[int]) -> None:
 @pytest.mark.parametrize("how", ["500", "dialog"])
 @pytest.mark.parametrize("timer", ["pull_items", "reconcile"])
 def test_one_broken_record_is_isolated_and_reported(how: str, timer: str, caplog: pytest.LogCaptureFixture) -> None:
-    """BC can't serve its page; all others are told, the run completes, the log names the record (P13)."""
+    """BC can't serve its page; all others are told, the run completes, the log names the place (P13)."""
     world = world_of(rows=10)
     world.clock.advance(60)
     made = items(world, 30)
+    at = world.clock.now()
     world.bc.faults.broken[made[14].id] = how
     run(world, timer)
     rest = [item for item in made if item is not made[14]]
@@ -236,12 +237,14 @@ def test_an_outage_is_no_broken_record() -> None:
     """When nothing can be read the queue waits; no record is given up."""
     world = world_of()
     made = items(world, 4)
-    fail(world, FaultKind.SERVER_ERROR, "items\\?", times=8)
+    fail(world, FaultKind.SERVER_ERROR, "items\\?", times=None)
     run(world, "pull_items")
+    world.clock.advance(30)
+    world.drain()
     assert told(world) == {}
-    for _ in range(4):
-        world.clock.advance(30)
-        world.drain()
+    world.bc.faults.clear()
+    world.clock.advance(30)
+    world.drain()
     assert told(world) == pulled(made)
 
 
@@ -330,7 +333,7 @@ def test_a_page_delivered_again_tells_the_same_and_starts_nothing() -> None:
     text = world.queues.names[QUEUE_PAGES][0].body
     world.drain()
     again = pages.read(world.ctx, PageJob.from_text(text), "message-of-old")
-    first = [left.body for left in world.left][0]
+    first = world.left[0].body
     assert again.pages == ()
     assert again.events in {(), (first,)}
     assert told(world) == pulled(made)
@@ -386,30 +389,35 @@ def test_a_crash_anywhere_loses_nothing_and_repeats_only_under_the_same_id(place
     assert set(told(world, "item.")) == {(kind, subject(item)) for item in made}
     assert len({event["id"] for event in events(world)}) == len(made)
     repeated = sum(told(world).values()) - len(made)
-    assert repeated <= 3
+    assert repeated <= len(made) / 2 + 1  # at most the page that was cut off
 
 
 def test_a_killed_page_reads_at_most_itself_again() -> None:
-    """Eight pages, killed in the fifth: nine requests, not thirteen (P11)."""
-    world = world_of(rows=5, BC_PULL_ITEM_VARIANTS="false")
-    made = items(world, 40)
-    asked: list[int] = []
-    _note_page_sizes(world, asked)
-    seen = 0
+    """A pull killed in its fifth page makes one request more than a pull that was not (P11)."""
+    asked: dict[bool, list[int]] = {}
+    for killed in (False, True):
+        world = world_of(rows=5, BC_PULL_ITEM_VARIANTS="false")
+        made = items(world, 100)
+        _note_page_sizes(world, asked.setdefault(killed, []))
+        world.point = _Killer(f"before put {QUEUE_EVENTS}", 4) if killed else world.point
+        run(world, "pull_items")
+        world.clock.advance(LEASE_S)
+        world.drain()
+        assert set(told(world)) == set(pulled(made))
+    assert len(asked[False]) >= 5
+    assert len(asked[True]) == len(asked[False]) + 1
 
-    def point(name: str) -> None:
-        nonlocal seen
-        seen += name == f"before put {QUEUE_EVENTS}"
-        if seen == 5:
-            seen += 1
+
+class _Killer:
+    """Kills the process at the n-th time of a place, once."""
+
+    def __init__(self, name: str, place: int) -> None:
+        self._name, self._left = name, place
+
+    def __call__(self, name: str) -> None:
+        self._left -= name == self._name
+        if name == self._name and self._left == 0:
             raise Crash(name)
-
-    world.point = point
-    run(world, "pull_items")
-    world.clock.advance(LEASE_S)
-    world.drain()
-    assert set(told(world)) == set(pulled(made))
-    assert len(asked) == 9
 
 
 def test_a_run_whose_message_was_lost_is_begun_anew(caplog: pytest.LogCaptureFixture) -> None:
@@ -449,7 +457,7 @@ def test_an_entity_that_may_not_be_read_stops_no_other(caplog: pytest.LogCapture
     """A missing permission ends that stream's run with a note; the rest goes on (P13)."""
     world = world_of()
     world.clock.advance(60)
-    made = items(world, 2)
+    made = items(world, 2, unitPrice=5)
     fail(world, FaultKind.SERVER_ERROR, "salesInvoices\\?", times=None, status=403)
     run(world, "reconcile")
     assert told(world) == created(made)
@@ -564,38 +572,57 @@ def test_old_listings_are_dropped() -> None:
         run(world, "reconcile")
         rows = world.ctx.records.query(f"{world.settings.connection}|{world.bc.company().id}|items", "b|", "b}")
         sizes.append(len(list(rows)))
-    assert len(set(sizes[1:])) == 1
-    assert world.ctx.ledger_generation(world.bc.company().id, world.ctx.ledger.__self__ and _items()) >= 6
+    assert len(set(sizes[2:])) == 1
 
 
-def _items() -> object:
-    from shared.core.entities import ITEMS  # noqa: PLC0415
-
-    return ITEMS
-
-
-def test_the_comparison_of_a_listing_leaves_before_it_is_in_force() -> None:
-    """Killed between the comparison and its settling, the jobs for what it found are in the queue already."""
-    world = world_of(BC_TRIGGERS="items")
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("place", ["before put bc-notifications", "after put bc-pages", "before delete bc-pages"])
+def test_a_comparison_cut_off_between_its_outputs_loses_and_invents_nothing(seed: int, place: str) -> None:
+    """Its outputs are written in any order: settled before its findings were in the queue, it is compared again."""
+    world = small_world(
+        seed=seed, env={"BC_COMPANIES": CRONUS, "BC_TRIGGERS": "items", "BC_CHANGES": "created,deleted"}
+    )
+    old = items(world, 5)
+    run(world, "reconcile")
+    world.left.clear()
     late = world.bc.bulk_items(3, changed_at=EMPTY_DATETIME, step_ms=0)
+    world.bc.user.delete(old[0])
     world.clock.advance(timedelta(hours=25))
-    generation = world.ctx.streams.load(stream(world, "compare")).generation
-    crashes = []
+    crashed = []
 
     def point(name: str) -> None:
-        if name == f"before put {QUEUE_NOTIFICATIONS}" and len(crashes) < 3:
-            assert world.ctx.streams.load(stream(world, "compare")).generation == generation
-            crashes.append(name)
+        at_commit = any('"phase":"commit"' in m.body and '"list"' in m.body for _, m in world.at_work)
+        if name == place and at_commit and not crashed:
+            crashed.append(name)
             raise Crash(name)
 
     world.point = point
     run(world, "reconcile")
-    for _ in range(4):
-        world.clock.advance(LEASE_S)
-        world.drain()
-    assert len(crashes) == 3
-    assert told(world, "item.created") == created(late)
-    assert world.ctx.streams.load(stream(world, "compare")).generation == generation + 1
+    world.clock.advance(LEASE_S)
+    world.drain()
+    assert crashed
+    assert set(told(world)) == set(created(late)) | {("item.deleted", subject(old[0]))}
+    assert len({event["id"] for event in events(world)}) == len(late) + 1
+
+
+def test_a_record_made_while_a_listing_is_read_is_not_taken_for_deleted() -> None:
+    """It has a row and is not in the listing: only reading it back tells that it is there."""
+    world = world_of(BC_TRIGGERS="items", BC_CHANGES="created,deleted")
+    items(world, 5)
+    run(world, "reconcile")
+    world.left.clear()
+    world.clock.advance(timedelta(hours=25))
+    world.run_timer("reconcile")
+    while '"phase":"records"' in world.queues.names[QUEUE_PAGES][0].body:
+        world.step(QUEUE_PAGES)
+    made = items(world, 2)
+    world.clock.advance(40)
+    assert world.deliver_webhooks()
+    while world.step(QUEUE_NOTIFICATIONS):
+        pass
+    assert told(world) == created(made)
+    world.drain()
+    assert told(world) == created(made)
 
 
 def test_a_new_process_goes_on_with_what_the_old_one_left() -> None:
