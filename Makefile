@@ -39,7 +39,7 @@ package: setup ## build the zip that is deployed
 	@$(PYTHON) scripts/package.py $(ARGS)
 
 deploy: setup ## create the resources and publish with the func CLI (ARGS="--dry-run" shows what would change)
-	@sh scripts/deploy.sh $(ARGS)
+	@bash scripts/deploy.sh $(ARGS)
 
 lock: setup ## write the lock files from requirements/*.in
 	@sh scripts/lock.sh $(ARGS)

@@ -133,7 +133,8 @@ class Demo:
         if variants != len(self._records("itemVariants")):
             raise StepFailed(f"{variants} variants came with the items, BC has {len(self._records('itemVariants'))}")
         self.samples.append(_sample(next(event for event in pulled.values() if event["data"]["itemVariants"])))
-        return f"{len(pulled)} items with {variants} variants, as {self.events.batches} claim-checked batch(es)"
+        how = f"{self.events.messages} message(s), {self.events.batches} of them with a claim check"
+        return f"{len(pulled)} items with {variants} variants, in {how}"
 
     def register_webhooks(self) -> str:
         """Let the app register its webhooks; BC calls back for the handshake."""

@@ -26,7 +26,8 @@ class Mailbox:
         """Open the account."""
         self._queues = QueueServiceClient.from_connection_string(connection_string, api_version=_API_VERSION)
         self._blobs = BlobServiceClient.from_connection_string(connection_string, api_version=_API_VERSION)
-        self.batches = 0  # claim checks opened
+        self.messages = 0  # taken out of bc-events
+        self.batches = 0  # claim checks opened among them
 
     def put(self, queue: str, text: str) -> None:
         """Send a message as the Functions host expects it: base64 of UTF-8."""
@@ -39,6 +40,7 @@ class Mailbox:
         """Return all events that lie in `bc-events`, claim checks opened."""
         events: list[dict[str, Any]] = []
         for text in self._drain(names.QUEUE_EVENTS):
+            self.messages += 1
             for event in json.loads(text):
                 events += self._open(event) if event["type"] == BATCH_TYPE else [event]
         return events

@@ -239,8 +239,8 @@ class BusinessCentral(Protocol):
         """Read up to 100 records by id; one that does not exist is simply not among the answers."""
         ...
 
-    def split_points(self, company: str, entity: Entity, parts: int) -> list[str]:
-        """Return at most `parts - 1` values of `number`, ascending, that cut the entity into parts of similar size."""
+    def split_points(self, company: str, entity: Entity, parts: int, *, least: int) -> list[str]:
+        """Return at most `parts - 1` values of `number`, ascending, that cut an entity of `least` rows or more."""
         ...
 
     def find_orders(

@@ -13,7 +13,6 @@ from typing import Any
 
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 os.environ["RUNTIME__LOG_LEVEL"] = "CRITICAL"
-os.environ["PROGRESS"] = ""
 
 import dlt
 import requests

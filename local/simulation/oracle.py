@@ -3,6 +3,7 @@
 Each finding is one line that starts with `lost`, `doubled` or `wrong`.
 """
 
+import itertools
 from collections import Counter, defaultdict
 from datetime import datetime
 
@@ -12,7 +13,6 @@ from local.simulation.people import People
 from local.simulation.senders import Senders, Sent
 from local.simulation.telling import Telling, Told
 from local.simulation.world import World
-from shared.core import names
 from shared.core.entities import ENTITIES
 
 #: Announced once in a record's life, whatever its version.
@@ -53,8 +53,11 @@ class Oracle:
                     self.checked["posted"] += 1
                     self._must("posted", name, record)
 
-    def judge(self) -> None:
-        """Check everything else."""
+    def judge(self, *, may_repeat: bool, by_hand: Counter[str]) -> None:
+        """Check everything else.
+
+        `may_repeat`: workers died or were cut off in this run; `by_hand`: how often a person put each order back.
+        """
         self._telling.read()
         self.judge_created()
         self.findings += [f"wrong: {fault}" for fault in self._telling.faults]
@@ -66,6 +69,8 @@ class Oracle:
         if "deleted" in self._changes:
             self._judge_deleted()
         self._judge_orders()
+        if not may_repeat:
+            self._judge_results(by_hand)
         self._judge_state()
 
     # -- records
@@ -106,7 +111,7 @@ class Oracle:
     def _judge_repeats(self) -> None:
         """The same event leaves again only after a crash, out of the same job and under the same id: P5."""
         for told_all in self._telling.by_id.values():
-            for before, told in zip(told_all, told_all[1:], strict=False):
+            for before, told in itertools.pairwise(told_all):
                 doubtful = {before.job, told.job} & (self._world.may_repeat | self._world.stalled)
                 if doubtful and (before.job == told.job or told.change == "pulled"):
                     self.repeated += 1
@@ -174,6 +179,13 @@ class Oracle:
                 word = "doubled" if claimed[company_id, external] else "wrong"
                 self._add(f"{word}: orders {sorted(stray)} for {external!r} are in BC and no result tells of them")
 
+    def _judge_results(self, by_hand: Counter[str]) -> None:
+        """Without a crash, one message brings one result at most."""
+        for sent in self._senders.sent.values():
+            told, most = len(self._telling.results.get(sent.key, [])), sent.messages + by_hand[sent.key]
+            if told > most:
+                self._add(f"doubled: {told} results of order {sent.key}, of which {most} messages were sent")
+
     def _judge_order(self, sent: Sent, in_bc: list[str], claimed: set[str]) -> None:
         results = self._telling.results.get(sent.key, [])
         if not results:
@@ -208,6 +220,8 @@ class Oracle:
                 self._add(f"wrong: watermark of {state.stream.key} is ahead of BC's time")
             if state.run and state.ended_at is None:
                 self._add(f"wrong: run {state.run} of {state.stream.key} never ended")
+        if world.refused:
+            self._add(f"wrong: the webhook route answered {sorted(set(world.refused))}, after which BC forgets it")
         parked = world.ctx.parked.all(1000)
         if parked:
             self._add(f"lost: {len(parked)} messages are still set aside, the first: {parked[0].reason}")
@@ -219,8 +233,3 @@ class Oracle:
     def results(self) -> Counter[str]:
         """Return how the orders ended."""
         return Counter(results[-1]["status"] for results in self._telling.results.values() if results)
-
-
-def work_queues() -> tuple[str, ...]:
-    """Return the queues that must be empty at the end."""
-    return names.WORK_QUEUES

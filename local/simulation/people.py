@@ -3,7 +3,6 @@
 import json
 import random
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any, Final
 
 from local.business_central import BusinessCentral, Fault, FaultKind, Request
@@ -41,8 +40,8 @@ class People:
             blocked = company.tables["customers"].find("number", BLOCKED_CUSTOMER)
             if blocked is not None:
                 self._bc.user.update(blocked, {"blocked": "All"})
-            for number in range(self._rolls.randint(2, 12)):
-                self._bc.user.create_item(company=company.id, displayName=f"Old item {number}", unitPrice=10)
+            for count in range(self._rolls.randint(2, 12)):
+                self._bc.user.create_item(company=company.id, displayName=f"Old item {count}", unitPrice=10)
             for _ in range(3):
                 self._draft_invoice(company)
                 self._ship_and_invoice(company)
@@ -201,8 +200,3 @@ class People:
         item = self._some(company, "items", lambda row: not row["blocked"] and row["unitPrice"] > 0)
         number = item["number"] if item is not None else ""
         return [{"lineType": "Item", "lineObjectNumber": number, "quantity": self._rolls.randint(1, 3)}]
-
-
-def born(record: Record) -> datetime:
-    """Return when a record was created."""
-    return record.created_at

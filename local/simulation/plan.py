@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
+from local.business_central import Fault
+
 _CHANGES: Final = ("created", "created", "created,updated", "created,deleted", "created,updated,deleted")
 #: Kinds of a run, with how many of 100 seeds they get.
-_KINDS: Final = (("calm", 6), ("busy", 64), ("compare", 20), ("outage", 8), ("month", 2))
+_KINDS: Final = (("calm", 6), ("busy", 64), ("compare", 20), ("outage", 9), ("month", 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +27,10 @@ class Plan:
     crash_p: float = 0.0  # per point
     nest_p: float = 0.0
     stall_p: float = 0.0
-    windows: int = 0  # spells of bad weather
+    spells: int = 0  # of bad weather
+    lost_subscriptions: int = 0
+    is_deaf: bool = False  # no notification ever arrives
+    fault: Fault | None = None  # one fault of BC for the whole life
     outage: timedelta = timedelta(0)
     latency_s: float = 0.0
     companies: int = 1
@@ -41,7 +46,9 @@ def plan_of(seed: int, *, orders: int | None = None, hours: float | None = None,
     rolls = random.Random(seed * 7919 + 17)  # noqa: S311 - a seed to repeat a run by
     rolled = rolls.choices([name for name, _ in _KINDS], [weight for _, weight in _KINDS])[0]
     kind = kind or rolled
-    life_h = {"calm": 3.0, "busy": rolls.uniform(1.5, 5), "compare": rolls.uniform(26, 30), "outage": 84.0}.get(kind, 720)
+    life_h = {"calm": 3.0, "busy": rolls.uniform(1.5, 5), "compare": rolls.uniform(26, 30), "outage": 84.0}.get(
+        kind, 720
+    )
     env = {
         "BC_CHANGES": rolls.choice(_CHANGES),
         "BC_PAGE_ROWS": str(rolls.choice((3, 5, 10, 40, 100))),
@@ -61,7 +68,8 @@ def plan_of(seed: int, *, orders: int | None = None, hours: float | None = None,
         crash_p=0.0 if calm else rolls.choice((0.0, 0.001, 0.003, 0.01)),
         nest_p=0.0 if calm else rolls.choice((0.0, 0.02, 0.1)),
         stall_p=0.0 if calm else rolls.choice((0.0, 0.0, 0.002)),
-        windows=0 if calm else rolls.randint(2, 10),
+        spells=0 if calm else rolls.randint(2, 10),
+        lost_subscriptions=rolls.randint(20, 60) if kind == "month" else 0,
         outage=timedelta(hours=72) if kind == "outage" else timedelta(0),
         latency_s=rolls.choice((0.0, 0.2, 2.0)),
         companies=rolls.choice((1, 1, 1, 2)),

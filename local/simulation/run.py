@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
+from local.business_central.clock import DEFAULT_START
 from local.simulation.oracle import Oracle
 from local.simulation.people import People
 from local.simulation.plan import Plan
@@ -81,28 +82,30 @@ class Run:
         bc.latency.base_s = plan.latency_s
         self._actions = plan.actions
         self._orders = plan.orders
+        self._by_hand: Counter[str] = Counter()
 
     def play(self) -> Outcome:
         """Run it and judge it."""
         world = self.world
         self.people.settle_in()
-        world.clock.advance(timedelta(minutes=rolls_minutes(self._rolls)))
+        world.clock.advance(timedelta(minutes=self._rolls.uniform(1, 59)))  # runs do not all begin on the hour
         world.start()
         world.clock.advance(1)
         self.oracle.watch_begins()
         begins = world.clock.now()
-        self.weather.plan(self.plan.windows, begins, self.plan.life, self.plan.outage)
+        self.weather.plan(self.plan, begins)
         self.workers.on = not self.plan.is_calm
-        self._live(begins)
+        self._live()
         self._heal()
         self.oracle.judge_created()
         self._hands()
         world.clock.advance(STANDSTILL)
         self._pass(HEALING)
-        self.oracle.judge()
-        return self._finish(begins)
+        trouble = self.outcome.counts["crash"] + self.outcome.counts["stall"] + self.outcome.counts["storage fault"]
+        self.oracle.judge(may_repeat=trouble > 0, by_hand=self._by_hand)
+        return self._finish()
 
-    def _live(self, begins: object) -> None:
+    def _live(self) -> None:
         world, plan = self.world, self.plan
         start = world.clock.now()
         end = start + plan.life
@@ -153,14 +156,14 @@ class Run:
             results = self.telling.results.get(sent.key)
             if results and results[-1]["status"] == "parked":
                 self.outcome.counts["redriven by hand"] += 1
+                self._by_hand[sent.key] += 1
                 world.leave(orders.redrive(world.ctx, sent.key)[1])
         self._pass(AFTER_HANDS)
 
     def _pass(self, span: timedelta) -> None:
         self.world.run_for(span, every=timedelta(seconds=150))
 
-    def _finish(self, begins: object) -> Outcome:
-        del begins
+    def _finish(self) -> Outcome:
         outcome = self.outcome
         outcome.findings = self.oracle.findings
         outcome.checked = self.oracle.checked
@@ -169,7 +172,7 @@ class Run:
         outcome.crashed_at = self.workers.crashed_at
         outcome.events = len(self.telling.events)
         outcome.messages = self.senders.messages
-        outcome.virtual = self.world.clock.now() - START
+        outcome.virtual = self.world.clock.now() - DEFAULT_START
         return outcome
 
     # -- what others do meanwhile
@@ -194,11 +197,3 @@ class Run:
 
     def _note(self, text: str) -> None:
         self.outcome.log.append(f"{self.world.clock.now():%d %H:%M:%S.%f} {text}")
-
-
-def rolls_minutes(rolls: random.Random) -> float:
-    """Return some minutes, so that runs do not all begin on the hour."""
-    return rolls.uniform(1, 59)
-
-
-START: Final = World(demo_data=False).clock.now()

@@ -119,7 +119,9 @@ class Senders:
         ]
         if old and self._rolls.random() < 0.5:
             found = self._rolls.choice(old)
-            busy = [one for one in self.sent.values() if one.external == found.external and not self.is_created(one.key)]
+            busy = [
+                one for one in self.sent.values() if one.external == found.external and not self.is_created(one.key)
+            ]
             if not busy:
                 return found.external, True
         return f"PO/{len(self.sent):05d}", False
@@ -142,9 +144,7 @@ class Senders:
         message_id = self._put(text)
         key = (key or message_id).strip().upper()
         number = (external or external_of(key)).upper()
-        self.sent[key] = Sent(
-            key, company, number, fate, self._world.clock.now(), texts=[text], shared_number=shared
-        )
+        self.sent[key] = Sent(key, company, number, fate, self._world.clock.now(), texts=[text], shared_number=shared)
 
     def _put(self, text: str) -> str:
         self.messages += 1

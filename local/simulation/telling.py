@@ -5,7 +5,7 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from local.simulation.world import Left, World
 from shared.core.events import BATCH_TYPE
@@ -46,8 +46,6 @@ class Told:
             if "@odata.etag" in row
         ]
         return (str(self.data.get("@odata.etag", "")), *sorted(nested))
-
-
 
 
 class Telling:

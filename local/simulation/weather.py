@@ -6,7 +6,7 @@ Everything is counted by kind when it strikes, not when it is planned.
 import random
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -14,9 +14,20 @@ from local.business_central import Fault, FaultKind, Request, Tamper, TamperKind
 from local.business_central.faults import Faults
 from local.business_central.tampering import Entries, Tampering
 from local.simulation.people import People
+from local.simulation.plan import Plan
 from local.simulation.world import World
 
-_WHERE: Final = ("", "", "GET ", "POST ", "salesOrders", "POST .*salesOrders", "items", "salesInvoices", "subscriptions")
+_WHERE: Final = (
+    "",
+    "",
+    "GET ",
+    "POST ",
+    "salesOrders",
+    "POST .*salesOrders",
+    "items",
+    "salesInvoices",
+    "subscriptions",
+)
 _API: Final = tuple(FaultKind)
 #: Further answers that an honest environment gives at times.
 _STATUSES: Final = ((401, "denied"), (403, "denied"), (404, "not_found"), (409, "conflict"))
@@ -87,17 +98,23 @@ class Weather:
             (self._broken, 4), (self._restart, 2),
         ]  # fmt: skip
 
-    def plan(self, count: int, begins: datetime, life: timedelta, outage: timedelta) -> None:
+    def plan(self, plan: Plan, begins: datetime) -> None:
         """Roll the spells of a run."""
-        for _ in range(count):
-            at = begins + life * self._rolls.random()
+        for _ in range(plan.spells):
             make = self._rolls.choices([one for one, _ in self._kinds], [weight for _, weight in self._kinds])[0]
-            self._spells.append(make(at))
-        if outage:
+            self._spells.append(make(begins + plan.life * self._rolls.random()))
+        for _ in range(plan.lost_subscriptions):
+            self._spells.append(self._lost_subscription(begins + plan.life * self._rolls.random()))
+        if plan.outage:
             make = self._rolls.choice((self._bc_down, self._http_down, self._workers_down))
             spell = make(begins + timedelta(hours=2))
-            spell.ends = spell.begins + outage
+            spell.ends = spell.begins + plan.outage
             self._spells.append(spell)
+        if plan.is_deaf:
+            rules = self._world.bc.webhooks.tampering.rules
+            rules.append(Tamper(kind=TamperKind.DROP, times=10**6))
+        if plan.fault is not None:
+            self._world.bc.faults.script.append(replace(plan.fault))
 
     def change(self) -> None:
         """Begin and end what is due."""
@@ -175,9 +192,7 @@ class Weather:
         chance = self._rolls.choice((0.3, 0.7, 1.0))
         rules = self._world.bc.webhooks.tampering.rules
         # one rule per delivery, so that each use of one is seen in its count
-        rule = Tamper(
-            kind=kind, times=10**6, probability=chance, delay_s=self._rolls.uniform(10, 3000)
-        )
+        rule = Tamper(kind=kind, times=10**6, probability=chance, delay_s=self._rolls.uniform(10, 3000))
         return self._spell(
             at, f"notifications {kind}", (5, 120), lambda: rules.append(rule),
             lambda: rules.remove(rule) if rule in rules else None,

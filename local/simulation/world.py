@@ -45,15 +45,15 @@ ENV: Final = {
     "PUBLIC_URL": PUBLIC_URL,
 }
 TIMERS: Final[dict[str, Callable[[Context], Outgoing]]] = {
-    "pull_items": lambda ctx: triggers.PULL_ITEMS(ctx),
-    "reconcile": lambda ctx: triggers.RECONCILE(ctx),
-    "keep_subscriptions": lambda ctx: triggers.KEEP_SUBSCRIPTIONS(ctx),
-    "retry_sales_orders": lambda ctx: triggers.put_back(ctx),
+    "pull_items": triggers.PULL_ITEMS,
+    "reconcile": triggers.RECONCILE,
+    "keep_subscriptions": triggers.KEEP_SUBSCRIPTIONS,
+    "retry_sales_orders": triggers.put_back,
 }
 WORK: Final[dict[str, Callable[[Context, str, str], Outgoing]]] = {
     names.QUEUE_PAGES: triggers.page_job,
     names.QUEUE_NOTIFICATIONS: triggers.notification_job,
-    names.QUEUE_ORDERS: lambda ctx, text, message_id: orders.submit(ctx, text, message_id),
+    names.QUEUE_ORDERS: orders.submit,
 }
 #: Processes that serve at the same time.
 HOSTS: Final = 3
@@ -139,6 +139,7 @@ class World:
         self.at_work: list[tuple[str, Message]] = []  # messages in workers' hands, the innermost worker last
         self.may_repeat: set[str] = set()  # jobs cut off between their output and the delete of their message
         self.stalled: set[str] = set()  # jobs that two workers were at
+        self.refused: list[int] = []  # answers of the webhook route that make BC delete its subscriptions
         self.done_runs: dict[str, datetime] = {}  # runs that were completed
         self._page_rows = page_rows
         self._depth = 0
@@ -151,14 +152,13 @@ class World:
 
     def new_process(self) -> Context:
         """Return a context as a fresh process builds it: nothing in memory."""
-        adapter = PointedAdapter(
-            self.bc, point=lambda name: self.point(name), on_delay=self.clock.advance, page_rows=self._page_rows
-        )
+        adapter = PointedAdapter(self.bc, point=self._at, on_delay=self.clock.advance, page_rows=self._page_rows)
         session = mount(requests.Session(), adapter, self.settings.api_url)
         session.trust_env = False
         transport = Transport(
             self.settings.api_url, _Tokens(), self.budget, new_session=lambda: session,
-            sleep=self.clock.advance, roll=self.rolls.random, monotonic=lambda: self.clock.now().timestamp(),
+            sleep=self._wait,
+            roll=self.rolls.random, monotonic=lambda: self.clock.now().timestamp(),
         )  # fmt: skip
         bc = BusinessCentralClient(transport, tenant_id=self.settings.tenant_id, environment=self.settings.environment)
         watermarks = self.tables.table(names.TABLE_WATERMARKS)
@@ -176,6 +176,12 @@ class World:
             new_id=lambda: f"{self.rolls.getrandbits(128):032x}",
             sleep=self.clock.advance,
         )
+
+    def _at(self, point: str) -> None:
+        self.point(point)
+
+    def _wait(self, wait_s: float) -> None:
+        self.clock.advance(wait_s)
 
     # -- the host's part
 
@@ -222,14 +228,15 @@ class World:
     def _work(self, queue: str, message: Message) -> None:
         self.point(f"before {queue}")
         body, message_id = message.body.encode(), message.message_id
+        job = job_of(message.body, message_id)
         if queue.endswith("-poison"):
+            self.may_repeat.add(job)  # its worker died before; and taking it aside may be cut off, too
             outgoing = parking.park_poison(self.ctx, queue.removesuffix("-poison"), body, message_id)
         else:
             outgoing = parking.guarded(
                 self.ctx, queue, body, message_id, message.deliveries,
                 lambda text: WORK[queue](self.ctx, text, message_id),
             )  # fmt: skip
-        job = job_of(message.body, message_id)
         is_mine = False
         try:
             self._leave(outgoing, message.body, job)
@@ -237,7 +244,8 @@ class World:
             is_mine = self.queues.done(queue, message)
         finally:
             if not is_mine:  # cut off, or somebody else was faster: this job and what it sent may come again
-                self.may_repeat |= {job, *(sent.job for sent in (*outgoing.pages, *outgoing.notifications))}
+                sent = [one.job for one in outgoing.pages] + [one.job for one in outgoing.notifications]
+                self.may_repeat |= {job, *sent}
         if queue == names.QUEUE_PAGES:
             self._note_done(message.body)
 
@@ -326,6 +334,8 @@ class World:
                     self.queues.put(names.QUEUE_NOTIFICATIONS, job.to_text(), self.clock.now())
                     self.note(f"notified {job.to_text()[:200]}")
                 answer = reply.status, reply.body
+                if not 200 <= reply.status < 300 and reply.status not in {408, 429} and reply.status < 500:
+                    self.refused.append(reply.status)
             except IntegrationError:  # the queue did not take it
                 answer = 500, ""
         return answer

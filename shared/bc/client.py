@@ -68,8 +68,10 @@ class BusinessCentralClient:
         url = f"{self._api}/{resource.removeprefix('api/')}" + odata.query(options)
         return self._all(url, resource, urgent=urgent)
 
-    def split_points(self, company: str, entity: Entity, parts: int) -> list[str]:
-        """Return values of `number` that cut the entity into similar parts: one count and one probe a part.
+    def split_points(self, company: str, entity: Entity, parts: int, *, least: int) -> list[str]:
+        """Return values of `number` that cut the entity into similar parts: one count, and one probe a part.
+
+        Fewer rows than `least` are not cut, as the probes would cost more than they bring.
 
         `$skip` is a positional scan, which is why only these few probes use it; the pages themselves never do.
         """
@@ -77,7 +79,9 @@ class BusinessCentralClient:
         base = f"{self._api}/{resource.removeprefix('api/')}"
         counted = self._transport.send("GET", base + odata.query({"select": "id", "top": "1", "count": "true"}))
         total = _json(counted).get("@odata.count")
-        skips = [int(total) * part // parts for part in range(1, parts)] if isinstance(total, int) else []
+        if not isinstance(total, int) or total < least:
+            return []
+        skips = [total * part // parts for part in range(1, parts)]
 
         def probe(skip: int) -> list[Record]:
             options = {"select": "id,number", "orderby": "number", "skip": str(skip), "top": "1"}

@@ -69,7 +69,7 @@ def _plan_pull(ctx: Context, company: Company, entity: Entity) -> list[PageJob]:
         return []
     if state.mark is not None:
         return start_run(ctx, state, "delta")
-    points = ctx.bc.split_points(company.key, entity, PARTITIONS)
+    points = ctx.bc.split_points(company.key, entity, PARTITIONS, least=PARTITIONS * ctx.settings.page_rows)
     return start_run(ctx, state, "full", points)
 
 

@@ -174,13 +174,13 @@ def test_odd_numbers_are_bounds_as_well(place: Place) -> None:
 def test_split_points_cut_into_similar_parts(place: Place) -> None:
     """Four parts of an entity, ascending, with one count and three probes; few rows give few parts."""
     place.bc.bulk_items(4000)
-    points = place.client.split_points(place.company, ITEMS, 4)
+    points = place.client.split_points(place.company, ITEMS, 4, least=4)
     bounds = ["", *points, "\x7f"]
     numbers = [item["number"] for item in place.bc.table("items")]
     sizes = [sum(low <= n < high for n in numbers) for low, high in itertools.pairwise(bounds)]
     assert len(place.lines) == 4
     assert max(sizes) < 1.3 * min(sizes)
-    empty = place.client.split_points(place.bc.company("My Company").id, ITEMS, 4)
+    empty = place.client.split_points(place.bc.company("My Company").id, ITEMS, 4, least=4)
     assert empty == []
 
 

@@ -26,7 +26,11 @@ def with_an_old_item() -> World:
     """An item that was made two days ago, pulled and announced then."""
     world = small_world()
     world.bc.user.create_item()
-    world.run_for(timedelta(days=2), every=timedelta(minutes=15))
+    for hours in (1, 1, 46):  # twice at work, then a quiet time
+        for timer in ("pull_items", "reconcile"):
+            world.run_timer(timer)
+            world.drain()
+        world.clock.advance(hours * 3600)
     return world
 
 

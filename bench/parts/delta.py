@@ -1,0 +1,49 @@
+"""The scheduled delta after one per cent of the items has changed."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from bench.options import Options
+from bench.parts.pull import ours
+from bench.peers import runner
+from bench.results import median
+from bench.world import World
+from shared.core.wire import format_time
+
+
+def run(options: Options) -> dict[str, Any]:
+    """Change, pull, count; the plain loop reads with the filter that a careful person would give it."""
+    runner.prepare()
+    changed = max(1, options.items // 100)
+    with World("delta") as world:
+        world.bc("items/bulk", count=options.items, variantsPerItem=options.variants_per_item, stepMs=1000)
+        world.latency(options.latency_base_s, options.latency_row_us)
+        full = ours(world, world.truth())
+        ids = sorted(next(iter(world.bc("state", entitySet="items")["records"].values())))
+        taken: list[dict[str, Any]] = []
+        for turn in range(options.runs):
+            mark = world.stream("pull").mark
+            chosen = ids[turn * changed : (turn + 1) * changed]
+            for key in chosen:
+                world.bc("records/update", entitySet="items", id=key, values={"displayName": f"Changed {turn}"})
+            before = world.requests()
+            seconds = world.run_stream("pull_items", "pull")
+            requests = world.requests() - before
+            told = {event["data"]["id"] for event in world.demo.events.take()}
+            since = format_time(mark) if mark else ""
+            peer = runner.run(world, "requests", since=since)
+            taken.append({
+                "seconds": seconds, "requests": requests, "peer_seconds": peer["seconds"], "lost": len(set(chosen) - told),
+                "extra": len(told - set(chosen)),
+            })  # fmt: skip
+            time.sleep(1)  # changes of the next turn get a later second
+    return {
+        "changed": changed,
+        "items": options.items,
+        "seconds": median([run["seconds"] for run in taken]),
+        "full_seconds": full["seconds"],
+        "peer_seconds": median([run["peer_seconds"] for run in taken]),
+        "runs": taken,
+    }

@@ -1,0 +1,58 @@
+"""The numbers of a run, one JSON file per measurement, so that any of them can be taken again by itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import statistics
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench.options import Options
+
+
+def save(options: Options, name: str, numbers: dict[str, Any]) -> None:
+    """Keep the numbers of one measurement with the time and the machine."""
+    options.results.mkdir(parents=True, exist_ok=True)
+    content = {"taken": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(), **numbers}
+    path = options.results / f"{name}.json"
+    draft = path.with_suffix(".new")
+    draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    draft.replace(path)
+
+
+def load(options: Options, name: str) -> dict[str, Any] | None:
+    """Return the numbers of one measurement, None when it was not taken."""
+    path = options.results / f"{name}.json"
+    if not path.is_file():
+        return None
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """Describe what it was measured on; the load tells whether somebody else was at work."""
+    return {
+        "cpu": _first(r"^model name\s*:\s*(.+)$", "/proc/cpuinfo") or platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "memory_gb": round(int(_first(r"^MemTotal:\s+(\d+) kB", "/proc/meminfo") or 0) / 1024 / 1024, 1),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "load": round(os.getloadavg()[0], 2),
+    }
+
+
+def median(values: list[float]) -> float:
+    """Return the middle value."""
+    return float(statistics.median(values))
+
+
+def _first(pattern: str, path: str) -> str:
+    try:
+        found = re.search(pattern, Path(path).read_text(encoding="utf-8"), re.MULTILINE)
+    except OSError:
+        return ""
+    return found[1].strip() if found else ""

@@ -1,0 +1,126 @@
+"""The zip as it is deployed: only its own requirements installed, no setting set, and everything is there."""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.app.test_wiring import WIRING
+
+ROOT = Path(__file__).resolve().parents[2]
+REQUIREMENTS = ROOT / "requirements.txt"
+#: The customer fixed these six; a seventh needs a measured reason in the README.
+DIRECT = {"azure-functions", "msal", "requests", "azure-data-tables", "azure-keyvault-secrets", "azure-identity"}
+IMPORT = (
+    "import json, sys, function_app\n"
+    "names = [function.get_function_name() for function in function_app.app.get_functions()]\n"
+    "import shared.services, shared.triggers, shared.stores.azure_tables, shared.stores.key_vault, shared.bc.entra\n"
+    "from azure.identity import ManagedIdentityCredential\n"
+    "ours = {n.split('.')[0] for n in sys.modules} & {'tests', 'local', 'scripts', 'bench', 'pytest', 'aiohttp'}\n"
+    "print(json.dumps([sorted(names), sorted(ours)]))\n"
+)
+
+
+def builder() -> ModuleType:
+    """`scripts/package.py` as a module."""
+    spec = importlib.util.spec_from_file_location("scripts_package_built", ROOT / "scripts" / "package.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The zip of this checkout."""
+    made = builder()
+    target = Path(tmp_path_factory.mktemp("package")) / "app.zip"
+    files = list(made.packaged_files(ROOT, made.read_rules(ROOT)))
+    made.check(files)
+    made.write_zip(ROOT, files, target)
+    return target
+
+
+def test_the_zip_holds_the_app_and_nothing_of_the_workshop(package: Path) -> None:
+    """No test, no local stack, no template, no document, no secret file, no cache."""
+    names = zipfile.ZipFile(package).namelist()
+    assert {name for name in names if "/" not in name} == {"function_app.py", "host.json", "requirements.txt"}
+    assert {name.split("/")[0] for name in names if "/" in name} == {"shared"}
+    assert all(name.endswith(".py") for name in names if name.startswith("shared/"))
+    sources = {str(path.relative_to(ROOT)) for path in (ROOT / "shared").rglob("*.py")}
+    assert sources <= set(names)
+
+
+def test_the_zip_is_small() -> None:
+    """Our own code, without its dependencies, loads in no time."""
+    assert sum(path.stat().st_size for path in (ROOT / "shared").rglob("*.py")) < 500_000
+
+
+def test_the_direct_requirements_are_the_six(package: Path) -> None:
+    """And every installed version is locked with a digest."""
+    direct = {
+        line.partition("=")[0].partition(">")[0].partition("~")[0].partition("<")[0].strip()
+        for line in (ROOT / "requirements" / "runtime.in").read_text(encoding="utf-8").splitlines()
+        if line.strip() and not line.startswith("#")
+    }
+    assert direct == DIRECT
+    locked = zipfile.ZipFile(package).read("requirements.txt").decode()
+    pins = [line for line in locked.splitlines() if line and not line.startswith((" ", "#"))]
+    assert all("==" in pin for pin in pins)
+    assert locked.count("--hash=sha256:") >= len(pins)
+    assert {pin.partition("==")[0] for pin in pins} >= DIRECT
+
+
+@pytest.fixture(scope="module")
+def clean_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An interpreter with `requirements.txt` installed and nothing else."""
+    if not REQUIREMENTS.is_file():
+        pytest.skip("requirements.txt is not there: run `make lock`")
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    if uv is None:
+        pytest.skip("uv is not installed: it is brought by `make setup`")
+    folder = Path(tmp_path_factory.mktemp("clean")) / "venv"
+    made = subprocess.run(
+        [uv, "venv", "--quiet", "--python", sys.executable, str(folder)], capture_output=True, text=True, check=False
+    )
+    assert made.returncode == 0, made.stderr
+    python = folder / "bin" / "python"
+    installed = subprocess.run(
+        [uv, "pip", "install", "--quiet", "--require-hashes", "--python", str(python), "-r", str(REQUIREMENTS)],
+        capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
+    if installed.returncode and _is_offline(installed.stderr):
+        pytest.skip("the package index cannot be reached and the cache does not hold what is locked")
+    assert installed.returncode == 0, installed.stderr[-3000:]
+    yield python
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_offline(said: str) -> bool:
+    signs = ("dns error", "failed to fetch", "error sending request", "connection refused", "timed out", "network")
+    return any(sign in said.lower() for sign in signs)
+
+
+def test_the_package_runs_on_its_own_requirements(package: Path, clean_python: Path, tmp_path: Path) -> None:
+    """Unpacked elsewhere, in a clean environment without a setting: imported, indexed, and nothing of ours beside it."""
+    with zipfile.ZipFile(package) as archive:
+        archive.extractall(tmp_path)
+    env = {"PATH": os.defpath, "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [str(clean_python), "-W", "error", "-c", IMPORT],
+        cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    names, foreign = json.loads(done.stdout)
+    assert names == sorted(WIRING)
+    assert foreign == []
