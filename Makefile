@@ -29,7 +29,7 @@ simulate: setup ## nothing lost, nothing twice: 1,000 seeded runs with crashes a
 bench: setup ## measure, beside other ways to do the same, and write docs/performance.md
 	@$(PYTHON) -m bench $(ARGS)
 
-doctor: setup ## say why nothing arrives: the local stack, or ARGS="--url https://... --key ..."
+doctor: setup ## say why nothing arrives: FUNCTIONS_KEY=<key> make doctor ARGS=https://<app>.azurewebsites.net
 	@$(PYTHON) scripts/doctor.py $(ARGS)
 
 format: setup ## format and fix what can be fixed

@@ -45,6 +45,11 @@ ANSWERS = {
         "Deploy again (make deploy); look for 'Worker failed to index functions' in the log.",
     ),
 }
+REDIRECTED = (
+    "redirected",
+    "App Service authentication or a proxy in front of the app sends callers to a login of its own.",
+    "Switch authentication off for this app (it has its own), or let /api/* through; Business Central can't log in.",
+)
 DOWN = (
     "app_down",
     "The app does not start: wrong runtime settings, its storage account cannot be reached, or it is just starting.",
@@ -73,7 +78,7 @@ def ask(address: str, key: str, ca_file: str) -> dict:
         with _opener(ca_file).open(request, timeout=TIMEOUT_S) as answer:
             return _checked(json.load(answer), address)
     except urllib.error.HTTPError as error:
-        code, cause, do = ANSWERS.get(error.code, DOWN)
+        code, cause, do = ANSWERS.get(error.code, REDIRECTED if 300 <= error.code < 400 else DOWN)
         return _alone(code, f"{address} answered {error.code}.", cause, do)
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)

@@ -47,7 +47,7 @@ def app() -> Iterator[str]:
     _App.status, _App.body = 200, ""
     _App.keys.clear()
     httpd = HTTPServer(("127.0.0.1", 0), _App)
-    thread = threading.Thread(target=httpd.serve_forever, daemon=True)
+    thread = threading.Thread(target=httpd.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{httpd.server_port}"
     httpd.shutdown()
@@ -63,7 +63,7 @@ def app() -> Iterator[str]:
         (404, "", "no_functions"),
         (502, "", "app_down"),
         (503, "", "app_down"),
-        (302, "", "app_down"),
+        (302, "", "redirected"),
         (200, "<html>", "not_the_app"),
         (200, "{}", "not_the_app"),
     ],
