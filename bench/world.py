@@ -17,6 +17,7 @@ import requests
 
 from bench import memory
 from bench.options import WORK
+from bench.storage_meter import StorageMeter
 from local.demo import COMPANY, Demo
 from local.stack import Stack
 from shared.core import names
@@ -63,10 +64,16 @@ class World:
         host_env: Mapping[str, str] | None = None,
         webhook_delay_s: float = 2.0,
         limits: bool = True,
+        meter: StorageMeter | None = None,
     ) -> None:
-        """Take the measurement's name; `limits` lets Business Central enforce its own request limits."""
+        """Take the measurement's name.
+
+        `limits` lets Business Central enforce its own request limits; with a `meter` the app's storage calls are counted.
+        """
+        self._meter = meter
         self.stack = Stack(
-            WORK / "stacks" / name,
+            ports=meter.azurite_ports if meter else None,
+            work_dir=WORK / "stacks" / name,
             host="embedded",
             host_env={"PYTHON_THREADPOOL_THREAD_COUNT": "16", **(host_env or {})},  # as infra/ sets it
             webhook_delay_s=webhook_delay_s,
@@ -76,6 +83,11 @@ class World:
     def __enter__(self) -> Self:
         self.stack.start()
         try:
+            if self._meter is not None:
+                self.stack.stop_host()
+                storage = self._meter.through(self.stack.storage_connection_string)
+                self.stack._host_env["AzureWebJobsStorage"] = storage  # noqa: SLF001
+                self.stack.start_host()
             self.demo = Demo(self.stack, say=lambda _: None)
             self.demo.log_in()
             self.company = next(

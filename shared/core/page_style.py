@@ -47,7 +47,8 @@ th{text-align:left;font-weight:600;font-size:.875rem;color:var(--soft)}
 th,td{padding:.45rem .75rem .45rem 0;border-bottom:1px solid var(--line);vertical-align:top}
 tbody tr:last-child td,tbody tr:last-child th{border-bottom:0}
 tbody th{color:var(--ink);font-size:1rem}
-td small{display:block;color:var(--soft)}
+td small,li small{display:block;color:var(--soft)}
+li small{overflow-wrap:anywhere}
 form{margin:0;display:inline-block}
 .actions{display:flex;flex-wrap:wrap;gap:.6rem;align-items:flex-start}
 button{font:inherit;font-weight:600;border-radius:.4rem;border:1px solid var(--blue);padding:.5rem 1rem;

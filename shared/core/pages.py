@@ -148,7 +148,8 @@ def _attention_section(view: StatusView) -> str:
 
 def _company_section(view: StatusView) -> str:
     companies = "".join(
-        f"<li>{escape(company.name)}{' ' + _mark('failed', company.error) if company.error else ''}</li>"
+        f"<li>{escape(company.name)}{' ' + _mark('failed', company.error) if company.error else ''}"
+        f"{_small(company.id)}</li>"
         for company in view.companies
     )
     triggers = "".join(

@@ -132,11 +132,16 @@ def _pull(ctx: Context, job: PageJob, reading: Reading) -> Told:
     # too. Records of the nested phase may be old themselves.
     began = parse_time(job.began) or reading.served_at or ctx.now()
     keep = runs.since_of(runs.since_of(began))
-    digests = [seen.digest(r) for r in records if job.mode == "delta" or r.newest >= keep]
     if job.mode == "delta":
-        known = book.load([ctx.streams.load(stream_of(job)).done_run, job.run], but=job.job)
-        records = [record for record in records if seen.digest(record) not in known]
-    book.add(job.job, digests)
+        # What another page of this run has told stays that page's: were it noted here, too, a redelivery of that page
+        # would take it for told. For the same reason a page that is out of date asks no later run.
+        now = book.load([job.run], but=job.job)
+        records = [record for record in records if seen.digest(record) not in now]
+    book.add(job.job, [seen.digest(r) for r in records if job.mode == "delta" or r.newest >= keep])
+    if job.mode == "delta":
+        state = ctx.streams.load(stream_of(job))
+        before = book.load([state.done_run] if state.run == job.run != state.done_run else [], but=job.job)
+        records = [record for record in records if seen.digest(record) not in before]
     return [("pulled", record) for record in records]
 
 

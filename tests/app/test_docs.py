@@ -13,8 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 #: Folders and hosts of the machines a file was written on, or of where packages came from that day.
 PLACES = (
-    r"(?<![\w.$}<-])/root/", r"(?<![\w.$}<-])/work/", r"(?<![\w.$}<-])/home/[a-z]", r"/opt/wheels", r"/tmp/[a-z]+_?brief",
-    r"files\.pythonhosted\.org", r"registry\.npmjs\.org", r"pypi\.org/simple", r"[A-Z]:\\Users\\",
+    r"(?<![\w.$}<-])/root/", r"(?<![\w.$}<-])/work/", r"/opt/wheels", r"files\.pythonhosted\.org",
+    r"registry\.npmjs\.org", r"pypi\.org/simple", r"[A-Z]:\\Users\\",
 )  # fmt: skip
 
 

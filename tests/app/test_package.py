@@ -112,7 +112,7 @@ def _is_offline(said: str) -> bool:
 
 
 def test_the_package_runs_on_its_own_requirements(package: Path, clean_python: Path, tmp_path: Path) -> None:
-    """Unpacked elsewhere, in a clean environment without a setting: imported, indexed, and nothing of ours beside it."""
+    """Unpacked elsewhere, in a clean environment without a setting: imported, indexed, nothing of ours beside it."""
     with zipfile.ZipFile(package) as archive:
         archive.extractall(tmp_path)
     env = {"PATH": os.defpath, "PYTHONDONTWRITEBYTECODE": "1"}

@@ -1,0 +1,41 @@
+"""The first watch: listing the ids of a hundred thousand invoices, so that none of them is announced as new."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from bench.options import Options
+from bench.storage_meter import StorageMeter
+from bench.world import Missed, World
+
+_AT_ONCE = 5_000  # invoices in one control call
+
+
+def run(options: Options) -> dict[str, Any]:
+    """Take the baseline once; then a reconcile must find nothing."""
+    with StorageMeter() as meter, World("baseline", meter=meter) as world:
+        for _ in range(-(-options.baseline // _AT_ONCE)):
+            world.bc("records/create", entitySet="salesInvoices", count=min(_AT_ONCE, options.baseline))
+        world.latency(options.latency_base_s, options.latency_row_us)
+        world.forget_peaks()
+        meter.reset()
+        before = world.requests()
+        began = time.perf_counter()
+        world.run("reconcile")
+        world.until(
+            "the listing", lambda: world.stream("compare", "salesInvoices").generation > 0, patience_s=600
+        )
+        seconds = time.perf_counter() - began
+        found = {
+            "invoices": options.baseline,
+            "seconds": seconds,
+            "requests": world.requests() - before,
+            "peaks_mb": world.peaks_mb(),
+            "storage": meter.counts(),
+        }
+        world.run_stream("reconcile", "watch", "salesInvoices")
+        told = world.demo.events.take()
+    if told:
+        raise Missed(f"{len(told)} old invoices were announced")
+    return {**found, "verified": True}

@@ -1,0 +1,103 @@
+"""Sales orders: ours from queue to result beside a sequential loop and `$batch`, with a modelled write latency."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from bench import memory
+from bench.options import Options
+from bench.world import Missed, World
+from local.demo import COMPANY
+from shared.core import names
+
+_WRITES = r"POST .*/(salesOrders|\$batch)"
+
+
+def run(options: Options) -> dict[str, Any]:
+    """Post the same orders three ways. The loop and `$batch` are timed on a sample and told per 1,000 orders."""
+    with World("orders") as world:
+        customer = min(row["number"] for row in world.demo._records("customers").values())  # noqa: SLF001
+        items = [row["number"] for row in world.demo._records("items").values() if not row["blocked"]]  # noqa: SLF001
+        lines = [
+            {"lineType": "Item", "lineObjectNumber": items[n % len(items)], "quantity": 1 + n}
+            for n in range(options.order_lines)
+        ]
+        order = {"customerNumber": customer, "orderDate": "2026-02-11", "salesOrderLines": lines}
+        world.bc("faults/add", kind="slow", match=_WRITES, delay_s=options.order_write_s, times=None)
+        loop_s = _loop(world, order, options.order_samples)
+        batch_s = _batch(world, order, options.order_batch)
+        ours = _ours(world, order, options.orders)
+    return {
+        "orders": options.orders,
+        "lines": options.order_lines,
+        "write_s": options.order_write_s,
+        "loop": {"orders": options.order_samples, "seconds": loop_s, "per_1000_s": loop_s / options.order_samples * 1000},
+        "batch": {"orders": options.order_batch, "seconds": batch_s, "per_1000_s": batch_s / options.order_batch * 1000},
+        "ours": {**ours, "per_1000_s": ours["seconds"] / options.orders * 1000},
+    }
+
+
+def _loop(world: World, order: dict[str, Any], count: int) -> float:
+    token = world.token()
+    began = time.perf_counter()
+    for number in range(count):
+        answer = world.demo.http.post(
+            f"{world.company_url}/salesOrders", json={**order, "externalDocumentNumber": f"LOOP-{number:05d}"},
+            headers={"Authorization": f"Bearer {token}"}, timeout=60,
+        )  # fmt: skip
+        answer.raise_for_status()
+    return time.perf_counter() - began
+
+
+def _batch(world: World, order: dict[str, Any], count: int) -> float:
+    token = world.token()
+    requests = [
+        {
+            "id": str(number), "method": "POST", "url": f"companies({world.company})/salesOrders",
+            "headers": {"Content-Type": "application/json"},
+            "body": {**order, "externalDocumentNumber": f"BATCH-{number:05d}"},
+        }
+        for number in range(count)
+    ]  # fmt: skip
+    began = time.perf_counter()
+    answer = world.demo.http.post(
+        f"{world.company_url.rpartition('/companies')[0]}/$batch", json={"requests": requests},
+        headers={"Authorization": f"Bearer {token}"}, timeout=300,
+    )  # fmt: skip
+    seconds = time.perf_counter() - began
+    statuses = {part["status"] for part in answer.json()["responses"]}
+    if statuses != {201}:
+        raise Missed(f"$batch answered {statuses}")
+    return seconds
+
+
+def _ours(world: World, order: dict[str, Any], count: int) -> dict[str, Any]:
+    """Put all messages into the queue while the host is down; the clock runs from its start to the last result."""
+    world.stack.stop_host()
+    for number in range(count):
+        message = {"company": COMPANY, "orderKey": f"BENCH-{number:05d}", "order": order}
+        world.demo.events.put(names.QUEUE_ORDERS, json.dumps(message))
+    before = world.requests()
+    world.stack.start_host()
+    memory.forget_peak(world.pids()["host"])
+    began = time.perf_counter()
+    world.until(
+        "all results", lambda: world.demo.events.count(names.QUEUE_RESULTS) >= count, patience_s=300 + count
+    )
+    seconds = time.perf_counter() - began
+    peaks, requests, usage = world.peaks_mb(), world.requests() - before, world.bc("statistics")["principals"]
+    results = world.demo.events.results()
+    made = {result["number"] for result in results if result["status"] == "created"}
+    held = [
+        row["externalDocumentNumber"]
+        for row in world.demo._records("salesOrders").values()  # noqa: SLF001
+        if row["externalDocumentNumber"].startswith("BENCH-")
+    ]
+    if not len(results) == len(made) == len(held) == len(set(held)) == count:
+        raise Missed(f"{count} orders sent, {len(results)} results, {len(made)} created, {len(held)} in BC")
+    return {
+        "seconds": seconds, "requests": requests, "peaks_mb": peaks, "verified": True,
+        "most_at_once": max(one["max_at_once"] for one in usage.values()),
+    }  # fmt: skip
