@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
@@ -83,15 +84,15 @@ class StorageMeter:
         if self._client is not None:
             await self._client.close()
 
-    def _relay_of(self, service: str):  # noqa: ANN202 - an aiohttp handler
+    def _relay_of(self, service: str) -> Callable[[web.Request], Awaitable[web.Response]]:
         origin = f"http://127.0.0.1:{self.ports[f'azurite_{service}']}"
 
         async def relay(request: web.Request) -> web.Response:
             assert self._client is not None
             headers = {name: value for name, value in request.headers.items() if name.lower() not in _DROPPED}
             async with self._client.request(
-                request.method, URL(origin + request.raw_path, encoded=True), headers=headers, data=await request.read(),
-                skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
+                request.method, URL(origin + request.raw_path, encoded=True), headers=headers,
+                data=await request.read(), skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
             ) as answer:  # fmt: skip
                 body = await answer.read()
             with self._lock:

@@ -1,4 +1,4 @@
-"""Plays Business Central's webhook sender: calls that the app takes for genuine, at a pace the emulator's own has not."""
+"""Plays Business Central's webhook sender: calls that the app takes for genuine, faster than the emulator sends."""
 
 from __future__ import annotations
 

@@ -13,8 +13,6 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
-import requests
-
 from bench import memory
 from bench.options import WORK
 from bench.storage_meter import StorageMeter
@@ -22,8 +20,8 @@ from local.demo import COMPANY, Demo
 from local.stack import Stack
 from shared.core import names
 from shared.core.entities import ENTITIES
-from shared.core.keys import row_key
 from shared.core.jobs import Purpose
+from shared.core.keys import row_key
 from shared.settings import Settings
 from shared.state.streams import Stream, StreamBook, StreamState
 from shared.stores.azure_tables import AzureTables
@@ -68,7 +66,7 @@ class World:
     ) -> None:
         """Take the measurement's name.
 
-        `limits` lets Business Central enforce its own request limits; with a `meter` the app's storage calls are counted.
+        `limits` lets Business Central enforce its request limits; with a `meter` the app's storage calls are counted.
         """
         self._meter = meter
         self.stack = Stack(
@@ -91,7 +89,9 @@ class World:
             self.demo = Demo(self.stack, say=lambda _: None)
             self.demo.log_in()
             self.company = next(
-                one["id"] for one in self.demo._status()["companies"] if one["name"] == COMPANY  # noqa: SLF001
+                one["id"]
+                for one in self.demo._status()["companies"]
+                if one["name"] == COMPANY  # noqa: SLF001
             )
             settings = Settings.from_env(self.stack.settings)
             self.connection = settings.connection

@@ -23,9 +23,7 @@ def run(options: Options) -> dict[str, Any]:
         before = world.requests()
         began = time.perf_counter()
         world.run("reconcile")
-        world.until(
-            "the listing", lambda: world.stream("compare", "salesInvoices").generation > 0, patience_s=600
-        )
+        world.until("the listing", lambda: world.stream("compare", "salesInvoices").generation > 0, patience_s=600)
         seconds = time.perf_counter() - began
         found = {
             "invoices": options.baseline,

@@ -35,8 +35,8 @@ def run(options: Options) -> dict[str, Any]:
             since = format_time(mark) if mark else ""
             peer = runner.run(world, "requests", since=since)
             taken.append({
-                "seconds": seconds, "requests": requests, "peer_seconds": peer["seconds"], "lost": len(set(chosen) - told),
-                "extra": len(told - set(chosen)),
+                "seconds": seconds, "requests": requests, "peer_seconds": peer["seconds"],
+                "lost": len(set(chosen) - told), "extra": len(told - set(chosen)),
             })  # fmt: skip
             time.sleep(1)  # changes of the next turn get a later second
     return {

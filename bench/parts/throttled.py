@@ -13,6 +13,7 @@ from bench.world import Missed, World
 PAGE_ROWS = 1000  # of everybody, so that the share is of many requests
 _OWN_ROWS = PAGE_ROWS // 4  # pages of a full pull grow fourfold
 SHARE = 0.05
+_WAIT = {"retry_after": "1"}
 
 
 def run(options: Options) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def run(options: Options) -> dict[str, Any]:
             for calm in ("_calm", ""):
                 world.bc("faults/clear")
                 if not calm:
-                    world.bc("faults/add", kind="429", match="GET .*/items", probability=SHARE, times=None, retry_after="1")
+                    world.bc("faults/add", kind="429", match="GET .*/items", probability=SHARE, times=None, **_WAIT)
                 found["ours" + calm].append(ours(world, truth))
                 if turn:
                     continue

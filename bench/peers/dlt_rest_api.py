@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import glob
 import gzip
 import json
 import os
 import sys
 import tempfile
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
@@ -68,12 +68,10 @@ def _loaded(folder: str) -> Iterable[dict[str, Any]]:
 
 
 def _rows(folder: str) -> Iterable[dict[str, Any]]:
-    for path in glob.glob(f"{folder}/*"):
-        with open(path, "rb") as plain:
-            is_packed = plain.read(2) == b"\x1f\x8b"
-        with (gzip.open if is_packed else open)(path, "rt", encoding="utf-8") as lines:
-            for line in lines:
-                yield json.loads(line)
+    for path in Path(folder).iterdir():
+        content = path.read_bytes()
+        for line in (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).splitlines():
+            yield json.loads(line)
 
 
 if __name__ == "__main__":

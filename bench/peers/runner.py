@@ -33,7 +33,17 @@ def prepare() -> None:
         return
     print("bench: installing the peers into .local/bench-venv", flush=True)
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)
-    install = [str(PYTHON), "-m", "pip", "install", "--quiet", "--require-hashes", "--requirement", str(LOCK)]
+    install = [
+        str(PYTHON),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--quiet",
+        "--require-hashes",
+        "--requirement",
+        str(LOCK),
+    ]
     subprocess.run(install, check=True)
     stamp.write_bytes(LOCK.read_bytes())
 

@@ -18,9 +18,10 @@ from shared.bc import client, retry
 from shared.core import events, ledger
 from shared.core import orders as order_rules
 from shared.core.ledger import Decision, Known
+from shared.core.notifications import parse_delivery
 from shared.core.outgoing import Outgoing
 from shared.core.wire import Record
-from shared.handlers import orders, pages, parking, runs, webhook
+from shared.handlers import orders, pages, parking, reading, runs, webhook
 from shared.state import orders as order_book
 from shared.state.ledger import Ledger
 from shared.state.orders import OrderBook, OrderEntry
@@ -157,7 +158,6 @@ def _client_error_to_bc() -> list[Patch]:
         delivery = parse_delivery(body, **rest)
         return replace(delivery, target=None) if delivery.collection else delivery  # takes a collection for nonsense
 
-    parse_delivery = webhook.parse_delivery
     return [(webhook, "receive", receive), (webhook, "parse_delivery", parse)]
 
 
@@ -194,7 +194,7 @@ def _set_aside_lost() -> list[Patch]:
 
 
 def _first_page_only() -> list[Patch]:
-    real = pages.read_page
+    real = reading.read_page
     return [(pages, "read_page", lambda *given: replace(real(*given), more=False))]
 
 

@@ -1,7 +1,9 @@
 """One seeded run: a life with trouble, then quiet, then the judgement."""
 
+import logging
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
@@ -52,6 +54,18 @@ class Outcome:
         return sum(finding.startswith("doubled") for finding in self.findings)
 
 
+class _Lines(logging.Handler):
+    """Puts the app's own log between the events of a replayed run."""
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        super().__init__()
+        self._note = note
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take one line."""
+        self._note(f"app: {record.getMessage()}")
+
+
 class Run:
     """All parts of one run."""
 
@@ -65,6 +79,7 @@ class Run:
         self.world = World(
             seed=plan.seed, env={"BC_COMPANIES": names, **plan.env}, demo_data=False, page_rows=plan.page_rows
         )
+        self._handler = _Lines(self._note) if verbose else None
         if verbose:
             self.world.note = self._note
         bc = self.world.bc
@@ -86,6 +101,17 @@ class Run:
 
     def play(self) -> Outcome:
         """Run it and judge it."""
+        app = logging.getLogger("shared")
+        if self._handler is None:
+            return self._play()
+        app.addHandler(self._handler)
+        app.setLevel(logging.INFO)
+        try:
+            return self._play()
+        finally:
+            app.removeHandler(self._handler)
+
+    def _play(self) -> Outcome:
         world = self.world
         self.people.settle_in()
         world.clock.advance(timedelta(minutes=self._rolls.uniform(1, 59)))  # runs do not all begin on the hour

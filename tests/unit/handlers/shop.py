@@ -61,6 +61,7 @@ class Shop:
 
     def orders(self, external: str = "") -> list[Record]:
         """The orders in BC, all or those that bear this external number."""
+        self.world.bc.settle()  # what was committed late shows at the next look, and this is one
         table = self.world.bc.table("salesOrders")
         return [row for row in table if external in {"", row["externalDocumentNumber"]}]
 

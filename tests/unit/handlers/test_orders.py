@@ -259,6 +259,20 @@ def test_an_open_outcome_makes_one_order(shop: Shop, kind: FaultKind, external: 
     assert result["attempts"] <= 2
 
 
+@pytest.mark.parametrize("kind", [FaultKind.RESET_BEFORE, FaultKind.RESET_AFTER])
+def test_an_open_outcome_is_not_settled_by_an_older_order_with_the_same_number(shop: Shop, kind: FaultKind) -> None:
+    """The purchase order was delivered in part before: that earlier order is not taken for this one."""
+    order = shop.order(externalDocumentNumber="PO-1")
+    (first,) = shop.submit(shop.message("a", order))
+    shop.fail(kind)
+    shop.submit(shop.message("b", order))
+    shop.wait(SETTLE + timedelta(minutes=30))
+    second = results(shop.world)[-1]
+    assert (second["orderKey"], second["status"]) == ("B", "created")
+    assert second["number"] != first["number"]
+    assert len(shop.orders("PO-1")) == 2
+
+
 @pytest.mark.parametrize("late_s", [1.0, 60.0, 300.0, 480.0])
 def test_a_late_commit_is_waited_for(shop: Shop, late_s: float) -> None:
     """BC may work on a request for minutes after its gateway gave up: nothing is repeated before that is over."""

@@ -203,15 +203,19 @@ def _note_page_sizes(world: World, asked: list[int]) -> None:
 
 @pytest.mark.parametrize("how", ["500", "dialog"])
 @pytest.mark.parametrize("timer", ["pull_items", "reconcile"])
-def test_one_broken_record_is_isolated_and_reported(how: str, timer: str, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(("rows", "count"), [(10, 30), (120, 170)])
+def test_one_broken_record_is_isolated_and_reported(
+    how: str, timer: str, rows: int, count: int, caplog: pytest.LogCaptureFixture
+) -> None:
     """BC can't serve its page; all others are told, the run completes, the log names the place (P13)."""
-    world = world_of(rows=10)
+    world = world_of(rows)
     world.clock.advance(60)
-    made = items(world, 30)
+    made = items(world, count)
     at = world.clock.now()
-    world.bc.faults.broken[made[14].id] = how
+    broken = made[rows + 4]  # on the second page
+    world.bc.faults.broken[broken.id] = how
     run(world, timer)
-    rest = [item for item in made if item is not made[14]]
+    rest = [item for item in made if item is not broken]
     assert told(world, "item.") == (pulled(rest) if timer == "pull_items" else created(rest))
     assert mark(world, "pull" if timer == "pull_items" else "watch") == at
     (line,) = [line for line in caplog.messages if line.startswith("record.broken")]
@@ -579,11 +583,10 @@ def test_old_listings_are_dropped() -> None:
 @pytest.mark.parametrize("place", ["before put bc-notifications", "after put bc-pages", "before delete bc-pages"])
 def test_a_comparison_cut_off_between_its_outputs_loses_and_invents_nothing(seed: int, place: str) -> None:
     """Its outputs are written in any order: settled before its findings were in the queue, it is compared again."""
-    world = small_world(
-        seed=seed, env={"BC_COMPANIES": CRONUS, "BC_TRIGGERS": "items", "BC_CHANGES": "created,deleted"}
-    )
+    env = {"BC_COMPANIES": CRONUS, "BC_TRIGGERS": "items", "BC_CHANGES": "created,deleted"}
+    world = World(seed=seed, env=env, demo_data=False)
     old = items(world, 5)
-    run(world, "reconcile")
+    world.start()
     world.left.clear()
     late = world.bc.bulk_items(3, changed_at=EMPTY_DATETIME, step_ms=0)
     world.bc.user.delete(old[0])

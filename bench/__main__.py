@@ -1,0 +1,74 @@
+"""`python -m bench [--quick] [--only NAME ...]`: measure, keep the numbers, write `docs/performance.md`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import requests
+
+from bench import profile, report, results
+from bench.options import QUICK, Options
+from bench.parts import baseline, cost, delta, million, notifications, orders, pull, resume, start, throttled
+from bench.world import Missed
+from local.process import StartError
+
+PARTS: dict[str, Callable[[Options], dict[str, Any]]] = {
+    "start": start.run,
+    "pull": pull.run,
+    "delta": delta.run,
+    "throttled": throttled.run,
+    "resume": resume.run,
+    "orders": orders.run,
+    "notifications": notifications.run,
+    "collection": notifications.collection,
+    "baseline": baseline.run,
+    "cost": cost.run,
+    "profile": profile.run,
+    "million": million.run,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the parts asked for and return the exit code: 0 when all of them could be measured."""
+    asked = _parser().parse_args(arguments)
+    options = QUICK if asked.quick else Options()
+    if asked.runs:
+        options = dataclasses.replace(options, runs=asked.runs)
+    wanted = asked.only or [name for name in PARTS if name != "million" or asked.million]
+    failed = []
+    for name in wanted if not asked.report else ():
+        began = time.monotonic()
+        print(f"bench: {name} ...", flush=True)
+        try:
+            results.save(options, name, PARTS[name](options))
+        except (Missed, StartError, requests.RequestException, OSError, ValueError, KeyError) as error:
+            failed.append(name)
+            print(f"bench: {name} FAILED: {error}", flush=True)
+            if asked.trace:
+                traceback.print_exc()
+        else:
+            print(f"bench: {name} took {time.monotonic() - began:.0f} s", flush=True)
+    written = report.write(options)
+    print(f"bench: {written}")
+    return 1 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small sizes, two minutes; writes no documentation")
+    parser.add_argument("--only", action="append", choices=list(PARTS), help="this measurement only (repeatable)")
+    parser.add_argument("--million", action="store_true", help="also pull a million items")
+    parser.add_argument("--runs", type=int, help="how often each is repeated (default: 3)")
+    parser.add_argument("--report", action="store_true", help="write the documentation from the numbers that are there")
+    parser.add_argument("--trace", action="store_true", help="show where a failure came from")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

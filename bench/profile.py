@@ -1,0 +1,70 @@
+"""Where the host spends its time in a full pull: samples of its stacks by py-spy, summed up by what the code is for."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from bench import memory
+from bench.options import WORK, Options
+from bench.peers import runner
+from bench.world import Missed, World
+
+RATE = 200  # samples a second
+
+#: What a stack is counted for: the first name found in it, from the innermost frame outwards.
+KINDS = (
+    ("decoding pages", ("parse_page (shared/core/wire.py",)),
+    ("making events, packing and hashing them", ("pack (shared/core/events.py", "digest (shared/state/seen.py")),
+    ("receiving pages (TLS, HTTP)", ("_exchange (shared/bc/transport.py",)),
+    ("state in tables", ("_call (shared/stores/azure_tables.py",)),
+    ("the host: writing outputs", ("OutputWriter.write (local/host/outputs.py",)),
+    ("the host: queues and the rest", ("(local/host/",)),
+    ("the worker library", ("azure_functions_runtime",)),
+    ("the use case itself", ("(shared/",)),
+)
+
+
+def run(options: Options) -> dict[str, Any]:
+    """Profile one pull with zero latency; only processor time counts."""
+    runner.prepare()
+    out = WORK / "profile.raw"
+    with World("profile") as world:
+        world.bc("items/bulk", count=options.items, variantsPerItem=options.variants_per_item, stepMs=1000)
+        world.run_stream("pull_items", "pull")
+        world.forget_pull()
+        host = world.pids()["host"]
+        command = [str(runner.VENV / "bin" / "py-spy"), "record", "--pid", str(host), "--format", "raw"]
+        command += ["--gil", "--rate", str(RATE), "--duration", "120", "--output", str(out)]
+        spy = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        time.sleep(1.5)
+        if spy.poll() is not None:
+            raise Missed(f"py-spy may not look into the host here: {(spy.stderr.read() if spy.stderr else '')[:200]}")
+        cpu = memory.cpu_s(host)
+        seconds = world.run_stream("pull_items", "pull")
+        cpu = memory.cpu_s(host) - cpu
+        spy.send_signal(signal.SIGINT)
+        spy.wait(60)
+    shares = _shares(out)
+    return {"seconds": seconds, "cpu_s": cpu, "shares": shares, "items": options.items}
+
+
+def _shares(path: Path) -> dict[str, float]:
+    counts: Counter[str] = Counter()
+    for line in path.read_text(encoding="utf-8").splitlines():
+        stack, _, count = line.rpartition(" ")
+        counts[_kind(stack.split(";"))] += int(count)
+    total = sum(counts.values()) or 1
+    return {kind: count / total for kind, count in counts.most_common()}
+
+
+def _kind(frames: list[str]) -> str:
+    for frame in reversed(frames):
+        for kind, marks in KINDS:
+            if any(mark in frame for mark in marks):
+                return kind
+    return "everything else"

@@ -1,0 +1,260 @@
+"""The sections of `docs/performance.md`, each written from the numbers of one measurement."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from bench import chart, prices
+from bench.peers.runner import PEERS
+
+OURS = "this bundle, events durable"
+TITLES = {"ours": OURS, **{name: title for name, (title, _, _) in PEERS.items()}}
+PLOT = "performance.svg"
+Numbers = dict[str, Any]
+
+
+def prose(text: str) -> list[str]:
+    """Return a paragraph in lines of a bearable length."""
+    return textwrap.wrap(" ".join(text.split()), 118, break_long_words=False, break_on_hyphens=False)
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    """Return a table whose first column holds text and whose others hold numbers."""
+    heads = list(head)
+    lines = ["| " + " | ".join(heads) + " |", "|---" + "|---:" * (len(heads) - 1) + "|"]
+    return lines + ["| " + " | ".join(row) + " |" for row in rows]
+
+
+def plot(numbers: Numbers) -> str:
+    """Return the full pull as a bar chart."""
+    groups = []
+    for title, heading in (("zero", "No latency"), ("modelled", "150 ms a request + 50 us a row")):
+        bars = [
+            chart.Bar(
+                name=TITLES[name].replace("`", ""),
+                value=one["seconds"],
+                label=f"{one['seconds']:.1f} s",
+                is_ours=name == "ours",
+            )
+            for name, one in numbers["latency"][title].items()
+        ]
+        groups.append((f"{heading}: {numbers['items']:,} items, {numbers['variants']:,} variants", bars))
+    return chart.svg("Seconds of a full pull", groups)
+
+
+def _pull(numbers: Numbers) -> list[str]:
+    lines = prose(f"""
+        {numbers["items"]:,} items with {numbers["variants"]:,} variants. Ours goes the whole way: timer, queue, pages, events
+        in storage, watermark committed; the peers hold the rows in memory or write local files. Medians of the runs; every
+        run was compared with the emulator's own records. Modelled latency: 150 ms a request and 50 us a row, nested rows
+        included.
+    """)
+    lines += ["", f"![Full pull: seconds of each]({PLOT})"]
+    for title, heading in (("zero", "No latency"), ("modelled", "Modelled latency")):
+        latency = numbers["latency"][title]
+        ours = latency["ours"]["seconds"]
+        rows = [
+            (
+                TITLES[name],
+                f"{one['seconds']:.1f}",
+                f"{one['seconds'] / ours:.2f}",
+                str(one["requests"]),
+                f"{one['peaks_mb'].get('host', one['peaks_mb'].get('peer', 0)):.0f}",
+                " ".join(map(str, one["all_seconds"])),
+            )
+            for name, one in latency.items()
+        ]
+        lines += ["", f"**{heading}**", ""]
+        lines += table(("", "seconds", "to ours", "requests", "peak MB", "all runs, s"), rows)
+    one = numbers["latency"]["modelled"]["ours"]
+    every = ", ".join(f"{name} {peak:.0f} MB and {one['cpu_s'][name]:.1f} s" for name, peak in one["peaks_mb"].items())
+    return [
+        *lines,
+        "",
+        *prose(f"""
+            Our process holds the Functions host and the app in one here. Peak memory and processor time of all processes
+            in one of our pulls: {every}.
+        """),
+    ]
+
+
+def _delta(numbers: Numbers) -> list[str]:
+    lost, extra = (sum(run[name] for run in numbers["runs"]) for name in ("lost", "extra"))
+    rows = [
+        ("this bundle, delta", f"{numbers['seconds']:.2f}"),
+        ("plain loop with a filter on the time", f"{numbers['peer_seconds']:.2f}"),
+        ("this bundle, full pull", f"{numbers['full_seconds']:.2f}"),
+    ]
+    text = f"""
+        {numbers["changed"]:,} of {numbers["items"]:,} items changed, modelled latency. Changes lost: {lost}; announced though
+        unchanged: {extra}. The bundle also reads changed variants, and ten minutes before its watermark.
+    """
+    return [*prose(text), "", *table(("", "seconds"), rows)]
+
+
+def _throttled(numbers: Numbers) -> list[str]:
+    rows = []
+    for name, title in (("ours", OURS), ("requests", TITLES["requests"])):
+        calm, stormy = numbers[name + "_calm"]["seconds"], numbers[name]["seconds"]
+        rows.append((title, f"{calm:.1f}", f"{stormy:.1f}", f"{stormy / calm:.2f}", str(numbers[name]["requests"])))
+    text = f"""
+        {numbers["share"]:.0%} of the requests answered 429 with `Retry-After: 1`, pages of at most {numbers["page_rows"]:,}
+        rows, modelled latency. A 429 is meant for the identity, so the bundle closes all its slots for that second.
+    """
+    return [*prose(text), "", *table(("", "undisturbed s", "throttled s", "ratio", "requests"), rows)]
+
+
+def _resume(numbers: Numbers) -> list[str]:
+    return prose(f"""
+        SIGKILL after {numbers["to_kill_s"]:.1f} s of a full pull, a new host at once. Requests more than in an undisturbed
+        pull: {numbers["requests"] - numbers["calm_requests"]} ({numbers["partitions"]} partitions, of which each may read one
+        page again). The new host took {numbers["start_s"]:.1f} s to come up and committed the watermark
+        {numbers["rest_s"]:.1f} s later (an undisturbed pull: {numbers["calm_seconds"]:.1f} s). In between lie the lease of the
+        messages that were at work ({numbers["lease_s"]} s here, ten minutes on the platform) and of the request slots that
+        the dead process held (130 s, as Business Central may still be working for it). All records arrived, none under two
+        ids: {_yes(numbers["verified"])}.
+    """)
+
+
+def _orders(numbers: Numbers) -> list[str]:
+    ours = numbers["ours"]
+    rows = [("this bundle", f"{numbers['orders']:,}", f"{ours['per_1000_s']:.0f}", "1.00")]
+    for name, title in (("loop", "sequential loop"), ("batch", "`$batch`, one after another")):
+        one = numbers[name]
+        ratio = f"{one['per_1000_s'] / ours['per_1000_s']:.2f}"
+        rows.append((title, f"{one['orders']:,}", f"{one['per_1000_s']:.0f}", ratio))
+    text = f"""
+        {numbers["lines"]} lines an order, {numbers["write_s"] * 1000:.0f} ms modelled for each write; parts of a `$batch` are
+        carried out one after the other. The bundle looks every order up before it posts it, which the others do not.
+        Requests: {ours["requests"]:,}, at most {ours["most_at_once"]} at once; created once each: {_yes(ours["verified"])};
+        peak of our process: {ours["peaks_mb"]["host"]:.0f} MB. Orders are posted side by side: the order of arrival is not
+        kept, not even for one customer.
+    """
+    return [*prose(text), "", *table(("", "orders measured", "s per 1,000", "to ours"), rows)]
+
+
+def _notifications(numbers: Numbers) -> list[str]:
+    burst, stream = numbers["burst"], numbers["stream"]
+    rows = [
+        (
+            f"{burst['notifications']:,} in one call",
+            f"{burst['ack_s']:.2f}",
+            "",
+            "",
+            f"{burst['to_last_event_s']:.2f} (the last)",
+        ),
+        (
+            f"{stream['per_s']} calls a second for {stream['seconds']} s",
+            f"{stream['ack_p50_s']:.3f}",
+            f"{stream['ack_p99_s']:.3f}",
+            f"{stream['event_p50_s']:.2f}",
+            f"{stream['event_p99_s']:.2f}",
+        ),
+    ]
+    text = f"""
+        Acknowledged means answered 202, with the jobs in the queue. To event: until a consumer had the event in its hands.
+        Requests for {burst["notifications"]:,} records in one call: {burst["requests"]}; peak of our process:
+        {numbers["host_peak_mb"]:.0f} MB. Every record was announced, under one id.
+    """
+    head = ("", "acknowledged p50, s", "p99, s", "event p50, s", "event p99, s")
+    return [*prose(text), "", *table(head, rows)]
+
+
+def _collection(numbers: Numbers) -> list[str]:
+    return prose(f"""
+        One `collection` notification over {numbers["records"]:,} new items: {numbers["requests"]} requests for
+        {numbers["pages"]} pages, {numbers["seconds"]:.0f} s with modelled latency, peak of our process
+        {numbers["peaks_mb"]["host"]:.0f} MB. Each was announced, under one id: {_yes(numbers["verified"])}.
+    """)
+
+
+def _baseline(numbers: Numbers) -> list[str]:
+    storage = ", ".join(
+        f"{kind} {count:,}" for kind, count in sorted(numbers["storage"].items()) if "empty" not in kind
+    )
+    return prose(f"""
+        Listing the ids of {numbers["invoices"]:,} invoices (and of the demo's items and shipments) before the watch begins:
+        {numbers["requests"]} requests, {numbers["seconds"]:.1f} s with modelled latency, storage transactions: {storage};
+        peak of our process {numbers["peaks_mb"]["host"]:.0f} MB. A reconcile afterwards announced nothing.
+    """)
+
+
+def _start(numbers: Numbers) -> list[str]:
+    rows = [
+        ("import of `function_app`", f"{numbers['import_s']:.2f}"),
+        ("process start to first handshake", f"{numbers['first_handshake_s']:.2f}"),
+        (f"handshake, warm, p50 of {numbers['handshakes']}", f"{numbers['warm_p50_s']:.3f}"),
+        ("handshake, warm, p99", f"{numbers['warm_p99_s']:.3f}"),
+    ]
+    return table(("", "seconds"), rows)
+
+
+def _million(numbers: Numbers) -> list[str]:
+    return prose(f"""
+        {numbers["rows"]:,} items without variants, no latency: {numbers["seconds"]:.0f} s, {numbers["requests"]} requests, peak
+        of our process {numbers["peaks_mb"]["host"]:.0f} MB.
+    """)
+
+
+def _profile(numbers: Numbers) -> list[str]:
+    rows = [(kind, f"{share:.0%}", f"{share * numbers['cpu_s']:.2f}") for kind, share in numbers["shares"].items()]
+    text = f"""
+        Samples of the host during a full pull of {numbers["items"]:,} items without latency, taken while it held the
+        interpreter's lock: {numbers["cpu_s"]:.1f} s of processor time in {numbers["seconds"]:.1f} s. The three largest:
+        {"; ".join(list(numbers["shares"])[:3])}.
+    """
+    return [*prose(text), "", *table(("", "share", "s"), rows)]
+
+
+def _cost(numbers: Numbers) -> list[str]:
+    rows: list[tuple[str, dict[str, float]]] = []
+    for count, idle in numbers["idle"].items():
+        rows.append((f"a day of rest, companies: {count}", prices.idle_day(idle)))
+    for name, title in (("in_one_call", "many in a call"), ("one_by_one", "one in a call")):
+        rows.append((f"a million notifications, {title}", prices.bill(numbers["notifications"][name], 1_000_000)))
+    rows.append((f"a full pull of {numbers['pull']['items']:,} items", prices.bill(numbers["pull"], 1)))
+    bills = [
+        (title, f"{one['executions']:,.0f}", f"{one['gb_s']:,.0f}", f"{one['storage']:,.0f}", _usd(one["usd"]))
+        for title, one in rows
+    ]
+    inputs = [
+        ("GB-second", f"{prices.GB_SECOND:.6f}"),
+        ("million executions", f"{prices.MILLION_EXECUTIONS:.2f}"),
+        *((f"10,000 {kind} transactions", f"{usd:.5f}") for kind, usd in prices.STORAGE.items()),
+    ]
+    text = f"""
+        Counted on the local stack (storage through a relay), priced with the list prices in `bench/prices.py`, before any free
+        grant ({prices.FREE_EXECUTIONS:,} executions and {prices.FREE_GB_SECONDS:,} GB-s a month and subscription). GB-seconds
+        are an upper bound: as if every execution had an instance of {prices.INSTANCE_GB:.0f} GB to itself for
+        {prices.LEAST_S:.0f} s or longer. A day of rest has the default schedules: 96 pulls, reconciles and subscription
+        checks, 1,440 looks for waiting orders, one listing of all ids. Looks into empty queues are the platform's own: every
+        10 s and queue while an instance is up, at most {_usd(prices.POLLS_A_DAY * prices.POLLS_10K / 10_000)} a day.
+    """
+    head = ("", "executions", "GB-s (at most)", "storage transactions", "USD")
+    return [*prose(text), "", *table(head, bills), "", *table(("price", "USD"), inputs)]
+
+
+def _usd(value: float) -> str:
+    return f"{value:.2f}" if value >= 0.995 else f"{value:.4f}"
+
+
+def _yes(is_true: bool) -> str:
+    return "yes" if is_true else "**no**"
+
+
+SECTIONS: dict[str, tuple[str, Callable[[Numbers], list[str]]]] = {
+    "pull": ("Full pull", _pull),
+    "delta": ("Delta with one per cent changed", _delta),
+    "throttled": ("Throttled", _throttled),
+    "resume": ("Killed and resumed", _resume),
+    "orders": ("Sales orders", _orders),
+    "notifications": ("Notifications", _notifications),
+    "collection": ("A collection notification", _collection),
+    "baseline": ("The first watch", _baseline),
+    "start": ("Start", _start),
+    "million": ("A million items", _million),
+    "profile": ("Profile of the pull", _profile),
+    "cost": ("Cost", _cost),
+}

@@ -1,0 +1,64 @@
+"""Short seeded runs: nothing lost, nothing twice; the long form is `python -m local.simulation`."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from local.simulation.campaign import Total, play_all
+from local.simulation.defects import DEFECTS, Defect
+from local.simulation.plan import plan_of
+from local.simulation.run import Run
+
+SEEDS = 16
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """The app reports every fault it meets; here they are made on purpose."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def test_nothing_is_lost_and_nothing_is_doubled() -> None:
+    """P4, P5, P8, P9, P12, P13: whatever goes wrong in some hours of life, all is told and ordered, once."""
+    total = Total()
+    for outcome in play_all([plan_of(seed, kind="busy") for seed in range(1, SEEDS + 1)], jobs=1):
+        assert not outcome.findings, f"seed {outcome.plan.seed}"
+        total.add(outcome)
+    assert total.counts["crash"] > 50
+    assert sum(count for name, count in total.counts.items() if name.startswith("api ")) > 100
+    assert total.counts["interleaved"] > 100
+    assert total.checked["created"] > 500
+    assert total.checked["orders"] > 100
+
+
+@pytest.mark.parametrize(("kind", "hours"), [("calm", 3.0), ("compare", 27.0), ("outage", 84.0), ("month", 96.0)])
+def test_every_kind_of_life_ends_well(kind: str, hours: float) -> None:
+    """A quiet day, a day with its compare, 72 hours of outage, and days on which subscriptions get lost."""
+    outcome = Run(plan_of(7, kind=kind, hours=hours)).play()
+    assert outcome.findings == []
+    assert outcome.events > 0
+
+
+def test_without_a_crash_nothing_is_told_again() -> None:
+    """P5: each event leaves exactly once as long as no worker dies."""
+    for seed in range(3):
+        outcome = Run(plan_of(seed, kind="calm")).play()
+        assert (outcome.findings, outcome.repeated) == ([], 0)
+
+
+def test_a_seed_is_a_life() -> None:
+    """The same seed plays the same events in the same order, so that a failure can be looked into."""
+    first, second = (Run(plan_of(5, kind="busy"), verbose=True).play() for _ in range(2))
+    assert first.log == second.log
+    assert len(first.log) > 100
+
+
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
+def test_a_deliberate_defect_is_caught(defect: Defect) -> None:
+    """The simulation can fail: it notices each rule of the app that is broken, and only because it is broken."""
+    caught = defect.caught_by(range(1, 13))
+    assert caught is not None, f"nobody noticed that this rule is broken: {defect.rule}"
+    assert Run(defect.plan(caught.plan.seed)).play().findings == []
