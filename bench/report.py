@@ -46,9 +46,10 @@ def _preamble(found: dict[str, Numbers]) -> list[str]:
     times = sorted(numbers["taken"] for numbers in found.values())
     load = max(numbers["machine"]["load"] for numbers in found.values())
     text = f"""
-        Written by `make bench` (`python -m bench`); do not edit. Everything, the emulators included, ran on one machine:
-        {"; ".join(sorted(machines))}. Taken {times[0]} to {times[-1]}; highest load average at the end of a measurement:
-        {load}. Seconds depend on the machine and on what else it does, ratios within one run much less: compare those.
+        Written by `make bench` (`python -m bench`); do not edit. Everything, the emulators included, ran on one
+        machine: {"; ".join(sorted(machines))}. Taken {times[0]} to {times[-1]}; highest load average at the end of a
+        measurement: {load}. Seconds depend on the machine and on what else it does, ratios within one run much less:
+        compare those.
     """
     return [*prose(text), ""]
 

@@ -46,10 +46,10 @@ def plot(numbers: Numbers) -> str:
 
 def _pull(numbers: Numbers) -> list[str]:
     lines = prose(f"""
-        {numbers["items"]:,} items with {numbers["variants"]:,} variants. Ours goes the whole way: timer, queue, pages, events
-        in storage, watermark committed; the peers hold the rows in memory or write local files. Medians of the runs; every
-        run was compared with the emulator's own records. Modelled latency: 150 ms a request and 50 us a row, nested rows
-        included.
+        {numbers["items"]:,} items with {numbers["variants"]:,} variants. Ours goes the whole way: timer, queue,
+        pages, events in storage, watermark committed; the peers hold the rows in memory or write local files. Medians
+        of the runs; every run was compared with the emulator's own records. Modelled latency: 150 ms a request and 50
+        us a row, nested rows included.
     """)
     lines += ["", f"![Full pull: seconds of each]({PLOT})"]
     for title, heading in (("zero", "No latency"), ("modelled", "Modelled latency")):
@@ -74,8 +74,8 @@ def _pull(numbers: Numbers) -> list[str]:
         *lines,
         "",
         *prose(f"""
-            Our process holds the Functions host and the app in one here. Peak memory and processor time of all processes
-            in one of our pulls: {every}.
+            Our process holds the Functions host and the app in one here. Peak memory and processor time of every
+            process in one of our pulls: {every}.
         """),
     ]
 
@@ -88,8 +88,9 @@ def _delta(numbers: Numbers) -> list[str]:
         ("this bundle, full pull", f"{numbers['full_seconds']:.2f}"),
     ]
     text = f"""
-        {numbers["changed"]:,} of {numbers["items"]:,} items changed, modelled latency. Changes lost: {lost}; announced though
-        unchanged: {extra}. The bundle also reads changed variants, and ten minutes before its watermark.
+        {numbers["changed"]:,} of {numbers["items"]:,} items changed, modelled latency. Changes lost: {lost};
+        announced though unchanged: {extra}. The bundle also reads changed variants, and ten minutes before its
+        watermark.
     """
     return [*prose(text), "", *table(("", "seconds"), rows)]
 
@@ -100,21 +101,22 @@ def _throttled(numbers: Numbers) -> list[str]:
         calm, stormy = numbers[name + "_calm"]["seconds"], numbers[name]["seconds"]
         rows.append((title, f"{calm:.1f}", f"{stormy:.1f}", f"{stormy / calm:.2f}", str(numbers[name]["requests"])))
     text = f"""
-        {numbers["share"]:.0%} of the requests answered 429 with `Retry-After: 1`, pages of at most {numbers["page_rows"]:,}
-        rows, modelled latency. A 429 is meant for the identity, so the bundle closes all its slots for that second.
+        {numbers["share"]:.0%} of the requests answered 429 with `Retry-After: 1`, pages of at most
+        {numbers["page_rows"]:,} rows, modelled latency. A 429 is meant for the identity, so the bundle closes all its
+        slots for that second.
     """
     return [*prose(text), "", *table(("", "undisturbed s", "throttled s", "ratio", "requests"), rows)]
 
 
 def _resume(numbers: Numbers) -> list[str]:
     return prose(f"""
-        SIGKILL after {numbers["to_kill_s"]:.1f} s of a full pull, a new host at once. Requests more than in an undisturbed
-        pull: {numbers["requests"] - numbers["calm_requests"]} ({numbers["partitions"]} partitions, of which each may read one
-        page again). The new host took {numbers["start_s"]:.1f} s to come up and committed the watermark
-        {numbers["rest_s"]:.1f} s later (an undisturbed pull: {numbers["calm_seconds"]:.1f} s). In between lie the lease of the
-        messages that were at work ({numbers["lease_s"]} s here, ten minutes on the platform) and of the request slots that
-        the dead process held (130 s, as Business Central may still be working for it). All records arrived, none under two
-        ids: {_yes(numbers["verified"])}.
+        SIGKILL after {numbers["to_kill_s"]:.1f} s of a full pull, a new host at once. Requests more than in an
+        undisturbed pull: {numbers["requests"] - numbers["calm_requests"]} ({numbers["partitions"]} partitions, of
+        which each may read one page again). The new host took {numbers["start_s"]:.1f} s to come up and committed the
+        watermark {numbers["rest_s"]:.1f} s later (an undisturbed pull: {numbers["calm_seconds"]:.1f} s). In between
+        lie the lease of the messages that were at work ({numbers["lease_s"]} s here, ten minutes on the platform) and
+        of the request slots that the dead process held (130 s, as Business Central may still be working for it). All
+        records arrived, none under two ids: {_yes(numbers["verified"])}.
     """)
 
 
@@ -126,11 +128,11 @@ def _orders(numbers: Numbers) -> list[str]:
         ratio = f"{one['per_1000_s'] / ours['per_1000_s']:.2f}"
         rows.append((title, f"{one['orders']:,}", f"{one['per_1000_s']:.0f}", ratio))
     text = f"""
-        {numbers["lines"]} lines an order, {numbers["write_s"] * 1000:.0f} ms modelled for each write; parts of a `$batch` are
-        carried out one after the other. The bundle looks every order up before it posts it, which the others do not.
-        Requests: {ours["requests"]:,}, at most {ours["most_at_once"]} at once; created once each: {_yes(ours["verified"])};
-        peak of our process: {ours["peaks_mb"]["host"]:.0f} MB. Orders are posted side by side: the order of arrival is not
-        kept, not even for one customer.
+        {numbers["lines"]} lines an order, {numbers["write_s"] * 1000:.0f} ms modelled for each write; parts of a
+        `$batch` are carried out one after the other. The bundle looks every order up before it posts it, which the
+        others do not. Requests: {ours["requests"]:,}, at most {ours["most_at_once"]} at once; created once each:
+        {_yes(ours["verified"])}; peak of our process: {ours["peaks_mb"]["host"]:.0f} MB. Orders are posted side by
+        side: the order of arrival is not kept, not even for one customer.
     """
     return [*prose(text), "", *table(("", "orders measured", "s per 1,000", "to ours"), rows)]
 
@@ -154,8 +156,8 @@ def _notifications(numbers: Numbers) -> list[str]:
         ),
     ]
     text = f"""
-        Acknowledged means answered 202, with the jobs in the queue. To event: until a consumer had the event in its hands.
-        Requests for {burst["notifications"]:,} records in one call: {burst["requests"]}; peak of our process:
+        Acknowledged means answered 202, with the jobs in the queue. To event: until a consumer had the event in its
+        hands. Requests for {burst["notifications"]:,} records in one call: {burst["requests"]}; peak of our process:
         {numbers["host_peak_mb"]:.0f} MB. Every record was announced, under one id.
     """
     head = ("", "acknowledged p50, s", "p99, s", "event p50, s", "event p99, s")
@@ -175,9 +177,10 @@ def _baseline(numbers: Numbers) -> list[str]:
         f"{kind} {count:,}" for kind, count in sorted(numbers["storage"].items()) if "empty" not in kind
     )
     return prose(f"""
-        Listing the ids of {numbers["invoices"]:,} invoices (and of the demo's items and shipments) before the watch begins:
-        {numbers["requests"]} requests, {numbers["seconds"]:.1f} s with modelled latency, storage transactions: {storage};
-        peak of our process {numbers["peaks_mb"]["host"]:.0f} MB. A reconcile afterwards announced nothing.
+        Listing the ids of {numbers["invoices"]:,} invoices (and of the demo's items and shipments) before the watch
+        begins: {numbers["requests"]} requests, {numbers["seconds"]:.1f} s with modelled latency, storage
+        transactions: {storage}; peak of our process {numbers["peaks_mb"]["host"]:.0f} MB. A reconcile afterwards
+        announced nothing.
     """)
 
 
@@ -193,8 +196,8 @@ def _start(numbers: Numbers) -> list[str]:
 
 def _million(numbers: Numbers) -> list[str]:
     return prose(f"""
-        {numbers["rows"]:,} items without variants, no latency: {numbers["seconds"]:.0f} s, {numbers["requests"]} requests, peak
-        of our process {numbers["peaks_mb"]["host"]:.0f} MB.
+        {numbers["rows"]:,} items without variants, no latency: {numbers["seconds"]:.0f} s, {numbers["requests"]}
+        requests, peak of our process {numbers["peaks_mb"]["host"]:.0f} MB.
     """)
 
 
@@ -225,12 +228,13 @@ def _cost(numbers: Numbers) -> list[str]:
         *((f"10,000 {kind} transactions", f"{usd:.5f}") for kind, usd in prices.STORAGE.items()),
     ]
     text = f"""
-        Counted on the local stack (storage through a relay), priced with the list prices in `bench/prices.py`, before any free
-        grant ({prices.FREE_EXECUTIONS:,} executions and {prices.FREE_GB_SECONDS:,} GB-s a month and subscription). GB-seconds
-        are an upper bound: as if every execution had an instance of {prices.INSTANCE_GB:.0f} GB to itself for
-        {prices.LEAST_S:.0f} s or longer. A day of rest has the default schedules: 96 pulls, reconciles and subscription
-        checks, 1,440 looks for waiting orders, one listing of all ids. Looks into empty queues are the platform's own: every
-        10 s and queue while an instance is up, at most {_usd(prices.POLLS_A_DAY * prices.POLLS_10K / 10_000)} a day.
+        Counted on the local stack (storage through a relay), priced with the list prices in `bench/prices.py`, before
+        any free grant ({prices.FREE_EXECUTIONS:,} executions and {prices.FREE_GB_SECONDS:,} GB-s a month and
+        subscription). GB-seconds are an upper bound: as if every execution had an instance of
+        {prices.INSTANCE_GB:.0f} GB to itself for {prices.LEAST_S:.0f} s or longer. A day of rest has the default
+        schedules: 96 pulls, reconciles and subscription checks, 1,440 looks for waiting orders, one listing of all
+        ids. Looks into empty queues are the platform's own: every 10 s and queue while an instance is up, at most
+        {_usd(prices.POLLS_A_DAY * prices.POLLS_10K / 10_000)} a day.
     """
     head = ("", "executions", "GB-s (at most)", "storage transactions", "USD")
     return [*prose(text), "", *table(head, bills), "", *table(("price", "USD"), inputs)]

@@ -17,6 +17,7 @@ from local.ports import choose
 
 SERVICES = ("blob", "queue", "table")
 _DROPPED = {"transfer-encoding", "connection", "keep-alive", "content-length", "host"}
+_OWN_HEADERS = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")  # which a client would add
 _MAX_BODY = 300 * 1024 * 1024
 
 
@@ -92,7 +93,7 @@ class StorageMeter:
             headers = {name: value for name, value in request.headers.items() if name.lower() not in _DROPPED}
             async with self._client.request(
                 request.method, URL(origin + request.raw_path, encoded=True), headers=headers,
-                data=await request.read(), skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
+                data=await request.read(), skip_auto_headers=_OWN_HEADERS,
             ) as answer:  # fmt: skip
                 body = await answer.read()
             with self._lock:

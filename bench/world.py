@@ -90,8 +90,8 @@ class World:
             self.demo.log_in()
             self.company = next(
                 one["id"]
-                for one in self.demo._status()["companies"]
-                if one["name"] == COMPANY  # noqa: SLF001
+                for one in self.demo._status()["companies"]  # noqa: SLF001
+                if one["name"] == COMPANY
             )
             settings = Settings.from_env(self.stack.settings)
             self.connection = settings.connection

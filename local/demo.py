@@ -194,7 +194,8 @@ class Demo:
         orders = [row for row in self._records("salesOrders").values() if row["externalDocumentNumber"] == "DEMO-0001"]
         if len(orders) != 1 or {result["number"] for result in results} != {orders[0]["number"]}:
             raise StepFailed(f"sent twice, BC holds {len(orders)} orders; results: {results}")
-        self.samples.append(json.dumps({name: results[0][name] for name in ("orderKey", "status", "number", "attempts")}))
+        shown = ("orderKey", "status", "number", "attempts")
+        self.samples.append(json.dumps({name: results[0][name] for name in shown}))
         return f"order {orders[0]['number']}, sent twice, is in Business Central once"
 
     def renew(self) -> str:

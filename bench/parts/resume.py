@@ -14,17 +14,19 @@ LEASE_S = 5  # of a queue message; ten minutes on the platform
 
 
 def run(options: Options) -> dict[str, Any]:
-    """Kill at 40 % of the requests an undisturbed pull needs."""
-    with World("resume", host_env={"LOCAL_HOST_LEASE_S": str(LEASE_S)}) as world:
+    """Kill when 40 % of the pages of an undisturbed pull are done."""
+    rows = str(max(50, options.items // 50))
+    with World("resume", host_env={"LOCAL_HOST_LEASE_S": str(LEASE_S), "BC_PAGE_ROWS": rows}) as world:
         world.bc("items/bulk", count=options.items, variantsPerItem=options.variants_per_item, stepMs=1000)
         truth = world.truth()
         world.latency(options.latency_base_s, options.latency_row_us)
         calm = ours(world, truth)
+        pages = _pages(world)
         world.forget_pull()
         before, done_before = world.requests(), world.stream("pull").done_run
         began = time.perf_counter()
         world.run("pull_items")
-        world.until("40 % of the pages", lambda: world.requests() - before >= 0.4 * calm["requests"])
+        world.until("40 % of the pages", lambda: _pages(world) >= 1.4 * pages)
         world.stack.kill_host()
         killed = time.perf_counter()
         world.stack.start_host()
@@ -44,3 +46,7 @@ def run(options: Options) -> dict[str, Any]:
         "lease_s": LEASE_S,
         "verified": read == truth,
     }
+
+
+def _pages(world: World) -> int:
+    return int(world.executions()["runs"].get("read_page", 0))

@@ -29,6 +29,8 @@ type Told = list[tuple[str, Record]]  # what a page has to announce: a change of
 
 #: A queue message lives seven days, and one that was set aside is put back for three; nobody redrives later than this.
 JOB_LIFE: Final = timedelta(days=30)
+#: How long what a page of a pull has told is kept for its redelivery: five deliveries of a worker that dies each time.
+SEEN_LIFE: Final = timedelta(hours=2)
 #: More rows than this at one sort value are not named in the successor's message (it would not fit the queue).
 _MOST_TIES: Final = 200
 
@@ -128,6 +130,11 @@ def _pull(ctx: Context, job: PageJob, reading: Reading) -> Told:
         for key, error in broken:
             log_event(log, "record.broken", level=logging.ERROR, entity=entity.name, record_id=key, reason=str(error))
     book = ctx.seen(job.company, entity)
+    claimed = book.told(job.job)
+    here = {record.key for record in records}
+    moved = [key for key in claimed if key not in here]
+    if moved:  # told by an earlier delivery of this job whose output may be lost, and on another page now
+        records = records + read_records(ctx, job.company, entity, moved, urgent=False)[0]
     # Only what the next delta reads again must be remembered, whoever told it: what is known already is read again,
     # too. Records of the nested phase may be old themselves.
     began = parse_time(job.began) or reading.served_at or ctx.now()
@@ -137,11 +144,13 @@ def _pull(ctx: Context, job: PageJob, reading: Reading) -> Told:
         # would take it for told. For the same reason a page that is out of date asks no later run.
         now = book.load([job.run], but=job.job)
         records = [record for record in records if seen.digest(record) not in now]
-    book.add(job.job, [seen.digest(r) for r in records if job.mode == "delta" or r.newest >= keep])
+    digests = [seen.digest(r) for r in records if job.mode == "delta" or r.newest >= keep]
     if job.mode == "delta":
         state = ctx.streams.load(stream_of(job))
         before = book.load([state.done_run] if state.run == job.run != state.done_run else [], but=job.job)
         records = [record for record in records if seen.digest(record) not in before]
+    told = dict.fromkeys([*claimed, *(record.key for record in records)])
+    book.add(job.job, digests, list(told), now=ctx.now())
     return [("pulled", record) for record in records]
 
 
@@ -259,7 +268,7 @@ def _tidy(ctx: Context, job: PageJob, generation: int) -> None:
         book.drop_listing(generation - 2)
         book.forget_jobs(ctx.now() - JOB_LIFE)
     if job.purpose == "pull":
-        ctx.seen(job.company, entity).keep_only([job.run])
+        ctx.seen(job.company, entity).keep_only([job.run], since=ctx.now() - SEEN_LIFE)
     ctx.streams.forget_run(stream_of(job), job.run)
 
 

@@ -1,17 +1,23 @@
 """Which record versions the newest runs of a pull announced, so that the overlap of the next does not repeat them.
 
-One row per page, holding eight bytes per record; only records that the next delta will read again are kept.
+One row per page. It holds eight bytes for each version that the next delta will read again, and the ids of all records
+the page announced: delivered again, it must announce those even if they have moved to another page meanwhile.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from hashlib import sha256
 from typing import Final
+from uuid import UUID
 
 from shared.core.keys import after, row_key
 from shared.core.wire import Record
-from shared.ports import Row, Table
+from shared.ports import Row, Table, Value
 
 _SIZE: Final = 8
+_ID: Final = 16
+_SEEN: Final = "seen"
+_TOLD: Final = "told"
 _PROPERTY: Final = 60_000  # bytes; a table property holds 64 KiB
 
 
@@ -35,23 +41,36 @@ class SeenBook:
             for row in self._table.query(self._partition, run, after(run)):
                 if row.key == but:
                     continue
-                for name in sorted(row.values):
-                    packed = row.data(name)
-                    found.update(packed[start : start + _SIZE] for start in range(0, len(packed), _SIZE))
+                found.update(_unpacked(row, _SEEN, _SIZE))
         return found
 
-    def add(self, job: str, digests: list[bytes]) -> None:
-        """Store the digests of one page; a repeat of the job replaces them."""
-        if not digests:
+    def told(self, job: str) -> list[str]:
+        """Return the ids of the records that an earlier delivery of this job announced."""
+        row = self._table.get(self._partition, job)
+        return [] if row is None else [str(UUID(bytes=packed)) for packed in _unpacked(row, _TOLD, _ID)]
+
+    def add(self, job: str, digests: Sequence[bytes], told: Sequence[str], *, now: datetime) -> None:
+        """Store what one page saw and announces; a repeat of the job replaces it."""
+        if not digests and not told:
             return
-        packed = b"".join(digests)
-        cuts = range(0, len(packed), _PROPERTY)
-        values = {f"seen{n:02d}": packed[start : start + _PROPERTY] for n, start in enumerate(cuts)}
+        values: dict[str, Value] = {"at": now}
+        values |= _packed(_SEEN, b"".join(digests)) | _packed(_TOLD, b"".join(UUID(key).bytes for key in told))
         self._table.upsert(Row(partition=self._partition, key=job, values=values))
 
-    def keep_only(self, runs: Iterable[str]) -> None:
-        """Delete the rows of all other runs."""
+    def keep_only(self, runs: Iterable[str], *, since: datetime) -> None:
+        """Delete the rows of all other runs that are older than `since`."""
         kept = tuple(run for run in runs if run)
         for row in list(self._table.query(self._partition)):
-            if not row.key.startswith(kept):
+            at = row.time("at")
+            if not row.key.startswith(kept) and (at is None or at < since):
                 self._table.delete(row.partition, row.key)
+
+
+def _packed(name: str, data: bytes) -> dict[str, Value]:
+    cuts = range(0, len(data), _PROPERTY)
+    return {f"{name}{n:02d}": data[start : start + _PROPERTY] for n, start in enumerate(cuts)}
+
+
+def _unpacked(row: Row, name: str, size: int) -> list[bytes]:
+    data = b"".join(row.data(part) for part in sorted(row.values) if part.startswith(name))
+    return [data[start : start + size] for start in range(0, len(data), size)]

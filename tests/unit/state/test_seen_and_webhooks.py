@@ -1,7 +1,7 @@
 """What a pull has told, and the notes of webhooks: they survive their rows and do not grow."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,11 +27,13 @@ def seen_book() -> SeenBook:
 def test_versions_are_found_by_run_but_not_by_the_job_that_told_them(one: list[bytes], two: list[bytes]) -> None:
     """A redelivered job must tell again what it told; every other one must not."""
     book = seen_book()
-    book.add("r1-00-000001", one)
-    book.add("r2-00-000001", two)
+    book.add("r1-00-000001", one, [ID] if one else [], now=AT)
+    book.add("r2-00-000001", two, [], now=AT)
     assert book.load(["r1", "r2"], but="") == set(one) | set(two)
     assert book.load(["r1", ""], but="") == set(one)
     assert book.load(["r1", "r2"], but="r1-00-000001") == set(two)
+    assert book.told("r1-00-000001") == ([ID] if one else [])
+    assert book.told("r3-00-000001") == []
 
 
 def test_a_page_of_twenty_thousand_rows_fits() -> None:
@@ -39,16 +41,19 @@ def test_a_page_of_twenty_thousand_rows_fits() -> None:
     book = seen_book()
     digests = [n.to_bytes(8, "big") for n in range(20_000)]
     for _ in range(2):
-        book.add("r1-00-000001", digests)
+        book.add("r1-00-000001", digests, [ID] * 20_000, now=AT)
     assert len(book.load(["r1"], but="")) == 20_000
+    assert book.told("r1-00-000001") == [ID] * 20_000
 
 
 def test_rows_of_other_runs_are_deleted() -> None:
     """Only the last complete run is compared with."""
     book = seen_book()
     for run in ("r1", "r2", "r3"):
-        book.add(f"{run}-00-000001", [b"12345678"])
-    book.keep_only(["r2", ""])
+        book.add(f"{run}-00-000001", [b"12345678"], [], now=AT)
+    book.keep_only(["r2", ""], since=AT)
+    assert book.load(["r3"], but="") == {b"12345678"}
+    book.keep_only(["r2", ""], since=AT + timedelta(seconds=1))
     assert book.load(["r1", "r3"], but="") == set()
     assert book.load(["r2"], but="")
 
