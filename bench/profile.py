@@ -16,7 +16,7 @@ from bench.world import Missed, World
 
 RATE = 200  # samples a second
 
-#: What a stack is counted for: the first name found in it, from the innermost frame outwards.
+#: What a stack is counted for: the first of these that has a name in it.
 KINDS = (
     ("decoding pages", ("parse_page (shared/core/wire.py",)),
     ("making events, packing and hashing them", ("pack (shared/core/events.py", "digest (shared/state/seen.py")),
@@ -63,8 +63,7 @@ def _shares(path: Path) -> dict[str, float]:
 
 
 def _kind(frames: list[str]) -> str:
-    for frame in reversed(frames):
-        for kind, marks in KINDS:
-            if any(mark in frame for mark in marks):
-                return kind
+    for kind, marks in KINDS:
+        if any(mark in frame for frame in frames for mark in marks):
+            return kind
     return "everything else"

@@ -16,29 +16,22 @@ import random
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from statistics import median
 from typing import Any, Final
 
 import requests
 
 from local.demo import Demo
 from local.process import StartError
+from local.soak_report import SPARING_S, Plan, Report, Sample
 from local.soak_truth import Account, Emulator, Judge
 from local.soak_work import Business
 from local.stack import Stack
-from shared.core.names import WORK_QUEUES
 
-SPARING_S: Final = 13 * 60.0
-CERTAIN_S: Final = 20 * 60.0
 PATIENCE_S: Final = 20 * 60.0  # to become quiet at the end; more than the slowest recovery
 SAMPLE_S: Final = 5.0
-MEMORY_BOUND_MIB: Final = 16.0  # a life may grow this much after its first 15 s
-_WARM_S: Final = 15.0
 _POLL_S: Final = 0.25
 _ROUND_S: Final = 20.0  # of the timers
 _KILLED: Final = 137
@@ -52,106 +45,10 @@ _HOST_ENV: Final = {
 _QUEUE_FUNCTIONS: Final = ("read_page", "process_notifications", "submit_sales_order")
 _OTHER_FUNCTIONS: Final = ("pull_items", "reconcile", "keep_subscriptions", "retry_sales_orders", "bc_notifications")
 _POINTS: Final = ("before-call", "after-call", "between-outputs", "after-outputs")
+_ORDER_POINTS: Final = ("before-call", "after-call", "after-outputs")
+_PLANNED: Final = 0.4  # share of lives that end at such a point
 _READS: Final = "GET .*/(items|itemVariants|salesInvoices|salesShipments)[?(]"
 _POST: Final = "POST .*/salesOrders$"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """How long and how hard."""
-
-    seconds: float
-    seed: int
-    life_s: tuple[float, float] = (20.0, 60.0)  # between a start of the host and its end
-    pause_s: tuple[float, float] = (0.3, 0.9)  # between two acts of people or senders
-
-    @property
-    def sparing_from_s(self) -> float:
-        """From when on nothing is done that takes long to recover from."""
-        return self.seconds - SPARING_S
-
-    @property
-    def certain_from_s(self) -> float:
-        """From when on no post of an order has an unknown outcome, unless a kill brings it about."""
-        return self.seconds - CERTAIN_S
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """Memory of the host at one moment."""
-
-    life: int
-    age_s: float  # of this life
-    mib: float
-
-
-@dataclass(slots=True, kw_only=True)
-class Report:
-    """What came out."""
-
-    plan: Plan
-    minutes: float = 0.0  # with the wait for quiet
-    kills: Counter[str] = field(default_factory=Counter)
-    faults: Counter[str] = field(default_factory=Counter)
-    checked: Counter[str] = field(default_factory=Counter)
-    lost: list[str] = field(default_factory=list)
-    doubled: list[str] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)
-    repeated: Counter[str] = field(default_factory=Counter)
-    samples: list[Sample] = field(default_factory=list)
-
-    @property
-    def growth_mib(self) -> dict[int, float]:
-        """By life: median of its last quarter less that of the first quarter after it was warm; four samples or more."""
-        found: dict[int, float] = {}
-        for life in {sample.life for sample in self.samples}:
-            warm = [one.mib for one in self.samples if one.life == life and one.age_s >= _WARM_S]
-            quarter = len(warm) // 4
-            if quarter:
-                found[life] = median(warm[-quarter:]) - median(warm[:quarter])
-        return found
-
-    @property
-    def is_good(self) -> bool:
-        """Whether nothing was lost, doubled or wrong, and memory stayed flat."""
-        flat = all(growth <= MEMORY_BOUND_MIB for growth in self.growth_mib.values())
-        return flat and not (self.lost or self.doubled or self.wrong)
-
-    def table(self) -> str:
-        """Return the summary for a person."""
-        checked, kills = self.checked, self.kills
-        records = ", ".join(f"{checked[name]} {name}" for name in ("items", "salesShipments", "salesInvoices"))
-        rows = {
-            "seed": str(self.plan.seed),
-            "minutes": f"{self.minutes:.1f}, of which {self.plan.seconds / 60:.1f} with work and kills",
-            "kills": f"{kills.total()}: " + ", ".join(f"{number} {name}" for name, number in kills.most_common()),
-            "faults": f"{self.faults.total()}: " + ", ".join(f"{many} {what}" for what, many in self.faults.items()),
-            "records": f"{records} created, {checked['posted']} invoices posted",
-            "events": f"{checked['events']}, of which {checked['pulled']} of pulled items",
-            "repeated": f"{self.repeated['announced']} announced again under the same id, {self.repeated['pulled']} pulled",
-            "orders": f"{checked['orders']} keys in {checked['messages']} messages: {checked['created']} created, "
-            f"{checked['rejected']} rejected, {self.repeated['results']} results told again",
-            "lost": str(len(self.lost)),
-            "doubled": str(len(self.doubled)),
-            "wrong": str(len(self.wrong)),
-            "memory": self._memory(),
-        }
-        lines = [f"{name:<10} {value}" for name, value in rows.items()]
-        return "\n".join([*lines, *(f"  {one}" for one in [*self.lost, *self.doubled, *self.wrong][:40])])
-
-    def _memory(self) -> str:
-        warm = [sample for sample in self.samples if sample.age_s >= _WARM_S]
-        if not self.growth_mib:
-            return "not measured"
-        quarter = max(1, len(warm) // 4)
-        first, last = (median(one.mib for one in part) for part in (warm[:quarter], warm[-quarter:]))
-        longest = max(self.samples, key=lambda one: one.age_s)
-        worst = max(self.growth_mib.values())
-        return (
-            f"{first:.0f} MiB in the first quarter, {last:.0f} MiB in the last, {max(s.mib for s in warm):.0f} MiB at most; "
-            f"within a life it grew by {median(self.growth_mib.values()):.1f} MiB (median), {worst:.1f} MiB (worst), "
-            f"{self.growth_mib.get(longest.life, 0):.1f} MiB in the longest of {longest.age_s:.0f} s"
-        )
 
 
 class Soak:
@@ -165,7 +62,7 @@ class Soak:
         self._rolls = random.Random(plan.seed)  # noqa: S311 not for secrets
         self._bc = Emulator(stack)
         self._demo = Demo(stack, say=lambda _: None)
-        self._account = Account()
+        self._account = Account(stack.storage_connection_string)
         self._business = Business(stack, self._account, seed=plan.seed + 1, pause_s=plan.pause_s)
         self.report = Report(plan=plan)
         self._lives = count(1)
@@ -191,7 +88,7 @@ class Soak:
         self._bc.call("faults/clear")
         judge = Judge(self._bc, self._account, since)
         self._become_quiet(judge)
-        judge.judge(self.report)
+        judge.judge(self.report, self._status())
         self.report.minutes = (time.monotonic() - began) / 60
         return self.report
 
@@ -200,7 +97,7 @@ class Soak:
         self._demo.log_in()
         self._demo.take_baseline()
         deadline = time.monotonic() + 120
-        while len(self._bc.subscriptions()) < 6 or self._account.reader(self._stack).count(WORK_QUEUES[0]):
+        while len(self._bc.subscriptions()) < 6 or self._account.queued():
             if time.monotonic() > deadline:
                 raise StartError("host: did not settle in within 120 s; see its log")
             time.sleep(_POLL_S)
@@ -220,14 +117,18 @@ class Soak:
             died = self._live(min(life_s, left), point)
             if self._at_s() >= self._plan.seconds:
                 break
-            if not died:
-                died = self._choose_moment()
+            is_sparing = self._at_s() >= self._plan.sparing_from_s
+            died = died or self._choose_moment(is_sparing=is_sparing)
             self._stack.kill_host()
             self.report.kills[died] += 1
-            is_sparing = self._at_s() >= self._plan.sparing_from_s
-            point = self._choose_point(is_sparing) if self._rolls.random() < 0.4 else ""
-            self._say(f"{self._at_s():6.0f} s  killed ({died}); next {'at ' + point if point else 'at random'}")
+            point = self._choose_point(is_sparing=is_sparing)
+            self._say(f"{self._at_s():6.0f} s  killed {died}; next {'at ' + point if point else 'at random'}")
             point = self._revive(point, is_sparing=is_sparing)
+        if point:  # it must not die while what has left is counted
+            self._choose_moment(is_sparing=True)
+            self._stack.kill_host()
+            self.report.kills["at random"] += 1
+            self._revive("", is_sparing=True)
 
     def _live(self, life_s: float, point: str) -> str:
         """Let the host work; return the point it killed itself at, or "" when its time is over."""
@@ -250,22 +151,27 @@ class Soak:
             raise
         return False
 
-    def _choose_moment(self) -> str:
+    def _choose_moment(self, *, is_sparing: bool) -> str:
         """Wait for the moment of a kill; return what it is called."""
+        if is_sparing:
+            self._business.pause_orders()
+            self._wait(lambda: not self._account.unanswered(), 10.0)
+            self._wait(_no_timer_plans, _ROUND_S)
         if self._rolls.random() < 0.25:
             self._business.pause_orders()
             self._bc.call("faults/add", kind="slow", match=_POST, delay_s=3.0, times=1)
-            key = self._business.send_order(good=True)
-            if self._wait(lambda: self._bc.holds_order(key), 8.0):
+            external = self._business.send_order()
+            if self._wait(lambda: external in self._bc.orders(), 8.0):
                 return "while BC works on an order"
-        if self._at_s() >= self._plan.sparing_from_s:
-            self._business.pause_orders()
-            self._wait(lambda: not self._account.unanswered(), 10.0)
-            self._wait(lambda: 6.0 < time.time() % _ROUND_S < 16.0, _ROUND_S)
         return "at random"
 
-    def _choose_point(self, is_sparing: bool) -> str:
-        functions = _QUEUE_FUNCTIONS if is_sparing or self._rolls.random() < 0.7 else _OTHER_FUNCTIONS
+    def _choose_point(self, *, is_sparing: bool) -> str:
+        """Return what LOCAL_HOST_KILL_AT takes, or "" for a life that is ended from outside."""
+        if self._rolls.random() > _PLANNED:
+            return ""
+        if is_sparing:
+            return f"submit_sales_order:{self._rolls.choice(_ORDER_POINTS)}:1"
+        functions = _QUEUE_FUNCTIONS if self._rolls.random() < 0.7 else _OTHER_FUNCTIONS
         return f"{self._rolls.choice(functions)}:{self._rolls.choice(_POINTS)}:{self._rolls.randint(1, 4)}"
 
     def _revive(self, point: str, *, is_sparing: bool) -> str:
@@ -282,8 +188,9 @@ class Soak:
             point = ""
         if not point or not is_sparing:
             self._business.resume_orders()
-        elif point.startswith("submit_sales_order"):
-            self._business.send_order(good=True)  # alone: nobody else is in the middle of a post
+        else:  # this order alone: no other is in the middle of a post, no timer in the middle of a plan
+            self._wait(_no_timer_plans, _ROUND_S)
+            self._business.send_order()
         return point
 
     def _wait(self, done: Callable[[], object], patience_s: float) -> bool:
@@ -301,9 +208,9 @@ class Soak:
         now, length = self._at_s(), self._plan.seconds
         if now >= self._next_loss:
             self._next_loss = now + self._rolls.uniform(60, 120)
-            subscription = self._rolls.choice(self._bc.subscriptions())
-            self._bc.call("subscriptions/delete", id=subscription["subscriptionId"])
-            self.report.faults["webhooks deleted"] += 1
+            if held := self._bc.subscriptions():
+                self._bc.call("subscriptions/delete", id=self._rolls.choice(held)["subscriptionId"])
+                self.report.faults["webhooks deleted"] += 1
         if now >= self._next_weather and now < length - 5:
             self._next_weather = now + self._rolls.uniform(25, 60)
             fault = self._choose_fault(now)
@@ -334,22 +241,24 @@ class Soak:
     def _become_quiet(self, judge: Judge) -> None:
         """Wait until nothing is awaited any more, and a little longer, so that what comes too much has come, too."""
         self._say(f"{self._at_s():6.0f} s  work is over; waiting for quiet")
-        deadline, quiet_since, told = time.monotonic() + PATIENCE_S, 0.0, 0.0
-        while time.monotonic() < deadline:
+        deadline, quiet_since, told_at = time.monotonic() + PATIENCE_S, 0.0, 0.0
+        while (now := time.monotonic()) < deadline:
             self._sample()
-            if self._host_died(""):
-                return
-            self._account.read(self._stack)
-            awaited = judge.awaited(self._status())
-            if not awaited:
-                quiet_since = quiet_since or time.monotonic()
-                if time.monotonic() - quiet_since > 1.5 * _ROUND_S:
-                    return
-            elif judge.is_behind(awaited):
+            self._host_died("")
+            self._account.read()
+            try:
+                awaited = judge.awaited(self._status())
+            except requests.RequestException as error:
+                awaited = [f"an answer: {error}"]
+            if awaited:
                 quiet_since = 0.0
-            if awaited and time.monotonic() - told > 30:
-                told = time.monotonic()
-                self._say(f"{self._at_s():6.0f} s  waiting for {len(awaited)}: {awaited[0]}")
+                if now - told_at > 30:
+                    told_at = now
+                    self._say(f"{self._at_s():6.0f} s  waiting for {len(awaited)}: {awaited[0]}")
+            else:
+                quiet_since = quiet_since or now
+                if now - quiet_since > 1.5 * _ROUND_S and not self._account.queued():
+                    return
             time.sleep(2.0)
 
     def _status(self) -> dict[str, Any]:
@@ -357,6 +266,11 @@ class Soak:
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()
         return found
+
+
+def _no_timer_plans() -> bool:
+    """Say whether the timers of this round are done and those of the next are not near."""
+    return 6.0 < time.time() % _ROUND_S < 12.0
 
 
 def host_memory_mib() -> float | None:
@@ -381,9 +295,7 @@ def soak(plan: Plan, work_dir: Path, say: Callable[[str], None] = lambda _: None
         StartError: something did not come up, or ended by itself.
     """
     options = ("--seed", str(plan.seed))
-    with Stack(
-        work_dir, host="embedded", host_env=_HOST_ENV, timers="on", business_central_options=options
-    ) as stack:
+    with Stack(work_dir, host="embedded", host_env=_HOST_ENV, timers="on", business_central_options=options) as stack:
         return Soak(stack, plan, say).run()
 
 

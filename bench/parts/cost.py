@@ -40,7 +40,7 @@ def _idle(companies: int) -> dict[str, Any]:
             world.company = company
             world.run_stream("pull_items", "pull") if company == chosen[0] else None
         world.run("keep_subscriptions")
-        world.until("the webhooks", lambda: len(world.demo._subscriptions()) == 6 * len(chosen))  # noqa: SLF001
+        world.until("the webhooks", lambda: len(world.demo._subscriptions()) == 3 * len(chosen))  # noqa: SLF001
         _settle(world)
         found = {
             "pull_items": count.over(lambda: _tick(world, "pull_items", chosen, "pull")),

@@ -36,14 +36,19 @@ class Workers:
         """Roll what happens here."""
         if not self.on:
             return
-        roll = self._rolls.random()
+        roll = 1.0 if self._is_overtaken() else self._rolls.random()
         if roll < self._plan.crash_p or (self.crash_at and point == self.crash_at):
             self.crash_at = ""
             self._counts["crash"] += 1
             self.crashed_at[point] += 1
             self._world.note(f"CRASH at {point}")
             raise Crash(point)
-        if self._weather.store_p and point.startswith(_TABLE_POINTS) and self._rolls.random() < self._weather.store_p:
+        if (
+            self._weather.store_p
+            and roll < 1.0
+            and point.startswith(_TABLE_POINTS)
+            and self._rolls.random() < self._weather.store_p
+        ):
             self._counts["storage fault"] += 1
             self._world.note(f"storage fault at {point}")
             raise StoreUnavailable(f"scripted {point}")
@@ -53,6 +58,14 @@ class Workers:
             self._stall(point)
         elif self._rolls.random() < self._plan.nest_p:
             self._others(point)
+
+    def _is_overtaken(self) -> bool:
+        """Say whether another worker took this one's message.
+
+        Such a worker lives on. If it claimed something after the other one had finished the message, and then died
+        before its output, nobody would come back for the claim: two rare faults within one second, not played here.
+        """
+        return bool(self._world.at_work) and self._world.is_overtaken(self._world.at_work[-1][1])
 
     def _stall(self, point: str) -> None:
         """The worker sleeps, its lease is lost, and others take its message."""

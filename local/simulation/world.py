@@ -243,6 +243,9 @@ class World:
             self.point(f"before delete {queue}")
             is_mine = self.queues.done(queue, message)
         finally:
+            if not is_mine or job in self.may_repeat | self.stalled:
+                # a copy of a commit compares, too, and what a copy sends are copies
+                self.may_repeat |= {one.job for one in outgoing.notifications}
             if not is_mine:  # cut off, or somebody else was faster: this job and what it sent may come again
                 sent = [one.job for one in outgoing.pages] + [one.job for one in outgoing.notifications]
                 self.may_repeat |= {job, *sent}
@@ -252,6 +255,10 @@ class World:
     def doubt(self, message: Message) -> None:
         """Note that two workers are at one message: its job, and what it sends, may be told twice."""
         self.stalled.add(job_of(message.body, message.message_id))
+
+    def is_overtaken(self, message: Message) -> bool:
+        """Say whether two workers are, or were, at this message."""
+        return job_of(message.body, message.message_id) in self.stalled
 
     def _note_done(self, body: str) -> None:
         job = json.loads(body)

@@ -42,6 +42,7 @@ class PageJob:
     high: str = ""  # full: number lt
     after: str = ""  # sort value of the last row done, for asking anew in mid-stream
     after_ids: tuple[str, ...] = ()  # ids done at that very sort value
+    edge: str = ""  # delta by link: sort value of the row that the link names, when the link was made
     began: str = ""  # BC's own time when the partition's first page was answered
     rows: int = 0  # page size to ask for; 0: the configured one
     total: int = 0  # rows read so far in this partition

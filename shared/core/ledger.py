@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Final
 
 from shared.core.entities import Entity
-from shared.core.wire import Record
+from shared.core.wire import Record, format_time
 
 #: What an invoice's status can be once it is posted, beyond doubt. `Open` is posted and unpaid, or a released draft.
 _POSTED: Final = frozenset({"Paid", "Canceled", "Corrective"})
@@ -38,6 +38,7 @@ class Known:
     posted_by: str = ""
     version: str = ""
     version_by: str = ""
+    version_at: str = ""  # when that version was made, as BC's literal in UTC
     number: str = ""  # digest (hex) of the number it had when last seen unposted
     deleted_by: str = ""
 
@@ -131,9 +132,11 @@ def _bears_proof(record: Record) -> bool:
 
 
 def _update(record: Record, row: Known, announce: list[str], *, job: str, fresh: bool) -> Known:
-    version = record.version
+    version, at = record.version, format_time(record.modified)
+    if at < row.version_at:
+        return row  # an older view of the record: read before the one that was told, or from a replica that lags
     if announce:
-        return replace(row, version=version, version_by="")  # the other event carries this version
+        return replace(row, version=version, version_by="", version_at=at)  # the other event carries this version
     if row.version == version:
         if row.version_by == job:
             announce.append("updated")
@@ -141,7 +144,7 @@ def _update(record: Record, row: Known, announce: list[str], *, job: str, fresh:
     if not row.version and not fresh:
         return row  # an old record that only lies in the overlap of the first delta
     announce.append("updated")
-    return replace(row, version=version, version_by=job)
+    return replace(row, version=version, version_by=job, version_at=at)
 
 
 def decide_deleted(known: Known | None, base: Base | None, *, job: str) -> Decision:

@@ -94,11 +94,16 @@ def _successor(ctx: Context, job: PageJob, reading: Reading) -> PageJob:
     total = job.total + len(reading.records)
     if reading.more:
         after, after_ids = _place(job, reading.records)
+        # A link goes on behind the row it names, wherever that stands by then; a row that is changed moves to the end
+        # of a delta, and all between would be passed over. So a delta goes by time, unless a page is full of one time.
+        by_time = job.mode == "delta" and bool(after) and 0 < 2 * len(after_ids) <= len(reading.records)
+        edge = reading.records[-1].text("lastModifiedDateTime") if reading.records else job.after
         return job.next(
-            link=reading.next_link, began=began, total=total, after=after, after_ids=after_ids, rows=reading.rows
-        )
+            link="" if by_time else reading.next_link, began=began, total=total, after=after, after_ids=after_ids,
+            rows=reading.rows, edge="" if by_time or job.mode != "delta" or job.phase == "nested" else edge,
+        )  # fmt: skip
     entity = job.entity_row()
-    rest = {"link": "", "began": began, "total": total, "after": "", "after_ids": (), "rows": 0}
+    rest = {"link": "", "began": began, "total": total, "after": "", "after_ids": (), "rows": 0, "edge": ""}
     if job.purpose == "pull" and job.phase == "records" and job.mode == "delta" and _nested_counts(ctx, entity):
         return job.next(phase="nested", **rest)  # a changed variant does not touch its item's time
     return job.next(phase="commit", **rest)

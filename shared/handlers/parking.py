@@ -46,7 +46,7 @@ def guarded(
         set_aside(ctx, queue, body, message_id, str(error), retryable=not isinstance(error, InvalidMessage))
         return Outgoing()
     if redrive:
-        ctx.parked.remove(queue, _name(body, message_id))
+        ctx.parked.remove(queue, _name(body, message_id), now=ctx.now())
     return outgoing
 
 
@@ -94,7 +94,7 @@ def _put_back(ctx: Context, messages: list[ParkedMessage]) -> Outgoing:
                 notifications.append(NotificationJob.from_text(_marked(text, message.tries)))
             else:
                 sales_orders.append(keyed(text, message.name))
-                ctx.parked.remove(message.queue, message.name)  # from here on the order book knows it
+                ctx.parked.remove(message.queue, message.name, now=ctx.now())  # from here on the order book knows it
         except InvalidMessage as error:
             log_event(log, "message.parked", level=logging.WARNING, queue=message.queue, reason=str(error))
             continue

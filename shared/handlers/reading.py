@@ -1,6 +1,7 @@
 """Reads pages and records so that one bad record, one slow page or one stale link does not stop a run."""
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -8,7 +9,7 @@ from typing import Final, Literal
 
 from shared.core.entities import Entity
 from shared.core.jobs import GROUP, PageJob
-from shared.core.wire import Record, parse_time
+from shared.core.wire import Page, Record, parse_time
 from shared.errors import BCError, BCNotFound, BCRejected, BCUnavailable
 from shared.handlers.context import Context
 from shared.log import log_event
@@ -24,11 +25,13 @@ MIN_ROWS: Final = 50
 MOST_GROWTH: Final = 4
 QUICK_S: Final = 5.0
 SLOW_S: Final = 30.0
-PAGE_BYTES: Final = 6_500_000
+PAGE_BYTES: Final = 4_000_000
 #: Rows per page when only ids are read: the most BC serves.
 LIST_ROWS: Final = 20_000
 #: So many single records must fail in a row, with none that succeeds, to call it an outage and not broken records.
 _OUTAGE: Final = 3
+#: BC's link names the last row that was sent, and goes on behind wherever that row stands by then.
+_SKIP_TOKEN: Final = re.compile(r"skiptoken=(?:'|%27)?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})", re.IGNORECASE)
 _BAD_LINK: Final = frozenset({"SkipTokenIsNoLongerValid", "nextLink"})
 
 
@@ -71,6 +74,8 @@ def read_page(ctx: Context, job: PageJob) -> Reading:
         ask = replace(ask, rows=max(MIN_ROWS, ask.rows // 4))
         answer = ctx.bc.page(ask)
     page = answer.page
+    if job.link and job.edge and _has_jumped(ctx, job, page):
+        return read_page(ctx, replace(job, link="", after=job.edge, after_ids=(), edge=""))
     for reason in page.broken:
         _report(job, "", reason)
     fresh = [record for record in page.records if record.key not in job.after_ids]
@@ -79,12 +84,22 @@ def read_page(ctx: Context, job: PageJob) -> Reading:
     )
 
 
+def _has_jumped(ctx: Context, job: PageJob, page: Page) -> bool:
+    """Say whether a link has led over rows: its row was changed since the link was made and stands elsewhere now."""
+    named = _SKIP_TOKEN.search(job.link)
+    if named is None or (page.records and page.records[0].text("lastModifiedDateTime") == job.edge):
+        return False
+    rows = ctx.bc.records(job.company, job.entity_row(), [named[1].lower()], with_nested=False)
+    return not rows or rows[0].text("lastModifiedDateTime") != job.edge
+
+
 def page_ask(ctx: Context, job: PageJob) -> PageAsk:
     """Return what to ask BC for."""
     entity = job.entity_row()
     nested = job.phase == "nested"
     what: Literal["records", "nested", "ids"] = "ids" if job.mode == "list" else "nested" if nested else "records"
     since, low = parse_time(job.since) if job.since else None, job.low
+    again = 0 if job.link else len(job.after_ids)  # rows at the edge that are served once more
     if job.after and not job.link:
         since, low = (since, job.after) if job.mode == "full" else (parse_time(job.after), low)
     return PageAsk(
@@ -96,7 +111,7 @@ def page_ask(ctx: Context, job: PageJob) -> PageAsk:
         low="" if nested else low,
         high="" if nested else job.high,
         order="" if what == "ids" else "number" if job.mode == "full" and not nested else "lastModifiedDateTime",
-        rows=LIST_ROWS if what == "ids" else job.rows or ctx.settings.page_rows,
+        rows=LIST_ROWS if what == "ids" else min((job.rows or ctx.settings.page_rows) + again, LIST_ROWS),
         link=job.link,
     )
 

@@ -183,7 +183,10 @@ class Ledger:
             gone: set[str] = set()
             for row in self._table.query(self._partition, rows, after(rows)):
                 key = row.text("record")
-                (gone if row.text("deleted_by") else known).add(key)
+                if row.text("deleted_by"):
+                    gone.add(key)
+                elif row.text("created_by"):  # else it was an old one, which a listing holds, or is taken for one
+                    known.add(key)
             yield sorted(new - known - gone), sorted(known - new - gone)
 
     def drop_listing(self, generation: int) -> None:
@@ -230,8 +233,8 @@ class Ledger:
     def _write(self, key: str, row: Row | None, known: Known) -> Insert | Replace:
         values: dict[str, Value] = {
             "record": key, "created_by": known.created_by, "posted": known.posted, "posted_by": known.posted_by,
-            "version": known.version, "version_by": known.version_by, "number": known.number,
-            "deleted_by": known.deleted_by,
+            "version": known.version, "version_by": known.version_by, "version_at": known.version_at,
+            "number": known.number, "deleted_by": known.deleted_by,
         }  # fmt: skip
         place = row_key("r", bucket_of(key), key)
         if row is None:
@@ -242,8 +245,8 @@ class Ledger:
 def _known(row: Row) -> Known:
     return Known(
         created_by=row.text("created_by"), posted=bool(row.number("posted")), posted_by=row.text("posted_by"),
-        version=row.text("version"), version_by=row.text("version_by"), number=row.text("number"),
-        deleted_by=row.text("deleted_by"),
+        version=row.text("version"), version_by=row.text("version_by"), version_at=row.text("version_at"),
+        number=row.text("number"), deleted_by=row.text("deleted_by"),
     )  # fmt: skip
 
 

@@ -147,7 +147,8 @@ def test_a_page_too_slow_is_asked_for_in_a_smaller_size(kind: FaultKind) -> None
     run(world, "pull_items")
     assert len(told(world)) == made
     assert set(told(world).values()) == {1}
-    assert {400, 100, 200} <= set(asked)
+    assert {400, 100} <= set(asked)
+    assert any(200 <= rows < 400 for rows in asked)
 
 
 @pytest.mark.parametrize("how", ["500", "dialog"])
