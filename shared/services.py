@@ -33,8 +33,8 @@ from shared.stores.identity import client_assertion
 from shared.stores.key_vault import KeyVaultSecrets
 from shared.stores.queue_depths import QueueDepths
 
-#: How long a thread keeps the interpreter while others want it. A thread that reads a page gives it away at every 16 KiB
-#: and gets it back this much later if another takes a page apart; with Python's 5 ms that doubled a pull's time.
+#: How long a thread keeps the interpreter while others want it. A thread that reads a page lets go of it at every
+#: 16 KiB and waits this long to get it back from one that takes a page apart; Python's 5 ms made a pull a third slower.
 SWITCH_S = 0.0005
 PROBES_AT_ONCE = 4  # requests that one call to Business Central may have under way; the budget allows no more
 

@@ -32,6 +32,8 @@ def _idle(companies: int) -> dict[str, Any]:
     with StorageMeter() as meter, World(f"idle-{companies}", meter=meter, host_env={"BC_COMPANIES": names}) as world:
         for number in range(companies - 2):
             world.bc("companies/add", name=f"Company {number + 3}")
+        world.stack.stop_host()  # it keeps the list of companies for a while
+        world.stack.start_host()
         count = _Count(world, meter)
         everywhere = [row["id"] for row in world.demo._status()["companies"]]  # noqa: SLF001
         chosen = [world.company] if companies == 1 else everywhere

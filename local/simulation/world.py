@@ -18,7 +18,7 @@ import requests
 
 from local.business_central import BusinessCentral, HandshakeAnswer, VirtualClock, mount
 from local.simulation.network import PointedAdapter
-from local.simulation.queues import Message, Queues
+from local.simulation.queues import MAX_DELIVERIES, Message, Queues
 from local.simulation.schedule import Schedule
 from shared import triggers
 from shared.bc.client import BusinessCentralClient
@@ -213,6 +213,9 @@ class World:
         message = self.queues.take(queue, self.clock.now())
         if message is None:
             return False
+        if message.deliveries > MAX_DELIVERIES and not queue.endswith("-poison"):
+            self.queues.failed(queue, message, self.clock.now())  # the host hands it to nobody a sixth time
+            return True
         with self._process():
             self.at_work.append((queue, message))
             self.note(f"{queue} takes {message.message_id} delivery {message.deliveries} {message.body[:160]}")

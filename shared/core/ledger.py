@@ -40,6 +40,7 @@ class Known:
     version_by: str = ""
     version_at: str = ""  # when that version was made, as BC's literal in UTC
     number: str = ""  # digest (hex) of the number it had when last seen unposted
+    unsure: bool = False  # the number is from a listing that showed it `Open`: a released draft, or posted already
     deleted_by: str = ""
 
 
@@ -102,11 +103,13 @@ def _posting(record: Record, row: Known, base: Base | None, *, is_new: bool, job
         return row  # posted before the watch began, as the baseline says
     digest = number_digest(record.text("number")).hex()
     before = base.open_number.hex() if from_base and base is not None else row.number
-    surely_draft = not from_base or (base is not None and base.draft)
+    surely_draft = base.draft if from_base and base is not None else not row.unsure
     if _is_posted(record, digest, before, surely_draft=surely_draft):
         announce.append("posted")
         return replace(row, posted=True, posted_by=job)
-    return row if from_base else replace(row, number=digest)
+    if from_base:
+        return row
+    return replace(row, number=digest, unsure=row.unsure and record.text("status") in _POSTED | {_OPEN})
 
 
 def _is_posted(record: Record, digest: str, before: str, *, surely_draft: bool) -> bool:
@@ -132,7 +135,7 @@ def _bears_proof(record: Record) -> bool:
 
 
 def _update(record: Record, row: Known, announce: list[str], *, job: str, fresh: bool) -> Known:
-    version, at = record.version, format_time(record.modified)
+    version, at = record.version, format_time(record.newest)
     if at < row.version_at:
         return row  # an older view of the record: read before the one that was told, or from a replica that lags
     if announce:

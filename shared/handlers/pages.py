@@ -54,7 +54,7 @@ def read(ctx: Context, job: PageJob, message_id: str) -> Outgoing:
     try:
         reading = read_page(ctx, job)
     except (BCDenied, BCNotFound, BCRejected) as error:
-        if job.purpose == "watch" and ctx.ledger(job.company, job.entity_row()).claims(job.job):
+        if _has_claims(ctx, job):
             raise  # what it announced once must be announced: the message is set aside, not dropped
         return _give_up(ctx, job, error)
     if job.mode == "list":
@@ -84,9 +84,14 @@ def _may_have_told(ctx: Context, job: PageJob, state: StreamState) -> bool:
     """Say whether an earlier delivery of a job that is out of date can have told something that got lost on its way."""
     if job.mode == "list" or job.phase in {"commit", "settle"}:
         return False  # what it did is done, and would now spoil the listing of another run
+    return _has_claims(ctx, job) if job.purpose == "watch" else not state.is_dead(job.run)
+
+
+def _has_claims(ctx: Context, job: PageJob) -> bool:
+    """Say whether an earlier delivery has announced something, which this one must announce again."""
     if job.purpose == "watch":
         return bool(ctx.ledger(job.company, job.entity_row()).claims(job.job))
-    return not state.is_dead(job.run)
+    return job.purpose == "pull" and bool(ctx.seen(job.company, job.entity_row()).told(job.job))
 
 
 def _successor(ctx: Context, job: PageJob, reading: Reading) -> PageJob:
@@ -254,7 +259,10 @@ def _compare(ctx: Context, job: PageJob) -> tuple[NotificationJob, ...]:
         return ()
     changes: list[RecordChange] = []
     at = format_time(ctx.now())
-    for came, went in ctx.ledger(job.company, entity).compare(listing):
+    book = ctx.ledger(job.company, entity)
+    if entity.posts:
+        changes += [RecordChange(key=key, kind="updated", at=at) for key in book.keep_drafts(listing)]
+    for came, went in book.compare(listing):
         changes += [RecordChange(key=key, kind="created", at=at) for key in came]
         if "deleted" in ctx.settings.changes:
             changes += [RecordChange(key=key, kind="deleted", at=at) for key in went]
@@ -285,6 +293,10 @@ def _give_up(ctx: Context, job: PageJob, error: BCError) -> Outgoing:
     )  # fmt: skip
     ctx.streams.change(
         stream_of(job),
-        lambda held: replace(held, ended_at=ctx.now(), error=str(error)[:1000], error_at=ctx.now()),
+        lambda held: (
+            held
+            if held.run != job.run or held.done_run == job.run  # a late copy of a page ends no run but its own
+            else replace(held, ended_at=ctx.now(), error=str(error)[:1000], error_at=ctx.now())
+        ),
     )
     return Outgoing()

@@ -25,7 +25,7 @@ MIN_ROWS: Final = 50
 MOST_GROWTH: Final = 4
 QUICK_S: Final = 5.0
 SLOW_S: Final = 30.0
-PAGE_BYTES: Final = 4_000_000
+PAGE_BYTES: Final = 5_500_000
 #: Rows per page when only ids are read: the most BC serves.
 LIST_ROWS: Final = 20_000
 #: So many single records must fail in a row, with none that succeeds, to call it an outage and not broken records.

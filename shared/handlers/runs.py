@@ -24,9 +24,8 @@ log: Final = logging.getLogger(__name__)
 OVERLAP: Final = timedelta(minutes=10)
 #: How often all ids are listed, to find what no delta can see: deletes, late commits, rows without a time stamp.
 COMPARE_EVERY: Final = timedelta(hours=24)
-#: Chains of a full pull. More than the four slots that such work may hold at once (the fifth stays free for orders and
-#: notifications), so that the slots are busy while other chains store what they have read.
-PARTITIONS: Final = 6
+#: Chains of a full pull; one of the five slots stays free for orders and notifications.
+PARTITIONS: Final = 4
 
 
 def pull_items(ctx: Context) -> Outgoing:

@@ -9,7 +9,7 @@ must announce those even if they have moved to another page meanwhile.
 
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -62,6 +62,7 @@ class Ledger:
         job: str,
         changes: frozenset[str],
         told_created: frozenset[str],
+        looked_for: frozenset[str] = frozenset(),
         watch_from: datetime | None,
         remember_job: bool,
         now: datetime,
@@ -69,12 +70,13 @@ class Ledger:
         """Claim for `job` whatever there is to tell about these records, and return it.
 
         Without a listing in force only records that BC itself told to be created are announced, as nobody can know yet
-        which of the others are old.
+        which of the others are old. `looked_for`: their rows say more than the listing.
         """
         if self._generation == 0:
             records = [record for record in records if record.key in told_created]
         base = self._base(record.key for record in records)
-        records = [record for record in records if self._may_tell(record, base, changes, told_created)]
+        looked_for |= told_created
+        records = [record for record in records if self._may_tell(record, base, changes, looked_for)]
         claimed = self.claims(job) if remember_job else []
         told: list[Announcement] = []
         for start in range(0, len(records), _CHUNK):
@@ -110,11 +112,11 @@ class Ledger:
         return told
 
     def _may_tell(
-        self, record: Record, base: dict[str, Base], changes: frozenset[str], told_created: frozenset[str]
+        self, record: Record, base: dict[str, Base], changes: frozenset[str], looked_for: frozenset[str]
     ) -> bool:
         """Say whether anything can be told; most records of a bulk change are old and need no look at their row."""
         held = base.get(record.key)
-        return held is None or "updated" in changes or record.key in told_created or bool(held.open_number)
+        return held is None or "updated" in changes or record.key in looked_for or bool(held.open_number)
 
     def announce_deleted(self, key: str, *, job: str, was_known: bool = False) -> bool:
         """Claim for `job` to tell that a record is gone; False when it was never known or somebody else tells.
@@ -189,6 +191,49 @@ class Ledger:
                     known.add(key)
             yield sorted(new - known - gone), sorted(known - new - gone)
 
+    def keep_drafts(self, generation: int) -> list[str]:
+        """Note in rows what only the listing before this one knows: the number of a draft that has another one now.
+
+        It was posted in between. Once this listing is in force, it would be taken for one that always was, so it must
+        be looked at: returns the ids.
+        """
+        found: list[str] = []
+        for number in range(BUCKETS):
+            bucket = f"{number:02x}"
+            drafts = self._open(generation - 1, bucket)
+            if not drafts:
+                continue
+            now, listed = self._open(generation, bucket), self._listed(generation, bucket)
+            for key, base in drafts.items():
+                if key in listed and (key not in now or now[key].open_number != base.open_number):
+                    self._keep_draft(key, base)
+                    found.append(key)
+        return found
+
+    def _keep_draft(self, key: str, base: Base) -> None:
+        for _ in range(_TRIES):
+            row = self._row(key)
+            known = Known() if row is None else _known(row)
+            if known.number or known.posted:
+                return
+            kept = replace(known, number=base.open_number.hex(), unsure=not base.draft)
+            try:
+                self._table.write([self._write(key, row, kept)])
+            except StateConflict:
+                continue
+            return
+        raise StateConflict(f"ledger of {self._entity.name} is contended")
+
+    def _open(self, generation: int, bucket: str) -> dict[str, Base]:
+        prefix = row_key("b", f"{generation:06d}", bucket) + "|"
+        found: dict[str, Base] = {}
+        for row in self._table.query(self._partition, prefix, after(prefix)):
+            packed = row.data("open")
+            for at in range(0, len(packed) - _OPEN + 1, _OPEN):
+                rest = packed[at + _ID : at + _OPEN]
+                found[str(UUID(bytes=packed[at : at + _ID]))] = Base(rest[:8], draft=rest[8:] == b"D")
+        return found
+
     def drop_listing(self, generation: int) -> None:
         """Delete a listing that is no longer in force."""
         prefix = row_key("b", f"{generation:06d}") + "|"
@@ -234,7 +279,7 @@ class Ledger:
         values: dict[str, Value] = {
             "record": key, "created_by": known.created_by, "posted": known.posted, "posted_by": known.posted_by,
             "version": known.version, "version_by": known.version_by, "version_at": known.version_at,
-            "number": known.number, "deleted_by": known.deleted_by,
+            "number": known.number, "unsure": known.unsure, "deleted_by": known.deleted_by,
         }  # fmt: skip
         place = row_key("r", bucket_of(key), key)
         if row is None:
@@ -246,7 +291,7 @@ def _known(row: Row) -> Known:
     return Known(
         created_by=row.text("created_by"), posted=bool(row.number("posted")), posted_by=row.text("posted_by"),
         version=row.text("version"), version_by=row.text("version_by"), version_at=row.text("version_at"),
-        number=row.text("number"), deleted_by=row.text("deleted_by"),
+        number=row.text("number"), unsure=bool(row.number("unsure")), deleted_by=row.text("deleted_by"),
     )  # fmt: skip
 
 
