@@ -87,8 +87,8 @@ class Soak:
             self._business.stop()
         self._bc.call("faults/clear")
         judge = Judge(self._bc, self._account, since)
-        self._become_quiet(judge)
-        judge.judge(self.report, self._status())
+        left = self._become_quiet(judge)
+        judge.judge(self.report, self._status(), left)
         self.report.minutes = (time.monotonic() - began) / 60
         return self.report
 
@@ -238,8 +238,12 @@ class Soak:
 
     # -- the end
 
-    def _become_quiet(self, judge: Judge) -> None:
-        """Wait until nothing is awaited any more, and a little longer, so that what comes too much has come, too."""
+    def _become_quiet(self, judge: Judge) -> dict[str, int]:
+        """Wait until nothing is awaited any more, and a little longer, so that what comes too much has come, too.
+
+        Returns what the queues held at that moment: nothing, or at the end of all patience what never left them. A
+        moment later the timers may have planned their next round, which is no message left behind.
+        """
         self._say(f"{self._at_s():6.0f} s  work is over; waiting for quiet")
         deadline, quiet_since, told_at = time.monotonic() + PATIENCE_S, 0.0, 0.0
         while (now := time.monotonic()) < deadline:
@@ -258,8 +262,9 @@ class Soak:
             else:
                 quiet_since = quiet_since or now
                 if now - quiet_since > 1.5 * _ROUND_S and not self._account.queued():
-                    return
+                    return {}
             time.sleep(2.0)
+        return self._account.queued()
 
     def _status(self) -> dict[str, Any]:
         answer = self._demo.http.get(f"{self._stack.public_url}/api/status", timeout=30)

@@ -159,12 +159,12 @@ class Judge:
         missing += [f"{stopped} orders wait or are parked"] if stopped else []
         return missing
 
-    def judge(self, report: Report, status: dict[str, Any]) -> None:
-        """Fill a report."""
+    def judge(self, report: Report, status: dict[str, Any], left: dict[str, int]) -> None:
+        """Fill a report; `left` is what the queues held when all was quiet."""
         account = self._account
         happened = set(self._happened(report.checked))
         report.lost += self.awaited(status)
-        report.lost += [f"{held} messages are left in {queue}" for queue, held in account.queued().items()]
+        report.lost += [f"{held} messages are left in {queue}" for queue, held in left.items()]
         for (change, record), ids in account.told.items():
             if change in _ONCE and len(ids) > 1:
                 report.doubled.append(f"{change} of {record} under {len(ids)} ids")

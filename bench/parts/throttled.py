@@ -25,7 +25,7 @@ def run(options: Options) -> dict[str, Any]:
         truth = world.truth()
         runner.run(world, "requests")
         world.latency(options.latency_base_s, options.latency_row_us)
-        for turn in range(min(2, options.runs)):
+        for turn in range(min(1, options.runs)):
             for calm in ("_calm", ""):
                 world.bc("faults/clear")
                 if not calm:

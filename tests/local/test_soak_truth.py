@@ -25,20 +25,10 @@ class FakeEmulator:
         return {"K": ["S-1"]}
 
 
-class FakeAccount(Account):
-    """Books whose queues are given by hand."""
-
-    held: dict[str, int]
-
-    def queued(self) -> dict[str, int]:
-        return self.held
-
-
 @pytest.fixture
-def account() -> FakeAccount:
+def account() -> Account:
     """Books in which all is well."""
-    made = FakeAccount("UseDevelopmentStorage=true")
-    made.held = {}
+    made = Account("UseDevelopmentStorage=true")
     made.sent = {"K": Sent("K", "K", True, "", 1), "R": Sent("R", "R", False, "", 1)}
     made.results["K"].append(("created", "S-1"))
     made.results["R"].append(("rejected", ""))
@@ -47,20 +37,20 @@ def account() -> FakeAccount:
     return made
 
 
-def judged(account: Account, status: dict[str, Any] = _QUIET) -> Report:
+def judged(account: Account, status: dict[str, Any] = _QUIET, **left: int) -> Report:
     report = Report(plan=Plan(seconds=1, seed=1))
-    Judge(FakeEmulator(), account, 0).judge(report, status)  # type: ignore[arg-type]
+    Judge(FakeEmulator(), account, 0).judge(report, status, left)  # type: ignore[arg-type]
     return report
 
 
-def test_books_that_agree_are_good(account: FakeAccount) -> None:
+def test_books_that_agree_are_good(account: Account) -> None:
     """One event, one result and one order each: nothing is found."""
     report = judged(account)
     assert report.is_good
     assert (report.checked["items"], report.checked["created"], report.checked["rejected"]) == (1, 1, 1)
 
 
-def test_the_same_event_again_is_a_repeat_and_no_double(account: FakeAccount) -> None:
+def test_the_same_event_again_is_a_repeat_and_no_double(account: Account) -> None:
     """After a crash an event may come again under its id; it is counted."""
     account.told["created", "a"]["event-1"] += 1
     report = judged(account)
@@ -68,24 +58,23 @@ def test_the_same_event_again_is_a_repeat_and_no_double(account: FakeAccount) ->
     assert report.repeated["announced"] == 1
 
 
-def test_what_never_came_is_lost(account: FakeAccount) -> None:
+def test_what_never_came_is_lost(account: Account) -> None:
     """A record without its event, a version not pulled, an order without a result, a message left or set aside."""
     account.told.clear()
     account.pulled.clear()
     del account.results["K"]
-    account.held = {"bc-pages-poison": 1}
     status = {"messages": [{"id": "bc-pages/1", "reason": "died"}], "orders_waiting": 1, "orders_parked": 0}
-    assert len(judged(account, status).lost) == 6
+    assert len(judged(account, status, poison=1).lost) == 6
 
 
-def test_two_ids_or_two_orders_are_doubled(account: FakeAccount) -> None:
+def test_two_ids_or_two_orders_are_doubled(account: Account) -> None:
     """One change under two event ids, and one key with two orders, are doubles."""
     account.told["created", "a"]["event-2"] += 1
     account.results["K"].append(("created", "S-2"))
     assert len(judged(account).doubled) == 2
 
 
-def test_what_did_not_happen_is_wrong(account: FakeAccount) -> None:
+def test_what_did_not_happen_is_wrong(account: Account) -> None:
     """An event without its record, an order Business Central lacks, and a bad order that was created are wrong."""
     account.told["posted", "b"]["event-9"] += 1
     account.results["K"] = [("created", "S-9")]
@@ -93,7 +82,7 @@ def test_what_did_not_happen_is_wrong(account: FakeAccount) -> None:
     assert len(judged(account).wrong) == 3
 
 
-def test_a_host_that_grows_is_not_good(account: FakeAccount) -> None:
+def test_a_host_that_grows_is_not_good(account: Account) -> None:
     """Memory that rises within a life beyond the bound fails the soak; a short life says nothing."""
     report = judged(account)
     report.samples = [Sample(life=1, age_s=5.0 * age, mib=80.0 + 3 * age) for age in range(16)]
