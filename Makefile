@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo up test simulate bench doctor format package deploy lock clean
+.PHONY: help setup run demo up test simulate soak bench doctor format package deploy lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -25,6 +25,9 @@ test: setup ## run every check and test
 
 simulate: setup ## nothing lost, nothing twice: 1,000 seeded runs with crashes and faults
 	@$(PYTHON) -m local.simulation $(ARGS)
+
+soak: setup ## half an hour of life through the real host, which is killed again and again
+	@$(PYTHON) -m local.soak $(ARGS)
 
 bench: setup ## measure, beside other ways to do the same, and write docs/performance.md
 	@$(PYTHON) -m bench $(ARGS)

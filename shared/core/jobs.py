@@ -43,6 +43,7 @@ class PageJob:
     after: str = ""  # sort value of the last row done, for asking anew in mid-stream
     after_ids: tuple[str, ...] = ()  # ids done at that very sort value
     edge: str = ""  # delta by link: sort value of the row that the link names, when the link was made
+    jumps: int = 0  # how often in a row a link at this edge was found to have led over rows
     began: str = ""  # BC's own time when the partition's first page was answered
     rows: int = 0  # page size to ask for; 0: the configured one
     total: int = 0  # rows read so far in this partition

@@ -43,6 +43,8 @@ _LAST_LOOK: Final = timedelta(hours=2)
 _BATCH: Final = 200
 #: A queue message for an order that was put back may be lost on the way; then it is put back again after this.
 _REQUEUE: Final = timedelta(minutes=15)
+#: Five deliveries to workers that die, each for as long as a message is hidden, with room to spare.
+_POISONED_WITHIN: Final = timedelta(hours=2)
 
 
 def submit(ctx: Context, text: str, message_id: str) -> Outgoing:
@@ -318,6 +320,17 @@ def redrive(ctx: Context, key: str) -> tuple[bool, Outgoing]:
             messages.append(reference(entry))
             log_event(log, "order.redriven", order_key=entry.key, company=entry.company)
     return bool(entries), Outgoing(orders=tuple(messages))
+
+
+def first_id(ctx: Context, text: str, message_id: str) -> str:
+    """Return the id under which a poison message was worked on: the host moves it under a new one.
+
+    It matters only to an order that has no key but its message's id, and is then found by its very text.
+    """
+    if _reference(text) or rules.message_key(text, message_id) != message_id.upper():
+        return message_id
+    entry = ctx.orders.by_message(text.encode(), ctx.now() - _POISONED_WITHIN)
+    return entry.key if entry else message_id
 
 
 def note_poison(ctx: Context, text: str, message_id: str) -> bool:

@@ -15,7 +15,7 @@ from shared.core.ledger import Base, base_of
 from shared.core.notifications import group_changes
 from shared.core.outgoing import Outgoing
 from shared.core.wire import Record, format_time, parse_time
-from shared.errors import BCDenied, BCError, BCNotFound, BCRejected
+from shared.errors import BCDenied, BCError, BCNotFound, BCRejected, BCUnavailable
 from shared.handlers import runs
 from shared.handlers.context import Context
 from shared.handlers.reading import Reading, read_page, read_records
@@ -73,10 +73,13 @@ def read(ctx: Context, job: PageJob, message_id: str) -> Outgoing:
         log, "page.read", job=job.job, kind=job.purpose, mode=job.mode, company=job.company, entity=job.entity,
         rows=len(reading.records), events=len(told), skipped=reading.broken,
     )  # fmt: skip
+    if reading.stalled and role is Role.GO:
+        _give_up(ctx, job, BCUnavailable("a page held nothing but what was read before", code="stalled"))
+    goes_on = role is Role.GO and not reading.stalled
     return Outgoing(
         events=(batch.message,) if batch else (),
         blob=batch.blob if batch else None,
-        pages=(_successor(ctx, job, reading),) if role is Role.GO else (),
+        pages=(_successor(ctx, job, reading),) if goes_on else (),
     )
 
 
@@ -106,9 +109,10 @@ def _successor(ctx: Context, job: PageJob, reading: Reading) -> PageJob:
         return job.next(
             link="" if by_time else reading.next_link, began=began, total=total, after=after, after_ids=after_ids,
             rows=reading.rows, edge="" if by_time or job.mode != "delta" or job.phase == "nested" else edge,
+            jumps=reading.jumps if edge in {job.edge, job.after} else 0,
         )  # fmt: skip
     entity = job.entity_row()
-    rest = {"link": "", "began": began, "total": total, "after": "", "after_ids": (), "rows": 0, "edge": ""}
+    rest = {"link": "", "began": began, "total": total, "after": "", "after_ids": (), "rows": 0, "edge": "", "jumps": 0}
     if job.purpose == "pull" and job.phase == "records" and job.mode == "delta" and _nested_counts(ctx, entity):
         return job.next(phase="nested", **rest)  # a changed variant does not touch its item's time
     return job.next(phase="commit", **rest)

@@ -52,8 +52,11 @@ def guarded(
 
 def park_poison(ctx: Context, queue: str, body: bytes, message_id: str) -> Outgoing:
     """Take a message from `<queue>-poison`: its worker died, or the message could not even be handed over."""
-    if queue == QUEUE_ORDERS and orders.note_poison(ctx, body.decode(errors="replace"), message_id):
-        return Outgoing()
+    if queue == QUEUE_ORDERS:
+        text = body.decode(errors="replace")
+        message_id = orders.first_id(ctx, text, message_id)
+        if orders.note_poison(ctx, text, message_id):
+            return Outgoing()
     reason = "the worker died on it, or it could not be handed over, too often"
     set_aside(ctx, queue, body, message_id, reason, retryable=_is_readable(body))
     return Outgoing()

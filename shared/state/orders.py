@@ -74,6 +74,18 @@ class OrderBook:
         prefix = row_key("order", key) + "|"
         return [_entry(row) for row in self._table.query(self._partition, prefix, after(prefix))]
 
+    def by_message(self, message: bytes, since: datetime) -> OrderEntry | None:
+        """Return the entry that holds this very message and is not done, or was created lately; reads all entries."""
+        prefix, found = "order|", None
+        for row in self._table.query(self._partition, prefix, after(prefix)):
+            if row.data("message") == message:
+                entry = _entry(row)
+                if entry.status in {"posting", "waiting"}:
+                    return entry
+                if entry.status == "created" and entry.posted_at is not None and entry.posted_at >= since:
+                    found = entry
+        return found
+
     def save(self, entry: OrderEntry) -> OrderEntry:
         """Store a new or changed entry with its index row; StateConflict when somebody else was faster."""
         new = _index_key(entry)
