@@ -32,8 +32,8 @@ def demo(stack: Stack) -> Demo:
     return Demo(stack, say=lambda _: None)
 
 
-def until(done: Callable[[], Any], what: str, patience_s: float = 60.0) -> Any:
-    """Wait for something that processes elsewhere bring about."""
+def until(done: Callable[[], Any], what: str, patience_s: float = 300.0) -> Any:
+    """Wait for something that processes elsewhere bring about; a killed host holds its request slots for 130 s."""
     deadline = time.monotonic() + patience_s
     while not (found := done()):
         assert time.monotonic() < deadline, f"waited in vain for {what}"
