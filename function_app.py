@@ -1,7 +1,7 @@
 """Every trigger of the app, grouped by capability: wiring and no logic.
 
-Importing reads no setting and opens no connection. Outputs leave through bindings, which the host writes after a
-function has returned, all at once and in no order; the use cases are made for that.
+Importing reads no setting and opens no connection; it only tunes the process. Outputs leave through bindings, which
+the host writes after a function has returned, all at once and in no order; the use cases are made for that.
 """
 
 import typing
@@ -18,6 +18,9 @@ from shared.core.names import (
     QUEUE_RESULTS,
 )
 from shared.core.notifications import ROUTE
+from shared.process import tune
+
+tune()  # before threads have heaps of their own
 
 STORAGE = "AzureWebJobsStorage"
 Texts = func.Out[typing.List[str]]  # noqa: UP006 - the worker fails to index func.Out[list[str]]

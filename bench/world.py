@@ -74,7 +74,7 @@ class World:
             ports=meter.azurite_ports if meter else None,
             work_dir=WORK / "stacks" / name,
             host="embedded",
-            host_env={"PYTHON_THREADPOOL_THREAD_COUNT": "16", **(host_env or {})},  # as infra/ sets it
+            host_env=host_env or {},
             webhook_delay_s=webhook_delay_s,
             business_central_options=("--enforce-limits",) if limits else (),
         )

@@ -42,11 +42,14 @@ _HOST_ENV: Final = {
     "BC_PAGE_ROWS": "100",
     "LOCAL_HOST_LEASE_S": "5",
 }
-_QUEUE_FUNCTIONS: Final = ("read_page", "process_notifications", "submit_sales_order")
-_OTHER_FUNCTIONS: Final = ("pull_items", "reconcile", "keep_subscriptions", "retry_sales_orders", "bc_notifications")
+#: A host dies at such a function: the N-th time at most that it gets there.
+_FUNCTIONS: Final = {
+    "read_page": 4, "process_notifications": 4, "submit_sales_order": 4, "bc_notifications": 4,
+    "pull_items": 1, "reconcile": 1, "keep_subscriptions": 1, "retry_sales_orders": 1,
+}  # fmt: skip
 _POINTS: Final = ("before-call", "after-call", "between-outputs", "after-outputs")
 _ORDER_POINTS: Final = ("before-call", "after-call", "after-outputs")
-_PLANNED: Final = 0.4  # share of lives that end at such a point
+_PLANNED: Final = 0.6  # share of lives that end at such a point
 _READS: Final = "GET .*/(items|itemVariants|salesInvoices|salesShipments)[?(]"
 _POST: Final = "POST .*/salesOrders$"
 
@@ -69,6 +72,7 @@ class Soak:
         self._life = next(self._lives)
         self._born = self._began = self._sampled = time.monotonic()
         self._next_weather = self._next_loss = 0.0
+        self._moments: list[tuple[str, str]] = []  # functions and points to die at, still to come
 
     def run(self) -> Report:
         """Do it all: settle in, work and kill, wait for quiet, compare.
@@ -171,8 +175,11 @@ class Soak:
             return ""
         if is_sparing:
             return f"submit_sales_order:{self._rolls.choice(_ORDER_POINTS)}:1"
-        functions = _QUEUE_FUNCTIONS if self._rolls.random() < 0.7 else _OTHER_FUNCTIONS
-        return f"{self._rolls.choice(functions)}:{self._rolls.choice(_POINTS)}:{self._rolls.randint(1, 4)}"
+        if not self._moments:  # all of them once, in another order each time
+            self._moments = [(function, point) for function in _FUNCTIONS for point in _POINTS]
+            self._rolls.shuffle(self._moments)
+        function, point = self._moments.pop()
+        return f"{function}:{point}:{self._rolls.randint(1, _FUNCTIONS[function])}"
 
     def _revive(self, point: str, *, is_sparing: bool) -> str:
         """Start the host; return the point it will die at, "" when it is over already or there is none."""

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal, Protocol, Self
 
+from shared.core.collection import Page
 from shared.core.entities import Entity
 from shared.core.subscriptions import Subscription, Wanted, WebhookLogLine
-from shared.core.wire import Page, Record
+from shared.core.wire import Record
 
 #: Time now, aware and in UTC.
 type Clock = Callable[[], datetime]

@@ -1,7 +1,6 @@
 """Composition root: the only module that names concrete adapters; built once per process, on first use."""
 
 import os
-import sys
 import threading
 import time
 import uuid
@@ -33,10 +32,8 @@ from shared.stores.identity import client_assertion
 from shared.stores.key_vault import KeyVaultSecrets
 from shared.stores.queue_depths import QueueDepths
 
-#: How long a thread keeps the interpreter while others want it. A thread that reads a page lets go of it at every
-#: 16 KiB and waits this long to get it back from one that takes a page apart; Python's 5 ms made a pull a third slower.
-SWITCH_S = 0.0005
-PROBES_AT_ONCE = 4  # requests that one call to Business Central may have under way; the budget allows no more
+#: Requests or plans that one call may have under way; the budget allows no more requests.
+THREADS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +98,6 @@ def services() -> Services:
     global _built  # noqa: PLW0603 - one object per process is what this module is for
     with _building:
         if _built is None:
-            sys.setswitchinterval(SWITCH_S)
             _built = build(os.environ)
         return _built
 
@@ -123,7 +119,7 @@ def build(env: Mapping[str, str], *, now: Clock = utc_now) -> Services:
     budget = SlotBudget(connections, settings.connection, now=now, new_id=new_id)
     transport = Transport(settings.api_url, tokens, budget, ca_bundle=settings.ca_bundle)
     bc = BusinessCentralClient(
-        transport, tenant_id=settings.tenant_id, environment=settings.environment, threads=PROBES_AT_ONCE
+        transport, tenant_id=settings.tenant_id, environment=settings.environment, threads=THREADS
     )
     return Services(
         context=Context(
@@ -138,6 +134,7 @@ def build(env: Mapping[str, str], *, now: Clock = utc_now) -> Services:
             now=now,
             new_id=new_id,
             sleep=time.sleep,
+            threads=THREADS,
         ),
         tokens=tokens,
         connections=connections,

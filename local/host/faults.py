@@ -9,9 +9,10 @@ the N-th time (first by default) an invocation of that function reaches the poin
   of three messages passes this point twice;
 - ``after-outputs``: all is written, the trigger message is not deleted (or the HTTP answer not sent).
 
-``LOCAL_HOST_OUTPUT_ORDER=reverse`` writes the output bindings of an invocation last one first. The script host writes
-them concurrently (``Task.WhenAll`` in ``WorkerFunctionInvoker.BindOutputsAsync``), so an app must not rely on the
-order; this shows whether it does.
+``LOCAL_HOST_OUTPUT_ORDER`` is ``together`` unless a kill point is set: the output bindings of an invocation are written
+side by side, as the script host does (``Task.WhenAll`` in ``WorkerFunctionInvoker.BindOutputsAsync``), so an app must
+not rely on their order. ``declared`` writes one binding after the other, so that a kill point is the same place twice;
+``reverse`` does so from the last one on.
 
 ``LOCAL_HOST_LEASE_S=<seconds>`` shortens the 10-minute lease of queue messages, so that a test of a killed host sees
 the message come back without waiting that long.
@@ -27,6 +28,7 @@ from local.host.errors import HostError
 
 KILL_EXIT_CODE: Final = 137  # what a SIGKILL looks like to a supervisor
 LEASE_S: Final = 600  # fixed in the Storage Queues extension
+ORDERS: Final = ("together", "declared", "reverse")
 POINTS: Final = ("before-call", "after-call", "between-outputs", "after-outputs")
 
 
@@ -37,7 +39,7 @@ class Faults:
     function: str | None = None
     point: str = ""
     left: int = 1  # how many times the point is still to be reached
-    reverse_outputs: bool = field(default=False, kw_only=True)
+    output_order: str = field(default="declared", kw_only=True)  # one of ORDERS
     lease_s: int = field(default=LEASE_S, kw_only=True)  # how long a received queue message stays hidden
 
     @classmethod
@@ -47,19 +49,19 @@ class Faults:
         Raises:
             HostError: a variable is set to something else than its documented form.
         """
-        order = env.get("LOCAL_HOST_OUTPUT_ORDER") or "declared"
-        if order not in {"declared", "reverse"}:
-            raise HostError(f"LOCAL_HOST_OUTPUT_ORDER must be declared or reverse, not {order!r}")
+        text = env.get("LOCAL_HOST_KILL_AT") or ""
+        order = env.get("LOCAL_HOST_OUTPUT_ORDER") or ("declared" if text else "together")
+        if order not in ORDERS:
+            raise HostError(f"LOCAL_HOST_OUTPUT_ORDER must be one of {', '.join(ORDERS)}, not {order!r}")
         lease = env.get("LOCAL_HOST_LEASE_S") or str(LEASE_S)
         if not lease.isdigit() or int(lease) < 1:
             raise HostError(f"LOCAL_HOST_LEASE_S must be a number of seconds, not {lease!r}")
-        text = env.get("LOCAL_HOST_KILL_AT") or ""
         if not text:
-            return cls(reverse_outputs=order == "reverse", lease_s=int(lease))
+            return cls(output_order=order, lease_s=int(lease))
         function, point, count = (*text.split(":"), "1")[:3] if text.count(":") in {1, 2} else ("", "", "")
         if not function or point not in POINTS or not count.isdigit() or int(count) < 1:
             raise HostError(f"LOCAL_HOST_KILL_AT must be <function>:<{'|'.join(POINTS)}>[:<N>], not {text!r}")
-        return cls(function, point, int(count), reverse_outputs=order == "reverse", lease_s=int(lease))
+        return cls(function, point, int(count), output_order=order, lease_s=int(lease))
 
     def reach(self, function: str, point: str) -> None:
         """Tell that an invocation got to a point; does not return if it is the one to be killed at."""

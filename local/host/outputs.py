@@ -2,10 +2,10 @@
 
 The rules are the script host's: text that is a JSON array becomes one message per element, text that is a JSON object
 is written again indented, bytes stay untouched. Every output is tried even when another one fails, as the script host
-does, which writes them concurrently; here they go one by one in binding order, so that a fault test sees the same thing
-twice.
+does, which writes them concurrently; `local.host.faults` says when they go one by one instead.
 """
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -111,7 +111,7 @@ class OutputWriter:
             Exception: the first output that failed; the others are written.
         """
         outputs = [output for output in function.outputs if output.name in values]
-        if self._faults.reverse_outputs:
+        if self._faults.output_order == "reverse":
             outputs.reverse()
         failures: list[Exception] = []
         batches: list[Sequence[Write]] = []
@@ -120,20 +120,26 @@ class OutputWriter:
                 batches.append(planned_writes(function.name, output, values[output.name], data))
             except ValueError as error:
                 failures.append(ValueError(f"output {output.name!r}: {error}"))
-        to_come = sum(map(len, batches))
-        for batch in batches:
-            left_in_batch = len(batch)
-            for write in batch:
+        left = sum(map(len, batches))
+
+        async def write_all(batch: Sequence[Write]) -> None:
+            nonlocal left
+            for done, write in enumerate(batch):
                 try:
                     await self._write(write)
                 except Exception as error:  # noqa: BLE001 - whatever it is, it fails this output and no other
                     failures.append(error)
-                    to_come -= left_in_batch
-                    break
-                left_in_batch -= 1
-                to_come -= 1
-                if to_come:
+                    left -= len(batch) - done
+                    return
+                left -= 1
+                if left:
                     self._faults.reach(function.name, "between-outputs")
+
+        if self._faults.output_order == "together":
+            await asyncio.gather(*map(write_all, batches))
+        else:
+            for batch in batches:
+                await write_all(batch)
         if failures:
             raise failures[0]
 

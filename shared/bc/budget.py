@@ -2,10 +2,10 @@
 
 Source of the limits: BC docs, operational-limits-online. Five slots, each a row (`shared.bc.slot_rows`) with a fifth of
 the rate; the last is for urgent work only. A request costs two writes of a small row, as a process remembers the rows
-it wrote; it reads only when another instance was there. Threads of one process settle among themselves who uses a slot
-and touch the table only for slots that none of them holds. An instance that finds all slots held marks one and is its
-next taker, so that a busy instance cannot starve another. There are no background threads: the slot of a process that
-died frees itself when its lease runs out.
+it wrote; it reads only when another instance was there. Threads of one process settle among themselves who uses a slot,
+first come first served so that all chains of a pull end together, and touch the table only for slots that none of them
+holds. An instance that finds all slots held marks one and is its next taker, so that a busy instance cannot starve
+another. There are no background threads: the slot of a process that died frees itself when its lease runs out.
 """
 
 import random
@@ -56,7 +56,8 @@ class SlotBudget:
         self._urgent_wait = timedelta(seconds=urgent_wait_s)
         first = int(jitter() * URGENT_SLOT)  # instances that begin at different slots seldom meet
         self._order = [(first + step) % URGENT_SLOT for step in range(URGENT_SLOT)]
-        self._changed = Condition()  # guards the three below
+        self._changed = Condition()  # guards the four below
+        self._lines: dict[bool, list[object]] = {True: [], False: []}  # who waits here, first come first served
         self._known: dict[int, Row] = {}  # rows of slots not in use here, as last seen or written
         self._in_use: set[int] = set()  # slots that a thread of this process holds or is taking
         self._releases = 0
@@ -89,6 +90,17 @@ class SlotBudget:
                 self._put_back(index, freed, wake=True)
 
     def _acquire(self, *, urgent: bool) -> tuple[int, Row]:
+        line = self._lines[urgent]
+        place = object()
+        with self._changed:
+            line.append(place)
+        try:
+            return self._wait_for_slot(place, urgent=urgent)
+        finally:
+            with self._changed:
+                line.remove(place)
+
+    def _wait_for_slot(self, place: object, *, urgent: bool) -> tuple[int, Row]:
         allowed = [URGENT_SLOT, *self._order] if urgent else self._order
         started = self._now()
         deadline = started + (self._urgent_wait if urgent else self._wait)
@@ -97,11 +109,14 @@ class SlotBudget:
         while True:
             with self._changed:
                 releases = self._releases
-            taken = self._take_known(allowed)
-            if taken is None and self._look(allowed):
+                free = sum(index not in self._in_use for index in allowed)
+                is_next = place in self._lines[urgent][:free]
+            if is_next:
                 taken = self._take_known(allowed)
-            if taken is not None:
-                return taken
+                if taken is None and self._look(allowed):
+                    taken = self._take_known(allowed)
+                if taken is not None:
+                    return taken
             now = self._now()
             opens = self._opens_at(allowed)
             if now >= deadline or opens >= deadline:

@@ -1,7 +1,6 @@
 """The typed surface of Business Central: the verbs of `shared.ports.BusinessCentral` over one transport."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote
@@ -9,9 +8,11 @@ from urllib.parse import quote
 from shared.bc import odata, retry
 from shared.bc.transport import Answer, Transport
 from shared.core import wire
+from shared.core.at_once import at_once
+from shared.core.collection import Page, parse_page
 from shared.core.entities import Entity
 from shared.core.subscriptions import Subscription, Wanted, WebhookLogLine
-from shared.core.wire import Page, Record
+from shared.core.wire import Record
 from shared.errors import BCNotFound, BCRejected, BCUnavailable
 from shared.ports import Company, PageAnswer, PageAsk, PostedOrder
 
@@ -52,12 +53,13 @@ class BusinessCentralClient:
         answer = self._transport.send(
             "GET", self._checked(url, resource), headers={"Prefer": f"odata.maxpagesize={ask.rows}"}
         )
+        size = sum(map(len, answer.chunks))
         page = _page(answer)
         if page.next_link:
             if page.next_link == ask.link:
                 raise BCRejected("the next link leads to the same page again", code="nextLink")
             self._checked(page.next_link, resource)
-        return PageAnswer(page, answer.served_at, size=len(answer.body), took_s=answer.took_s)
+        return PageAnswer(page, answer.served_at, size=size, took_s=answer.took_s)
 
     def records(
         self, company: str, entity: Entity, keys: Sequence[str], *, with_nested: bool, urgent: bool = True
@@ -87,7 +89,7 @@ class BusinessCentralClient:
             options = {"select": "id,number", "orderby": "number", "skip": str(skip), "top": "1"}
             return _page(self._transport.send("GET", base + odata.query(options))).records
 
-        probes = self._at_once(probe, [skip for skip in skips if skip])
+        probes = at_once(probe, [skip for skip in skips if skip], self._threads)
         numbers = [row.text("number") for records in probes for row in records]
         # each once, in BC's own order, which need not be that of the characters
         return list(dict.fromkeys(number for number in numbers if number and odata.is_plain(number)))
@@ -212,12 +214,6 @@ class BusinessCentralClient:
             url = page.next_link
         raise BCRejected(f"more than {_MAX_PAGES} pages", code="nextLink")
 
-    def _at_once[T, R](self, ask: Callable[[T], R], asked: Sequence[T]) -> list[R]:
-        if self._threads == 1 or len(asked) < 2:
-            return [ask(one) for one in asked]
-        with ThreadPoolExecutor(min(self._threads, len(asked))) as pool:
-            return list(pool.map(ask, asked))
-
     def _checked(self, url: str, resource: str) -> str:
         if not odata.is_link_within(url, self._transport.api_url, resource):
             raise BCRejected("a link leads away from the collection that was asked for", code="nextLink")
@@ -248,7 +244,7 @@ def _page_query(ask: PageAsk) -> str:
 
 def _page(answer: Answer) -> Page:
     try:
-        return wire.parse_page(answer.body)
+        return parse_page(answer.drain())
     except (ValueError, RecursionError) as error:
         raise BCUnavailable("an answer that is not a complete page", status=answer.status, code="body") from error
 

@@ -7,7 +7,8 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -37,8 +38,18 @@ class Answer:
 
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    chunks: deque[bytes]  # the body as it came
     took_s: float = 0.0  # from sending the request to the last byte
+
+    @property
+    def body(self) -> bytes:
+        """The whole body, unless it was drained."""
+        return b"".join(self.chunks)
+
+    def drain(self) -> Iterator[bytes]:
+        """Yield the body's chunks and let go of each, so that what is made of them takes their place in memory."""
+        while self.chunks:
+            yield self.chunks.popleft()
 
     @property
     def served_at(self) -> datetime | None:
@@ -118,17 +129,17 @@ class Transport:
             raise BCRejected("refused to send a token to another origin", code="origin")
         with self._budget.slot(urgent=urgent) as slot:
             began = self._monotonic()
-            status, received, content = self._exchange(method, url, body, headers, token)
+            status, received, chunks = self._exchange(method, url, body, headers, token)
             if status < 300:
-                return Answer(status, received, content, self._monotonic() - began)
-            error = odata.error_from(status, received, content)
+                return Answer(status, received, chunks, self._monotonic() - began)
+            error = odata.error_from(status, received, b"".join(chunks))
             if isinstance(error, BCThrottled):
                 self._pause(slot, error, url)
         raise error
 
     def _exchange(
         self, method: str, url: str, body: str | None, headers: Mapping[str, str], token: str
-    ) -> tuple[int, CaseInsensitiveDict[str], bytes]:
+    ) -> tuple[int, CaseInsensitiveDict[str], deque[bytes]]:
         deadline = self._monotonic() + WHOLE_S
         try:
             with self._session().request(
@@ -141,12 +152,12 @@ class Transport:
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                chunks = []
+                chunks: deque[bytes] = deque()
                 for chunk in response.iter_content(_CHUNK):
                     chunks.append(chunk)
                     if self._monotonic() > deadline:
                         raise BCUnavailable(f"the answer took longer than {WHOLE_S:.0f} s", code="timeout")
-                return response.status_code, response.headers, b"".join(chunks)
+                return response.status_code, response.headers, chunks
         except requests.RequestException as error:
             raise BCUnavailable(f"no answer: {type(error).__name__}", code="network") from error
 

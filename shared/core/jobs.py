@@ -24,8 +24,8 @@ class PageJob:
     """One page of a run, or the commit that follows its last page.
 
     A run reads one stream (company, entity, purpose) in one or more partitions, each a chain of page jobs: every page
-    enqueues the next, and the last one the commit. `full` reads everything in order of `number`, `delta` what was
-    modified since a time, `list` only ids (for the ledger).
+    enqueues the next, and the last one the commit (a delta's does it itself if it has nothing to tell). `full` reads
+    everything in order of `number`, `delta` what was modified since a time, `list` only ids (for the ledger).
     """
 
     run: str

@@ -1,4 +1,4 @@
-"""JSON in and out: pages split into records whose text is kept as Business Central sent it, digit for digit.
+"""JSON in and out: records whose text is kept as Business Central sent it, digit for digit.
 
 A record is decoded once to read the few properties that decide something, and forwarded as the very text it came in,
 so no number is rounded and nothing is encoded again.
@@ -12,9 +12,8 @@ from decimal import Decimal, InvalidOperation
 from hashlib import sha256
 from typing import Any, Final
 
-_READER: Final = json.JSONDecoder(parse_float=str)  # nobody computes with a record's decimals here
-_SPACE: Final = " \t\r\n"
-_MARKS: Final = (",", "]")
+#: Nobody computes with a record's decimals here.
+READER: Final = json.JSONDecoder(parse_float=str)
 #: Levels of nesting in a document from outside; the deepest that means something has five.
 MAX_DEPTH: Final = 64
 
@@ -40,7 +39,7 @@ class Record:
     @property
     def fields(self) -> dict[str, Any]:
         """The record decoded anew (decimals as text): for the few that need more of it."""
-        return dict(_READER.decode(self.raw))
+        return dict(READER.decode(self.raw))
 
     def text(self, name: str) -> str:
         """Return a text property, "" when absent."""
@@ -72,21 +71,13 @@ class Record:
 _READ_OUT: Final = {"number": "number", "status": "status", "lastModifiedDateTime": "modified_text"}
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One decoded page. `broken` says, per unusable entry of `value`, what is wrong with it."""
-
-    records: list[Record]
-    broken: list[str]
-    next_link: str  # "" on the last page
-
-
-def _record(raw: str, fields: dict[str, Any]) -> Record:
+def make_record(raw: str, fields: dict[str, Any]) -> Record:
+    """Return the record of a JSON text and what it decodes to; `is_usable` has been asked."""
     tags: list[str] = []
     times: list[str] = []
     _look_inside(fields, tags, times)
     return Record(
-        raw,
+        _one_line(raw),
         fields["id"].lower(),
         _text(fields.get("number")),
         _text(fields.get("status")),
@@ -130,36 +121,6 @@ def format_time(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def parse_page(body: bytes) -> Page:
-    """Split a collection answer into records.
-
-    Raises:
-        ValueError: the body is not a complete JSON object with an array `value`.
-    """
-    text = body.decode("utf-8-sig")
-    position = _expect(text, 0, "{")
-    records: list[Record] = []
-    broken: list[str] = []
-    next_link, found = "", False
-    position = _skip(text, position)
-    while text[position : position + 1] != "}":
-        name, position = _READER.raw_decode(text, _skip(text, position))
-        position = _skip(text, _expect(text, position, ":"))
-        if name == "value":
-            found = True
-            position = _read_records(text, position, records, broken)
-        else:
-            member, position = _READER.raw_decode(text, position)
-            if name == "@odata.nextLink" and isinstance(member, str):
-                next_link = member
-        position = _skip(text, position)
-        if text[position : position + 1] == ",":
-            position = _skip(text, position + 1)
-    if not found:
-        raise ValueError("no array named value in the answer")
-    return Page(records, broken, next_link)
-
-
 def parse_record(body: bytes) -> Record:
     """Return the one record of an entity answer.
 
@@ -167,31 +128,14 @@ def parse_record(body: bytes) -> Record:
         ValueError: the body is not a JSON object with an id.
     """
     text = body.decode("utf-8-sig").strip()
-    fields, end = _READER.raw_decode(text)
-    if end != len(text) or not isinstance(fields, dict) or not _usable_id(fields):
+    fields, end = READER.raw_decode(text)
+    if end != len(text) or not isinstance(fields, dict) or not is_usable(fields):
         raise ValueError("not a record")
-    return _record(_one_line(text), fields)
+    return make_record(text, fields)
 
 
-def _read_records(text: str, position: int, records: list[Record], broken: list[str]) -> int:
-    position = _skip(text, _expect(text, position, "["))
-    while text[position : position + 1] != "]":
-        fields, end = _READER.raw_decode(text, position)
-        if isinstance(fields, dict) and _usable_id(fields):
-            records.append(_record(_one_line(text[position:end]), fields))
-        else:
-            broken.append("an entry without a usable id")
-        position = end if text[end : end + 1] in _MARKS else _skip(text, end)
-        if text[position] == ",":
-            position += 1
-            if text[position : position + 1] != "{":
-                position = _skip(text, position)
-        elif text[position] != "]":
-            raise ValueError("array not closed")
-    return position + 1
-
-
-def _usable_id(fields: dict[str, Any]) -> bool:
+def is_usable(fields: dict[str, Any]) -> bool:
+    """Say whether a decoded record has an id."""
     value = fields.get("id")
     return isinstance(value, str) and len(value) == 36 and value.count("-") == 4
 
@@ -199,21 +143,6 @@ def _usable_id(fields: dict[str, Any]) -> bool:
 def _one_line(raw: str) -> str:
     # A line break can only be space between tokens here: inside a JSON string it is always escaped.
     return raw.replace("\r", " ").replace("\n", " ") if "\n" in raw or "\r" in raw else raw
-
-
-def _skip(text: str, position: int) -> int:
-    while position < len(text) and text[position] in _SPACE:
-        position += 1
-    if position >= len(text):
-        raise ValueError("answer is cut short")
-    return position
-
-
-def _expect(text: str, position: int, sign: str) -> int:
-    position = _skip(text, position)
-    if text[position] != sign:
-        raise ValueError(f"{sign} expected")
-    return position + 1
 
 
 def loads(body: bytes | str) -> Any:

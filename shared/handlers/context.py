@@ -80,6 +80,7 @@ class Context:
     now: Clock
     new_id: NewId
     sleep: Callable[[float], object]  # seconds
+    threads: int = 1  # how many streams are planned at once
     memo: Memo = field(default_factory=Memo)
 
     def ledger(self, company: str, entity: Entity) -> Ledger:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Literal
 
+from shared.core.collection import Page
 from shared.core.entities import Entity
 from shared.core.jobs import GROUP, PageJob
-from shared.core.wire import Page, Record, parse_time
+from shared.core.wire import Record, parse_time
 from shared.errors import BCError, BCNotFound, BCRejected, BCUnavailable
 from shared.handlers.context import Context
 from shared.log import log_event
@@ -21,11 +22,11 @@ log: Final = logging.getLogger(__name__)
 #: Fewest rows asked for after time-outs.
 MIN_ROWS: Final = 50
 #: How many times BC_PAGE_ROWS a page may grow to while BC answers quickly, and where growing ends for memory's sake:
-#: a page is held about three times over while it is taken apart and put together again.
+#: some six pages are at hand at once, of which the host holds copies while it writes them.
 MOST_GROWTH: Final = 4
 QUICK_S: Final = 5.0
 SLOW_S: Final = 30.0
-PAGE_BYTES: Final = 5_500_000
+PAGE_BYTES: Final = 8_000_000
 #: Rows per page when only ids are read: the most BC serves.
 LIST_ROWS: Final = 20_000
 #: So many single records must fail in a row, with none that succeeds, to call it an outage and not broken records.
@@ -133,7 +134,7 @@ def _next_rows(ctx: Context, ask: PageAsk, answer: PageAnswer) -> int:
     most = ctx.settings.page_rows * (MOST_GROWTH if is_full and answer.took_s < QUICK_S else 1)
     if answer.size:
         most = min(most, max(ctx.settings.page_rows, ask.rows * PAGE_BYTES // answer.size))
-    return min(MAX_PAGE_ROWS, most, ask.rows * 2)
+    return min(MAX_PAGE_ROWS, most, ask.rows * MOST_GROWTH)
 
 
 def _read_singly(ctx: Context, job: PageJob, ask: PageAsk, cause: BCError) -> Reading:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from shared.core.at_once import at_once
 from shared.core.entities import ENTITIES, ITEMS, Entity
 from shared.core.jobs import Mode, PageJob
 from shared.core.outgoing import Outgoing
@@ -24,8 +25,9 @@ log: Final = logging.getLogger(__name__)
 OVERLAP: Final = timedelta(minutes=10)
 #: How often all ids are listed, to find what no delta can see: deletes, late commits, rows without a time stamp.
 COMPARE_EVERY: Final = timedelta(hours=24)
-#: Chains of a full pull; one of the five slots stays free for orders and notifications.
-PARTITIONS: Final = 4
+#: Chains of a full pull. Four requests are under way at most, as one of the five slots stays free for orders and
+#: notifications; while four pages are on their way those of the other chains are taken apart and stored.
+PARTITIONS: Final = 8
 
 
 def pull_items(ctx: Context) -> Outgoing:
@@ -42,18 +44,21 @@ def reconcile(ctx: Context) -> Outgoing:
 def _for_each_company(
     ctx: Context, entities: list[Entity], plan: Callable[[Context, Company, Entity], list[PageJob]]
 ) -> Outgoing:
-    jobs: list[PageJob] = []
-    for company in ctx.companies():
-        for entity in entities:
-            try:
-                jobs += plan(ctx, company, entity)
-            except StateConflict:
-                continue  # another instance is planning this very stream
-            except IntegrationError as error:  # the others go on: what is planned already must leave
-                log_event(
-                    log, "stream.failed", level=logging.WARNING if error.retryable else logging.ERROR,
-                    company=company.name, entity=entity.name, reason=str(error),
-                )  # fmt: skip
+    def planned(stream: tuple[Company, Entity]) -> list[PageJob]:
+        company, entity = stream
+        try:
+            return plan(ctx, company, entity)
+        except StateConflict:
+            return []  # another instance is planning this very stream
+        except IntegrationError as error:  # the others go on: what is planned already must leave
+            log_event(
+                log, "stream.failed", level=logging.WARNING if error.retryable else logging.ERROR,
+                company=company.name, entity=entity.name, reason=str(error),
+            )  # fmt: skip
+            return []
+
+    streams = [(company, entity) for company in ctx.companies() for entity in entities]
+    jobs = itertools.chain.from_iterable(at_once(planned, streams, ctx.threads))
     missing = ctx.unknown_companies()
     for name in missing:
         log_event(

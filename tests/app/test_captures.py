@@ -10,6 +10,7 @@ import pytest
 
 from shared.bc import odata
 from shared.core import events, wire
+from shared.core.collection import parse_page
 from shared.core.entities import ENTITIES, ITEMS, SALES_INVOICES, SALES_SHIPMENTS
 from shared.core.notifications import Target, client_state, parse_delivery, subscription_path
 from shared.core.subscriptions import LIFETIME, RENEW_AGE, Renew, Subscription, Wanted, plan
@@ -75,7 +76,7 @@ def test_there_are_captures_of_every_kind_that_matters() -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_a_recorded_page_is_split_into_its_rows_digit_for_digit(name: str) -> None:
     """Every row, every number as BC wrote it, the next link as it is."""
-    page = wire.parse_page(body(name))
+    page = parse_page([body(name)])
     document = json.loads(body(name))
     assert page.broken == []
     assert [record.fields["id"] for record in page.records] == [row["id"] for row in document["value"]]
@@ -119,7 +120,7 @@ def test_a_recorded_record_is_forwarded_as_it_came(name: str) -> None:
 
 def test_a_page_with_another_behind_it_leads_there() -> None:
     """A real next link is followed; on another collection, company or host it would not be."""
-    page = wire.parse_page(body("customers-page-nextlink.json"))
+    page = parse_page([body("customers-page-nextlink.json")])
     company = re.search(r"companies\(([0-9a-f-]{36})\)", page.next_link)
     assert company is not None
     assert odata.is_link_within(page.next_link, API, f"api/v2.0/companies({company[1]})/customers")

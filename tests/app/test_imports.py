@@ -22,7 +22,8 @@ ALLOWED: Final[dict[str, set[str]]] = {
     "stores": {"core", "ports", "errors", "log", "settings", "stores"},
     "services": {"core", "ports", "errors", "log", "settings", "state", "handlers", "bc", "stores"},
     "triggers": {"services", "handlers", "core", "errors", "log"},
-    "function_app": {"triggers", "core"},
+    "process": set(),
+    "function_app": {"triggers", "core", "process"},
 }
 #: Layer -> the packages it may use besides the stdlib.
 PACKAGES: Final[dict[str, set[str]]] = {

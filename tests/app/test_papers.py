@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from shared.bc import slot_rows
+from shared.bc.budget import URGENT_SLOT
 from shared.core import diagnosis, orders
 from shared.core.jobs import GROUP
 from shared.core.names import CONTAINER, SECRET_CLIENT, SECRET_TOKEN_CACHE, SECRET_WEBHOOK, TABLES
@@ -127,7 +128,7 @@ def test_the_doctors_checks_are_listed() -> None:
         ("docs/operations.md", "one request per 100 changed records", GROUP, 100),
         ("docs/operations.md", "of the first ten companies", doctor.MOST_COMPANIES, 10),
         ("docs/operations.md", "the limit of 200", diagnosis.MOST_WEBHOOKS, 200),
-        ("docs/operations.md", "four pages in flight", runs.PARTITIONS, 4),
+        ("docs/operations.md", "eight chains of pages, four requests at once", (runs.PARTITIONS, URGENT_SLOT), (8, 4)),
         ("docs/architecture.md", "ten minutes behind its watermark", runs.OVERLAP, timedelta(minutes=10)),
         ("docs/architecture.md", "renews from 24 hours of age", RENEW_AGE, timedelta(hours=24)),
         ("docs/architecture.md", "only after 11\n  minutes", orders.SETTLE, timedelta(minutes=11)),

@@ -6,8 +6,9 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count, cycle
+from queue import SimpleQueue
 from random import Random
-from threading import Event, Lock, Thread
+from threading import Event, Lock, Thread, current_thread
 
 import pytest
 
@@ -136,6 +137,35 @@ def test_a_waiting_thread_wakes_when_its_process_frees_a_slot(
         assert not got.wait(0.2)
     assert got.wait(5)
     waiter.join()
+
+
+def test_threads_are_served_in_the_order_they_came(table: Table, clock: FixedClock) -> None:
+    """The chains of a pull go on side by side, and none of them starves."""
+    waiting: SimpleQueue[Thread] = SimpleQueue()
+
+    def jitter() -> float:  # asked for by whoever begins to wait
+        waiting.put(current_thread())
+        return 0.5
+
+    budget = SlotBudget(table, CONNECTION, now=clock, new_id=new_id, jitter=jitter)
+    served: list[int] = []
+
+    def take(number: int) -> None:
+        with budget.slot(urgent=False):
+            served.append(number)
+
+    waiters = [Thread(target=take, args=(number,)) for number in range(6)]
+    with ExitStack() as held:
+        for _ in range(3):
+            held.enter_context(budget.slot(urgent=False))
+        with budget.slot(urgent=False):
+            for waiter in waiters:
+                waiter.start()
+                while waiting.get(timeout=5) is not waiter:
+                    pass
+        for waiter in waiters:
+            waiter.join(10)
+    assert served == list(range(6))
 
 
 def test_a_failing_body_gives_its_slot_back(table: Table, clock: FixedClock) -> None:

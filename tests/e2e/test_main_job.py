@@ -12,11 +12,12 @@ import requests
 from local.demo import COMPANY, Demo
 from local.stack import Stack
 from shared.core import names
+from shared.handlers import runs
 
 pytestmark = pytest.mark.e2e
 
 _SOON = {"LOCAL_HOST_LEASE_S": "2"}  # a killed host's message comes back after this, not after ten minutes
-_SMALL_PAGES = {"BC_PAGE_ROWS": "20"}
+_SMALL_PAGES = {"BC_PAGE_ROWS": "10"}
 
 
 @pytest.fixture
@@ -55,7 +56,8 @@ def test_a_host_killed_in_the_middle_of_a_pull_loses_no_item(stack: Stack, demo:
     stack.kill_host()
     stack.start_host({"AzureWebJobs.read_page.Disabled": "true"})
     requests.post(f"{stack.app_url}/admin/functions/pull_items", json={"input": ""}, timeout=30)
-    until(lambda: demo.events.count(names.QUEUE_PAGES) == 5, "the plan: four partitions, and an empty company")
+    planned = runs.PARTITIONS + 1
+    until(lambda: demo.events.count(names.QUEUE_PAGES) == planned, "the plan: partitions, and an empty company")
     stack.kill_host()
     stack.start_host({"LOCAL_HOST_KILL_AT": f"read_page:{point}"})
     until(lambda: not _is_up(stack), "the kill")

@@ -80,4 +80,4 @@ def test_no_seam_by_default() -> None:
     """Without the variables no point is deadly."""
     faults = Faults.from_env({})
     faults.reach("steps", "after-call")
-    assert faults == Faults()
+    assert faults == Faults(output_order="together")

@@ -82,8 +82,28 @@ def test_writes_go_in_binding_order() -> None:
 def test_reverse_order() -> None:
     """Reversed, the last binding is written first; messages of one output keep their order."""
     storage = Storage()
-    write(storage, CountedFaults(reverse_outputs=True), **VALUES)
+    write(storage, CountedFaults(output_order="reverse"), **VALUES)
     assert storage.written == ["q-last:z", "box/file:y", "q-many:a", "q-many:b"]
+
+
+def test_outputs_are_written_side_by_side() -> None:
+    """A slow blob keeps no message waiting, as on the real host; the call ends when all of it is written."""
+    released = asyncio.Event()
+
+    class SlowBlobs(Storage):
+        async def write_blob(self, connection: str, container: str, name: str, body: bytes) -> None:
+            await released.wait()
+            await super().write_blob(connection, container, name, body)
+
+        def note(self, write: str) -> None:
+            super().note(write)
+            if write == "q-last:z":
+                released.set()
+
+    storage = SlowBlobs()
+    write(storage, CountedFaults(output_order="together"), **VALUES)
+    assert sorted(storage.written) == ["box/file:y", "q-last:z", "q-many:a", "q-many:b"]
+    assert storage.written.index("box/file:y") > storage.written.index("q-last:z")
 
 
 @pytest.mark.parametrize(

@@ -175,6 +175,7 @@ def test_split_points_cut_into_similar_parts(place: Place) -> None:
     """Four parts of an entity, ascending, with one count and three probes; few rows give few parts."""
     place.bc.bulk_items(4000)
     points = place.client.split_points(place.company, ITEMS, 4, least=4)
+    assert len(points) == 3
     bounds = ["", *points, "\x7f"]
     numbers = [item["number"] for item in place.bc.table("items")]
     sizes = [sum(low <= n < high for n in numbers) for low, high in itertools.pairwise(bounds)]

@@ -130,6 +130,16 @@ def test_every_fault_of_the_network_is_one_error(fault: Exception) -> None:
     assert "secret" not in str(caught.value)
 
 
+def test_a_drained_body_is_let_go_of() -> None:
+    """Whoever takes a large answer apart holds it once: a chunk that was taken is gone."""
+    answer = calling(Answer(200, b"x" * (1 << 19))).transport.send("GET", URL)
+    chunks = answer.drain()
+    first = next(chunks)
+    assert len(first) + len(answer.body) == 1 << 19
+    assert b"".join(chunks) + first == b"x" * (1 << 19)
+    assert answer.body == b""
+
+
 def test_an_answer_that_drips_is_cut_off() -> None:
     """An answer that never ends would hold its slot beyond the lease: the whole of it has a deadline."""
     call = calling(Answer(200, b"x" * (1 << 19)))

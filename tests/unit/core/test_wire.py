@@ -29,76 +29,8 @@ def entry(price: str = "1", **more: object) -> str:
     return f'{{"@odata.etag": "W/\\"x\\"", "id": "{ID}", "unitPrice": {price}{rest}}}'
 
 
-def page(*entries: str, more: str = "") -> bytes:
-    """The body of a collection answer."""
-    return f'{{"@odata.context": "c", "value": [{", ".join(entries)}]{more}}}'.encode()
-
-
-@given(numbers)
-def test_a_number_is_passed_on_digit_for_digit(number: str) -> None:
-    """Whatever its scale, a number of a record leaves as it came."""
-    (record,) = wire.parse_page(page(entry(number))).records
-    assert record.raw == entry(number)
-
-
-@given(st.lists(st.text(), max_size=4), spaces, spaces)
-def test_a_page_is_split_where_its_entries_end(texts: list[str], before: str, between: str) -> None:
-    """Brackets, quotes and line breaks inside texts do not confuse the split; a record is one line of the same JSON."""
-    entries = [entry(displayName=text) for text in texts]
-    joined = f"{between},{between}".join(entries)
-    body = f'{before}{{{between}"value"{between}:{before}[{between}{joined}{before}]{between}}}{before}'
-    found = wire.parse_page(body.encode())
-    assert [record.fields["displayName"] for record in found.records] == texts
-    assert [json.loads(record.raw) for record in found.records] == [json.loads(text) for text in entries]
-    assert not any("\n" in record.raw or "\r" in record.raw for record in found.records)
-
-
-def test_pretty_printed_records_become_one_line() -> None:
-    """A record goes into NDJSON, so line breaks between its tokens are gone and those inside its texts are kept."""
-    pretty = json.dumps({"id": ID, "displayName": "two\nlines", "list": [{"a": 1}]}, indent=2).replace("\n", "\r\n")
-    (record,) = wire.parse_page(page(pretty)).records
-    assert "\n" not in record.raw
-    assert json.loads(record.raw) == json.loads(pretty)
-
-
-@pytest.mark.parametrize("body", [page(entry("1.50"), entry("2", displayName="]}")), page()])
-def test_a_page_cut_anywhere_is_refused(body: bytes) -> None:
-    """An answer that ends early never passes for a shorter page: records would be missed without a word."""
-    wire.parse_page(body)
-    for length in range(len(body)):
-        with pytest.raises(ValueError):
-            wire.parse_page(body[:length])
-
-
-@pytest.mark.parametrize(
-    "body",
-    [b"", b"null", b"[]", b"<html></html>", b'{"value": {}}', b'{"values": []}', b'{"value": [1 2]}', b"\xff\xfe{}"],
-)
-def test_what_is_no_page_is_refused(body: bytes) -> None:
-    """Only a JSON object with an array `value` is a page."""
-    with pytest.raises(ValueError):
-        wire.parse_page(body)
-
-
-@pytest.mark.parametrize("broken", ["7", "null", "[]", "{}", '{"id": 5}', '{"id": "x"}', '{"id": null}'])
-def test_an_entry_without_an_id_is_reported_and_stops_nothing(broken: str) -> None:
-    """One unusable entry costs that entry (P13)."""
-    found = wire.parse_page(page(entry("1"), broken, entry("2")))
-    assert [record.fields["unitPrice"] for record in found.records] == [1, 2]
-    assert found.broken == ["an entry without a usable id"]
-
-
-def test_the_next_link_is_taken_as_it_is() -> None:
-    """BC's link is opaque: unchanged, and "" on the last page."""
-    link = "https://api.example/items?aid=FIN&$skiptoken=5de545bc%2D"
-    assert wire.parse_page(page(entry(), more=f', "@odata.nextLink": "{link}"')).next_link == link
-    assert wire.parse_page(page(entry(), more=', "@odata.nextLink": null')).next_link == ""
-    assert wire.parse_page(page(entry())).next_link == ""
-
-
 def test_a_byte_order_mark_is_no_fault() -> None:
     """Older versions of BC begin an answer with one."""
-    assert wire.parse_page(b"\xef\xbb\xbf" + page(entry())).records
     assert wire.parse_record(b"\xef\xbb\xbf" + entry().encode()).key == ID
 
 
