@@ -18,7 +18,7 @@ RATE = 200  # samples a second
 
 #: What a stack is counted for: the first of these that has a name in it.
 KINDS = (
-    ("decoding pages", ("parse_page (shared/core/wire.py",)),
+    ("decoding pages", ("parse_page (shared/core/collection.py",)),
     ("making events, packing and hashing them", ("pack (shared/core/events.py", "digest (shared/state/seen.py")),
     ("receiving pages (TLS, HTTP)", ("_exchange (shared/bc/transport.py",)),
     ("state in tables", ("_call (shared/stores/azure_tables.py",)),

@@ -32,8 +32,8 @@ def run(options: Options) -> dict[str, Any]:
             "peaks_mb": world.peaks_mb(),
             "storage": meter.counts(),
         }
-        world.run_stream("reconcile", "watch", "salesInvoices")
+        delta_s = world.run_stream("reconcile", "watch", "salesInvoices", patience_s=1200)
         told = world.demo.events.take()
     if told:
         raise Missed(f"{len(told)} old invoices were announced")
-    return {**found, "verified": True}
+    return {**found, "delta_s": delta_s, "verified": True}

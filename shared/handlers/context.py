@@ -80,13 +80,13 @@ class Context:
     now: Clock
     new_id: NewId
     sleep: Callable[[float], object]  # seconds
-    threads: int = 1  # how many streams are planned at once
+    threads: int = 1  # how many streams are planned, or rows of a ledger read, at once
     memo: Memo = field(default_factory=Memo)
 
     def ledger(self, company: str, entity: Entity) -> Ledger:
         """Return the ledger of one company's entity, with the listing now in force."""
         generation = self.ledger_generation(company, entity)
-        return Ledger(self.records, self.settings.connection, company, entity, generation)
+        return Ledger(self.records, self.settings.connection, company, entity, generation, self.threads)
 
     def ledger_generation(self, company: str, entity: Entity) -> int:
         """Return which listing of known ids is in force, 0 before the first."""

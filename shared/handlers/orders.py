@@ -41,6 +41,8 @@ _PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0)
 _LAST_LOOK: Final = timedelta(hours=2)
 #: Orders put back to work by one run of the timer.
 _BATCH: Final = 200
+#: Codes of errors that AL code raised: in a look-up it stumbled over some document, which says nothing of the order.
+_AL_ERROR: Final = "Application_"
 #: A queue message for an order that was put back may be lost on the way; then it is put back again after this.
 _REQUEUE: Final = timedelta(minutes=15)
 #: Five deliveries to workers that die, each for as long as a message is hidden, with room to spare.
@@ -150,8 +152,8 @@ def _post(ctx: Context, request: OrderRequest, entry: OrderEntry) -> Outgoing:
             also_posted=in_doubt or not request.key_is_external,
         )  # fmt: skip
     except (BCError, TokenError, BudgetExhausted) as error:
-        if isinstance(error, BCRejected):
-            return _reject(ctx, entry, error)
+        if isinstance(error, BCRejected) and not in_doubt and not error.code.startswith(_AL_ERROR):
+            return _reject(ctx, entry, error)  # the order names something that BC can't even look for
         return _wait(ctx, replace(entry, unknown=in_doubt), error)
     before = set(entry.before.split("\n")) if in_doubt else set()
     if not in_doubt and not request.key_is_external:

@@ -75,14 +75,31 @@ def read(ctx: Context, job: PageJob, message_id: str) -> Outgoing:
         _give_up(ctx, job, BCUnavailable("a page held nothing but what was read before", code="stalled"))
     goes_on = role is Role.GO and not reading.stalled
     successor = (_successor(ctx, job, reading),) if goes_on else ()
-    if not told and job.mode == "delta" and state.partitions == 1 and successor and successor[0].phase == "commit":
-        # Nothing leaves that could get lost, so the commit needs no execution of its own; most deltas end here.
-        last, began = successor[0], parse_time(successor[0].began)
-        return _finish(ctx, last, [Progress(last.page, done=True, began=began, rows=last.total, at=ctx.now())])
+    if job.mode == "delta" and not told and successor and (ended := _end_quietly(ctx, state, successor[0])):
+        return ended
     del reading  # its records leave memory as their events are packed
     source = ctx.bc.company_url(job.company)
     batch = events.pack(source, job.job, _events(source, job.entity_row(), told), now=ctx.now())
     return Outgoing(events=(batch.message,) if batch else (), blob=batch.blob if batch else None, pages=successor)
+
+
+def _end_quietly(ctx: Context, state: StreamState, job: PageJob) -> Outgoing | None:
+    """Do the commit that follows a page without news, as most deltas end; None where it needs its own execution.
+
+    Nothing has left that could get lost on its way. Nested records are looked for first.
+    """
+    if job.phase == "nested":
+        try:
+            reading = read_page(ctx, job)
+        except BCError:
+            return None  # its own execution will say so
+        if reading.records or reading.more or reading.broken:
+            return None
+        job = _successor(ctx, job, reading)
+    if job.phase != "commit" or state.partitions > 1:
+        return None
+    progress = Progress(job.page, done=True, began=parse_time(job.began), rows=job.total, at=ctx.now())
+    return _finish(ctx, job, [progress])
 
 
 def _events(source: str, entity: Entity, told: Told) -> Iterator[str]:
@@ -97,7 +114,16 @@ def _may_have_told(ctx: Context, job: PageJob, state: StreamState) -> bool:
     """Say whether an earlier delivery of a job that is out of date can have told something that got lost on its way."""
     if job.mode == "list" or job.phase in {"commit", "settle"}:
         return False  # what it did is done, and would now spoil the listing of another run
-    return _has_claims(ctx, job) if job.purpose == "watch" else not state.is_dead(job.run)
+    if job.purpose == "watch":
+        return _has_claims(ctx, job)
+    if state.is_dead(job.run):
+        return False  # the run that took over tells it
+    claims = ctx.seen(job.company, job.entity_row()).claims(job.job)
+    if claims is not None:
+        return bool(claims)
+    began = parse_time(job.began)
+    # In these cases its row would still be there.
+    return state.done_run != job.run and not (began and ctx.now() - began < SEEN_LIFE)
 
 
 def _has_claims(ctx: Context, job: PageJob) -> bool:
@@ -251,7 +277,7 @@ def _finish(ctx: Context, job: PageJob, progress: list[Progress]) -> Outgoing:
 
 def _follow(ctx: Context, job: PageJob, state: StreamState) -> Outgoing:
     """Start the delta that was asked for while this run was under way, once the run is complete."""
-    wanted = state.again and state.run == state.done_run == job.run
+    wanted = state.again and state.run == state.done_run == job.run and job.mode != "list"
     return Outgoing(pages=tuple(runs.start_run(ctx, state, "delta")) if wanted else ())
 
 

@@ -25,6 +25,9 @@ log: Final = logging.getLogger(__name__)
 OVERLAP: Final = timedelta(minutes=10)
 #: How often all ids are listed, to find what no delta can see: deletes, late commits, rows without a time stamp.
 COMPARE_EVERY: Final = timedelta(hours=24)
+#: No two compares follow each other sooner. One whose host died while it handed on what it had found is delivered again
+#: after ten minutes, and finds it by the listing before, which the next compare would take away.
+COMPARE_REST: Final = timedelta(minutes=15)
 #: Chains of a full pull. Four requests are under way at most, as one of the five slots stays free for orders and
 #: notifications; while four pages are on their way those of the other chains are taken apart and stored.
 PARTITIONS: Final = 8
@@ -81,7 +84,8 @@ def _plan_pull(ctx: Context, company: Company, entity: Entity) -> list[PageJob]:
 def _plan_reconcile(ctx: Context, company: Company, entity: Entity) -> list[PageJob]:
     listing = ctx.streams.load(Stream("compare", company.key, entity.name))
     jobs: list[PageJob] = []
-    due = listing.done_at is None or ctx.now() - listing.done_at >= COMPARE_EVERY
+    wait = COMPARE_REST if listing.again else COMPARE_EVERY
+    due = listing.done_at is None or ctx.now() - listing.done_at >= wait
     if due and not is_busy(ctx, listing):
         jobs += start_run(ctx, listing, "list")
     if listing.generation:
@@ -100,9 +104,15 @@ def plan_delta(ctx: Context, company: str, entity: Entity) -> list[PageJob]:
 
 
 def plan_compare(ctx: Context, company: str, entity: Entity) -> list[PageJob]:
-    """Start a compare now, unless one is under way."""
-    state = ctx.streams.load(Stream("compare", company, entity.name))
-    return [] if is_busy(ctx, state) else start_run(ctx, state, "list")
+    """Start a compare now; if one is under way or was so a moment ago, have the timer start another."""
+    stream = Stream("compare", company, entity.name)
+    state = ctx.streams.load(stream)
+    last = state.done_at if state.generation > 1 else None  # the first listing has none to be compared with
+    rested = last is None or ctx.now() - last >= COMPARE_REST
+    if rested and not is_busy(ctx, state):
+        return start_run(ctx, state, "list")
+    ctx.streams.change(stream, lambda held: replace(held, again=True))
+    return []
 
 
 def is_busy(ctx: Context, state: StreamState) -> bool:

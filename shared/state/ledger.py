@@ -15,6 +15,7 @@ from typing import Final
 from uuid import UUID
 
 from shared.core import ledger
+from shared.core.at_once import at_once
 from shared.core.entities import Entity
 from shared.core.keys import after, row_key
 from shared.core.ledger import Base, Known
@@ -48,12 +49,15 @@ def bucket_of(key: str) -> str:
 class Ledger:
     """The ledger of one company's entity."""
 
-    def __init__(self, table: Table, connection: str, company: str, entity: Entity, generation: int) -> None:
-        """Take the table, what it is about, and the listing in force (0: none)."""
+    def __init__(
+        self, table: Table, connection: str, company: str, entity: Entity, generation: int, threads: int = 1
+    ) -> None:
+        """Take the table, what it is about, the listing in force (0: none), and how many rows may be read at once."""
         self._table = table
         self._partition = row_key(connection, company, entity.name)
         self._entity = entity
         self._generation = generation
+        self._threads = threads
 
     def announce(
         self,
@@ -82,7 +86,7 @@ class Ledger:
         for start in range(0, len(records), _CHUNK):
             part = records[start : start + _CHUNK]
             # Unknown records are taken for new without looking; if one is not, the insert fails and all are looked at.
-            rows = {record.key: self._row(record.key) for record in part if record.key in base}
+            rows = self._rows([record.key for record in part if record.key in base])
             for _ in range(_TRIES):
                 found: list[Announcement] = []
                 writes: list[Change] = []
@@ -102,7 +106,7 @@ class Ledger:
                 try:
                     self._table.write(writes)
                 except StateConflict:
-                    rows = {record.key: self._row(record.key) for record in part}
+                    rows = self._rows([record.key for record in part])
                     continue
                 told += found
                 claimed = mine
@@ -271,6 +275,9 @@ class Ledger:
             f"ids{n:02d}": packed[at : at + _PROPERTY] for n, at in enumerate(range(0, len(packed), _PROPERTY))
         }
         return Row(partition=self._partition, key=row_key("j", job), values={**values, "at": now})
+
+    def _rows(self, keys: list[str]) -> dict[str, Row | None]:
+        return dict(zip(keys, at_once(self._row, keys, self._threads), strict=True))
 
     def _row(self, key: str) -> Row | None:
         return self._table.get(self._partition, row_key("r", bucket_of(key), key))

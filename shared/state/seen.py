@@ -46,8 +46,12 @@ class SeenBook:
 
     def told(self, job: str) -> list[str]:
         """Return the ids of the records that an earlier delivery of this job announced."""
+        return self.claims(job) or []
+
+    def claims(self, job: str) -> list[str] | None:
+        """Return the same, or None if there is no row: the page was empty, or its row is gone by now."""
         row = self._table.get(self._partition, job)
-        return [] if row is None else [str(UUID(bytes=packed)) for packed in _unpacked(row, _TOLD, _ID)]
+        return None if row is None else [str(UUID(bytes=packed)) for packed in _unpacked(row, _TOLD, _ID)]
 
     def add(self, job: str, digests: Sequence[bytes], told: Sequence[str], *, now: datetime) -> None:
         """Store what one page saw and announces; a repeat of the job replaces it."""

@@ -11,6 +11,7 @@ from local.simulation.world import World
 from shared.core.jobs import NotificationJob, RecordChange
 from shared.core.names import QUEUE_NOTIFICATIONS, QUEUE_PAGES
 from shared.errors import BCUnavailable
+from shared.handlers import runs
 from shared.handlers.notifications import process
 from tests.worlds import events, requests_made, restart, small_world, subject, told
 
@@ -208,6 +209,24 @@ def test_a_collection_with_deletes_finds_what_is_gone(changes: str) -> None:
     notify(world)
     gone = {("item.deleted", subject(old)): 1} if "deleted" in changes else {}
     assert told(world) == created(world, *made) | gone
+
+
+def test_compares_keep_their_distance_and_none_is_forgotten() -> None:
+    """What a compare found may be delivered again after ten minutes, by the listing before; the next waits for it."""
+    world = world_of(BC_CHANGES="created,deleted")
+    one, other, kept = (world.bc.user.create_item(displayName="x") for _ in range(3))
+    notify(world)
+    world.left.clear()
+    world.bc.webhooks.max_entries = 1  # two changes are a collection, which does not say what was deleted
+    for item in (one, other):
+        world.bc.user.delete(item)
+        world.bc.user.update(kept, {"displayName": item.id})
+        notify(world)
+    assert told(world) == {("item.deleted", subject(one)): 1}
+    world.clock.advance(runs.COMPARE_REST)
+    world.run_timer("reconcile")
+    world.drain()
+    assert told(world) == {("item.deleted", subject(item)): 1 for item in (one, other)}
 
 
 def test_a_collection_during_a_running_delta_starts_another_after_it() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from local.business_central import FaultKind
 from shared.core.names import QUEUE_ORDERS
 from shared.handlers import orders
 from tests.unit.handlers.shop import CRONUS, Shop
@@ -227,3 +228,22 @@ def test_an_order_made_by_somebody_else_under_our_number_is_taken_for_ours(shop:
     (result,) = shop.submit(shop.message())
     assert (result["status"], result["number"], result["attempts"]) == ("created", made["number"], 0)
     assert len(shop.orders()) == 1
+
+
+@pytest.mark.parametrize("is_in_doubt", [False, True])
+def test_a_look_up_that_stumbles_over_another_document_rejects_nothing(shop: Shop, is_in_doubt: bool) -> None:
+    """The key can't be filtered by, so all documents are looked at, of which one is broken: the order waits for it."""
+    other = shop.world.bc.user.create_order(customerNumber="C00120")
+    broken = shop.world.bc.faults.broken
+    if is_in_doubt:
+        shop.fail(FaultKind.TIMEOUT_AFTER)
+        shop.submit(shop.message("o'7"))
+    broken[other.id] = "dialog"
+    assert shop.submit(shop.message("o'7")) == []
+    shop.wait(timedelta(hours=1))
+    assert shop.status("O'7") == "waiting"
+    broken.clear()
+    shop.wait(timedelta(hours=1))
+    (result,) = results(shop.world)
+    assert result["status"] == "created"
+    assert len(shop.orders("O'7")) == 1
