@@ -74,13 +74,18 @@ def read(ctx: Context, job: PageJob, message_id: str) -> Outgoing:
     if reading.stalled and role is Role.GO:
         _give_up(ctx, job, BCUnavailable("a page held nothing but what was read before", code="stalled"))
     goes_on = role is Role.GO and not reading.stalled
-    successor = (_successor(ctx, job, reading),) if goes_on else ()
-    if job.mode == "delta" and not told and successor and (ended := _end_quietly(ctx, state, successor[0])):
+    successor = _successor(ctx, job, reading) if goes_on else None
+    ended = _end_quietly(ctx, state, successor) if successor and job.mode == "delta" and not told else None
+    if ended is not None:
         return ended
     del reading  # its records leave memory as their events are packed
     source = ctx.bc.company_url(job.company)
     batch = events.pack(source, job.job, _events(source, job.entity_row(), told), now=ctx.now())
-    return Outgoing(events=(batch.message,) if batch else (), blob=batch.blob if batch else None, pages=successor)
+    return Outgoing(
+        events=(batch.message,) if batch else (),
+        blob=batch.blob if batch else None,
+        pages=(successor,) if successor else (),
+    )
 
 
 def _end_quietly(ctx: Context, state: StreamState, job: PageJob) -> Outgoing | None:
