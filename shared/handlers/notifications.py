@@ -45,7 +45,7 @@ def process(ctx: Context, job: NotificationJob) -> Outgoing:
         job=job.job,
         changes=ctx.settings.changes,
         told_created=told_created,
-        looked_for=frozenset(keys) if job.compared else frozenset(),
+        looked_for=frozenset(keys),  # a listing made since an earlier delivery knows what only that one has told
         watch_from=ctx.streams.load(Stream("watch", job.company, entity.name)).watch_from,
         remember_job=False,
         now=ctx.now(),

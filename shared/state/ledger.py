@@ -79,9 +79,9 @@ class Ledger:
         if self._generation == 0:
             records = [record for record in records if record.key in told_created]
         base = self._base(record.key for record in records)
-        looked_for |= told_created
-        records = [record for record in records if self._may_tell(record, base, changes, looked_for)]
         claimed = self.claims(job) if remember_job else []
+        looked_for |= told_created | set(claimed)  # a listing made since knows what only this job has told
+        records = [record for record in records if self._may_tell(record, base, changes, looked_for)]
         told: list[Announcement] = []
         for start in range(0, len(records), _CHUNK):
             part = records[start : start + _CHUNK]

@@ -49,14 +49,12 @@ class SeenBook:
         return self.claims(job) or []
 
     def claims(self, job: str) -> list[str] | None:
-        """Return the same, or None if there is no row: the page was empty, or its row is gone by now."""
+        """Return the same, or None if there is no row: the job never got so far, or its row is gone by now."""
         row = self._table.get(self._partition, job)
         return None if row is None else [str(UUID(bytes=packed)) for packed in _unpacked(row, _TOLD, _ID)]
 
     def add(self, job: str, digests: Sequence[bytes], told: Sequence[str], *, now: datetime) -> None:
-        """Store what one page saw and announces; a repeat of the job replaces it."""
-        if not digests and not told:
-            return
+        """Store what one page saw and announces, were it nothing; a repeat of the job replaces it."""
         values: dict[str, Value] = {"at": now}
         values |= _packed(_SEEN, b"".join(digests)) | _packed(_TOLD, b"".join(UUID(key).bytes for key in told))
         self._table.upsert(Row(partition=self._partition, key=job, values=values))

@@ -211,6 +211,27 @@ def test_a_collection_with_deletes_finds_what_is_gone(changes: str) -> None:
     assert told(world) == created(world, *made) | gone
 
 
+def test_news_lost_on_their_way_are_told_again_though_a_listing_knows_them_by_now() -> None:
+    """An invoice was posted and noted so; before the event left, a listing has taken it in."""
+    world = world_of(BC_TRIGGERS="salesInvoices")
+    draft = world.bc.user.create_invoice()
+    notify(world)
+    world.bc.user.post_invoice(draft)
+    world.clock.advance(40)
+    world.deliver_webhooks()
+    (message,) = world.queues.names[QUEUE_NOTIFICATIONS]
+    world.drain()
+    before = told(world)
+    world.clock.advance(runs.COMPARE_EVERY)
+    world.run_timer("reconcile")
+    world.drain()
+    assert told(world) == before
+    world.left.clear()
+    world.queues.put(QUEUE_NOTIFICATIONS, message.body, world.clock.now())
+    world.drain()
+    assert [event["type"] for event in events(world)] == ["bc.salesInvoice.posted.v1"]
+
+
 def test_compares_keep_their_distance_and_none_is_forgotten() -> None:
     """What a compare found may be delivered again after ten minutes, by the listing before; the next waits for it."""
     world = world_of(BC_CHANGES="created,deleted")

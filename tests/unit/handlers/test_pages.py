@@ -75,6 +75,28 @@ def test_a_quiet_delta_takes_no_execution_for_its_commit() -> None:
     assert pages() == 3
 
 
+@pytest.mark.parametrize("runs_between", [0, 1])
+def test_a_quiet_page_delivered_again_tells_nothing(runs_between: int) -> None:
+    """It has told nothing, so nothing of it can be lost; what came since is told by the runs of their time."""
+    world = world_of()
+    run(world, "pull_items")
+    world.clock.advance(timedelta(hours=1))
+    world.run_timer("pull_items")
+    (message,) = world.queues.names[QUEUE_PAGES]
+    world.drain()
+    made = items(world, 3)
+    for _ in range(runs_between):
+        world.clock.advance(timedelta(minutes=1))
+        run(world, "pull_items")
+    before = told(world)
+    world.queues.put(QUEUE_PAGES, message.body, world.clock.now())
+    world.drain()
+    assert told(world) == before
+    world.clock.advance(timedelta(minutes=1))
+    run(world, "pull_items")
+    assert told(world) == pulled(made)
+
+
 def test_a_delta_tells_what_changed_and_nothing_of_the_overlap_again() -> None:
     """Each run reads ten minutes of the past; what was told then is not told again, however often it is read."""
     world = world_of()

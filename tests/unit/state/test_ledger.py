@@ -64,6 +64,15 @@ def test_what_is_listed_is_old_and_all_else_is_new(listed: set[str], other: set[
     assert announce(book, records, "j1") == sorted(other - listed)
 
 
+def test_a_claim_is_told_again_though_a_listing_knows_the_record_by_now(table: Table) -> None:
+    """The job's output may have been lost before the listing was made; nobody else would tell it."""
+    assert announce(ledger(table), [record(key(1))], "j", remember=True) == [key(1)]
+    later = ledger(table, generation=2)
+    later.add_listing(2, 1, [(key(1), Base())])
+    assert announce(later, [record(key(1))], "j", remember=True) == [key(1)]
+    assert announce(later, [record(key(1))], "other", remember=True) == []
+
+
 def test_an_id_across_two_packed_ids_is_not_found(table: Table) -> None:
     """Ids lie packed side by side; a match over the border of two is none."""
     one, two = UUID(bytes=b"\x00" * 8 + b"\x01" * 8), UUID(bytes=b"\x02" * 8 + b"\x00" * 8)
