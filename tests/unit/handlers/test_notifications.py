@@ -212,7 +212,7 @@ def test_a_collection_with_deletes_finds_what_is_gone(changes: str) -> None:
 
 
 def test_news_lost_on_their_way_are_told_again_though_a_listing_knows_them_by_now() -> None:
-    """An invoice was posted and noted so; before the event left, a listing has taken it in."""
+    """An invoice was posted and noted so; before the event left it was paid, and a listing has taken it in."""
     world = world_of(BC_TRIGGERS="salesInvoices")
     draft = world.bc.user.create_invoice()
     notify(world)
@@ -222,6 +222,7 @@ def test_news_lost_on_their_way_are_told_again_though_a_listing_knows_them_by_no
     (message,) = world.queues.names[QUEUE_NOTIFICATIONS]
     world.drain()
     before = told(world)
+    world.bc.user.pay_invoice(draft)
     world.clock.advance(runs.COMPARE_EVERY)
     world.run_timer("reconcile")
     world.drain()
