@@ -10,8 +10,7 @@ if [ ! -x "$UV" ]; then
   .local/uv/bin/python -m pip install --quiet uv
 fi
 lock() {
-  "$UV" pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header \
-    --no-emit-index-url --no-emit-find-links "$@"
+  "$UV" pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header "$@"
 }
 lock requirements/runtime.in --output-file requirements.txt "$@"
 lock requirements/dev.in --output-file requirements-dev.txt "$@"

@@ -7,7 +7,6 @@ from typing import Any
 from bench.options import Options
 from bench.parts.pull import ours
 from bench.peers import runner
-from bench.results import median
 from bench.world import Missed, World
 
 PAGE_ROWS = 1000  # of everybody, so that the share is of many requests
@@ -19,27 +18,22 @@ _WAIT = {"retry_after": "1"}
 def run(options: Options) -> dict[str, Any]:
     """Measure with and without; nothing may be lost or doubled."""
     runner.prepare()
-    found: dict[str, list[dict[str, Any]]] = {"ours": [], "ours_calm": [], "requests": [], "requests_calm": []}
+    found: dict[str, dict[str, Any]] = {}
     with World("throttled", host_env={"BC_PAGE_ROWS": str(_OWN_ROWS)}) as world:
         world.bc("items/bulk", count=options.items, variantsPerItem=options.variants_per_item, stepMs=1000)
         truth = world.truth()
         runner.run(world, "requests")
         world.latency(options.latency_base_s, options.latency_row_us)
-        for turn in range(min(1, options.runs)):
-            for calm in ("_calm", ""):
-                world.bc("faults/clear")
-                if not calm:
-                    world.bc("faults/add", kind="429", match="GET .*/items", probability=SHARE, times=None, **_WAIT)
-                found["ours" + calm].append(ours(world, truth))
-                if turn:
-                    continue
-                peer = runner.run(world, "requests", page_rows=PAGE_ROWS)
-                if peer.pop("read") != truth:
-                    raise Missed("the plain loop lost records")
-                found["requests" + calm].append(peer)
+        for calm in ("_calm", ""):
+            world.bc("faults/clear")
+            if not calm:
+                world.bc("faults/add", kind="429", match="GET .*/items", probability=SHARE, times=None, **_WAIT)
+            found["ours" + calm] = ours(world, truth)
+            peer = found["requests" + calm] = runner.run(world, "requests", page_rows=PAGE_ROWS)
+            if peer.pop("read") != truth:
+                raise Missed("the plain loop lost records")
     return {
         "share": SHARE,
         "page_rows": PAGE_ROWS,
-        **{name: {"seconds": median([run["seconds"] for run in taken]), "requests": taken[-1]["requests"]}
-           for name, taken in found.items()},
-    }  # fmt: skip
+        **{name: {"seconds": taken["seconds"], "requests": taken["requests"]} for name, taken in found.items()},
+    }

@@ -93,6 +93,8 @@ def _end_quietly(ctx: Context, state: StreamState, job: PageJob) -> Outgoing | N
 
     Nothing has left that could get lost on its way. Nested records are looked for first.
     """
+    if state.partitions > 1:
+        return None
     if job.phase == "nested":
         try:
             reading = read_page(ctx, job)
@@ -101,7 +103,7 @@ def _end_quietly(ctx: Context, state: StreamState, job: PageJob) -> Outgoing | N
         if reading.records or reading.more or reading.broken:
             return None
         job = _successor(ctx, job, reading)
-    if job.phase != "commit" or state.partitions > 1:
+    if job.phase != "commit":
         return None
     progress = Progress(job.page, done=True, began=parse_time(job.began), rows=job.total, at=ctx.now())
     return _finish(ctx, job, [progress])

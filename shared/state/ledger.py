@@ -232,10 +232,7 @@ class Ledger:
         prefix = row_key("b", f"{generation:06d}", bucket) + "|"
         found: dict[str, Base] = {}
         for row in self._table.query(self._partition, prefix, after(prefix)):
-            packed = row.data("open")
-            for at in range(0, len(packed) - _OPEN + 1, _OPEN):
-                rest = packed[at + _ID : at + _OPEN]
-                found[str(UUID(bytes=packed[at : at + _ID]))] = Base(rest[:8], draft=rest[8:] == b"D")
+            found |= {str(UUID(bytes=packed)): base for packed, base in _open_entries(row).items()}
         return found
 
     def drop_listing(self, generation: int) -> None:
@@ -307,11 +304,16 @@ def _read_listing(row: Row, wanted: dict[bytes, str], found: dict[str, Base]) ->
     hits = [key for key in wanted.values() if _holds(packed, UUID(key).bytes)]
     if not hits:
         return
-    open_ = row.data("open")
-    numbers = {open_[at : at + _ID]: open_[at + _ID : at + _OPEN] for at in range(0, len(open_), _OPEN)}
+    drafts = _open_entries(row)
     for key in hits:
-        rest = numbers.get(UUID(key).bytes, b"")
-        found[key] = Base(rest[:8], draft=rest[8:] == b"D")
+        found[key] = drafts.get(UUID(key).bytes) or Base()
+
+
+def _open_entries(row: Row) -> dict[bytes, Base]:
+    """Return what a row of a listing says of invoices that are not settled, by packed id."""
+    packed = row.data("open")
+    entries = (packed[at : at + _OPEN] for at in range(0, len(packed) - _OPEN + 1, _OPEN))
+    return {entry[:_ID]: Base(entry[_ID : _ID + 8], draft=entry[_ID + 8 :] == b"D") for entry in entries}
 
 
 def _holds(packed: bytes, wanted: bytes) -> bool:

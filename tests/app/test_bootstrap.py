@@ -295,7 +295,9 @@ def test_tests_run_on_what_is_deployed():
     assert developers["azure-functions-runtime"] == "1.3.0"
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "requirements/node.txt"])
+@pytest.mark.parametrize(
+    "name", ["requirements.txt", "requirements-dev.txt", "requirements-bench.txt", "requirements/node.txt"]
+)
 def test_python_locks_have_a_hash_for_every_package_and_no_address(name):
     """The index is the machine's choice; what comes from it is checked."""
     text = (ROOT / name).read_text()
