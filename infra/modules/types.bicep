@@ -1,4 +1,4 @@
-// Names and types that several files share. `shared/core/names.py` and `shared/settings.py` say the same on the side of
+// Names and types that several files share. `shared/resource_names.py` and `shared/settings.py` say the same on the side of
 // the code; tests/app/test_infra.py compares the two.
 
 // ---------------------------------------------------------------------------------------------- names of the code

@@ -11,29 +11,31 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from local.simulation.world import World
-from shared.bc.login_state import LoginBoard, RefreshLease
-from shared.bc.slot_rows import SlotRows, opens_at
-from shared.bc.token_cache import find_access_token, user_name
-from shared.core import events
-from shared.core.entities import ENTITIES, Entity
-from shared.core.jobs import NotificationJob, PageJob
-from shared.core.notifications import Target, client_state, subscription_path
-from shared.core.orders import message_key, parse_message
-from shared.core.sign_in import PendingSignIn, state_key
-from shared.core.wire import parse_record
+from shared.business_central.entities import ENTITIES, Entity
+from shared.business_central.lease_rows import SlotRows, opens_at
+from shared.business_central.records import parse_record
+from shared.changes import cloud_events
+from shared.changes.jobs import NotificationJob, PageJob
+from shared.changes.ledger import Ledger
+from shared.changes.page_reader import page_ask
+from shared.changes.pulled_versions import SeenBook
+from shared.changes.streams import Stream, StreamBook, stream_of
+from shared.dead_letters import frame
+from shared.dead_letters.dead_letter_store import ParkedBook
 from shared.errors import InvalidMessage, TokenError
-from shared.handlers import orders, parking
-from shared.handlers.reading import page_ask
-from shared.ports import Row
-from shared.state.ledger import Ledger
-from shared.state.orders import OrderBook
-from shared.state.parked import ParkedBook
-from shared.state.seen import SeenBook
-from shared.state.streams import Stream, StreamBook, stream_of
-from shared.state.webhooks import WebhookBook
-from shared.stores.memory import MemoryTables
-from tests.worlds import results
+from shared.login.login_state import LoginBoard, RefreshLease
+from shared.login.token_cache import find_access_token, user_name
+from shared.operations.page_session import PendingSignIn, state_key
+from shared.orders import submit
+from shared.orders.order_message import message_key, parse_message
+from shared.orders.order_store import OrderBook
+from shared.services import stores_of
+from shared.storage.table import Row
+from shared.webhooks.delivery import Target, client_state, subscription_path
+from shared.webhooks.notes import WebhookBook
+from tests.simulation.world import World
+from tests.support.memory_storage import MemoryTables
+from tests.support.worlds import results
 
 type Meaning = dict[str, Any]
 
@@ -164,7 +166,7 @@ def _is_same(message: str, key: str, digest: str) -> bool | None:
 def messages_put_back(held: Recorded) -> list[list[str]]:
     """Orders that the timer puts back to work: key and company."""
     world = _world(held)
-    return [_order_reference(text) for text in orders.retry_due(world.ctx).orders]
+    return [_order_reference(text) for text in submit.retry_due(world.ctx, world.stores.orders).orders]
 
 
 def result_of_a_late_copy(held: Recorded, message: str) -> list[Meaning]:
@@ -177,7 +179,7 @@ def result_of_a_late_copy(held: Recorded, message: str) -> list[Meaning]:
 
 def redriven_order(held: Recorded, key: str) -> list[list[str]]:
     """What a person's redrive of an order puts back to work."""
-    return [_order_reference(text) for text in orders.redrive(_world(held).ctx, key)[1].orders]
+    return [_order_reference(text) for text in submit.redrive(_world(held).stores.orders, key)[1].orders]
 
 
 def _order_reference(text: str) -> list[str]:
@@ -191,6 +193,7 @@ def _world(held: Recorded) -> World:
     assert world.settings.connection == held.connection
     assert world.bc.company().id == held.ids["company"]
     world.tables = held.tables
+    world.stores = stores_of(world.tables, world.settings.connection)
     world.hosts = [world.new_process() for _ in world.hosts]
     world.clock.set(held.at)
     return world
@@ -378,17 +381,21 @@ def parked_meaning(held: Recorded) -> Meaning:
     }
     world = _world(held)
     world.clock.advance(timedelta(minutes=10))
-    back = parking.redrive_due(world.ctx)
+    back = frame.redrive_due(world.ctx, world.stores.dead_letters)
     found["comes back in ten minutes"] = _put_back(back)
     for message in kept:
-        outgoing = parking.redrive(world.ctx, message.queue, message.name)
+        outgoing = frame.redrive(world.ctx, world.stores.dead_letters, message.queue, message.name)
         found["redriven"][f"{message.queue} {message.name}"] = None if outgoing is None else _put_back(outgoing)
     return found
 
 
 def _put_back(outgoing: Any) -> list[list[object]]:
-    jobs = [[job.job, job.redrive] for job in (*outgoing.pages, *outgoing.notifications)]
-    return jobs + [[message_key(text, "no key"), 0] for text in outgoing.orders]
+    pages = [PageJob.from_text(text) for text in outgoing.pages]
+    jobs: list[PageJob | NotificationJob] = [
+        *pages,
+        *(NotificationJob.from_text(text) for text in outgoing.notifications),
+    ]
+    return [[job.job, job.redrive] for job in jobs] + [[message_key(text, "no key"), 0] for text in outgoing.orders]
 
 
 # -- webhooks and the connection
@@ -500,7 +507,7 @@ def notification_meaning(text: str) -> Meaning:
 
 def order_message_meaning(text: str) -> Meaning:
     """What a message of `sales-orders` is: a stored order to go on with, an order, or neither."""
-    again = orders._reference(text)
+    again = submit._reference(text)
     if again:
         return {"goes on with": list(again)}
     try:
@@ -517,9 +524,11 @@ def event_again(event: Meaning) -> Meaning:
     """The event as the code makes it today of the same record, whose text is the event's data."""
     entity, change = _entity_of(event), event["type"].split(".")[2]
     if change == "deleted":
-        text = events.deleted_event(event["source"], entity, event["data"]["id"], event["time"])
+        text = cloud_events.deleted_event(event["source"], entity, event["data"]["id"], event["time"])
     else:
-        text = events.change_event(event["source"], entity, change, parse_record(json.dumps(event["data"]).encode()))
+        text = cloud_events.change_event(
+            event["source"], entity, change, parse_record(json.dumps(event["data"]).encode())
+        )
     return dict(json.loads(text))
 
 
