@@ -22,7 +22,7 @@ from local.stack.stack import Stack
 from shared import resource_names
 from shared.business_central.entities import ENTITIES
 from shared.changes.jobs import Purpose
-from shared.changes.streams import Stream, StreamBook, StreamState
+from shared.changes.streams import Stream, StreamState, StreamStore
 from shared.settings import Settings
 from shared.storage.azure_tables import AzureTables
 from shared.storage.keys import row_key
@@ -97,7 +97,7 @@ class World:
             settings = Settings.from_env(self.stack.settings)
             self.connection = settings.connection
             self.tables = AzureTables(settings.storage)
-            self.streams = StreamBook(self.tables.table(resource_names.TABLE_WATERMARKS), settings.connection)
+            self.streams = StreamStore(self.tables.table(resource_names.TABLE_WATERMARKS), settings.connection)
         except BaseException:
             self.stack.stop()
             raise

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outgoing:
+class Outputs:
     """Everything one run of a function sends out. The host writes it side by side and in no order."""
 
     events: tuple[str, ...] = ()  # messages for bc-events, each a JSON array of CloudEvents

@@ -11,12 +11,12 @@ from shared.business_central.client import BusinessCentralClient
 from shared.business_central.request_budget import SlotBudget
 from shared.business_central.transport import Transport
 from shared.changes.change_stores import ChangeStores
-from shared.changes.streams import StreamBook
+from shared.changes.streams import StreamStore
 from shared.clock import Clock, new_id, utc_now
 from shared.connections.companies import Companies
 from shared.connections.context import Context
 from shared.connections.webhook_secret import WebhookSecret
-from shared.dead_letters.dead_letter_store import ParkedBook
+from shared.dead_letters.dead_letter_store import DeadLetterStore
 from shared.errors import StoreUnavailable
 from shared.login.tokens import EntraTokens
 from shared.operations import doctor, status
@@ -27,13 +27,13 @@ from shared.operations.page_session import derive_key
 from shared.operations.queue_depths import QueueDepths
 from shared.operations.status_view import LoginView, StatusView
 from shared.operations.stores import Stores
-from shared.orders.order_store import OrderBook
+from shared.orders.order_store import OrderStore
 from shared.settings import Settings
 from shared.storage.azure_tables import AzureTables
 from shared.storage.identity import client_assertion
 from shared.storage.key_vault import KeyVaultSecrets
 from shared.storage.table import Table, Tables
-from shared.webhooks.notes import WebhookBook
+from shared.webhooks.notes import WebhookNoteStore
 
 #: Requests or plans that one call may have under way; the budget allows no more requests.
 THREADS = 4
@@ -141,12 +141,12 @@ def stores_of(tables: Tables, connection: str, *, threads: int = 1) -> Stores:
     watermarks = tables.table(resource_names.TABLE_WATERMARKS)
     return Stores(
         changes=ChangeStores(
-            streams=StreamBook(watermarks, connection),
+            streams=StreamStore(watermarks, connection),
             records=tables.table(resource_names.TABLE_RECORDS),
             connection=connection,
             threads=threads,
         ),
-        orders=OrderBook(tables.table(resource_names.TABLE_ORDERS), connection),
-        notes=WebhookBook(tables.table(resource_names.TABLE_SUBSCRIPTIONS), connection),
-        dead_letters=ParkedBook(watermarks, connection),
+        orders=OrderStore(tables.table(resource_names.TABLE_ORDERS), connection),
+        notes=WebhookNoteStore(tables.table(resource_names.TABLE_SUBSCRIPTIONS), connection),
+        dead_letters=DeadLetterStore(watermarks, connection),
     )

@@ -23,7 +23,7 @@ from shared.log import log_event
 from shared.operations import connect_page, doctor, status
 from shared.operations.connect_page import ConnectPages, Redriven
 from shared.orders import submit
-from shared.outputs import Outgoing
+from shared.outputs import Outputs
 from shared.services import Connection, Services
 from shared.webhooks import keep, receive
 
@@ -33,7 +33,7 @@ type Texts = func.Out[list[str]]
 _TEXT: Final = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 
 
-def run_timer(work: Callable[[Connection], Outgoing], outputs: dict[str, Texts]) -> None:
+def run_timer(work: Callable[[Connection], Outputs], outputs: dict[str, Texts]) -> None:
     """Do what a timer starts; a login that needs a person or wrong settings are logged and not raised.
 
     A timer's failure is not retried by the host anyway, and the next run is minutes away.
@@ -52,7 +52,7 @@ def run_timer(work: Callable[[Connection], Outgoing], outputs: dict[str, Texts])
 def run_queue(
     msg: func.QueueMessage,
     queue: str,
-    work: Callable[[Connection, str, str], Outgoing],
+    work: Callable[[Connection, str, str], Outputs],
     outputs: dict[str, Texts],
     blob: func.Out[bytes] | None = None,
 ) -> None:
@@ -71,12 +71,12 @@ def run_queue(
 def run_poison(msg: func.QueueMessage, queue: str) -> None:
     """Set a poison message aside."""
     conn = root.connection()
-    frame.park_poison(
+    frame.dead_letter_poison(
         conn.context, conn.stores.dead_letters, conn.stores.orders, queue, msg.get_body(), str(msg.id or "")
     )
 
 
-def _leave(outgoing: Outgoing, outputs: dict[str, Texts]) -> None:
+def _leave(outgoing: Outputs, outputs: dict[str, Texts]) -> None:
     texts: dict[str, Sequence[str]] = {
         resource_names.QUEUE_EVENTS: outgoing.events,
         resource_names.QUEUE_PAGES: outgoing.pages,
@@ -89,41 +89,41 @@ def _leave(outgoing: Outgoing, outputs: dict[str, Texts]) -> None:
             outputs[queue].set(list(messages))
 
 
-def pull_items(conn: Connection) -> Outgoing:
+def pull_items(conn: Connection) -> Outputs:
     """Plan the scheduled pull of items."""
     return plan_runs.pull_items(conn.context, conn.stores.changes)
 
 
-def reconcile(conn: Connection) -> Outgoing:
+def reconcile(conn: Connection) -> Outputs:
     """Plan the reconcile."""
     return plan_runs.reconcile(conn.context, conn.stores.changes)
 
 
-def keep_subscriptions(conn: Connection) -> Outgoing:
+def keep_subscriptions(conn: Connection) -> Outputs:
     """Keep the webhooks."""
     return keep.keep_subscriptions(conn.context, conn.stores.notes, conn.stores.changes)
 
 
-def do_page_job(conn: Connection, text: str, message_id: str) -> Outgoing:
+def do_page_job(conn: Connection, text: str, message_id: str) -> Outputs:
     """Do one page job."""
     return page_job.read(conn.context, conn.stores.changes, PageJob.from_text(text), message_id)
 
 
-def do_notification_job(conn: Connection, text: str, message_id: str) -> Outgoing:  # noqa: ARG001 - one shape for all queues
+def do_notification_job(conn: Connection, text: str, message_id: str) -> Outputs:  # noqa: ARG001 - one shape for all queues
     """Do one notification job."""
     return notification_job.process(conn.context, conn.stores.changes, NotificationJob.from_text(text))
 
 
-def do_order(conn: Connection, text: str, message_id: str) -> Outgoing:
+def do_order(conn: Connection, text: str, message_id: str) -> Outputs:
     """Post one sales order."""
     return submit.submit(conn.context, conn.stores.orders, text, message_id)
 
 
-def put_back(conn: Connection) -> Outgoing:
+def put_back(conn: Connection) -> Outputs:
     """Put waiting orders and dead letters whose time has come back to their queues."""
     waiting = submit.retry_due(conn.context, conn.stores.orders)
     aside = frame.redrive_due(conn.context, conn.stores.dead_letters)
-    return Outgoing(orders=waiting.orders + aside.orders, pages=aside.pages, notifications=aside.notifications)
+    return Outputs(orders=waiting.orders + aside.orders, pages=aside.pages, notifications=aside.notifications)
 
 
 def receive_notification(req: func.HttpRequest, jobs: Texts) -> func.HttpResponse:
@@ -211,7 +211,7 @@ def connect_callback(req: func.HttpRequest) -> func.HttpResponse:
 
 
 def _page(answer: Callable[[ConnectPages], connect_page.Reply], outputs: dict[str, Texts]) -> func.HttpResponse:
-    leaving: list[Outgoing] = []
+    leaving: list[Outputs] = []
     try:
         reply = answer(_pages(root.services(), leaving))
     except IntegrationError as error:
@@ -228,7 +228,7 @@ def _page(answer: Callable[[ConnectPages], connect_page.Reply], outputs: dict[st
     return response
 
 
-def _pages(made: Services, leaving: list[Outgoing]) -> ConnectPages:
+def _pages(made: Services, leaving: list[Outputs]) -> ConnectPages:
     ctx, stores = made.connection.context, made.connection.stores
 
     def again_order(company: str, key: str) -> Redriven:  # noqa: ARG001 - a key names its orders in every company

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from shared.business_central.entities import Entity
 from shared.changes.ledger import Ledger
-from shared.changes.pulled_versions import SeenBook
-from shared.changes.streams import Stream, StreamBook
+from shared.changes.pulled_versions import PulledVersionStore
+from shared.changes.streams import Stream, StreamStore
 from shared.storage.table import Table
 
 
@@ -13,7 +13,7 @@ from shared.storage.table import Table
 class ChangeStores:
     """The stores of one connection. Safe to share between threads."""
 
-    streams: StreamBook
+    streams: StreamStore
     records: Table  # BcRecords
     connection: str
     threads: int = 1  # rows of a ledger that are read at once
@@ -27,6 +27,6 @@ class ChangeStores:
         """Return which listing of known ids is in force, 0 before the first."""
         return self.streams.load(Stream("compare", company, entity.name)).generation
 
-    def seen(self, company: str, entity: Entity) -> SeenBook:
+    def seen(self, company: str, entity: Entity) -> PulledVersionStore:
         """Return which versions of one company's entity a pull has announced."""
-        return SeenBook(self.records, self.connection, company, entity.name)
+        return PulledVersionStore(self.records, self.connection, company, entity.name)

@@ -10,12 +10,12 @@ from shared.changes.page_reader import read_records
 from shared.changes.streams import Stream
 from shared.connections.context import Context
 from shared.log import log_event
-from shared.outputs import Outgoing
+from shared.outputs import Outputs
 
 log: Final = logging.getLogger(__name__)
 
 
-def process(ctx: Context, stores: ChangeStores, job: NotificationJob) -> Outgoing:
+def process(ctx: Context, stores: ChangeStores, job: NotificationJob) -> Outputs:
     """Do one notification job.
 
     A record that is not there (deleted since, or not yet visible) is left to the reconcile.
@@ -26,7 +26,7 @@ def process(ctx: Context, stores: ChangeStores, job: NotificationJob) -> Outgoin
     entity = job.entity_row()
     if entity.name not in ctx.settings.triggers or not _is_watched(ctx, job.company):
         log_event(log, "webhook.dropped", company=job.company, entity=entity.name, reason="no longer watched")
-        return Outgoing()
+        return Outputs()
     if job.collection:
         return _collection(ctx, stores, job)
     told_created = frozenset(change.key for change in job.changes if change.kind == "created")
@@ -65,14 +65,14 @@ def process(ctx: Context, stores: ChangeStores, job: NotificationJob) -> Outgoin
         log, "notifications.processed", job=job.job, company=job.company, entity=entity.name,
         count=len(job.changes), records=len(records), events=len(lines), unread=len(keys) - len(unique),
     )  # fmt: skip
-    return Outgoing(events=(batch.message,) if batch else (), blob=batch.blob if batch else None)
+    return Outputs(events=(batch.message,) if batch else (), blob=batch.blob if batch else None)
 
 
 def _is_watched(ctx: Context, company: str) -> bool:
     return ctx.companies.is_served(company)
 
 
-def _collection(ctx: Context, stores: ChangeStores, job: NotificationJob) -> Outgoing:
+def _collection(ctx: Context, stores: ChangeStores, job: NotificationJob) -> Outputs:
     """BC lost count of the changes: read everything since the watermark, which lies before whatever it could not list.
 
     A `plain` collection has deletes among its changes, which only a full compare can find.
@@ -81,4 +81,4 @@ def _collection(ctx: Context, stores: ChangeStores, job: NotificationJob) -> Out
     pages = plan_runs.plan_delta(ctx, stores, job.company, entity)
     if job.collection == "plain" and "deleted" in ctx.settings.changes:
         pages += plan_runs.plan_compare(ctx, stores, job.company, entity)
-    return Outgoing(pages=texts(pages))
+    return Outputs(pages=texts(pages))

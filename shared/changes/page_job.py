@@ -21,7 +21,7 @@ from shared.clock import format_time, parse_time
 from shared.connections.context import Context
 from shared.errors import BCDenied, BCError, BCNotFound, BCRejected, BCUnavailable
 from shared.log import log_event
-from shared.outputs import Outgoing
+from shared.outputs import Outputs
 
 log: Final = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ SEEN_LIFE: Final = timedelta(hours=2)
 _MOST_TIES: Final = 200
 
 
-def read(ctx: Context, stores: ChangeStores, job: PageJob, message_id: str) -> Outgoing:
+def read(ctx: Context, stores: ChangeStores, job: PageJob, message_id: str) -> Outputs:
     """Do one page job.
 
     Raises:
@@ -80,14 +80,14 @@ def read(ctx: Context, stores: ChangeStores, job: PageJob, message_id: str) -> O
     del reading  # its records leave memory as their events are packed
     source = ctx.bc.company_url(job.company)
     batch = cloud_events.pack(source, job.job, _events(source, job.entity_row(), told), now=ctx.now())
-    return Outgoing(
+    return Outputs(
         events=(batch.message,) if batch else (),
         blob=batch.blob if batch else None,
         pages=texts([successor] if successor else []),
     )
 
 
-def _end_quietly(ctx: Context, stores: ChangeStores, state: StreamState, job: PageJob) -> Outgoing | None:
+def _end_quietly(ctx: Context, stores: ChangeStores, state: StreamState, job: PageJob) -> Outputs | None:
     """Do the commit that follows a page without news, as most deltas end; None where it needs its own execution.
 
     Nothing has left that could get lost on its way. Nested records are looked for first.
@@ -241,7 +241,7 @@ def _list(stores: ChangeStores, job: PageJob, reading: Reading) -> None:
     stores.ledger(job.company, entity).add_listing(listing, job.page, entries)
 
 
-def _commit(ctx: Context, stores: ChangeStores, job: PageJob) -> Outgoing:
+def _commit(ctx: Context, stores: ChangeStores, job: PageJob) -> Outputs:
     """Move the watermark once the last partition is complete; what must follow at once is enqueued.
 
     A listing is settled by a job of its own. Outputs are written in no order, so it may be settled before the jobs that
@@ -250,13 +250,13 @@ def _commit(ctx: Context, stores: ChangeStores, job: PageJob) -> Outgoing:
     """
     progress = stores.streams.end_partition(job, ctx.now())
     if progress is None:
-        return Outgoing()
+        return Outputs()
     if job.mode == "list" and job.phase == "commit":
-        return Outgoing(notifications=texts(_compare(ctx, stores, job)), pages=texts([job.next(phase="settle")]))
+        return Outputs(notifications=texts(_compare(ctx, stores, job)), pages=texts([job.next(phase="settle")]))
     return _finish(ctx, stores, job, progress)
 
 
-def _finish(ctx: Context, stores: ChangeStores, job: PageJob, progress: list[Progress]) -> Outgoing:
+def _finish(ctx: Context, stores: ChangeStores, job: PageJob, progress: list[Progress]) -> Outputs:
     stream = stream_of(job)
     state = stores.streams.load(stream)
     if state.done_run != job.run:
@@ -281,10 +281,10 @@ def _finish(ctx: Context, stores: ChangeStores, job: PageJob, progress: list[Pro
     return _follow(ctx, stores, job, state)
 
 
-def _follow(ctx: Context, stores: ChangeStores, job: PageJob, state: StreamState) -> Outgoing:
+def _follow(ctx: Context, stores: ChangeStores, job: PageJob, state: StreamState) -> Outputs:
     """Start the delta that was asked for while this run was under way, once the run is complete."""
     wanted = state.again and state.run == state.done_run == job.run and job.mode != "list"
-    return Outgoing(pages=texts(plan_runs.start_run(ctx, stores, state, "delta") if wanted else []))
+    return Outputs(pages=texts(plan_runs.start_run(ctx, stores, state, "delta") if wanted else []))
 
 
 def _later(mark: datetime | None, began: datetime | None) -> datetime | None:
@@ -340,7 +340,7 @@ def _tidy(ctx: Context, stores: ChangeStores, job: PageJob, generation: int) -> 
     stores.streams.forget_run(stream_of(job), job.run)
 
 
-def _give_up(ctx: Context, stores: ChangeStores, job: PageJob, error: BCError) -> Outgoing:
+def _give_up(ctx: Context, stores: ChangeStores, job: PageJob, error: BCError) -> Outputs:
     """End the run: nothing but a person, or the next run, can help. Other companies and entities go on."""
     log_event(
         log, "stream.failed", level=logging.ERROR, company=job.company, entity=job.entity, kind=job.purpose,
@@ -354,4 +354,4 @@ def _give_up(ctx: Context, stores: ChangeStores, job: PageJob, error: BCError) -
             else replace(held, ended_at=ctx.now(), error=str(error)[:1000], error_at=ctx.now())
         ),
     )
-    return Outgoing()
+    return Outputs()

@@ -17,7 +17,7 @@ from shared.concurrency import at_once
 from shared.connections.context import Context
 from shared.errors import IntegrationError, StateConflict
 from shared.log import log_event
-from shared.outputs import Outgoing
+from shared.outputs import Outputs
 
 log: Final = logging.getLogger(__name__)
 
@@ -34,12 +34,12 @@ COMPARE_REST: Final = timedelta(minutes=15)
 PARTITIONS: Final = 8
 
 
-def pull_items(ctx: Context, stores: ChangeStores) -> Outgoing:
+def pull_items(ctx: Context, stores: ChangeStores) -> Outputs:
     """Plan the scheduled pull: per company a delta since the watermark, or a full pull in partitions at first."""
     return _for_each_company(ctx, stores, [ITEMS], _plan_pull)
 
 
-def reconcile(ctx: Context, stores: ChangeStores) -> Outgoing:
+def reconcile(ctx: Context, stores: ChangeStores) -> Outputs:
     """Plan what finds all that no notification told: per company and entity a delta, and once a day a compare."""
     entities = [ENTITIES[name] for name in ctx.settings.triggers]
     return _for_each_company(ctx, stores, entities, _plan_reconcile)
@@ -50,7 +50,7 @@ def _for_each_company(
     stores: ChangeStores,
     entities: list[Entity],
     plan: Callable[[Context, ChangeStores, Company, Entity], list[PageJob]],
-) -> Outgoing:
+) -> Outputs:
     def planned(stream: tuple[Company, Entity]) -> list[PageJob]:
         company, entity = stream
         try:
@@ -72,7 +72,7 @@ def _for_each_company(
             log, "stream.failed", level=logging.ERROR, company=name,
             reason="BC_COMPANIES names a company that is not there: renamed, removed or misspelt",
         )  # fmt: skip
-    return Outgoing(pages=texts(jobs))
+    return Outputs(pages=texts(jobs))
 
 
 def _plan_pull(ctx: Context, stores: ChangeStores, company: Company, entity: Entity) -> list[PageJob]:

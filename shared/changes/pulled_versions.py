@@ -26,7 +26,7 @@ def digest(record: Record) -> bytes:
     return sha256(f"{record.key}|{record.version}".encode()).digest()[:_SIZE]
 
 
-class SeenBook:
+class PulledVersionStore:
     """The seen versions of one company's entity, in table BcRecords."""
 
     def __init__(self, table: Table, connection: str, company: str, entity: str) -> None:

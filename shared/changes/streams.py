@@ -120,7 +120,7 @@ class Progress:
     at: datetime | None
 
 
-class StreamBook:
+class StreamStore:
     """The streams of one connection, in table BcWatermarks."""
 
     def __init__(self, table: Table, connection: str) -> None:

@@ -17,7 +17,7 @@ _SWEPT: Final = 100  # memories looked at whenever one is added
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ParkedMessage:
+class DeadLetter:
     """One message that was set aside."""
 
     queue: str
@@ -30,7 +30,7 @@ class ParkedMessage:
     etag: str = field(default="", compare=False)
 
 
-class ParkedBook:
+class DeadLetterStore:
     """The set-aside messages of one connection, in table BcWatermarks."""
 
     def __init__(self, table: Table, connection: str) -> None:
@@ -39,7 +39,7 @@ class ParkedBook:
         self._partition = row_key(connection, "parked")
         self._done = row_key(connection, "parked-done")
 
-    def add(self, message: ParkedMessage, *, retryable: bool, now: datetime) -> ParkedMessage:
+    def add(self, message: DeadLetter, *, retryable: bool, now: datetime) -> DeadLetter:
         """Set a message aside; one that was set aside before waits longer each time."""
         row = self._table.get(self._partition, row_key(message.queue, message.name))
         before = None if row is None else _message(row)
@@ -51,11 +51,11 @@ class ParkedBook:
         kept = replace(kept, next_try_at=again if retryable and again <= kept.parked_at + PATIENCE else None)
         return replace(kept, etag=self._table.upsert(self._row(replace(kept, etag=""))).etag)
 
-    def all(self, limit: int) -> list[ParkedMessage]:
+    def all(self, limit: int) -> list[DeadLetter]:
         """Return what is set aside."""
         return [_message(row) for row in self._table.query(self._partition, limit=limit)]
 
-    def take_due(self, now: datetime, limit: int) -> list[ParkedMessage]:
+    def take_due(self, now: datetime, limit: int) -> list[DeadLetter]:
         """Return messages whose time has come, each noted as tried; one lost on the way comes again in half an hour."""
         due = [message for message in self.all(1000) if message.next_try_at and message.next_try_at <= now][:limit]
         taken = []
@@ -66,7 +66,7 @@ class ParkedBook:
                 continue  # worked off at this very moment
         return taken
 
-    def put_back(self, message: ParkedMessage, now: datetime) -> ParkedMessage:
+    def put_back(self, message: DeadLetter, now: datetime) -> DeadLetter:
         """Note that a message goes back to its queue; StateConflict when it was worked off meanwhile."""
         tried = replace(message, tries=message.tries + 1, next_try_at=now + _LONGEST)
         return replace(tried, etag=self._table.replace(self._row(tried)).etag)
@@ -90,7 +90,7 @@ class ParkedBook:
             if at is None or at < now - _REMEMBERED:
                 self._table.delete(self._done, old.key)
 
-    def _row(self, message: ParkedMessage) -> Row:
+    def _row(self, message: DeadLetter) -> Row:
         values: dict[str, Value] = {
             "queue": message.queue, "name": message.name, "body": message.body, "reason": message.reason[:2000],
             "parked_at": message.parked_at, "tries": message.tries,
@@ -101,8 +101,8 @@ class ParkedBook:
         return Row(partition=self._partition, key=key, values=values, etag=message.etag)
 
 
-def _message(row: Row) -> ParkedMessage:
-    return ParkedMessage(
+def _message(row: Row) -> DeadLetter:
+    return DeadLetter(
         queue=row.text("queue"), name=row.text("name"), body=row.data("body"), reason=row.text("reason"),
         parked_at=row.time("parked_at") or datetime.fromisoformat("2000-01-01T00:00:00+00:00"),
         tries=row.number("tries"), next_try_at=row.time("next_try_at"), etag=row.etag,

@@ -10,13 +10,13 @@ from typing import Final
 
 from shared.changes.jobs import NotificationJob, PageJob, texts
 from shared.connections.context import Context
-from shared.dead_letters.dead_letter_store import ParkedBook, ParkedMessage
+from shared.dead_letters.dead_letter_store import DeadLetter, DeadLetterStore
 from shared.errors import IntegrationError, InvalidMessage
 from shared.log import log_event
 from shared.orders import submit
 from shared.orders.order_message import keyed
-from shared.orders.order_store import OrderBook
-from shared.outputs import Outgoing
+from shared.orders.order_store import OrderStore
+from shared.outputs import Outputs
 from shared.resource_names import QUEUE_NOTIFICATIONS, QUEUE_ORDERS, QUEUE_PAGES
 
 log: Final = logging.getLogger(__name__)
@@ -28,13 +28,13 @@ _BATCH: Final = 100
 
 def guarded(
     ctx: Context,
-    dead_letters: ParkedBook,
+    dead_letters: DeadLetterStore,
     queue: str,
     body: bytes,
     message_id: str,
     delivery: int,
-    work: Callable[[str], Outgoing],
-) -> Outgoing:
+    work: Callable[[str], Outputs],
+) -> Outputs:
     """Do the work of one queue message; set the message aside when it can't be done and will not be tried again.
 
     Raises:
@@ -43,42 +43,49 @@ def guarded(
     redrive = _redrive(body)
     if redrive and dead_letters.tries(queue, _name(body, message_id)) > redrive:
         log_event(log, "page.skipped", queue=queue, message_id=message_id, reason="it was put back once more since")
-        return Outgoing()
+        return Outputs()
     try:
         # An order that is no UTF-8 is refused with a result, like any other that can't be read.
         outgoing = work(body.decode(errors="replace") if queue == QUEUE_ORDERS else _text(body))
     except IntegrationError as error:
         if not isinstance(error, InvalidMessage) and delivery < DELIVERIES:
             raise
-        set_aside(
+        dead_letter(
             ctx, dead_letters, queue, body, message_id, str(error), retryable=not isinstance(error, InvalidMessage)
         )
-        return Outgoing()
+        return Outputs()
     if redrive:
         dead_letters.remove(queue, _name(body, message_id), now=ctx.now())
     return outgoing
 
 
-def park_poison(
-    ctx: Context, dead_letters: ParkedBook, orders: OrderBook, queue: str, body: bytes, message_id: str
-) -> Outgoing:
+def dead_letter_poison(
+    ctx: Context, dead_letters: DeadLetterStore, orders: OrderStore, queue: str, body: bytes, message_id: str
+) -> Outputs:
     """Take a message from `<queue>-poison`: its worker died, or the message could not even be handed over."""
     if queue == QUEUE_ORDERS:
         text = body.decode(errors="replace")
         message_id = submit.first_id(ctx, orders, text, message_id)
         if submit.note_poison(ctx, orders, text, message_id):
-            return Outgoing()
+            return Outputs()
     reason = "the worker died on it, or it could not be handed over, too often"
-    set_aside(ctx, dead_letters, queue, body, message_id, reason, retryable=_is_readable(body))
-    return Outgoing()
+    dead_letter(ctx, dead_letters, queue, body, message_id, reason, retryable=_is_readable(body))
+    return Outputs()
 
 
-def set_aside(
-    ctx: Context, dead_letters: ParkedBook, queue: str, body: bytes, message_id: str, reason: str, *, retryable: bool
+def dead_letter(
+    ctx: Context,
+    dead_letters: DeadLetterStore,
+    queue: str,
+    body: bytes,
+    message_id: str,
+    reason: str,
+    *,
+    retryable: bool,
 ) -> None:
     """Note a message and its reason, so that it can be seen and put back."""
     name = _name(body, message_id)
-    message = ParkedMessage(queue=queue, name=name, body=body, reason=reason, parked_at=ctx.now())
+    message = DeadLetter(queue=queue, name=name, body=body, reason=reason, parked_at=ctx.now())
     kept = dead_letters.add(message, retryable=retryable, now=ctx.now())
     log_event(
         log, "message.parked", level=logging.ERROR, queue=queue, message_id=name, reason=reason,
@@ -86,12 +93,12 @@ def set_aside(
     )  # fmt: skip
 
 
-def redrive_due(ctx: Context, dead_letters: ParkedBook) -> Outgoing:
+def redrive_due(ctx: Context, dead_letters: DeadLetterStore) -> Outputs:
     """Put back what waits for a transient fault to pass."""
     return _put_back(ctx, dead_letters, dead_letters.take_due(ctx.now(), _BATCH))
 
 
-def redrive(ctx: Context, dead_letters: ParkedBook, queue: str, name: str) -> Outgoing | None:
+def redrive(ctx: Context, dead_letters: DeadLetterStore, queue: str, name: str) -> Outputs | None:
     """Put one message back by hand; None when it is not there."""
     found = [message for message in dead_letters.all(1000) if (message.queue, message.name) == (queue, name)]
     return (
@@ -101,7 +108,7 @@ def redrive(ctx: Context, dead_letters: ParkedBook, queue: str, name: str) -> Ou
     )
 
 
-def _put_back(ctx: Context, dead_letters: ParkedBook, messages: list[ParkedMessage]) -> Outgoing:
+def _put_back(ctx: Context, dead_letters: DeadLetterStore, messages: list[DeadLetter]) -> Outputs:
     pages: list[PageJob] = []
     notifications: list[NotificationJob] = []
     sales_orders: list[str] = []
@@ -119,7 +126,7 @@ def _put_back(ctx: Context, dead_letters: ParkedBook, messages: list[ParkedMessa
             log_event(log, "message.parked", level=logging.WARNING, queue=message.queue, reason=str(error))
             continue
         log_event(log, "message.redriven", queue=message.queue, message_id=message.name, attempts=message.tries)
-    return Outgoing(pages=texts(pages), notifications=texts(notifications), orders=tuple(sales_orders))
+    return Outputs(pages=texts(pages), notifications=texts(notifications), orders=tuple(sales_orders))
 
 
 def _marked(text: str, tries: int) -> str:

@@ -38,7 +38,7 @@ class LoginState:
     user: str = ""  # who is signed in; "" when the app signs in as itself
 
 
-class LoginBoard:
+class LoginStore:
     """Writes the login's state to its row when it changes, and logs `login.needed` once per change.
 
     A row that cannot be written is written at a later call; the login itself does not wait for it.

@@ -25,7 +25,7 @@ import requests
 from shared.clock import Clock, NewId
 from shared.errors import StoreUnavailable, TokenError
 from shared.log import log_event
-from shared.login.login_state import LoginBoard, LoginState, RefreshLease
+from shared.login.login_state import LoginState, LoginStore, RefreshLease
 from shared.login.msal_app import Credential, EntraApp, Grant
 from shared.login.token_cache import EMPTY, AccessToken, clean, find_access_token, pack, user_name
 from shared.resource_names import SECRET_CLIENT, SECRET_TOKEN_CACHE
@@ -91,7 +91,7 @@ class EntraTokens:
             ca_bundle=settings.ca_bundle,
             session=session,
         )
-        self._board = LoginBoard(connections, settings.connection, now)
+        self._board = LoginStore(connections, settings.connection, now)
         self._lease = RefreshLease(connections, settings.connection, holder=new_id(), now=now, sleep=sleep)
         self._lock = RLock()
         self._credential: Credential | None = None

@@ -18,7 +18,7 @@ from shared.operations.status_view import (
     describe_trigger,
 )
 from shared.operations.stores import Stores
-from shared.orders.order_store import OrderBook, OrderEntry
+from shared.orders.order_store import OrderEntry, OrderStore
 from shared.webhooks.notes import WebhookNote
 
 _LIST = 100  # orders and messages shown by name
@@ -106,7 +106,7 @@ def _order(order: OrderEntry, names: dict[str, str]) -> OrderView:
     )
 
 
-def order_story(orders: OrderBook, key: str) -> list[dict[str, Any]]:
+def order_story(orders: OrderStore, key: str) -> list[dict[str, Any]]:
     """Return what is known of an order key, in whatever company; empty when it was never seen."""
     return [
         {

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from shared.changes.change_stores import ChangeStores
-from shared.dead_letters.dead_letter_store import ParkedBook
-from shared.orders.order_store import OrderBook
-from shared.webhooks.notes import WebhookBook
+from shared.dead_letters.dead_letter_store import DeadLetterStore
+from shared.orders.order_store import OrderStore
+from shared.webhooks.notes import WebhookNoteStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,6 +13,6 @@ class Stores:
     """The stores. Safe to share between threads."""
 
     changes: ChangeStores
-    orders: OrderBook
-    notes: WebhookBook
-    dead_letters: ParkedBook
+    orders: OrderStore
+    notes: WebhookNoteStore
+    dead_letters: DeadLetterStore

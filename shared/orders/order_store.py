@@ -56,7 +56,7 @@ _STATUSES: Final[dict[str, OrderStatus]] = {
 }  # fmt: skip
 
 
-class OrderBook:
+class OrderStore:
     """The orders of one connection, in table BcOrders."""
 
     def __init__(self, table: Table, connection: str) -> None:

@@ -29,8 +29,8 @@ from shared.errors import (
 from shared.log import log_event
 from shared.orders import order_message as rules
 from shared.orders.order_message import OrderRequest
-from shared.orders.order_store import LEASE_S, OrderBook, OrderEntry
-from shared.outputs import Outgoing
+from shared.orders.order_store import LEASE_S, OrderEntry, OrderStore
+from shared.outputs import Outputs
 from shared.resource_names import QUEUE_ORDERS
 
 log: Final = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ _REQUEUE: Final = timedelta(minutes=15)
 _POISONED_WITHIN: Final = timedelta(hours=2)
 
 
-def submit(ctx: Context, orders: OrderBook, text: str, message_id: str) -> Outgoing:
+def submit(ctx: Context, orders: OrderStore, text: str, message_id: str) -> Outputs:
     """Do one message of the queue `sales-orders`.
 
     Raises:
@@ -82,24 +82,24 @@ def _reference(text: str) -> tuple[str, str] | None:
         return None
 
 
-def _submit_again(ctx: Context, orders: OrderBook, again: tuple[str, str], message_id: str) -> Outgoing:
+def _submit_again(ctx: Context, orders: OrderStore, again: tuple[str, str], message_id: str) -> Outputs:
     entry = orders.load(*again) or _moved(orders, again[0], message_id)
     if entry is None and not again[1] and orders.find(again[0]):
-        return Outgoing()  # it waited without a company, has one now and goes on there
+        return Outputs()  # it waited without a company, has one now and goes on there
     if entry is None:
         fault = "again: no such order is on file"
         return _result(again[0], again[1], "rejected", code="InvalidMessage", error=fault)
     if entry.status == "created":
-        return _outcome(entry) if entry.reported_to in {"", message_id} else Outgoing()
+        return _outcome(entry) if entry.reported_to in {"", message_id} else Outputs()
     return _submit(ctx, orders, entry.message.decode(errors="replace"), message_id, entry)
 
 
-def _moved(orders: OrderBook, key: str, message_id: str) -> OrderEntry | None:
+def _moved(orders: OrderStore, key: str, message_id: str) -> OrderEntry | None:
     """Return the entry that an earlier delivery of this message moved from "no company" to its company."""
     return next((entry for entry in orders.find(key) if message_id in {entry.worker, entry.reported_to}), None)
 
 
-def _submit(ctx: Context, orders: OrderBook, text: str, message_id: str, held: OrderEntry | None) -> Outgoing:
+def _submit(ctx: Context, orders: OrderStore, text: str, message_id: str, held: OrderEntry | None) -> Outputs:
     try:
         request = rules.parse_message(text, message_id=held.key if held else message_id)
     except InvalidMessage as error:
@@ -120,8 +120,8 @@ def _submit(ctx: Context, orders: OrderBook, text: str, message_id: str, held: O
 
 
 def _place(
-    ctx: Context, orders: OrderBook, request: OrderRequest, company: str, text: str, message_id: str
-) -> Outgoing:
+    ctx: Context, orders: OrderStore, request: OrderRequest, company: str, text: str, message_id: str
+) -> Outputs:
     entry = orders.load(request.key, company)
     if entry is not None:
         if entry.status != "rejected" and entry.digest and entry.digest != request.digest:
@@ -146,7 +146,7 @@ def _place(
     return _post(ctx, orders, request, entry)
 
 
-def _post(ctx: Context, orders: OrderBook, request: OrderRequest, entry: OrderEntry) -> Outgoing:
+def _post(ctx: Context, orders: OrderStore, request: OrderRequest, entry: OrderEntry) -> Outputs:
     """Look up, post, note; in this order, so that a crash anywhere leaves a row that tells what to do."""
     in_doubt = (entry.status == "posting" and entry.posted_at is not None) or entry.unknown
     try:
@@ -190,7 +190,7 @@ def _post(ctx: Context, orders: OrderBook, request: OrderRequest, entry: OrderEn
     return _created(orders, entry, made)
 
 
-def _created(orders: OrderBook, entry: OrderEntry, made: PostedOrder) -> Outgoing:
+def _created(orders: OrderStore, entry: OrderEntry, made: PostedOrder) -> Outputs:
     entry = orders.save(
         replace(
             _done(entry), status="created", order_id=made.order_id, number=made.number, unknown=False, error="",
@@ -204,7 +204,7 @@ def _created(orders: OrderBook, entry: OrderEntry, made: PostedOrder) -> Outgoin
     return _outcome(entry)
 
 
-def _reject(orders: OrderBook, entry: OrderEntry, error: BCError) -> Outgoing:
+def _reject(orders: OrderStore, entry: OrderEntry, error: BCError) -> Outputs:
     entry = orders.save(
         replace(
             _done(entry), status="rejected", unknown=False, error=error.message[:1000], error_code=error.code,
@@ -218,7 +218,7 @@ def _reject(orders: OrderBook, entry: OrderEntry, error: BCError) -> Outgoing:
     return _outcome(entry)
 
 
-def _wait(ctx: Context, orders: OrderBook, entry: OrderEntry, error: IntegrationError) -> Outgoing:
+def _wait(ctx: Context, orders: OrderStore, entry: OrderEntry, error: IntegrationError) -> Outputs:
     """Wait for a transient fault to pass, at most 72 hours; then park the order for a person."""
     code = error.code if isinstance(error, BCError | TokenError) else type(error).__name__
     correlation_id = error.correlation_id if isinstance(error, BCError) else ""
@@ -241,7 +241,7 @@ def _wait(ctx: Context, orders: OrderBook, entry: OrderEntry, error: Integration
         log, "order.waiting", order_key=entry.key, company=entry.company, bc_code=code, attempts=entry.attempts,
         next_try_at=entry.next_try_at, reason=str(error),
     )  # fmt: skip
-    return Outgoing()
+    return Outputs()
 
 
 def _is_patience_over(ctx: Context, entry: OrderEntry, more: timedelta = timedelta()) -> bool:
@@ -250,13 +250,13 @@ def _is_patience_over(ctx: Context, entry: OrderEntry, more: timedelta = timedel
 
 def _wait_unplaced(
     ctx: Context,
-    orders: OrderBook,
+    orders: OrderStore,
     request: OrderRequest,
     text: str,
     message_id: str,
     error: IntegrationError,
     held: OrderEntry | None,
-) -> Outgoing:
+) -> Outputs:
     """Keep an order whose company can't be told for now, under no company."""
     entry = held or orders.load(request.key, "")
     if entry is not None and entry.digest and entry.digest != request.digest:
@@ -267,8 +267,8 @@ def _wait_unplaced(
 
 
 def _reject_unreadable(
-    ctx: Context, orders: OrderBook, key: str, text: str, message_id: str, faults: list[str], held: OrderEntry | None
-) -> Outgoing:
+    ctx: Context, orders: OrderStore, key: str, text: str, message_id: str, faults: list[str], held: OrderEntry | None
+) -> Outputs:
     """Refuse a message without asking BC; the original is kept for a redrive under its key and no company."""
     entry = held or orders.load(key, "") or OrderEntry(key=key, company="", status="rejected", message=b"")
     entry = orders.save(
@@ -285,7 +285,7 @@ def _done(entry: OrderEntry) -> OrderEntry:
     return replace(entry, reported_to=entry.worker, worker="", lease_until=None, next_try_at=None)
 
 
-def _outcome(entry: OrderEntry) -> Outgoing:
+def _outcome(entry: OrderEntry) -> Outputs:
     return _result(
         entry.key, entry.company, entry.status, order_id=entry.order_id, number=entry.number, code=entry.error_code,
         error=entry.error, correlation_id=entry.correlation_id, attempts=entry.attempts,
@@ -295,16 +295,16 @@ def _outcome(entry: OrderEntry) -> Outgoing:
 def _result(
     key: str, company: str, status: str, *, order_id: str = "", number: str = "", code: str = "", error: str = "",
     correlation_id: str = "", attempts: int = 0,
-) -> Outgoing:  # fmt: skip
+) -> Outputs:  # fmt: skip
     message = {
         "orderKey": key, "status": status, "company": company, "id": order_id, "number": number,
         "error": {"code": code, "message": error} if code or error else None,
         "correlationId": correlation_id, "attempts": attempts,
     }  # fmt: skip
-    return Outgoing(results=(json.dumps(message),))
+    return Outputs(results=(json.dumps(message),))
 
 
-def retry_due(ctx: Context, orders: OrderBook) -> Outgoing:
+def retry_due(ctx: Context, orders: OrderStore) -> Outputs:
     """Put orders back to work whose time has come; each is noted first, and comes again if its message is lost."""
     now = ctx.now()
     messages: list[str] = []
@@ -317,10 +317,10 @@ def retry_due(ctx: Context, orders: OrderBook) -> Outgoing:
         except StateConflict:
             continue  # somebody is at it
         messages.append(reference(entry))
-    return Outgoing(orders=tuple(messages))
+    return Outputs(orders=tuple(messages))
 
 
-def redrive(orders: OrderBook, key: str) -> tuple[bool, Outgoing]:
+def redrive(orders: OrderStore, key: str) -> tuple[bool, Outputs]:
     """Put a rejected or parked order back to work by hand; (False, nothing) when there is no such order.
 
     An order that was created, or waits anyway, stays as it is.
@@ -331,10 +331,10 @@ def redrive(orders: OrderBook, key: str) -> tuple[bool, Outgoing]:
         if entry.status in {"rejected", "parked"}:
             messages.append(reference(entry))
             log_event(log, "order.redriven", order_key=entry.key, company=entry.company)
-    return bool(entries), Outgoing(orders=tuple(messages))
+    return bool(entries), Outputs(orders=tuple(messages))
 
 
-def first_id(ctx: Context, orders: OrderBook, text: str, message_id: str) -> str:
+def first_id(ctx: Context, orders: OrderStore, text: str, message_id: str) -> str:
     """Return the id under which a poison message was worked on: the host moves it under a new one.
 
     It matters only to an order that has no key but its message's id, and is then found by its very text.
@@ -345,7 +345,7 @@ def first_id(ctx: Context, orders: OrderBook, text: str, message_id: str) -> str
     return entry.key if entry else message_id
 
 
-def note_poison(ctx: Context, orders: OrderBook, text: str, message_id: str) -> bool:
+def note_poison(ctx: Context, orders: OrderStore, text: str, message_id: str) -> bool:
     """Take over an order message that killed its worker too often: it waits and is looked up before the next post.
 
     False when the message holds no order: then it is set aside as it is.

@@ -11,15 +11,15 @@ from shared.changes.jobs import PageJob, texts
 from shared.connections.context import Context
 from shared.errors import BCDenied, BCError, BCNotFound, BCRejected, StateConflict
 from shared.log import log_event
-from shared.outputs import Outgoing
+from shared.outputs import Outputs
 from shared.webhooks.delivery import ROUTE, Target, client_state, subscription_path
-from shared.webhooks.notes import WebhookBook, WebhookNote
+from shared.webhooks.notes import WebhookNote, WebhookNoteStore
 from shared.webhooks.plan import LIFETIME, Keep, Register, Remove, Renew, plan
 
 log: Final = logging.getLogger(__name__)
 
 
-def keep_subscriptions(ctx: Context, notes: WebhookBook, stores: ChangeStores) -> Outgoing:
+def keep_subscriptions(ctx: Context, notes: WebhookNoteStore, stores: ChangeStores) -> Outputs:
     """Bring BC's webhooks in line with what is wanted; every webhook is on its own, so one failure stops no other.
 
     Raises:
@@ -39,7 +39,7 @@ def keep_subscriptions(ctx: Context, notes: WebhookBook, stores: ChangeStores) -
             case Remove(existing):
                 _remove(ctx, existing)
     _forget_unwanted(notes, wanted)
-    return Outgoing(pages=texts(gaps))
+    return Outputs(pages=texts(gaps))
 
 
 def own_prefix(ctx: Context) -> str:
@@ -47,7 +47,7 @@ def own_prefix(ctx: Context) -> str:
     return f"{ctx.settings.public_url}/api/{ROUTE}/"
 
 
-def _wanted(ctx: Context, notes: WebhookBook, secret: bytes) -> list[Wanted]:
+def _wanted(ctx: Context, notes: WebhookNoteStore, secret: bytes) -> list[Wanted]:
     wanted: list[Wanted] = []
     for company in ctx.companies.served():
         try:
@@ -76,7 +76,7 @@ def want_webhook(ctx: Context, secret: bytes, company: str, entity: Entity) -> W
     )
 
 
-def _register(ctx: Context, notes: WebhookBook, stores: ChangeStores, want: Wanted) -> list[PageJob]:
+def _register(ctx: Context, notes: WebhookNoteStore, stores: ChangeStores, want: Wanted) -> list[PageJob]:
     note = notes.load(want.company, want.entity)
     lost = note is not None and note.status == "active"
     if lost:
@@ -94,7 +94,7 @@ def _register(ctx: Context, notes: WebhookBook, stores: ChangeStores, want: Want
 
 
 def _renew(
-    ctx: Context, notes: WebhookBook, stores: ChangeStores, want: Wanted, existing: Subscription
+    ctx: Context, notes: WebhookNoteStore, stores: ChangeStores, want: Wanted, existing: Subscription
 ) -> list[PageJob]:
     try:
         renewed = ctx.bc.renew_subscription(want, existing)
@@ -118,7 +118,7 @@ def _read_gap(ctx: Context, stores: ChangeStores, want: Wanted) -> list[PageJob]
         return []  # another instance has just begun one
 
 
-def _keep(notes: WebhookBook, want: Wanted, existing: Subscription) -> None:
+def _keep(notes: WebhookNoteStore, want: Wanted, existing: Subscription) -> None:
     note = notes.load(want.company, want.entity)
     if note is None or note.status != "active" or note.subscription_id != existing.subscription_id:
         _note_active(notes, want, existing, None)
@@ -136,14 +136,14 @@ def _remove(ctx: Context, existing: Subscription) -> None:
     log_event(log, "subscription.removed", subscription_id=existing.subscription_id)
 
 
-def _forget_unwanted(notes: WebhookBook, wanted: list[Wanted]) -> None:
+def _forget_unwanted(notes: WebhookNoteStore, wanted: list[Wanted]) -> None:
     kept = {(want.company, want.entity) for want in wanted}
     for note in notes.all():
         if (note.company, note.entity) not in kept and note.status != "unsupported":
             notes.forget(note.company, note.entity)
 
 
-def _note_active(notes: WebhookBook, want: Wanted, held: Subscription, event: str | None) -> None:
+def _note_active(notes: WebhookNoteStore, want: Wanted, held: Subscription, event: str | None) -> None:
     notes.save(
         WebhookNote(
             company=want.company, entity=want.entity, status="active", subscription_id=held.subscription_id,
@@ -159,7 +159,7 @@ def _note_active(notes: WebhookBook, want: Wanted, held: Subscription, event: st
 
 
 def _note_failure(
-    notes: WebhookBook, want: Wanted, error: BCError, what: str, existing: Subscription | None = None
+    notes: WebhookNoteStore, want: Wanted, error: BCError, what: str, existing: Subscription | None = None
 ) -> None:
     log_event(
         log, "subscription.failed", level=logging.ERROR, kind=what, company=want.company, entity=want.entity,
@@ -175,7 +175,7 @@ def _note_failure(
     )  # fmt: skip
 
 
-def _note_unsupported(notes: WebhookBook, company: str, entity: Entity) -> None:
+def _note_unsupported(notes: WebhookNoteStore, company: str, entity: Entity) -> None:
     note = notes.load(company, entity.name)
     if note is not None and note.status == "unsupported":
         return

@@ -23,7 +23,7 @@ class WebhookNote:
     error: str = ""
 
 
-class WebhookBook:
+class WebhookNoteStore:
     """The webhooks of one connection, in table BcSubscriptions."""
 
     def __init__(self, table: Table, connection: str) -> None:

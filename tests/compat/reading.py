@@ -18,21 +18,21 @@ from shared.changes import cloud_events
 from shared.changes.jobs import NotificationJob, PageJob
 from shared.changes.ledger import Ledger
 from shared.changes.page_reader import page_ask
-from shared.changes.pulled_versions import SeenBook
-from shared.changes.streams import Stream, StreamBook, stream_of
+from shared.changes.pulled_versions import PulledVersionStore
+from shared.changes.streams import Stream, StreamStore, stream_of
 from shared.dead_letters import frame
-from shared.dead_letters.dead_letter_store import ParkedBook
+from shared.dead_letters.dead_letter_store import DeadLetterStore
 from shared.errors import InvalidMessage, TokenError
-from shared.login.login_state import LoginBoard, RefreshLease
+from shared.login.login_state import LoginStore, RefreshLease
 from shared.login.token_cache import find_access_token, user_name
 from shared.operations.page_session import PendingSignIn, state_key
 from shared.orders import submit
 from shared.orders.order_message import message_key, parse_message
-from shared.orders.order_store import OrderBook
+from shared.orders.order_store import OrderStore
 from shared.services import stores_of
 from shared.storage.table import Row
 from shared.webhooks.delivery import Target, client_state, subscription_path
-from shared.webhooks.notes import WebhookBook
+from shared.webhooks.notes import WebhookNoteStore
 from tests.simulation.world import World
 from tests.support.memory_storage import MemoryTables
 from tests.support.worlds import results
@@ -57,19 +57,19 @@ class Recorded:
         return [r for r in self.raw.get(table, []) if r["partition"] == wanted and r["key"].startswith(prefix)]
 
     @property
-    def streams(self) -> StreamBook:
+    def streams(self) -> StreamStore:
         """The streams of the connection."""
-        return StreamBook(self.tables.table("BcWatermarks"), self.connection)
+        return StreamStore(self.tables.table("BcWatermarks"), self.connection)
 
     @property
-    def parked(self) -> ParkedBook:
+    def parked(self) -> DeadLetterStore:
         """The set-aside messages of the connection."""
-        return ParkedBook(self.tables.table("BcWatermarks"), self.connection)
+        return DeadLetterStore(self.tables.table("BcWatermarks"), self.connection)
 
     @property
-    def orders(self) -> OrderBook:
+    def orders(self) -> OrderStore:
         """The orders of the connection."""
-        return OrderBook(self.tables.table("BcOrders"), self.connection)
+        return OrderStore(self.tables.table("BcOrders"), self.connection)
 
 
 def load(scene: Meaning) -> Recorded:
@@ -348,7 +348,7 @@ def _news(
 def pulled_meaning(held: Recorded) -> Meaning:
     """What each page of the pull has told, and how many versions the next delta will not tell again."""
     company, found = held.ids.get("company", ""), {}
-    book = SeenBook(held.tables.table("BcRecords"), held.connection, company, "items")
+    book = PulledVersionStore(held.tables.table("BcRecords"), held.connection, company, "items")
     for row in held.rows("BcRecords", "", f"{company}|items|seen"):
         told = book.claims(row["key"])
         run = row["key"].partition("-")[0]
@@ -403,7 +403,7 @@ def _put_back(outgoing: Any) -> list[list[object]]:
 
 def webhook_meaning(held: Recorded) -> Meaning:
     """The state of each webhook."""
-    book, found = WebhookBook(held.tables.table("BcSubscriptions"), held.connection), {}
+    book, found = WebhookNoteStore(held.tables.table("BcSubscriptions"), held.connection), {}
     for row in held.rows("BcSubscriptions"):
         note = book.load(row["values"]["company"], row["values"]["entity"])
         assert note is not None
@@ -417,7 +417,7 @@ def connection_meaning(held: Recorded) -> Meaning:
     if not held.rows("BcConnections"):
         return {}
     table = held.tables.table("BcConnections")
-    login = LoginBoard(table, held.connection, lambda: held.at).read()
+    login = LoginStore(table, held.connection, lambda: held.at).read()
     slots: Meaning = {}
     for after_s in (0, 130):
         rows = _slots(held, after_s)

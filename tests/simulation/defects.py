@@ -18,14 +18,14 @@ from shared.business_central.records import Record
 from shared.changes import cloud_events, ledger_rules, page_job, page_reader, plan_runs
 from shared.changes.ledger import Ledger
 from shared.changes.ledger_rules import Decision, Known
-from shared.changes.pulled_versions import SeenBook
-from shared.changes.streams import Role, StreamBook
+from shared.changes.pulled_versions import PulledVersionStore
+from shared.changes.streams import Role, StreamStore
 from shared.dead_letters import frame
 from shared.orders import order_message as order_rules
 from shared.orders import order_store as order_book
 from shared.orders import submit
-from shared.orders.order_store import OrderBook, OrderEntry
-from shared.outputs import Outgoing
+from shared.orders.order_store import OrderEntry, OrderStore
+from shared.outputs import Outputs
 from shared.webhooks import receive
 from shared.webhooks.delivery import parse_delivery
 from tests.simulation.plan import Plan, plan_of
@@ -111,12 +111,12 @@ def _no_settle() -> list[Patch]:
 
 
 def _no_lease() -> list[Patch]:
-    def save(book: OrderBook, entry: OrderEntry) -> OrderEntry:
+    def save(book: OrderStore, entry: OrderEntry) -> OrderEntry:
         held = book.load(entry.key, entry.company)
         return real(book, replace(entry, etag=held.etag, index=held.index) if held else replace(entry, etag=""))
 
-    real = OrderBook.save
-    return [(OrderBook, "save", save), (order_book, "LEASE_S", 0), (submit, "LEASE_S", 0)]
+    real = OrderStore.save
+    return [(OrderStore, "save", save), (order_book, "LEASE_S", 0), (submit, "LEASE_S", 0)]
 
 
 def _ledger_skipped() -> list[Patch]:
@@ -171,17 +171,17 @@ def _our_clock() -> list[Patch]:
 
 
 def _no_ownership() -> list[Patch]:
-    real = StreamBook.take_page
+    real = StreamStore.take_page
 
     def take(*given: Any) -> Role:
         real(*given)
         return Role.GO
 
-    return [(StreamBook, "take_page", take)]
+    return [(StreamStore, "take_page", take)]
 
 
 def _seen_skipped() -> list[Patch]:
-    return [(SeenBook, "load", lambda *_, **__: set())]
+    return [(PulledVersionStore, "load", lambda *_, **__: set())]
 
 
 def _never_compared() -> list[Patch]:
@@ -193,7 +193,7 @@ def _never_reconciled() -> list[Patch]:
 
 
 def _set_aside_lost() -> list[Patch]:
-    return [(frame, "set_aside", lambda *_, **__: None)]
+    return [(frame, "dead_letter", lambda *_, **__: None)]
 
 
 def _first_page_only() -> list[Patch]:
@@ -206,7 +206,7 @@ def _no_nested() -> list[Patch]:
 
 
 def _doubt_rejects() -> list[Patch]:
-    def wait(ctx: Any, orders: Any, entry: Any, error: Any) -> Outgoing:
+    def wait(ctx: Any, orders: Any, entry: Any, error: Any) -> Outputs:
         return submit._reject(orders, entry, error)
 
     return [(submit, "_wait", wait)]

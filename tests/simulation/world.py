@@ -26,7 +26,7 @@ from shared.connections.context import Context
 from shared.connections.webhook_secret import WebhookSecret
 from shared.dead_letters import frame
 from shared.errors import IntegrationError
-from shared.outputs import Outgoing
+from shared.outputs import Outputs
 from shared.services import Connection, stores_of
 from shared.settings import Settings
 from shared.webhooks import receive
@@ -43,13 +43,13 @@ ENV: Final = {
     "BC_CLIENT_ID": "6ff7e2f1-1f4d-4a0e-8a86-52b6f1e4a2aa",
     "PUBLIC_URL": PUBLIC_URL,
 }
-TIMERS: Final[dict[str, Callable[[Connection], Outgoing]]] = {
+TIMERS: Final[dict[str, Callable[[Connection], Outputs]]] = {
     "pull_items": triggers.pull_items,
     "reconcile": triggers.reconcile,
     "keep_subscriptions": triggers.keep_subscriptions,
     "retry_sales_orders": triggers.put_back,
 }
-WORK: Final[dict[str, Callable[[Connection, str, str], Outgoing]]] = {
+WORK: Final[dict[str, Callable[[Connection, str, str], Outputs]]] = {
     resource_names.QUEUE_PAGES: triggers.do_page_job,
     resource_names.QUEUE_NOTIFICATIONS: triggers.do_notification_job,
     resource_names.QUEUE_ORDERS: triggers.do_order,
@@ -240,7 +240,7 @@ class World:
         job = job_of(message.body, message_id)
         if queue.endswith("-poison"):
             self.may_repeat.add(job)  # its worker died before; and taking it aside may be cut off, too
-            outgoing = frame.park_poison(
+            outgoing = frame.dead_letter_poison(
                 self.ctx, self.stores.dead_letters, self.stores.orders, queue.removesuffix("-poison"), body, message_id
             )
         else:
@@ -291,11 +291,11 @@ class World:
         """Return the queues that functions listen to."""
         return [name for queue in resource_names.WORK_QUEUES for name in (queue, f"{queue}-poison")]
 
-    def leave(self, outgoing: Outgoing) -> None:
+    def leave(self, outgoing: Outputs) -> None:
         """Write what an HTTP function sends out."""
         self._leave(outgoing, "", "http")
 
-    def _leave(self, outgoing: Outgoing, body: str, job: str) -> None:
+    def _leave(self, outgoing: Outputs, body: str, job: str) -> None:
         """Write the outputs in any order, as the host does; a crash in between leaves some unwritten."""
         effects: list[tuple[str, str]] = []
         effects += [(resource_names.QUEUE_EVENTS, text) for text in outgoing.events]

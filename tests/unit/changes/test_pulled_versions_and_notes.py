@@ -7,18 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.business_central import records
-from shared.changes.pulled_versions import SeenBook, digest
+from shared.changes.pulled_versions import PulledVersionStore, digest
 from shared.storage.table import Row
-from shared.webhooks.notes import WebhookBook, WebhookNote
+from shared.webhooks.notes import WebhookNote, WebhookNoteStore
 from tests.support.memory_storage import MemoryTables
 
 AT = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 ID = "7b1c4a52-91d3-f011-8d4c-6045bd1a2c10"
 
 
-def seen_book() -> SeenBook:
+def seen_book() -> PulledVersionStore:
     """An empty book."""
-    return SeenBook(MemoryTables().table("BcRecords"), "conn", "c", "items")
+    return PulledVersionStore(MemoryTables().table("BcRecords"), "conn", "c", "items")
 
 
 @given(
@@ -69,7 +69,7 @@ def test_a_digest_stands_for_one_version_of_one_record() -> None:
 
 def test_a_webhook_note_survives_its_row_and_is_forgotten() -> None:
     """All fields, with and without times; long errors are cut to fit."""
-    book = WebhookBook(MemoryTables().table("BcSubscriptions"), "conn")
+    book = WebhookNoteStore(MemoryTables().table("BcSubscriptions"), "conn")
     note = WebhookNote(company="c", entity="items", status="active", subscription_id="s", expires_at=AT, renewed_at=AT)
     failed = WebhookNote(company="c", entity="salesInvoices", status="failed", error="e" * 5000)
     book.save(note)
@@ -86,4 +86,4 @@ def test_a_note_of_an_unknown_kind_counts_as_failed() -> None:
     """Written by another version: it is looked into, not trusted."""
     table = MemoryTables().table("BcSubscriptions")
     table.insert(Row(partition="conn", key="c|items", values={"company": "c", "entity": "items", "status": "great"}))
-    assert WebhookBook(table, "conn").all()[0].status == "failed"
+    assert WebhookNoteStore(table, "conn").all()[0].status == "failed"

@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import StateConflict
-from shared.orders.order_store import OrderBook, OrderEntry
+from shared.orders.order_store import OrderEntry, OrderStore
 from tests.support.memory_storage import MemoryTables
 
 AT = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 
 
-def book_of() -> OrderBook:
+def book_of() -> OrderStore:
     """An empty book."""
-    return OrderBook(MemoryTables().table("BcOrders"), "conn")
+    return OrderStore(MemoryTables().table("BcOrders"), "conn")
 
 
 def entry(key: str = "WEB-1", **more: object) -> OrderEntry:

@@ -11,7 +11,7 @@ from shared.changes.jobs import NotificationJob
 from shared.dead_letters import frame
 from shared.dead_letters.dead_letter_store import PATIENCE
 from shared.errors import BCUnavailable, IntegrationError, InvalidMessage, StoreUnavailable
-from shared.outputs import Outgoing
+from shared.outputs import Outputs
 from shared.resource_names import QUEUE_NOTIFICATIONS, QUEUE_ORDERS, QUEUE_PAGES, WORK_QUEUES
 from tests.simulation.queues import MAX_DELIVERIES
 from tests.simulation.world import Crash, World
@@ -31,13 +31,13 @@ def world() -> World:
 def failing(error: IntegrationError) -> object:
     """Work that fails."""
 
-    def work(text: str) -> Outgoing:
+    def work(text: str) -> Outputs:
         raise error
 
     return work
 
 
-def guard(world: World, error: IntegrationError, delivery: int, body: bytes = BODY) -> Outgoing:
+def guard(world: World, error: IntegrationError, delivery: int, body: bytes = BODY) -> Outputs:
     """Do failing work."""
     return frame.guarded(world.ctx, world.stores.dead_letters, QUEUE_PAGES, body, "m-1", delivery, failing(error))  # type: ignore[arg-type]
 
@@ -60,7 +60,7 @@ def test_the_last_delivery_sets_it_aside_with_its_reason(
     world: World, error: IntegrationError, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It can be seen, says why, and comes back by itself."""
-    assert guard(world, error, frame.DELIVERIES) == Outgoing()
+    assert guard(world, error, frame.DELIVERIES) == Outputs()
     (message,) = world.stores.dead_letters.all(10)
     assert (message.queue, message.name, message.body) == (QUEUE_PAGES, "j-1", BODY)
     assert "down" in message.reason
@@ -70,11 +70,11 @@ def test_the_last_delivery_sets_it_aside_with_its_reason(
 
 def test_what_can_never_work_is_set_aside_at_once_and_stays(world: World) -> None:
     """No retry can help a message that is none; a person decides."""
-    assert guard(world, InvalidMessage(["job: nonsense"]), 1, b"garbage") == Outgoing()
+    assert guard(world, InvalidMessage(["job: nonsense"]), 1, b"garbage") == Outputs()
     (message,) = world.stores.dead_letters.all(10)
     assert (message.name, message.next_try_at) == ("m-1", None)
     world.clock.advance(timedelta(days=4))
-    assert frame.redrive_due(world.ctx, world.stores.dead_letters) == Outgoing()
+    assert frame.redrive_due(world.ctx, world.stores.dead_letters) == Outputs()
 
 
 BAD = [b"", b"\xff\xfe", b"null", b"[]", b'{"job": 5}', b'{"job": {"a": 1}}', b"[" * 48_000, b'{"job":"x/y#?"}']
@@ -84,7 +84,7 @@ BAD = [b"", b"\xff\xfe", b"null", b"[]", b'{"job": 5}', b'{"job": {"a": 1}}', b"
 @pytest.mark.parametrize("queue", WORK_QUEUES)
 def test_no_message_breaks_the_handler_of_broken_messages(world: World, queue: str, body: bytes) -> None:
     """Whatever lands in a poison queue is kept or answered, and leaves that queue."""
-    frame.park_poison(world.ctx, world.stores.dead_letters, world.stores.orders, queue, body, "m-1")
+    frame.dead_letter_poison(world.ctx, world.stores.dead_letters, world.stores.orders, queue, body, "m-1")
     (message,) = world.stores.dead_letters.all(10)
     assert (message.queue, message.body) == (queue, body)
     assert frame.redrive(world.ctx, world.stores.dead_letters, queue, message.name) is not None
@@ -143,7 +143,7 @@ def test_a_person_puts_a_message_back_and_it_is_forgotten_once_done(world: World
     world.deliver_webhooks()
     (message,) = world.queues.names[QUEUE_NOTIFICATIONS]
     world.queues.names[QUEUE_NOTIFICATIONS].clear()
-    frame.park_poison(
+    frame.dead_letter_poison(
         world.ctx, world.stores.dead_letters, world.stores.orders, QUEUE_NOTIFICATIONS, message.body.encode(), "m-1"
     )
     name = json.loads(message.body)["job"]
@@ -189,7 +189,7 @@ def test_an_order_put_back_keeps_its_key() -> None:
     """It comes back under another message id and is the same order."""
     shop = Shop()
     text = json.dumps(shop.order())
-    frame.set_aside(
+    frame.dead_letter(
         shop.world.ctx,
         shop.world.stores.dead_letters,
         QUEUE_ORDERS,

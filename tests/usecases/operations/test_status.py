@@ -119,7 +119,9 @@ def test_counts_are_whole_though_the_list_is_cut() -> None:
 def test_messages_set_aside_are_shown_as_they_are_redriven() -> None:
     """Their id is what the redrive takes."""
     world = small_world(env={"BC_COMPANIES": CRONUS})
-    frame.park_poison(world.ctx, world.stores.dead_letters, world.stores.orders, QUEUE_PAGES, b'{"job":"j-1"}', "m-1")
+    frame.dead_letter_poison(
+        world.ctx, world.stores.dead_letters, world.stores.orders, QUEUE_PAGES, b'{"job":"j-1"}', "m-1"
+    )
     (message,) = look(world).messages
     assert (message.id, message.queue, message.since) == ("bc-pages/j-1", QUEUE_PAGES, world.clock.now())
     assert message.reason

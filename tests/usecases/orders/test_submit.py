@@ -190,7 +190,7 @@ def test_a_corrected_message_under_the_same_key_is_taken(shop: Shop) -> None:
 def test_redriving_leaves_other_orders_as_they_are(shop: Shop) -> None:
     """One that was created is not made again; one that nobody knows is not found."""
     shop.submit(shop.message())
-    assert submit.redrive(shop.world.stores.orders, "WEB-1") == (True, submit.Outgoing())
+    assert submit.redrive(shop.world.stores.orders, "WEB-1") == (True, submit.Outputs())
     assert submit.redrive(shop.world.stores.orders, "WEB-2")[0] is False
 
 
