@@ -51,7 +51,11 @@ def read_page(msg: func.QueueMessage, blob: func.Out[bytes], events: Texts, noti
 # -- Webhooks
 
 
-@app.route(ROUTE + "/{subscription}", methods=["GET", "POST"], auth_level=func.AuthLevel.ANONYMOUS)
+#: All of them, as a method that is not listed gets a 404 from the host, after which BC deletes the subscriptions.
+ANY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
+
+
+@app.route(ROUTE + "/{*subscription}", methods=ANY_METHOD, auth_level=func.AuthLevel.ANONYMOUS)
 @app.queue_output(arg_name="notifications", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE)
 def bc_notifications(req: func.HttpRequest, notifications: Texts) -> func.HttpResponse:
     """Answer the handshake; take notifications into the queue."""
@@ -96,19 +100,19 @@ def retry_sales_orders(timer: func.TimerRequest, orders: Texts, notifications: T
 
 
 @app.queue_trigger(arg_name="msg", queue_name=QUEUE_ORDERS + "-poison", connection=STORAGE)
-def park_failed_order(msg: func.QueueMessage) -> None:
+def dead_letter_order(msg: func.QueueMessage) -> None:
     """Keep an order whose message failed too often."""
     triggers.run_poison(msg, QUEUE_ORDERS)
 
 
 @app.queue_trigger(arg_name="msg", queue_name=QUEUE_NOTIFICATIONS + "-poison", connection=STORAGE)
-def park_failed_notification(msg: func.QueueMessage) -> None:
+def dead_letter_notification(msg: func.QueueMessage) -> None:
     """Set a notification job aside that failed too often."""
     triggers.run_poison(msg, QUEUE_NOTIFICATIONS)
 
 
 @app.queue_trigger(arg_name="msg", queue_name=QUEUE_PAGES + "-poison", connection=STORAGE)
-def park_failed_page(msg: func.QueueMessage) -> None:
+def dead_letter_page(msg: func.QueueMessage) -> None:
     """Set a page job aside that failed too often."""
     triggers.run_poison(msg, QUEUE_PAGES)
 
@@ -145,7 +149,7 @@ def status(req: func.HttpRequest) -> func.HttpResponse:
 
 
 @app.route("orders/{key}", methods=["GET"])
-def order_status(req: func.HttpRequest) -> func.HttpResponse:
+def show_order(req: func.HttpRequest) -> func.HttpResponse:
     """Tell the story of one order."""
     return triggers.show_order(req)
 

@@ -8,7 +8,7 @@ QUEUE_ORDERS: Final = "sales-orders"
 QUEUE_RESULTS: Final = "sales-order-results"
 QUEUE_EVENTS: Final = "bc-events"
 
-#: Queues this app reads; the host moves what fails too often to `<queue>-poison`, which `park_failed_message` empties.
+#: Queues this app reads; what fails too often the host moves to `<queue>-poison`, which `dead_letter_*` empty.
 WORK_QUEUES: Final = (QUEUE_PAGES, QUEUE_NOTIFICATIONS, QUEUE_ORDERS)
 
 CONTAINER: Final = "bc-data"

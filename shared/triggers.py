@@ -17,7 +17,7 @@ from shared import services as root
 from shared.changes import notification_job, page_job, plan_runs
 from shared.changes.jobs import NotificationJob, PageJob
 from shared.clock import utc_now
-from shared.dead_letters import frame
+from shared.dead_letters import frame, redrive
 from shared.errors import ConfigError, IntegrationError
 from shared.log import log_event
 from shared.operations import connect_page, doctor, status
@@ -122,14 +122,18 @@ def do_order(conn: Connection, text: str, message_id: str) -> Outputs:
 def put_back(conn: Connection) -> Outputs:
     """Put waiting orders and dead letters whose time has come back to their queues."""
     waiting = submit.retry_due(conn.context, conn.stores.orders)
-    aside = frame.redrive_due(conn.context, conn.stores.dead_letters)
+    aside = redrive.redrive_due(conn.context, conn.stores.dead_letters)
     return Outputs(orders=waiting.orders + aside.orders, pages=aside.pages, notifications=aside.notifications)
 
 
 def receive_notification(req: func.HttpRequest, jobs: Texts) -> func.HttpResponse:
     """Answer the webhook route."""
     path = str(req.route_params.get("subscription", ""))
-    reply = receive.receive(req.params, path, req.get_body(), lambda: root.connection().context)
+    headers = {name.lower(): str(value) for name, value in req.headers.items()}
+    sent_a_body = "transfer-encoding" in headers or headers.get("content-length", "0").strip() not in {"", "0"}
+    reply = receive.receive(
+        req.params, path, req.get_body(), lambda: root.connection().context, sent_a_body=sent_a_body
+    )
     if reply.jobs:
         jobs.set([job.to_text() for job in reply.jobs])
     return func.HttpResponse(reply.body, status_code=reply.status, mimetype="text/plain", headers=_TEXT)
@@ -238,7 +242,7 @@ def _pages(made: Services, leaving: list[Outputs]) -> ConnectPages:
 
     def again_message(name: str) -> Redriven:
         queue, _, job = name.partition("/")
-        outgoing = frame.redrive(ctx, stores.dead_letters, queue, job)
+        outgoing = redrive.redrive(ctx, stores.dead_letters, queue, job)
         if outgoing is None:
             return Redriven.NOT_FOUND
         leaving.append(outgoing)

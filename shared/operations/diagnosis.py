@@ -134,7 +134,7 @@ def queue_findings(depths: Mapping[str, int | None]) -> list[Finding]:
         if queue.endswith("-poison") and depth:
             seen, do = (
                 f"{depth} messages lie in {queue}.",
-                "Enable the park_failed functions; they take these messages up.",
+                "Enable the dead_letter functions; they take these messages up.",
             )
             found.append(
                 wrong("queues", "poison_waits", seen, "The functions that park failed messages do not run.", do)

@@ -49,7 +49,7 @@ def view(ctx: Context, stores: Stores, login: LoginView) -> StatusView:
         orders_rejected=counts["rejected"],
         orders=tuple(_order(order, names) for order in listed[:_LIST]),
         messages=tuple(
-            MessageView(id=f"{m.queue}/{m.name}", queue=m.queue, since=m.parked_at, reason=m.reason)
+            MessageView(id=f"{m.queue}/{m.name}", queue=m.queue, since=m.since, reason=m.reason)
             for m in stores.dead_letters.all(_LIST)
         ),
     )

@@ -9,37 +9,62 @@ from shared.changes import plan_runs
 from shared.changes.change_stores import ChangeStores
 from shared.changes.jobs import PageJob, texts
 from shared.connections.context import Context
-from shared.errors import BCDenied, BCError, BCNotFound, BCRejected, StateConflict
+from shared.errors import BCError, BCNotFound, BudgetExhausted, IntegrationError, StateConflict
 from shared.log import log_event
 from shared.outputs import Outputs
 from shared.webhooks.delivery import ROUTE, Target, client_state, subscription_path
 from shared.webhooks.notes import WebhookNote, WebhookNoteStore
-from shared.webhooks.plan import LIFETIME, Keep, Register, Remove, Renew, plan
+from shared.webhooks.plan import Keep, Register, Remove, Renew, Step, plan
 
 log: Final = logging.getLogger(__name__)
 
 
 def keep_subscriptions(ctx: Context, notes: WebhookNoteStore, stores: ChangeStores) -> Outputs:
-    """Bring BC's webhooks in line with what is wanted; every webhook is on its own, so one failure stops no other.
+    """Bring BC's webhooks in line with what is wanted; each company, endpoint and webhook fails for itself alone.
 
     Raises:
         BCError, TokenError, StoreUnavailable: BC or the vault can't be asked at all.
     """
-    wanted = _wanted(ctx, notes, ctx.webhook_secret.made())
-    prefix = own_prefix(ctx)
+    secret = ctx.webhook_secret.made()
+    existing = ctx.bc.subscriptions()
+    companies, is_whole = _companies(ctx, notes)
+    wanted = [want for company in companies for want in _wanted(ctx, notes, secret, company)]
     gaps: list[PageJob] = []
-    for step in plan(wanted, ctx.bc.subscriptions(), own_prefix=prefix, now=ctx.now()):
-        match step:
-            case Register(want):
-                gaps += _register(ctx, notes, stores, want)
-            case Renew(want, existing):
-                gaps += _renew(ctx, notes, stores, want, existing)
-            case Keep(want, existing):
-                _keep(notes, want, existing)
-            case Remove(existing):
-                _remove(ctx, existing)
-    _forget_unwanted(notes, wanted)
+    for step in plan(wanted, existing, own_prefix=own_prefix(ctx), now=ctx.now()):
+        if isinstance(step, Remove) and not is_whole:
+            continue  # it may belong to a company that could not be listed
+        try:
+            gaps += _take(ctx, notes, stores, step)
+        except IntegrationError as error:  # what the other steps have planned must leave
+            log_event(
+                log, "subscription.failed", level=logging.WARNING, kind=type(step).__name__.lower(),
+                error=type(error).__name__, reason=str(error),
+            )  # fmt: skip
+    if is_whole:
+        _forget_unwanted(notes, wanted)
     return Outputs(pages=texts(gaps))
+
+
+def _take(ctx: Context, notes: WebhookNoteStore, stores: ChangeStores, step: Step) -> list[PageJob]:
+    match step:
+        case Register(want):
+            return _register(ctx, notes, stores, want)
+        case Renew(want, existing):
+            return _renew(ctx, notes, stores, want, existing)
+        case Keep(want, existing):
+            _keep(notes, want, existing)
+        case Remove(existing):
+            _remove(ctx, existing)
+    return []
+
+
+def _companies(ctx: Context, notes: WebhookNoteStore) -> tuple[list[str], bool]:
+    """Return the ids of the companies to serve, and whether BC listed them; if not, they are those with a note."""
+    try:
+        return [company.key for company in ctx.companies.served()], True
+    except (BCError, BudgetExhausted) as error:
+        log_event(log, "subscription.failed", level=logging.WARNING, kind="companies", reason=str(error))
+        return sorted({note.company for note in notes.all()}), False
 
 
 def own_prefix(ctx: Context) -> str:
@@ -47,21 +72,26 @@ def own_prefix(ctx: Context) -> str:
     return f"{ctx.settings.public_url}/api/{ROUTE}/"
 
 
-def _wanted(ctx: Context, notes: WebhookNoteStore, secret: bytes) -> list[Wanted]:
+def _wanted(ctx: Context, notes: WebhookNoteStore, secret: bytes, company: str) -> list[Wanted]:
     wanted: list[Wanted] = []
-    for company in ctx.companies.served():
-        try:
-            offered = ctx.bc.webhook_resources(company.key)
-        except (BCDenied, BCNotFound, BCRejected) as error:  # the endpoint is a beta: without it, simply try
-            log_event(log, "subscription.failed", company=company.name, reason=str(error))
-            offered = None
-        for name in ctx.settings.triggers:
-            entity = ENTITIES[name]
-            if offered is not None and f"{entity.route}/{entity.name}".lower() not in offered:
-                _note_unsupported(notes, company.key, entity)
-            else:
-                wanted.append(want_webhook(ctx, secret, company.key, entity))
+    offered = _offered(ctx, company)
+    for entity in (ENTITIES[name] for name in ctx.settings.triggers):
+        note = notes.load(company, entity.name) if offered is None else None
+        was_unsupported = note is not None and note.status == "unsupported"
+        if was_unsupported or (offered is not None and f"{entity.route}/{entity.name}".lower() not in offered):
+            _note_unsupported(notes, company, entity)
+        else:
+            wanted.append(want_webhook(ctx, secret, company, entity))
     return wanted
+
+
+def _offered(ctx: Context, company: str) -> frozenset[str] | None:
+    """Return what BC offers webhooks for; None when it does not tell, as the endpoint is a beta: then all are tried."""
+    try:
+        return ctx.bc.webhook_resources(company)
+    except (BCError, BudgetExhausted) as error:
+        log_event(log, "subscription.failed", kind="resources", company=company, reason=str(error))
+        return None
 
 
 def want_webhook(ctx: Context, secret: bytes, company: str, entity: Entity) -> Wanted:
@@ -148,7 +178,6 @@ def _note_active(notes: WebhookNoteStore, want: Wanted, held: Subscription, even
         WebhookNote(
             company=want.company, entity=want.entity, status="active", subscription_id=held.subscription_id,
             expires_at=held.expires_at if held.expires_at.year > 1601 else None,
-            renewed_at=held.expires_at - LIFETIME if held.expires_at.year > 1601 else None,
         )
     )  # fmt: skip
     if event:

@@ -1,4 +1,7 @@
-"""Our own note of each webhook: what the status page shows, and whether one that BC lacks was lost or never made."""
+"""Notes of webhooks: what the status shows, and whether one that BC lacks was lost or never made.
+
+They also serve as the list of companies and of offered webhooks while BC does not give it.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +22,6 @@ class WebhookNote:
     status: WebhookStatus
     subscription_id: str = ""
     expires_at: datetime | None = None
-    renewed_at: datetime | None = None
     error: str = ""
 
 
@@ -48,8 +50,6 @@ class WebhookNoteStore:
         }  # fmt: skip
         if note.expires_at is not None:
             values["expires_at"] = note.expires_at
-        if note.renewed_at is not None:
-            values["renewed_at"] = note.renewed_at
         self._table.upsert(Row(partition=self._partition, key=row_key(note.company, note.entity), values=values))
 
     def forget(self, company: str, entity: str) -> None:
@@ -63,5 +63,5 @@ def _note(row: Row) -> WebhookNote:
     return WebhookNote(
         company=row.text("company"), entity=row.text("entity"), status=known,
         subscription_id=row.text("subscription_id"), expires_at=row.time("expires_at"),
-        renewed_at=row.time("renewed_at"), error=row.text("error"),
+        error=row.text("error"),
     )  # fmt: skip

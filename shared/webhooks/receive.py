@@ -26,17 +26,22 @@ class Reply:
     jobs: tuple[NotificationJob, ...] = ()
 
 
-def receive(query: Mapping[str, str], path: str, body: bytes, context: Callable[[], Context]) -> Reply:
+def receive(
+    query: Mapping[str, str], path: str, body: bytes, context: Callable[[], Context], *, sent_a_body: bool = False
+) -> Reply:
     """Answer one call. A handshake touches neither settings nor vault nor storage: `context` is not called for it.
 
     A call that is not from BC is dropped with 202, so that its sender learns nothing and BC never sees a 4xx. While
-    settings or vault are unusable the answer is 503 and BC sends again (for about 18 hours).
+    settings or vault are unusable the answer is 503 and BC sends again (for about 18 hours). `sent_a_body`: the headers
+    speak of a body; if there is none, the host has lost it (it hands chunked bodies over empty), so it must come again.
     """
     token = query.get("validationToken")
     if token is not None:
         return Reply(200, token)
     if not body:
-        return Reply(200)
+        if sent_a_body:
+            log_event(log, "webhook.refused", level=logging.ERROR, reason="the host lost a body sent in chunks")
+        return Reply(503 if sent_a_body else 200)
     try:
         ctx = context()
         secret = ctx.webhook_secret.read()

@@ -27,7 +27,7 @@ EXPECTED_EVENTS: dict[str, set[str]] = {
     "subscription-failed": {"subscription.failed"},
     "stream-failed": {"stream.failed"},
     "order-parked": {"order.parked"},
-    "message-parked": {"message.parked"},
+    "message-parked": {"message.dead_lettered"},
     "bc-throttled": {
         "bc.throttled",
         "page.read",

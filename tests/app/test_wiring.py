@@ -18,6 +18,7 @@ from shared.errors import ConfigError
 ROOT = Path(__file__).resolve().parents[2]
 STORAGE = "AzureWebJobsStorage"
 
+ANY_METHOD: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 #: name -> (trigger, queues and blob it writes). HTTP: route, methods, level; timer: schedule; queue: name.
 WIRING: Final[dict[str, tuple[tuple[object, ...], set[str]]]] = {
     "pull_items": (("timerTrigger", "%BC_ITEM_PULL_SCHEDULE%"), {"bc-pages"}),
@@ -29,11 +30,11 @@ WIRING: Final[dict[str, tuple[tuple[object, ...], set[str]]]] = {
     ),
     "process_notifications": (("queueTrigger", "bc-notifications"), {"bc-events", "bc-pages", "bc-data/{job}.ndjson"}),
     "submit_sales_order": (("queueTrigger", "sales-orders"), {"sales-order-results"}),
-    "park_failed_order": (("queueTrigger", "sales-orders-poison"), set()),
-    "park_failed_notification": (("queueTrigger", "bc-notifications-poison"), set()),
-    "park_failed_page": (("queueTrigger", "bc-pages-poison"), set()),
+    "dead_letter_order": (("queueTrigger", "sales-orders-poison"), set()),
+    "dead_letter_notification": (("queueTrigger", "bc-notifications-poison"), set()),
+    "dead_letter_page": (("queueTrigger", "bc-pages-poison"), set()),
     "bc_notifications": (
-        ("httpTrigger", "bc/notifications/{subscription}", ("GET", "POST"), "anonymous"), {"bc-notifications"},
+        ("httpTrigger", "bc/notifications/{*subscription}", ANY_METHOD, "anonymous"), {"bc-notifications"},
     ),
     "connect": (("httpTrigger", "connect", ("GET",), "function"), set()),
     "connect_start": (
@@ -42,7 +43,7 @@ WIRING: Final[dict[str, tuple[tuple[object, ...], set[str]]]] = {
     ),
     "connect_callback": (("httpTrigger", "connect/callback", ("GET",), "anonymous"), set()),
     "status": (("httpTrigger", "status", ("GET",), "function"), set()),
-    "order_status": (("httpTrigger", "orders/{key}", ("GET",), "function"), set()),
+    "show_order": (("httpTrigger", "orders/{key}", ("GET",), "function"), set()),
     "redrive_order": (("httpTrigger", "orders/{key}/redrive", ("POST",), "function"), {"sales-orders"}),
     "health": (("httpTrigger", "health", ("GET",), "anonymous"), set()),
 }  # fmt: skip
@@ -104,6 +105,11 @@ def outputs_of(bindings: list[dict[str, Any]]) -> set[str]:
     found = [b for b in bindings if b["type"] in {"queue", "blob"}]
     assert all(binding["connection"] == STORAGE for binding in found)
     return {str(binding.get("queueName") or binding["path"]) for binding in found}
+
+
+def test_no_function_name_is_the_end_of_another() -> None:
+    """The host caches a key under key and function name run together, so `order_status` once opened `status`."""
+    assert not [(one, two) for one in WIRING for two in WIRING if one != two and one.endswith(two)]
 
 
 @pytest.mark.parametrize("view", [declared, indexed], ids=["decorators", "worker"])

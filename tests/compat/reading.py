@@ -20,7 +20,7 @@ from shared.changes.ledger import Ledger
 from shared.changes.page_reader import page_ask
 from shared.changes.pulled_versions import PulledVersionStore
 from shared.changes.streams import Stream, StreamStore, stream_of
-from shared.dead_letters import frame
+from shared.dead_letters import redrive
 from shared.dead_letters.dead_letter_store import DeadLetterStore
 from shared.errors import InvalidMessage, TokenError
 from shared.login.login_state import LoginStore, RefreshLease
@@ -370,7 +370,7 @@ def parked_meaning(held: Recorded) -> Meaning:
             f"{message.queue} {message.name}": {
                 "reason": message.reason,
                 "body": message.body.decode(),
-                "since": _time(message.parked_at),
+                "since": _time(message.since),
                 "tries": message.tries,
                 "next try at": _time(message.next_try_at),
             }
@@ -381,10 +381,10 @@ def parked_meaning(held: Recorded) -> Meaning:
     }
     world = _world(held)
     world.clock.advance(timedelta(minutes=10))
-    back = frame.redrive_due(world.ctx, world.stores.dead_letters)
+    back = redrive.redrive_due(world.ctx, world.stores.dead_letters)
     found["comes back in ten minutes"] = _put_back(back)
     for message in kept:
-        outgoing = frame.redrive(world.ctx, world.stores.dead_letters, message.queue, message.name)
+        outgoing = redrive.redrive(world.ctx, world.stores.dead_letters, message.queue, message.name)
         found["redriven"][f"{message.queue} {message.name}"] = None if outgoing is None else _put_back(outgoing)
     return found
 

@@ -266,7 +266,7 @@ def test_cause_order_rejected(patient: Patient) -> None:
 
 def test_cause_poison_is_not_taken_up(patient: Patient) -> None:
     """17: a poison queue that nobody empties, because its function is disabled."""
-    with patient.restarted(**{"AzureWebJobs.park_failed_order.Disabled": "true"}):
+    with patient.restarted(**{"AzureWebJobs.dead_letter_order.Disabled": "true"}):
         patient.demo.events.put(f"{resource_names.QUEUE_ORDERS}-poison", "{}")
         until(lambda: "poison_waits" in codes(patient.examine()), "the message")
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from business_central_emulator.clock import DEFAULT_START
 
-from shared.dead_letters import frame
+from shared.dead_letters import redrive
 from shared.orders import submit
 from tests.simulation.oracle import Oracle
 from tests.simulation.people import People
@@ -176,7 +176,7 @@ class Run:
         world = self.world
         self.telling.read()
         for message in world.stores.dead_letters.all(1000):
-            outgoing = frame.redrive(world.ctx, world.stores.dead_letters, message.queue, message.name)
+            outgoing = redrive.redrive(world.ctx, world.stores.dead_letters, message.queue, message.name)
             if outgoing is not None:
                 self.outcome.counts["redriven by hand"] += 1
                 world.leave(outgoing)

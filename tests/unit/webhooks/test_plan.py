@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.business_central.port import Subscription, Wanted
+from shared.clock import NO_TIME
 from shared.webhooks.plan import LIFETIME, RENEW_AGE, Keep, Register, Remove, Renew, Step, plan
 
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
@@ -77,6 +78,18 @@ def test_the_resource_is_the_same_in_every_form() -> None:
             subscription_id="x", url=want().url, resource=form, expires_at=NOW + LIFETIME, etag=""
         )  # fmt: skip
         assert steps_for([want()], [existing]) == [Keep(want(), existing)]
+
+
+def test_a_webhook_whose_expiry_cannot_be_read_is_renewed() -> None:
+    """One odd row of BC's list costs one renewal, and the others go on as ever (P7)."""
+    odd = Subscription(subscription_id="odd", url=f"{OWN}0", resource=want().resource, expires_at=NO_TIME, etag="e")
+    assert steps_for([want(), want(1)], [odd, held(1)]) == [Renew(want(), odd), Keep(want(1), held(1))]
+
+
+def test_a_row_without_an_id_counts_as_absent() -> None:
+    """It can be neither renewed nor removed: its key would be empty."""
+    odd = Subscription(subscription_id="", url=f"{OWN}0", resource=want().resource, expires_at=NOW, etag="e")
+    assert steps_for([want()], [odd]) == [Register(want())]
 
 
 existing_ones = st.lists(

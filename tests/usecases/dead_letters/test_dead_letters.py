@@ -8,7 +8,7 @@ import pytest
 from business_central_emulator import Fault, FaultKind
 
 from shared.changes.jobs import NotificationJob
-from shared.dead_letters import frame
+from shared.dead_letters import frame, redrive
 from shared.dead_letters.dead_letter_store import PATIENCE
 from shared.errors import BCUnavailable, IntegrationError, InvalidMessage, StoreUnavailable
 from shared.outputs import Outputs
@@ -65,7 +65,7 @@ def test_the_last_delivery_sets_it_aside_with_its_reason(
     assert (message.queue, message.name, message.body) == (QUEUE_PAGES, "j-1", BODY)
     assert "down" in message.reason
     assert message.next_try_at is not None
-    assert [record.levelno for record in caplog.records if "message.parked" in record.message] == [logging.ERROR]
+    assert [record.levelno for record in caplog.records if "message.dead_lettered" in record.message] == [logging.ERROR]
 
 
 def test_what_can_never_work_is_set_aside_at_once_and_stays(world: World) -> None:
@@ -74,7 +74,7 @@ def test_what_can_never_work_is_set_aside_at_once_and_stays(world: World) -> Non
     (message,) = world.stores.dead_letters.all(10)
     assert (message.name, message.next_try_at) == ("m-1", None)
     world.clock.advance(timedelta(days=4))
-    assert frame.redrive_due(world.ctx, world.stores.dead_letters) == Outputs()
+    assert redrive.redrive_due(world.ctx, world.stores.dead_letters) == Outputs()
 
 
 BAD = [b"", b"\xff\xfe", b"null", b"[]", b'{"job": 5}', b'{"job": {"a": 1}}', b"[" * 48_000, b'{"job":"x/y#?"}']
@@ -87,7 +87,7 @@ def test_no_message_breaks_the_handler_of_broken_messages(world: World, queue: s
     frame.dead_letter_poison(world.ctx, world.stores.dead_letters, world.stores.orders, queue, body, "m-1")
     (message,) = world.stores.dead_letters.all(10)
     assert (message.queue, message.body) == (queue, body)
-    assert frame.redrive(world.ctx, world.stores.dead_letters, queue, message.name) is not None
+    assert redrive.redrive(world.ctx, world.stores.dead_letters, queue, message.name) is not None
 
 
 def test_it_waits_longer_each_time_and_gives_up_after_three_days(world: World) -> None:
@@ -101,7 +101,7 @@ def test_it_waits_longer_each_time_and_gives_up_after_three_days(world: World) -
             break
         tries.append(message.next_try_at - world.clock.now())
         world.clock.set(message.next_try_at)
-        assert len(frame.redrive_due(world.ctx, world.stores.dead_letters).pages) in {0, 1}
+        assert len(redrive.redrive_due(world.ctx, world.stores.dead_letters).pages) in {0, 1}
         assert len(world.stores.dead_letters.take_due(world.clock.now(), 10)) == 0
         (message,) = world.stores.dead_letters.all(10)
         world.stores.dead_letters.put_back(message, world.clock.now())
@@ -110,8 +110,59 @@ def test_it_waits_longer_each_time_and_gives_up_after_three_days(world: World) -
     assert tries[-1] == timedelta(minutes=30)
     (message,) = world.stores.dead_letters.all(10)
     assert message.next_try_at is None
-    assert message.parked_at == began
+    assert message.since == began
     assert timedelta(hours=71) < world.clock.now() - began <= PATIENCE
+
+
+def test_two_letters_of_strangers_with_a_member_job_stay_two(world: World) -> None:
+    """On a queue that others write to no member is ours: the name of a letter is its message's id."""
+    for n in (1, 2):
+        body = json.dumps({"job": "J100", "redrive": -1, "externalDocumentNumber": f"PO-{n}"}).encode()
+        frame.dead_letter(world.ctx, world.stores.dead_letters, QUEUE_ORDERS, body, f"m-{n}", "x", retryable=True)
+    assert [letter.name for letter in world.stores.dead_letters.all(10)] == ["m-1", "m-2"]
+
+
+def test_what_is_no_job_any_more_goes_to_a_person_and_not_round_for_ever(world: World) -> None:
+    """Put back once, found unreadable, left to a person with that reason; counted all the while."""
+    letters = world.stores.dead_letters
+    frame.dead_letter_poison(
+        world.ctx, letters, world.stores.orders, QUEUE_PAGES, b'{"run":"r","entity":"gone","job":"j"}', "m-1"
+    )
+    world.clock.advance(timedelta(minutes=2))
+    assert redrive.redrive_due(world.ctx, letters) == Outputs()
+    (letter,) = letters.all(10)
+    assert (letter.next_try_at, letter.tries) == (None, 1)
+    assert "no message of this version" in letter.reason
+    for _ in range(4):
+        world.clock.advance(timedelta(hours=12))
+        assert redrive.redrive_due(world.ctx, letters) == Outputs()
+    assert letters.all(10)[0].tries == 1
+    assert letters.counts(world.clock.now()) == {QUEUE_PAGES: 1}
+
+
+def test_a_thousand_letters_for_a_person_starve_no_other(world: World) -> None:
+    """Letters that are due are found by their time, whatever else is kept (P26)."""
+    letters = world.stores.dead_letters
+    for n in range(1001):
+        frame.dead_letter(world.ctx, letters, QUEUE_NOTIFICATIONS, b"{}", f"{n:04d}", "x", retryable=False)
+    frame.dead_letter(world.ctx, letters, QUEUE_ORDERS, b"{}", "order-1", "x", retryable=True)
+    world.clock.advance(timedelta(hours=1))
+    assert letters.counts(world.clock.now()) == {QUEUE_NOTIFICATIONS: 1001, QUEUE_ORDERS: 1}
+    assert [letter.name for letter in letters.take_due(world.clock.now(), 100)] == ["order-1"]
+    assert len(redrive.redrive_all(world.ctx, letters).notifications) == 0
+
+
+def test_a_letter_without_an_index_is_found_within_an_hour(world: World) -> None:
+    """The last release wrote none, and may run beside this one."""
+    letters = world.stores.dead_letters
+    letters.counts(world.clock.now())
+    guard(world, BCUnavailable("x"), frame.DELIVERIES, _page_job(world))
+    table = world.tables.table("BcWatermarks")
+    for row in list(table.query(f"{world.settings.connection}|parked-index")):
+        if row.key != "swept":
+            table.delete(row.partition, row.key)
+    world.clock.advance(timedelta(minutes=61))
+    assert len(redrive.redrive_due(world.ctx, letters).pages) == 1
 
 
 def outage(world: World, hours: float) -> None:
@@ -147,9 +198,9 @@ def test_a_person_puts_a_message_back_and_it_is_forgotten_once_done(world: World
         world.ctx, world.stores.dead_letters, world.stores.orders, QUEUE_NOTIFICATIONS, message.body.encode(), "m-1"
     )
     name = json.loads(message.body)["job"]
-    assert frame.redrive(world.ctx, world.stores.dead_letters, QUEUE_NOTIFICATIONS, "other") is None
-    assert frame.redrive(world.ctx, world.stores.dead_letters, QUEUE_PAGES, name) is None
-    outgoing = frame.redrive(world.ctx, world.stores.dead_letters, QUEUE_NOTIFICATIONS, name)
+    assert redrive.redrive(world.ctx, world.stores.dead_letters, QUEUE_NOTIFICATIONS, "other") is None
+    assert redrive.redrive(world.ctx, world.stores.dead_letters, QUEUE_PAGES, name) is None
+    outgoing = redrive.redrive(world.ctx, world.stores.dead_letters, QUEUE_NOTIFICATIONS, name)
     assert outgoing is not None
     assert [NotificationJob.from_text(text).redrive for text in outgoing.notifications] == [1]
     world.leave(outgoing)
@@ -208,9 +259,9 @@ def test_a_message_lost_on_its_way_back_comes_again(world: World) -> None:
     """It is noted as tried and not forgotten before its work is done."""
     guard(world, BCUnavailable("x"), frame.DELIVERIES, _page_job(world))
     world.clock.advance(120)
-    assert len(frame.redrive_due(world.ctx, world.stores.dead_letters).pages) == 1
+    assert len(redrive.redrive_due(world.ctx, world.stores.dead_letters).pages) == 1
     world.clock.advance(timedelta(minutes=31))
-    assert len(frame.redrive_due(world.ctx, world.stores.dead_letters).pages) == 1
+    assert len(redrive.redrive_due(world.ctx, world.stores.dead_letters).pages) == 1
 
 
 def _page_job(world: World) -> bytes:

@@ -9,7 +9,9 @@ import pytest
 from business_central_emulator import Fault, FaultKind, HandshakeAnswer
 
 from shared.business_central.port import Wanted
+from shared.errors import StoreUnavailable
 from shared.webhooks.keep import keep_subscriptions
+from shared.webhooks.notes import WebhookNote
 from shared.webhooks.plan import RENEW_AGE
 from tests.simulation.world import PUBLIC_URL, World
 from tests.support.worlds import restart, small_world, subject, told
@@ -252,3 +254,62 @@ def test_a_fresh_vault_gets_a_secret() -> None:
     assert world.deliver_webhooks() == 1
     world.drain()
     assert told(world, "item.created") == {("item.created", subject(item)): 1}
+
+
+@pytest.mark.parametrize("match", ["webhookSupportedResources", "/companies$"])
+@pytest.mark.parametrize("status", [500, 503])
+def test_an_endpoint_that_fails_for_days_ends_no_webhook(match: str, status: int) -> None:
+    """The list of companies or of offered webhooks is gone for four days: all six live on, none is removed (P7)."""
+    world = small_world()
+    before = set(held(world))
+    world.bc.faults.add(Fault(kind=FaultKind.SERVER_ERROR, match=match, times=None, status=status))
+    for _ in range(4 * 24):
+        world.clock.advance(timedelta(hours=1))
+        restart(world)
+        world.run_timer("keep_subscriptions")
+    assert set(held(world)) == before
+    assert set(states(world).values()) == {"active"}
+
+
+def test_one_company_that_fails_for_days_ends_no_webhook_of_another() -> None:
+    """Its own list of offered webhooks answers 500: the other company's webhooks, and its own, are renewed."""
+    world = small_world()
+    before = set(held(world))
+    company = world.bc.company().id
+    world.bc.faults.add(
+        Fault(kind=FaultKind.SERVER_ERROR, match=f"{company}.*webhookSupportedResources", times=None, status=500)
+    )
+    for _ in range(4 * 4):
+        world.clock.advance(timedelta(hours=6))
+        world.run_timer("keep_subscriptions")
+    assert set(held(world)) == before
+
+
+def test_what_was_unsupported_stays_so_while_bc_does_not_tell() -> None:
+    """The last known answer serves: nothing is registered that BC refused before."""
+    world = World(demo_data=False)
+    world.bc.subscriptions.optional_resources = ()
+    world.run_timer("keep_subscriptions")
+    world.bc.faults.add(Fault(kind=FaultKind.SERVER_ERROR, match="webhookSupportedResources", times=None, status=503))
+    world.run_timer("keep_subscriptions")
+    assert states(world)["salesShipments"] == "unsupported"
+    assert len(held(world)) == 4
+
+
+def test_a_step_that_fails_unexpectedly_loses_no_gap_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two webhooks are lost; the store fails at one of them: the gap of the other is read all the same."""
+    world = small_world()
+    for one in held(world).values():
+        if one["resource"].endswith("/items"):
+            world.bc.delete_subscription_silently(one["subscriptionId"])
+    real, failed = world.stores.notes.save, []
+
+    def save(note: WebhookNote) -> None:
+        if not failed:
+            failed.append(note)
+            raise StoreUnavailable("down")
+        real(note)
+
+    monkeypatch.setattr(world.stores.notes, "save", save)
+    assert len(keep_subscriptions(world.ctx, world.stores.notes, world.stores.changes).pages) == 1
+    assert len(failed) == 1

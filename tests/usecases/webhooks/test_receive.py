@@ -15,6 +15,7 @@ from shared.business_central.entities import ENTITIES, ITEMS, SALES_INVOICES
 from shared.changes.jobs import GROUP
 from shared.connections.context import Context
 from shared.errors import ConfigError, IntegrationError, StoreUnavailable
+from shared.webhooks import delivery
 from shared.webhooks.delivery import Target, client_state, subscription_path
 from shared.webhooks.receive import Reply, receive
 from tests.simulation.world import World
@@ -76,6 +77,24 @@ def test_the_handshake_echoes_the_exact_token_and_touches_nothing(token: str, pa
 def test_a_call_without_a_body_is_answered() -> None:
     """Somebody opening the address in a browser gets 200 and nothing."""
     assert receive({}, "x", b"", never) == Reply(200)
+
+
+def test_a_body_that_the_host_lost_is_asked_for_again(caplog: pytest.LogCaptureFixture) -> None:
+    """The host hands a chunked body over as zero bytes: 503, never 200, and a line in the log (P2)."""
+    assert receive({}, "x", b"", never, sent_a_body=True) == Reply(503)
+    assert "webhook.refused" in caplog.text
+
+
+def test_a_body_without_the_right_client_state_is_never_parsed(hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixteen forged megabytes once cost 3 GB and 43 s; now their bytes are searched and nothing else."""
+    monkeypatch.setattr(delivery, "_entries", lambda body: pytest.fail("parsed"))
+    assert hook.send(body=b"[" * delivery.MAX_BODY) == Reply(202)
+    assert hook.send(hook.entry(clientState="x")) == Reply(202)
+
+
+def test_a_genuine_body_above_the_limit_is_dropped(hook: Hook) -> None:
+    """BC sends half of it at most."""
+    assert hook.send(hook.entry(x="y" * delivery.MAX_BODY)) == Reply(202)
 
 
 def test_a_genuine_notification_becomes_a_job(hook: Hook) -> None:

@@ -1,4 +1,4 @@
-"""What a pull has told, and the notes of webhooks: they survive their rows and do not grow."""
+"""What a pull has announced survives its row and does not grow."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 
 from shared.business_central import records
 from shared.changes.pulled_versions import PulledVersionStore, digest
-from shared.storage.table import Row
-from shared.webhooks.notes import WebhookNote, WebhookNoteStore
 from tests.support.memory_storage import MemoryTables
 
 AT = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
@@ -65,25 +63,3 @@ def test_a_digest_stands_for_one_version_of_one_record() -> None:
         for tag in "ab" for key in (ID, ID.replace("7", "8"))
     }  # fmt: skip
     assert len(found) == 4
-
-
-def test_a_webhook_note_survives_its_row_and_is_forgotten() -> None:
-    """All fields, with and without times; long errors are cut to fit."""
-    book = WebhookNoteStore(MemoryTables().table("BcSubscriptions"), "conn")
-    note = WebhookNote(company="c", entity="items", status="active", subscription_id="s", expires_at=AT, renewed_at=AT)
-    failed = WebhookNote(company="c", entity="salesInvoices", status="failed", error="e" * 5000)
-    book.save(note)
-    book.save(failed)
-    assert book.load("c", "items") == note
-    assert [one.entity for one in book.all()] == ["items", "salesInvoices"]
-    assert len(book.all()[1].error) == 1000
-    book.forget("c", "items")
-    book.forget("c", "items")
-    assert book.load("c", "items") is None
-
-
-def test_a_note_of_an_unknown_kind_counts_as_failed() -> None:
-    """Written by another version: it is looked into, not trusted."""
-    table = MemoryTables().table("BcSubscriptions")
-    table.insert(Row(partition="conn", key="c|items", values={"company": "c", "entity": "items", "status": "great"}))
-    assert WebhookNoteStore(table, "conn").all()[0].status == "failed"
