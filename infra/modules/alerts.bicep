@@ -138,7 +138,7 @@ resource actionGroup 'Microsoft.Insights/actionGroups@2023-01-01' = {
 
 // Every 15 minutes over the last 30: rows reach the workspace minutes late, and an overlap misses none of them. A rule
 // stays raised while its rows are in the window, so the overlap sends no second mail.
-resource rules 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
+resource rules 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
   for alert in alerts: {
     name: '${alert.name}-${environmentName}'
     location: location
