@@ -283,11 +283,11 @@ output IDENTITY_PRINCIPAL_ID string = resources.outputs.identityPrincipalId
 @description('Key vault, for az keyvault secret set in client_secret and authorization_code mode.')
 output KEY_VAULT_NAME string = resources.outputs.vaultName
 
-@description('Address of the key vault.')
-output KEY_VAULT_URL string = resources.outputs.vaultUrl
-
 @description('Storage account with the queues.')
 output STORAGE_ACCOUNT_NAME string = resources.outputs.storageAccountName
 
 @description('Log Analytics workspace.')
 output LOG_WORKSPACE_NAME string = resources.outputs.workspaceName
+
+@description('First day of the budget, empty without one; azd gives it to the next check of the parameters.')
+output BUDGET_SINCE string = budgetAmount > 0 && !empty(alertEmails) ? budgetStartDate : ''

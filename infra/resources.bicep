@@ -312,9 +312,6 @@ output identityPrincipalId string = identity.outputs.principalId
 @description('Name of the key vault for secrets that operators set.')
 output vaultName string = vaultName
 
-@description('Address of that key vault.')
-output vaultUrl string = app.outputs.vaultUrl
-
 @description('Name of the storage account.')
 output storageAccountName string = storageAccountName
 

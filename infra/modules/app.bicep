@@ -237,6 +237,3 @@ resource scmPublishing 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2
 
 @description('Host name of the app.')
 output hostName string = site.properties.defaultHostName
-
-@description('Address of the key vault for secrets that operators set.')
-output vaultUrl string = vault.properties.vaultUri

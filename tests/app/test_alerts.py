@@ -108,7 +108,7 @@ def logged_fields() -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("name", sorted(ALL_QUERIES))
 def test_query_reads_fields_that_are_logged(name: str) -> None:
-    """Each field is one that the code writes with at least one of the query's events, and that the log does not redact."""
+    """Each field is one that the code writes with one of the query's events, and that the log does not redact."""
     read = set(re.findall(r"\bfields\.(\w+)", ALL_QUERIES[name]))
     written = logged_fields()
     assert read <= LOGGED_FIELDS
@@ -177,7 +177,7 @@ def test_queries_name_functions_that_exist() -> None:
 
 
 def test_no_alert_rests_on_the_operation_name_alone() -> None:
-    """Versions of the host put a function's name into one column or another; a query that counts runs reads them all."""
+    """Versions of the host put a function's name into one column or another; who counts runs reads them all."""
     for name, query in ALL_QUERIES.items():
         if "AppRequests" in query:
             assert re.search(r"\bName\b", query), name
