@@ -42,7 +42,7 @@ resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
   tags: union(tags, { 'azd-env-name': environmentName })
 }
 
-module registration 'modules/registration.bicep' = {
+module connectApp 'modules/connect_app.bicep' = {
   scope: group
   params: {
     environmentName: environmentName
@@ -56,4 +56,4 @@ module registration 'modules/registration.bicep' = {
 }
 
 @description('Application (client) id: the parameter bcClientId of main.bicep.')
-output BC_CLIENT_ID string = registration.outputs.clientId
+output BC_CLIENT_ID string = connectApp.outputs.clientId
