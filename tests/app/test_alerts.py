@@ -99,7 +99,7 @@ def logged_fields() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for path in (bicep.ROOT / "shared").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "log_event":
+            if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "log_event":
                 fields = {keyword.arg for keyword in node.keywords if keyword.arg and keyword.arg != "level"}
                 for name in (part.value for part in ast.walk(node.args[1]) if isinstance(part, ast.Constant)):
                     found.setdefault(str(name), set()).update(fields)
