@@ -55,11 +55,7 @@ done
 [ -n "$python" ] || refuse "Python 3.13 is missing: run 'make setup'"
 
 need_az() { have az || refuse "az is missing: install the Azure CLI, https://aka.ms/azure-cli"; }
-case "$mode" in
-  check) ;;
-  azd) [ "$registers" = false ] || need_az ;;
-  *) need_az ;;
-esac
+if [ "$mode" != check ] && [ "$mode" != azd ]; then need_az; fi
 if [ "$mode" = deploy ] || [ "$mode" = code-only ]; then
   have func || refuse "func is missing: install Azure Functions Core Tools 4, https://aka.ms/func-core-tools"
   have curl || refuse "curl is missing"
@@ -113,6 +109,7 @@ if [ "$mode" != code-only ]; then
 fi
 
 # ------------------------------------------------------------------------------------------------ login
+need_az
 subscription=$(az account show --query name --output tsv 2>/dev/null) || refuse "not logged in: run 'az login'"
 say "subscription: $subscription"
 
@@ -200,7 +197,7 @@ else
     if [ "$answer" = 200 ]; then break; fi
     sleep 10
   done
-  [ "$answer" = 200 ] || refuse "$app_url/api/health answers $answer: the code is published, but its functions do not run"
+  [ "$answer" = 200 ] || refuse "$app_url/api/health answers $answer: the code is published, but its functions do not run (403: the site is restricted or stopped)"
   say "health: $app_url/api/health answers 200"
 fi
 
