@@ -9,16 +9,9 @@ import typing
 import azure.functions as func
 
 from shared import triggers
-from shared.core.names import (
-    CONTAINER,
-    QUEUE_EVENTS,
-    QUEUE_NOTIFICATIONS,
-    QUEUE_ORDERS,
-    QUEUE_PAGES,
-    QUEUE_RESULTS,
-)
-from shared.core.notifications import ROUTE
-from shared.process import tune
+from shared.concurrency import tune
+from shared.resource_names import CONTAINER, QUEUE_EVENTS, QUEUE_NOTIFICATIONS, QUEUE_ORDERS, QUEUE_PAGES, QUEUE_RESULTS
+from shared.webhooks.delivery import ROUTE
 
 tune()  # before threads have heaps of their own
 
@@ -34,14 +27,14 @@ app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 @app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
 def pull_items(timer: func.TimerRequest, pages: Texts) -> None:
     """Plan the scheduled pull of items."""
-    triggers.run_timer(triggers.PULL_ITEMS, {QUEUE_PAGES: pages})
+    triggers.run_timer(triggers.pull_items, {QUEUE_PAGES: pages})
 
 
 @app.timer_trigger(schedule="%BC_RECONCILE_SCHEDULE%", arg_name="timer")
 @app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
 def reconcile(timer: func.TimerRequest, pages: Texts) -> None:
     """Plan the reading of whatever no notification told."""
-    triggers.run_timer(triggers.RECONCILE, {QUEUE_PAGES: pages})
+    triggers.run_timer(triggers.reconcile, {QUEUE_PAGES: pages})
 
 
 @app.queue_trigger(arg_name="msg", queue_name=QUEUE_PAGES, connection=STORAGE)
@@ -52,7 +45,7 @@ def reconcile(timer: func.TimerRequest, pages: Texts) -> None:
 def read_page(msg: func.QueueMessage, blob: func.Out[bytes], events: Texts, notifications: Texts, pages: Texts) -> None:
     """Read one page of a run."""
     outputs = {QUEUE_EVENTS: events, QUEUE_NOTIFICATIONS: notifications, QUEUE_PAGES: pages}
-    triggers.run_queue(msg, QUEUE_PAGES, triggers.page_job, outputs, blob)
+    triggers.run_queue(msg, QUEUE_PAGES, triggers.do_page_job, outputs, blob)
 
 
 # -- Webhooks
@@ -72,14 +65,14 @@ def bc_notifications(req: func.HttpRequest, notifications: Texts) -> func.HttpRe
 def process_notifications(msg: func.QueueMessage, blob: func.Out[bytes], events: Texts, pages: Texts) -> None:
     """Read the records behind notifications and announce them."""
     outputs = {QUEUE_EVENTS: events, QUEUE_PAGES: pages}
-    triggers.run_queue(msg, QUEUE_NOTIFICATIONS, triggers.notification_job, outputs, blob)
+    triggers.run_queue(msg, QUEUE_NOTIFICATIONS, triggers.do_notification_job, outputs, blob)
 
 
 @app.timer_trigger(schedule="%BC_SUBSCRIPTION_SCHEDULE%", arg_name="timer")
 @app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
 def keep_subscriptions(timer: func.TimerRequest, pages: Texts) -> None:
     """Register, renew, rebuild and remove webhooks."""
-    triggers.run_timer(triggers.KEEP_SUBSCRIPTIONS, {QUEUE_PAGES: pages})
+    triggers.run_timer(triggers.keep_subscriptions, {QUEUE_PAGES: pages})
 
 
 # -- Sales orders
@@ -89,7 +82,7 @@ def keep_subscriptions(timer: func.TimerRequest, pages: Texts) -> None:
 @app.queue_output(arg_name="results", queue_name=QUEUE_RESULTS, connection=STORAGE)
 def submit_sales_order(msg: func.QueueMessage, results: Texts) -> None:
     """Post a sales order, once."""
-    triggers.run_queue(msg, QUEUE_ORDERS, triggers.ORDER, {QUEUE_RESULTS: results})
+    triggers.run_queue(msg, QUEUE_ORDERS, triggers.do_order, {QUEUE_RESULTS: results})
 
 
 @app.timer_trigger(schedule="0 * * * * *", arg_name="timer")
@@ -136,7 +129,7 @@ def connect(req: func.HttpRequest) -> func.HttpResponse:
 def connect_start(req: func.HttpRequest, orders: Texts, notifications: Texts, pages: Texts) -> func.HttpResponse:
     """Show the connect page and do what its buttons ask; answers to a session only."""
     outputs = {QUEUE_ORDERS: orders, QUEUE_NOTIFICATIONS: notifications, QUEUE_PAGES: pages}
-    return triggers.connect_page(req, outputs)
+    return triggers.show_connect_page(req, outputs)
 
 
 @app.route("connect/callback", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)

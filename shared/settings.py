@@ -7,8 +7,8 @@ from enum import StrEnum
 from typing import Final, Self
 from urllib.parse import urlsplit
 
-from shared.core.ncrontab import ncrontab_fault
 from shared.errors import ConfigError
+from shared.ncrontab import ncrontab_fault
 
 #: Name -> default (None: required). The README's table, `local.settings.json.example` and `infra/` name the same set.
 DEFAULTS: Final[dict[str, str | None]] = {
@@ -34,7 +34,7 @@ DEFAULTS: Final[dict[str, str | None]] = {
     "BC_PAGE_ROWS": "2000",
 }
 
-#: Entity sets that can be watched; `shared.core.entities` holds their facts.
+#: Entity sets that can be watched; `shared.business_central.entities` holds their facts.
 TRIGGERS: Final = ("items", "salesShipments", "salesInvoices")
 CHANGES: Final = ("created", "updated", "deleted")
 MAX_PAGE_ROWS: Final = 20_000  # business central serves no larger page

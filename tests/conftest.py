@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.azurite import running_azurite
+from tests.support.azurite import running_azurite
 
 # Shared machines stall: hypothesis judges results, not speed. Derandomized, so that a red run is red again.
 settings.register_profile("suite", deadline=None, derandomize=True, database=None)

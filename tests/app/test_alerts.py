@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from shared.core.names import WORK_QUEUES
 from shared.log import EVENTS, LOGGED_FIELDS
+from shared.resource_names import WORK_QUEUES
 from tests.app import bicep_reading as bicep
 
 QUERIES = {path.stem: path.read_text(encoding="utf-8") for path in sorted((bicep.INFRA / "queries").glob("*.kql"))}

@@ -16,7 +16,7 @@ from types import ModuleType
 
 import pytest
 
-from shared.core.ncrontab import ncrontab_fault
+from shared.ncrontab import ncrontab_fault
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -219,7 +219,7 @@ def test_compiler_output_and_plain_parameter_files_are_read() -> None:
 def project(tmp_path: Path) -> Path:
     """A small project with the real `.funcignore`."""
     files = [
-        "function_app.py", "host.json", "requirements.txt", "shared/__init__.py", "shared/core/deep.py",
+        "function_app.py", "host.json", "requirements.txt", "shared/__init__.py", "shared/orders/deep.py",
         "shared/__pycache__/x.pyc", "tests/test_x.py", "local/host.py", "infra/main.bicep", "docs/a.md", "README.md",
         ".github/workflows/ci.yml", ".env", "local.settings.json", "node_modules/a/index.js", "scripts/x.sh",
         ".git/config", "requirements/runtime.in", "requirements-dev.txt", "pyproject.toml", "dist/app.zip",
@@ -235,7 +235,7 @@ def project(tmp_path: Path) -> Path:
 def test_package_holds_the_app_and_nothing_else(project: Path) -> None:
     """Tests, local stack, template, papers, secrets and dotfiles stay at home."""
     files = list(package.packaged_files(project, package.read_rules(project)))
-    assert files == ["function_app.py", "host.json", "requirements.txt", "shared/__init__.py", "shared/core/deep.py"]
+    assert files == ["function_app.py", "host.json", "requirements.txt", "shared/__init__.py", "shared/orders/deep.py"]
     package.check(files)
 
 

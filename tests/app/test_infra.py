@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.core import names
+from shared import resource_names
 from shared.settings import DEFAULTS, AuthMode
 from tests.app import bicep_reading as bicep
 
@@ -217,10 +217,13 @@ def test_schedules_have_a_least_length() -> None:
 
 def test_queues_tables_and_containers_are_those_of_the_code() -> None:
     """What the code names exists after the deployment, under the same names, and nothing else."""
-    assert bicep.strings(bicep.variable(TYPES, "workQueueNames")) == list(names.WORK_QUEUES)
-    assert set(bicep.strings(bicep.variable(TYPES, "outputQueueNames"))) == {names.QUEUE_RESULTS, names.QUEUE_EVENTS}
-    assert bicep.strings(bicep.variable(TYPES, "tableNames")) == list(names.TABLES)
-    assert bicep.strings(bicep.variable(TYPES, "dataContainerName")) == [names.CONTAINER]
+    assert bicep.strings(bicep.variable(TYPES, "workQueueNames")) == list(resource_names.WORK_QUEUES)
+    assert set(bicep.strings(bicep.variable(TYPES, "outputQueueNames"))) == {
+        resource_names.QUEUE_RESULTS,
+        resource_names.QUEUE_EVENTS,
+    }
+    assert bicep.strings(bicep.variable(TYPES, "tableNames")) == list(resource_names.TABLES)
+    assert bicep.strings(bicep.variable(TYPES, "dataContainerName")) == [resource_names.CONTAINER]
 
 
 def test_every_work_queue_has_its_poison_twin() -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from shared.bc import client
-from shared.core import orders, subscriptions
-from shared.core.entities import ENTITIES, Entity
-from shared.ports import PageAsk
+from shared.business_central import client
+from shared.business_central.entities import ENTITIES, Entity
+from shared.business_central.port import PageAsk
+from shared.orders import order_message
+from shared.webhooks import plan
 
 FILE = Path(__file__).resolve().parents[3] / "shared" / "data" / "metadata" / "api-v2.0.xml"
 pytestmark = pytest.mark.skipif(not FILE.is_file(), reason="recorded metadata is not part of the project")
@@ -59,8 +60,8 @@ def navigation(entity_set: str) -> dict[str, str]:
     return {str(each.get("Name")): str(each.get("Type")) for each in kind.iterfind(f"{EDM}NavigationProperty")}
 
 
-FIELDS = [("salesOrders", name, kind) for name, kind in orders._HEADER.items()]
-FIELDS += [("salesOrderLines", name, kind) for name, kind in orders._LINE.items()]
+FIELDS = [("salesOrders", name, kind) for name, kind in order_message._HEADER.items()]
+FIELDS += [("salesOrderLines", name, kind) for name, kind in order_message._LINE.items()]
 
 
 @pytest.mark.parametrize(("entity_set", "name", "kind"), FIELDS)
@@ -80,8 +81,8 @@ def test_a_field_of_an_order_has_the_type_and_length_that_is_checked(
 
 def test_every_property_of_an_order_is_either_taken_or_refused_by_name() -> None:
     """The two lists cover the metadata, so nothing is passed on unchecked by oversight."""
-    header = set(orders._HEADER) | orders._HEADER_READ_ONLY
-    line = set(orders._LINE) | orders._LINE_READ_ONLY
+    header = set(order_message._HEADER) | order_message._HEADER_READ_ONLY
+    line = set(order_message._LINE) | order_message._LINE_READ_ONLY
     assert set(properties("salesOrders")) - header == set()
     assert set(properties("salesOrderLines")) - line - {"sequence"} == set()
     assert set(properties("salesOrders")) >= header
@@ -91,7 +92,7 @@ def test_every_property_of_an_order_is_either_taken_or_refused_by_name() -> None
 def test_the_line_types_are_those_of_the_enum() -> None:
     """By their encoded names."""
     members = schema().iterfind(f"{EDM}EnumType[@Name='invoiceLineAggLineType']/{EDM}Member")
-    assert {str(member.get("Name")) for member in members} == set(orders._LINE_TYPES)
+    assert {str(member.get("Name")) for member in members} == set(order_message._LINE_TYPES)
 
 
 def test_the_statuses_of_an_invoice_are_those_of_the_enum() -> None:
@@ -103,7 +104,7 @@ def test_the_statuses_of_an_invoice_are_those_of_the_enum() -> None:
 def test_the_external_number_is_as_long_as_it_is_cut() -> None:
     """In orders, and in what is left of them."""
     for entity_set in ("salesOrders", "salesInvoices", "salesShipments"):
-        assert properties(entity_set)["externalDocumentNumber"] == ("Edm.String", orders.EXTERNAL_LENGTH)
+        assert properties(entity_set)["externalDocumentNumber"] == ("Edm.String", order_message.EXTERNAL_LENGTH)
 
 
 @pytest.mark.parametrize("entity", ENTITIES.values(), ids=ENTITIES)
@@ -164,7 +165,7 @@ def test_a_subscription_and_a_company_have_what_is_read_of_them() -> None:
     assert found["expirationDateTime"][0] == "Edm.DateTimeOffset"
     assert {"notificationUrl", "resource"} <= set(found)
     assert {"id", "name", "displayName"} <= set(properties("companies"))
-    assert subscriptions.LIFETIME.days == 3
+    assert plan.LIFETIME.days == 3
 
 
 def test_what_tells_a_posted_invoice_is_real() -> None:

@@ -7,17 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from shared.bc import slot_rows
-from shared.bc.budget import URGENT_SLOT
-from shared.core import diagnosis, orders
-from shared.core.jobs import GROUP
-from shared.core.names import CONTAINER, SECRET_CLIENT, SECRET_TOKEN_CACHE, SECRET_WEBHOOK, TABLES
-from shared.core.sign_in import FLOW_LIFETIME, SESSION_LIFETIME
-from shared.core.subscriptions import RENEW_AGE
-from shared.handlers import doctor, reading, runs
+from shared.business_central import lease_rows
+from shared.business_central.request_budget import URGENT_SLOT
+from shared.changes import page_reader, plan_runs
+from shared.changes.jobs import GROUP
+from shared.dead_letters import dead_letter_store
 from shared.log import EVENTS
+from shared.operations import diagnosis, doctor
+from shared.operations.page_session import FLOW_LIFETIME, SESSION_LIFETIME
+from shared.orders import order_message
+from shared.resource_names import CONTAINER, SECRET_CLIENT, SECRET_TOKEN_CACHE, SECRET_WEBHOOK, TABLES
 from shared.settings import DEFAULTS
-from shared.state import parked
+from shared.webhooks.plan import RENEW_AGE
 
 ROOT = Path(__file__).resolve().parents[2]
 PAPERS = {
@@ -109,8 +110,8 @@ def test_the_doctors_checks_are_listed() -> None:
         name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1] if row else "")
     }
     made: set[str] = set()
-    for path in ("shared/handlers/doctor.py", "shared/core/diagnosis.py", "shared/core/findings.py",
-                 "shared/core/token_claims.py", "scripts/doctor.py"):  # fmt: skip
+    for path in ("shared/operations/doctor.py", "shared/operations/diagnosis.py", "shared/operations/findings.py",
+                 "shared/operations/token_claims.py", "scripts/doctor.py"):  # fmt: skip
         for call in (node for node in ast.walk(ast.parse((ROOT / path).read_text())) if isinstance(node, ast.Call)):
             name = ast.unparse(call.func)
             if name in {"fine", "note", "warning", "wrong", "explain"} and isinstance(call.args[0], ast.Constant):
@@ -122,17 +123,22 @@ def test_the_doctors_checks_are_listed() -> None:
 @pytest.mark.parametrize(
     ("paper", "sentence", "value", "said"),
     [
-        ("docs/operations.md", "orders wait for 72 hours", orders.PATIENCE, timedelta(hours=72)),
-        ("docs/operations.md", "message is put back for 72 hours", parked.PATIENCE, timedelta(hours=72)),
-        ("docs/operations.md", "20,000 a request", reading.LIST_ROWS, 20_000),
+        ("docs/operations.md", "orders wait for 72 hours", order_message.PATIENCE, timedelta(hours=72)),
+        ("docs/operations.md", "message is put back for 72 hours", dead_letter_store.PATIENCE, timedelta(hours=72)),
+        ("docs/operations.md", "20,000 a request", page_reader.LIST_ROWS, 20_000),
         ("docs/operations.md", "one request per 100 changed records", GROUP, 100),
         ("docs/operations.md", "of the first ten companies", doctor.MOST_COMPANIES, 10),
         ("docs/operations.md", "the limit of 200", diagnosis.MOST_WEBHOOKS, 200),
-        ("docs/operations.md", "eight chains of pages, four requests at once", (runs.PARTITIONS, URGENT_SLOT), (8, 4)),
-        ("docs/architecture.md", "ten minutes behind its watermark", runs.OVERLAP, timedelta(minutes=10)),
+        (
+            "docs/operations.md",
+            "eight chains of pages, four requests at once",
+            (plan_runs.PARTITIONS, URGENT_SLOT),
+            (8, 4),
+        ),
+        ("docs/architecture.md", "ten minutes behind its watermark", plan_runs.OVERLAP, timedelta(minutes=10)),
         ("docs/architecture.md", "renews from 24 hours of age", RENEW_AGE, timedelta(hours=24)),
-        ("docs/architecture.md", "only after 11\n  minutes", orders.SETTLE, timedelta(minutes=11)),
-        ("docs/architecture.md", "5 requests at once", slot_rows.SLOTS, 5),
+        ("docs/architecture.md", "only after 11\n  minutes", order_message.SETTLE, timedelta(minutes=11)),
+        ("docs/architecture.md", "5 requests at once", lease_rows.SLOTS, 5),
         ("docs/security.md", "(4 hours,", SESSION_LIFETIME, timedelta(hours=4)),
         ("docs/security.md", "within ten minutes", FLOW_LIFETIME, timedelta(minutes=10)),
         ("CHANGELOG.md", "twenty app settings", len(DEFAULTS), 20),

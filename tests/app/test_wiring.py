@@ -69,7 +69,7 @@ def declared() -> Bindings:
 _INDEX = """
 import asyncio, json, os, sys
 from pathlib import Path
-from local.host.worker import Worker
+from local.functions_host.worker import Worker
 functions = asyncio.run(Worker(Path.cwd()).start())
 found = {function.name: [dict(binding) for binding in function.bindings] for function in functions}
 print(json.dumps(found), flush=True)
@@ -204,7 +204,7 @@ def test_with_wrong_settings_operators_get_one_message_with_every_name() -> None
 
 @pytest.mark.usefixtures("unset")
 @pytest.mark.parametrize(
-    "work", [triggers.PULL_ITEMS, triggers.RECONCILE, triggers.KEEP_SUBSCRIPTIONS, triggers.put_back]
+    "work", [triggers.pull_items, triggers.reconcile, triggers.keep_subscriptions, triggers.put_back]
 )
 def test_with_wrong_settings_a_timer_logs_and_ends(work: Any, caplog: pytest.LogCaptureFixture) -> None:
     """An error that a person must mend; raising would add nothing, as the host does not retry a timer."""
@@ -219,7 +219,7 @@ def test_with_wrong_settings_a_queue_message_is_left_to_the_queue() -> None:
     """It is not lost: the function fails, and the message comes again."""
     message = func.QueueMessage(id="m-1", body=b"{}")
     with pytest.raises(ConfigError, match="BC_TENANT_ID"):
-        triggers.run_queue(message, "sales-orders", triggers.ORDER, {})
+        triggers.run_queue(message, "sales-orders", triggers.do_order, {})
 
 
 def test_health_says_only_that_it_is_up() -> None:

@@ -12,12 +12,13 @@ from threading import Event, Lock, Thread, current_thread
 
 import pytest
 
-from shared.bc.budget import LEASE_S, SlotBudget
-from shared.bc.slot_rows import BURST, MAX_TAKING
+from shared.business_central.lease_rows import BURST, MAX_TAKING
+from shared.business_central.port import Slot
+from shared.business_central.request_budget import LEASE_S, SlotBudget
 from shared.errors import BudgetExhausted, StoreUnavailable
-from shared.ports import Change, Row, Slot, Table
-from shared.stores.memory import MemoryTable, MemoryTables
+from shared.storage.table import Change, Row, Table
 from tests.conftest import FixedClock
+from tests.support.memory_storage import MemoryTable, MemoryTables
 
 type OpenTables = Callable[[], Callable[[str], Table]]
 
@@ -121,7 +122,7 @@ def test_a_waiting_thread_wakes_when_its_process_frees_a_slot(
 ) -> None:
     """Without an injected sleep a waiter goes on as soon as a slot of its own process is given back."""
     for name in ("FIRST_POLL_S", "LAST_POLL_S"):
-        monkeypatch.setattr(f"shared.bc.budget.{name}", 25.0)
+        monkeypatch.setattr(f"shared.business_central.request_budget.{name}", 25.0)
     budget = SlotBudget(table, CONNECTION, now=clock, new_id=new_id)  # the clock stands: only waking can help
     got = Event()
 
