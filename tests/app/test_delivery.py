@@ -202,6 +202,17 @@ def test_schedules_that_the_host_refuses_do_not_pass(schedule: str) -> None:
     assert ncrontab_fault(schedule)
 
 
+def test_the_check_needs_python_and_nothing_else() -> None:
+    """The job that deploys, and azd's hook on a fresh machine, have no package installed."""
+    document = json.dumps({"parameters": {"bcClientId": {"value": CLIENT}}})
+    done = subprocess.run(
+        [sys.executable, "-S", str(ROOT / "scripts" / "check_params.py"), "--print"],
+        input=document, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == json.loads(document)
+
+
 def test_compiler_output_and_plain_parameter_files_are_read() -> None:
     """Both forms in which parameters come give the same values."""
     plain: dict[str, object] = {"parameters": {"bcPageRows": {"value": 5}}}
