@@ -28,7 +28,7 @@ EVENTS: Final[dict[str, str]] = {
     "subscription.unsupported": "this environment offers no webhook for the entity; the reconcile alone serves it",
     "run.planned": "a pull, watch baseline, reconcile or compare has begun",
     "run.skipped": "the previous run is still at work",
-    "run.abandoned": "a run made no progress for too long and is begun anew",
+    "run.superseded": "a run made no progress for too long and another one took over",
     "page.read": "one page was read and its events are on their way",
     "page.skipped": "a page job was a copy or out of date",
     "watermark.committed": "a run is complete and its watermark has moved",

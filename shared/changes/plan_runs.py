@@ -125,7 +125,7 @@ def is_busy(ctx: Context, stores: ChangeStores, state: StreamState) -> bool:
         return False
     alive = stores.streams.is_alive(state, ctx.now())
     log_event(
-        log, "run.skipped" if alive else "run.abandoned", level=logging.INFO if alive else logging.WARNING,
+        log, "run.skipped" if alive else "run.superseded", level=logging.INFO if alive else logging.WARNING,
         run=state.run, kind=state.stream.purpose, company=state.stream.company, entity=state.stream.entity,
     )  # fmt: skip
     return alive

@@ -133,7 +133,7 @@ def test_a_run_whose_message_was_lost_is_begun_anew(caplog: pytest.LogCaptureFix
     world.clock.advance(timedelta(minutes=10))
     run(world, "pull_items")
     assert told(world) == pulled(made)
-    assert "run.abandoned" in caplog.text
+    assert "run.superseded" in caplog.text
 
 
 def test_a_job_of_an_old_run_starts_nothing() -> None:

@@ -80,7 +80,7 @@ def test_a_run_at_work_is_left_alone_and_a_dead_one_is_replaced(caplog: pytest.L
     assert "run.skipped" in caplog.text
     world.clock.advance(1)
     assert len(plan_runs.pull_items(world.ctx, world.stores.changes).pages) == waiting
-    assert "run.abandoned" in caplog.text
+    assert "run.superseded" in caplog.text
 
 
 def test_two_instances_do_not_start_the_same_run() -> None:
