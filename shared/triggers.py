@@ -22,7 +22,7 @@ from shared.errors import ConfigError, IntegrationError
 from shared.log import log_event
 from shared.operations import connect_page, doctor, status
 from shared.operations.connect_page import ConnectPages, Redriven
-from shared.orders import submit
+from shared.orders import resume, submit
 from shared.outputs import Outputs
 from shared.services import Connection, Services
 from shared.webhooks import keep, receive
@@ -116,12 +116,15 @@ def do_notification_job(conn: Connection, text: str, message_id: str) -> Outputs
 
 def do_order(conn: Connection, text: str, message_id: str) -> Outputs:
     """Post one sales order."""
+    place = resume.parse_reference(text)
+    if place is not None:
+        return resume.resume(conn.context, conn.stores.orders, place, message_id)
     return submit.submit(conn.context, conn.stores.orders, text, message_id)
 
 
 def put_back(conn: Connection) -> Outputs:
     """Put waiting orders and dead letters whose time has come back to their queues."""
-    waiting = submit.retry_due(conn.context, conn.stores.orders)
+    waiting = resume.due(conn.stores.orders, conn.context.now())
     aside = redrive.redrive_due(conn.context, conn.stores.dead_letters)
     return Outputs(orders=waiting.orders + aside.orders, pages=aside.pages, notifications=aside.notifications)
 
@@ -164,7 +167,7 @@ def redrive_order(req: func.HttpRequest, outputs: dict[str, Texts]) -> func.Http
 
     def act() -> object:
         key = str(req.route_params.get("key", ""))
-        found, outgoing = submit.redrive(root.connection().stores.orders, key)
+        found, outgoing = resume.redrive(root.connection().stores.orders, key)
         _leave(outgoing, outputs)
         return {"orderKey": key, "found": found, "redriven": len(outgoing.orders)} if found else []
 
@@ -236,7 +239,7 @@ def _pages(made: Services, leaving: list[Outputs]) -> ConnectPages:
     ctx, stores = made.connection.context, made.connection.stores
 
     def again_order(company: str, key: str) -> Redriven:  # noqa: ARG001 - a key names its orders in every company
-        found, outgoing = submit.redrive(stores.orders, key)
+        found, outgoing = resume.redrive(stores.orders, key)
         leaving.append(outgoing)
         return Redriven.DONE if outgoing.orders else Redriven.UNCHANGED if found else Redriven.NOT_FOUND
 

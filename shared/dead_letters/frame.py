@@ -14,7 +14,7 @@ from shared.connections.context import Context
 from shared.dead_letters.dead_letter_store import DeadLetter, DeadLetterStore
 from shared.errors import IntegrationError, InvalidMessage
 from shared.log import log_event
-from shared.orders import submit
+from shared.orders import resume
 from shared.orders.order_store import OrderStore
 from shared.outputs import Outputs
 from shared.resource_names import QUEUE_NOTIFICATIONS, QUEUE_ORDERS, QUEUE_PAGES
@@ -65,8 +65,8 @@ def dead_letter_poison(
     """Take a message from `<queue>-poison`: its worker died, or the message could not even be handed over."""
     if queue == QUEUE_ORDERS:
         text = body.decode(errors="replace")
-        message_id = submit.first_id(ctx, orders, text, message_id)
-        if submit.note_poison(ctx, orders, text, message_id):
+        message_id = resume.first_id(ctx, orders, text, message_id)
+        if resume.note_poison(ctx, orders, text, message_id):
             return Outputs()
     reason = "the worker died on it, or it could not be handed over, too often"
     dead_letter(ctx, letters, queue, body, message_id, reason, retryable=bool(_members(body)))

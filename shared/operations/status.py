@@ -18,7 +18,8 @@ from shared.operations.status_view import (
     describe_trigger,
 )
 from shared.operations.stores import Stores
-from shared.orders.order_store import OrderEntry, OrderStore
+from shared.orders.order_entry import OrderEntry
+from shared.orders.order_store import OrderStore
 from shared.webhooks.notes import WebhookNote
 
 _LIST = 100  # orders and messages shown by name

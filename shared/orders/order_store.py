@@ -1,49 +1,19 @@
-"""The order book: one row per order key and company, which says how far its posting is.
+"""The order store: one row per order key and company, which says how far its posting is.
 
 Beside it, in the same partition and the same transaction, an index row for what a timer or an operator looks for:
 `due|<time>|...` for an order that waits, `stop|...` for one that was rejected or parked.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Final
 
+from shared.orders.order_entry import OrderEntry, OrderStatus
 from shared.storage.keys import after, row_key
 from shared.storage.table import Change, Delete, Insert, Replace, Row, Table, Upsert, Value
 
-type OrderStatus = Literal["posting", "waiting", "created", "rejected", "parked"]
-
 #: How long one worker may hold an order; longer than the slowest look-up and post (two minutes each).
 LEASE_S: Final = 600
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderEntry:
-    """One order key's story."""
-
-    key: str
-    company: str  # company id; "" while it could not be told
-    status: OrderStatus
-    message: bytes  # the message as it came, for a redrive
-    digest: str = ""  # of the order's content
-    external_number: str = ""
-    before: str = ""  # numbers of orders that bore the external number before the first try, joined by newlines
-    attempts: int = 0  # posts sent
-    waits: int = 0  # how often it was made to wait
-    first_at: datetime | None = None
-    posted_at: datetime | None = None  # when the newest post was sent
-    unknown: bool = False  # the newest post may have succeeded
-    next_try_at: datetime | None = None
-    worker: str = ""  # message that holds the order
-    lease_until: datetime | None = None
-    order_id: str = ""
-    number: str = ""
-    error_code: str = ""
-    error: str = ""
-    correlation_id: str = ""
-    reported_to: str = ""  # message whose result told the outcome
-    index: str = ""  # key of its index row as stored
-    etag: str = ""
 
 
 _TEXTS: Final = (

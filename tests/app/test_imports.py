@@ -19,7 +19,8 @@ FLOORS: Final = (
 #: Modules that decide and do nothing else: no network, clock, chance, environment, thread or Azure, and no store.
 PURE: Final = frozenset({
     "webhooks/delivery", "webhooks/plan", "changes/jobs", "changes/ledger_rules", "changes/cloud_events",
-    "orders/order_message", "business_central/entities", "business_central/records",
+    "orders/order_message", "orders/order_fields", "orders/order_entry", "orders/next_step", "orders/order_result",
+    "business_central/entities", "business_central/records",
     "business_central/page_parser", "business_central/rate", "business_central/retry", "business_central/odata",
     "business_central/port", "login/token_cache", "login/entra_codes", "storage/table", "storage/table_rules",
     "storage/keys", "operations/connect_html", "operations/page_style", "operations/page_session",

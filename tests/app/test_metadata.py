@@ -10,7 +10,7 @@ import pytest
 from shared.business_central import client
 from shared.business_central.entities import ENTITIES, Entity
 from shared.business_central.port import PageAsk
-from shared.orders import order_message
+from shared.orders import order_fields
 from shared.webhooks import plan
 
 FILE = Path(__file__).resolve().parents[3] / "shared" / "data" / "metadata" / "api-v2.0.xml"
@@ -60,8 +60,8 @@ def navigation(entity_set: str) -> dict[str, str]:
     return {str(each.get("Name")): str(each.get("Type")) for each in kind.iterfind(f"{EDM}NavigationProperty")}
 
 
-FIELDS = [("salesOrders", name, kind) for name, kind in order_message._HEADER.items()]
-FIELDS += [("salesOrderLines", name, kind) for name, kind in order_message._LINE.items()]
+FIELDS = [("salesOrders", name, kind) for name, kind in order_fields.HEADER.items()]
+FIELDS += [("salesOrderLines", name, kind) for name, kind in order_fields.LINE.items()]
 
 
 @pytest.mark.parametrize(("entity_set", "name", "kind"), FIELDS)
@@ -81,8 +81,8 @@ def test_a_field_of_an_order_has_the_type_and_length_that_is_checked(
 
 def test_every_property_of_an_order_is_either_taken_or_refused_by_name() -> None:
     """The two lists cover the metadata, so nothing is passed on unchecked by oversight."""
-    header = set(order_message._HEADER) | order_message._HEADER_READ_ONLY
-    line = set(order_message._LINE) | order_message._LINE_READ_ONLY
+    header = set(order_fields.HEADER) | order_fields.HEADER_READ_ONLY
+    line = set(order_fields.LINE) | order_fields.LINE_READ_ONLY
     assert set(properties("salesOrders")) - header == set()
     assert set(properties("salesOrderLines")) - line - {"sequence"} == set()
     assert set(properties("salesOrders")) >= header
@@ -92,7 +92,7 @@ def test_every_property_of_an_order_is_either_taken_or_refused_by_name() -> None
 def test_the_line_types_are_those_of_the_enum() -> None:
     """By their encoded names."""
     members = schema().iterfind(f"{EDM}EnumType[@Name='invoiceLineAggLineType']/{EDM}Member")
-    assert {str(member.get("Name")) for member in members} == set(order_message._LINE_TYPES)
+    assert {str(member.get("Name")) for member in members} == set(order_fields.LINE_TYPES)
 
 
 def test_the_statuses_of_an_invoice_are_those_of_the_enum() -> None:
@@ -104,7 +104,7 @@ def test_the_statuses_of_an_invoice_are_those_of_the_enum() -> None:
 def test_the_external_number_is_as_long_as_it_is_cut() -> None:
     """In orders, and in what is left of them."""
     for entity_set in ("salesOrders", "salesInvoices", "salesShipments"):
-        assert properties(entity_set)["externalDocumentNumber"] == ("Edm.String", order_message.EXTERNAL_LENGTH)
+        assert properties(entity_set)["externalDocumentNumber"] == ("Edm.String", order_fields.EXTERNAL_LENGTH)
 
 
 @pytest.mark.parametrize("entity", ENTITIES.values(), ids=ENTITIES)

@@ -15,7 +15,7 @@ from shared.dead_letters import dead_letter_store
 from shared.log import EVENTS
 from shared.operations import diagnosis, doctor
 from shared.operations.page_session import FLOW_LIFETIME, SESSION_LIFETIME
-from shared.orders import order_message
+from shared.orders import next_step
 from shared.resource_names import CONTAINER, SECRET_CLIENT, SECRET_TOKEN_CACHE, SECRET_WEBHOOK, TABLES
 from shared.settings import DEFAULTS
 from shared.webhooks.plan import RENEW_AGE
@@ -126,7 +126,7 @@ def test_the_doctors_checks_are_listed() -> None:
 @pytest.mark.parametrize(
     ("paper", "sentence", "value", "said"),
     [
-        ("docs/operations.md", "orders wait for 72 hours", order_message.PATIENCE, timedelta(hours=72)),
+        ("docs/operations.md", "orders wait for 72 hours", next_step.PATIENCE, timedelta(hours=72)),
         ("docs/operations.md", "message is put back for 72 hours", dead_letter_store.PATIENCE, timedelta(hours=72)),
         ("docs/operations.md", "20,000 a request", page_reader.LIST_ROWS, 20_000),
         ("docs/operations.md", "one request per 100 changed records", GROUP, 100),
@@ -140,7 +140,7 @@ def test_the_doctors_checks_are_listed() -> None:
         ),
         ("docs/architecture.md", "ten minutes behind its watermark", plan_runs.OVERLAP, timedelta(minutes=10)),
         ("docs/architecture.md", "renews from 24 hours of age", RENEW_AGE, timedelta(hours=24)),
-        ("docs/architecture.md", "only after 11\n  minutes", order_message.SETTLE, timedelta(minutes=11)),
+        ("docs/architecture.md", "only after 11\n  minutes", next_step.SETTLE, timedelta(minutes=11)),
         ("docs/architecture.md", "5 requests at once", lease_rows.SLOTS, 5),
         ("docs/security.md", "(4 hours,", SESSION_LIFETIME, timedelta(hours=4)),
         ("docs/security.md", "within ten minutes", FLOW_LIFETIME, timedelta(minutes=10)),

@@ -26,7 +26,7 @@ from shared.errors import InvalidMessage, TokenError
 from shared.login.login_state import LoginStore, RefreshLease
 from shared.login.token_cache import find_access_token, user_name
 from shared.operations.page_session import PendingSignIn, state_key
-from shared.orders import submit
+from shared.orders import resume
 from shared.orders.order_message import message_key, parse_message
 from shared.orders.order_store import OrderStore
 from shared.services import stores_of
@@ -166,7 +166,7 @@ def _is_same(message: str, key: str, digest: str) -> bool | None:
 def messages_put_back(held: Recorded) -> list[list[str]]:
     """Orders that the timer puts back to work: key and company."""
     world = _world(held)
-    return [_order_reference(text) for text in submit.retry_due(world.ctx, world.stores.orders).orders]
+    return [_order_reference(text) for text in resume.due(world.stores.orders, world.ctx.now()).orders]
 
 
 def result_of_a_late_copy(held: Recorded, message: str) -> list[Meaning]:
@@ -179,7 +179,7 @@ def result_of_a_late_copy(held: Recorded, message: str) -> list[Meaning]:
 
 def redriven_order(held: Recorded, key: str) -> list[list[str]]:
     """What a person's redrive of an order puts back to work."""
-    return [_order_reference(text) for text in submit.redrive(_world(held).stores.orders, key)[1].orders]
+    return [_order_reference(text) for text in resume.redrive(_world(held).stores.orders, key)[1].orders]
 
 
 def _order_reference(text: str) -> list[str]:
@@ -507,7 +507,7 @@ def notification_meaning(text: str) -> Meaning:
 
 def order_message_meaning(text: str) -> Meaning:
     """What a message of `sales-orders` is: a stored order to go on with, an order, or neither."""
-    again = submit._reference(text)
+    again = resume.parse_reference(text)
     if again:
         return {"goes on with": list(again)}
     try:

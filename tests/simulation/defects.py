@@ -21,11 +21,10 @@ from shared.changes.ledger_rules import Decision, Known
 from shared.changes.pulled_versions import PulledVersionStore
 from shared.changes.streams import Role, StreamStore
 from shared.dead_letters import frame
-from shared.orders import order_message as order_rules
+from shared.orders import next_step, submit
 from shared.orders import order_store as order_book
-from shared.orders import submit
-from shared.orders.order_store import OrderEntry, OrderStore
-from shared.outputs import Outputs
+from shared.orders.order_entry import OrderEntry
+from shared.orders.order_store import OrderStore
 from shared.webhooks import receive
 from shared.webhooks.delivery import parse_delivery
 from tests.simulation.plan import Plan, plan_of
@@ -107,7 +106,7 @@ def _no_lookup() -> list[Patch]:
 
 
 def _no_settle() -> list[Patch]:
-    return [(order_rules, "SETTLE", timedelta(0))]
+    return [(next_step, "SETTLE", timedelta(0))]
 
 
 def _no_lease() -> list[Patch]:
@@ -206,10 +205,10 @@ def _no_nested() -> list[Patch]:
 
 
 def _doubt_rejects() -> list[Patch]:
-    def wait(ctx: Any, orders: Any, entry: Any, error: Any) -> Outputs:
-        return submit._reject(orders, entry, error)
+    def wait(entry: Any, error: Any, *_: Any, **__: Any) -> next_step.Reject:
+        return next_step.Reject(error)
 
-    return [(submit, "_wait", wait)]
+    return [(next_step, "wait_or_park", wait)]
 
 
 def _status_alone() -> list[Patch]:

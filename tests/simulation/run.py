@@ -11,7 +11,7 @@ from typing import Final
 from business_central_emulator.clock import DEFAULT_START
 
 from shared.dead_letters import redrive
-from shared.orders import submit
+from shared.orders import resume
 from tests.simulation.oracle import Oracle
 from tests.simulation.people import People
 from tests.simulation.plan import Plan
@@ -185,7 +185,7 @@ class Run:
             if results and results[-1]["status"] == "parked":
                 self.outcome.counts["redriven by hand"] += 1
                 self._by_hand[sent.key] += 1
-                world.leave(submit.redrive(world.stores.orders, sent.key)[1])
+                world.leave(resume.redrive(world.stores.orders, sent.key)[1])
         self._pass(AFTER_HANDS)
 
     def _pass(self, span: timedelta) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import re
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -315,10 +314,3 @@ def test_a_message_put_back_is_the_same_order(text: str) -> None:
     assert (after.key, after.external_number, after.digest) == (before.key, before.external_number, before.digest)
     for unreadable in NOT_A_MESSAGE:
         assert order_message.keyed(unreadable, "m-1") == unreadable
-
-
-@given(st.integers(-3, 300))
-def test_waiting_grows_to_half_an_hour(waits: int) -> None:
-    """From a minute to thirty, never shorter than the time before."""
-    assert timedelta(minutes=1) <= order_message.delay(waits) <= timedelta(minutes=30)
-    assert order_message.delay(waits) <= order_message.delay(waits + 1)

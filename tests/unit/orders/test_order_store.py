@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import StateConflict
-from shared.orders.order_store import OrderEntry, OrderStore
+from shared.orders.order_entry import OrderEntry
+from shared.orders.order_store import OrderStore
 from tests.support.memory_storage import MemoryTables
 
 AT = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)

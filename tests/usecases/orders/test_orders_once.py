@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from shared.orders import submit
-from shared.orders.order_message import PATIENCE, SETTLE
+from shared.orders import resume
+from shared.orders.next_step import PATIENCE, SETTLE
 from shared.orders.order_store import LEASE_S
 from shared.resource_names import QUEUE_ORDERS
 from tests.simulation.world import Crash
@@ -125,7 +125,7 @@ def test_a_transient_fault_is_waited_out_for_72_hours_and_then_parked_once(
     shop.world.bc.faults.clear()
     shop.wait(timedelta(hours=2), step=timedelta(minutes=30))
     assert len(results(shop.world)) == 1
-    shop.world.leave(submit.redrive(shop.world.stores.orders, "WEB-1")[1])
+    shop.world.leave(resume.redrive(shop.world.stores.orders, "WEB-1")[1])
     shop.world.drain()
     assert results(shop.world)[-1]["status"] == "created"
     assert len(shop.orders()) == 1

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from business_central_emulator import FaultKind
 
-from shared.orders import submit
+from shared.orders import resume
+from shared.outputs import Outputs
 from shared.resource_names import QUEUE_ORDERS
 from tests.support.shop import CRONUS, Shop
 from tests.support.worlds import requests_made, restart, results, small_world
@@ -157,7 +158,7 @@ def test_a_rejected_order_is_put_back_once_the_cause_is_gone(shop: Shop) -> None
     shop.submit(shop.message(order=shop.order(customerNumber="LATER")))
     assert shop.status() == "rejected"
     shop.world.bc.user.create_customer(number="LATER", displayName="x")
-    found, outgoing = submit.redrive(shop.world.stores.orders, " web-1 ")
+    found, outgoing = resume.redrive(shop.world.stores.orders, " web-1 ")
     assert found
     shop.world.leave(outgoing)
     shop.world.drain()
@@ -173,7 +174,7 @@ def test_an_unreadable_message_can_be_redriven_as_well(shop: Shop) -> None:
     contoso = shop.world.bc.add_company("Contoso")
     shop.world.bc.user.create_customer(company=contoso.id, number="C00120", displayName="x")
     shop.world.bc.user.create_item(company=contoso.id, number="PRK-1001", displayName="x")
-    shop.world.leave(submit.redrive(shop.world.stores.orders, "WEB-1")[1])
+    shop.world.leave(resume.redrive(shop.world.stores.orders, "WEB-1")[1])
     shop.world.drain()
     assert results(shop.world)[-1]["status"] == "created"
     assert results(shop.world)[-1]["company"] == contoso.id
@@ -190,8 +191,8 @@ def test_a_corrected_message_under_the_same_key_is_taken(shop: Shop) -> None:
 def test_redriving_leaves_other_orders_as_they_are(shop: Shop) -> None:
     """One that was created is not made again; one that nobody knows is not found."""
     shop.submit(shop.message())
-    assert submit.redrive(shop.world.stores.orders, "WEB-1") == (True, submit.Outputs())
-    assert submit.redrive(shop.world.stores.orders, "WEB-2")[0] is False
+    assert resume.redrive(shop.world.stores.orders, "WEB-1") == (True, Outputs())
+    assert resume.redrive(shop.world.stores.orders, "WEB-2")[0] is False
 
 
 def test_a_repeated_message_makes_no_second_order(shop: Shop) -> None:
