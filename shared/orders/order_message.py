@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from shared import exact_json
 from shared.errors import InvalidMessage
+from shared.guid import is_guid
 
 EXTERNAL_LENGTH: Final = 35
 KEY_LENGTH: Final = 200
@@ -23,7 +24,6 @@ PATIENCE: Final = timedelta(hours=72)
 SETTLE: Final = timedelta(minutes=11)
 _DELAYS_MIN: Final = (1, 2, 4, 8, 15, 30)
 
-_GUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _HEX: Final = re.compile(r"[0-9a-fA-F]{32}")
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -164,7 +164,7 @@ def parse_message(text: str, *, message_id: str) -> OrderRequest:
 
 def external_of(key: str) -> str:
     """Return the external document number that stands for a key: itself, a GUID's hex digits, or a digest of it."""
-    if _GUID.fullmatch(key):
+    if is_guid(key):
         return key.replace("-", "").upper()
     if len(key) <= EXTERNAL_LENGTH:
         return key.upper()
@@ -220,7 +220,7 @@ def _fault(value: object, kind: int | str) -> str:
         case "date":
             return "" if isinstance(value, str) and _is_date(value) else "must be a date such as 2026-02-11"
         case "guid":
-            return "" if isinstance(value, str) and _GUID.fullmatch(value) else "must be a GUID"
+            return "" if is_guid(value) else "must be a GUID"
         case "decimal":
             number = isinstance(value, int | Decimal) and not isinstance(value, bool)
             return "" if number else "must be a number"

@@ -220,7 +220,11 @@ def deploy(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Deploy:
     """Run the deploy script of a copied project with stand-ins for the tools; returns status, output and calls."""
     shutil.rmtree(project / "scripts")
     shutil.copytree(ROOT / "scripts", project / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("__init__.py", "errors.py", "settings.py", "ncrontab.py"):
+    for name in (
+        "__init__.py", "errors.py", "settings.py", "ncrontab.py", "guid.py", "connections/__init__.py",
+        "connections/settings_reader.py", "business_central/__init__.py", "business_central/entities.py",
+    ):  # fmt: skip
+        (project / "shared" / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / "shared" / name, project / "shared" / name)
     (project / "infra" / "main.bicepparam").write_text("using './main.bicep'\n")
     (project / ".venv" / "bin").mkdir(parents=True)
