@@ -101,8 +101,12 @@ def logged_fields() -> dict[str, set[str]]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "log_event":
                 fields = {keyword.arg for keyword in node.keywords if keyword.arg and keyword.arg != "level"}
-                for name in (part.value for part in ast.walk(node.args[1]) if isinstance(part, ast.Constant)):
-                    found.setdefault(str(name), set()).update(fields)
+                # `f"order.{status}"` stands for every event that begins so
+                for name in (str(part.value) for part in ast.walk(node.args[1]) if isinstance(part, ast.Constant)):
+                    for event in EVENTS if name.endswith(".") else [name]:
+                        if not event.startswith(name):
+                            continue
+                        found.setdefault(event, set()).update(fields)
     return found
 
 
