@@ -23,7 +23,7 @@ from shared import resource_names
 from shared.business_central.entities import ENTITIES
 from shared.changes.jobs import Purpose
 from shared.changes.streams import Stream, StreamState, StreamStore
-from shared.settings import Settings
+from shared.connections.settings_reader import read_settings
 from shared.storage.azure_tables import AzureTables
 from shared.storage.keys import row_key
 
@@ -94,7 +94,7 @@ class World:
                 for one in self.demo._status()["companies"]  # noqa: SLF001
                 if one["name"] == COMPANY
             )
-            settings = Settings.from_env(self.stack.settings)
+            settings = read_settings(self.stack.settings)
             self.connection = settings.connection
             self.tables = AzureTables(settings.storage)
             self.streams = StreamStore(self.tables.table(resource_names.TABLE_WATERMARKS), settings.connection)

@@ -26,8 +26,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from shared.errors import ConfigError  # noqa: E402  the path above makes it importable
-from shared.settings import DEFAULTS, Settings  # noqa: E402
+from shared.connections.settings_reader import DEFAULTS, read_settings  # noqa: E402  importable by the path above
+from shared.errors import ConfigError  # noqa: E402
 
 #: Settings that the template makes from resources; any well-formed value does for the check.
 FROM_RESOURCES = {
@@ -108,7 +108,7 @@ def _setting_faults(parameters: dict[str, object], *, registers: bool) -> dict[s
     if registers and not env.get("BC_CLIENT_ID"):
         env["BC_CLIENT_ID"] = ANY_GUID
     try:
-        Settings.from_env(env)
+        read_settings(env)
     except ConfigError as error:
         for setting, rule in error.faults.items():
             found.setdefault(names.get(setting, _parameter_name(setting)), rule)

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 from shared import resource_names
 from shared.business_central.client import BusinessCentralClient
-from shared.business_central.request_budget import SlotBudget
+from shared.business_central.request_budget import RequestBudget
 from shared.business_central.transport import Transport
 from shared.changes.change_stores import ChangeStores
 from shared.changes.streams import StreamStore
 from shared.clock import Clock, new_id, utc_now
 from shared.connections.companies import Companies
 from shared.connections.context import Context
+from shared.connections.settings_reader import read_settings
 from shared.connections.webhook_secret import WebhookSecret
 from shared.dead_letters.dead_letter_store import DeadLetterStore
 from shared.errors import StoreUnavailable
@@ -28,7 +29,6 @@ from shared.operations.queue_depths import QueueDepths
 from shared.operations.status_view import LoginView, StatusView
 from shared.operations.stores import Stores
 from shared.orders.order_store import OrderStore
-from shared.settings import Settings
 from shared.storage.azure_tables import AzureTables
 from shared.storage.identity import client_assertion
 from shared.storage.key_vault import KeyVaultSecrets
@@ -110,13 +110,13 @@ def connection() -> Connection:
 
 def build(env: Mapping[str, str], *, now: Clock = utc_now) -> Services:
     """Build everything from the settings; opens no connection yet."""
-    settings = Settings.from_env(env)
+    settings = read_settings(env)
     identity = settings.storage.client_id
     tables = AzureTables(settings.storage, settings.ca_bundle)
     secrets = KeyVaultSecrets(settings.key_vault_url, client_id=identity, ca_bundle=settings.ca_bundle)
     connections = tables.table(resource_names.TABLE_CONNECTIONS)
     tokens = EntraTokens(settings, secrets, connections, now=now, new_id=new_id, assertion=client_assertion(identity))
-    budget = SlotBudget(connections, settings.connection, now=now, new_id=new_id)
+    budget = RequestBudget(connections, settings.connection, now=now, new_id=new_id)
     transport = Transport(settings.api_url, tokens, budget, ca_bundle=settings.ca_bundle)
     bc = BusinessCentralClient(
         transport, tenant_id=settings.tenant_id, environment=settings.environment, threads=THREADS

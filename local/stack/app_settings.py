@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from shared.settings import DEFAULTS
+from shared.connections.settings_reader import DEFAULTS
 
 # what a developer's own machine may hold and the app must not take from it: other settings, other identities, other CAs
 FOREIGN_NAMES = {

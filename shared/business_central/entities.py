@@ -1,4 +1,4 @@
-"""What differs between items, shipments and invoices, as one row of data each: a further entity is a further row."""
+"""Everything that differs between entities, as one row of data each: a further entity is a further row."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,17 +6,18 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entity:
-    """One entity set of Business Central that is watched or pulled.
-
-    A custom API page is a row with its own `route`, for example `contoso/shop/v1.0`.
-    """
+    """One entity set of Business Central. A custom API page has its own `route`, for example `contoso/shop/v1.0`."""
 
     name: str  # entity set, as in the URL
     event: str  # noun in the event type: bc.<event>.created.v1
-    nested: str  # navigation property read along when the option is on
-    nested_set: str = ""  # entity set of the nested records if it can be filtered by lastModifiedDateTime itself
-    nested_parent: str = ""  # property of a nested record that holds the parent's id
+    announces: str = ""  # what its first event stands for, as the status page says it: "a new item"
+    expand: str = ""  # navigation property read along when its option is on; "": none
+    option: str = ""  # app setting that turns `expand` on
+    parts: str = ""  # the expanded records, as the status page names them: "variants"
+    expanded_set: str = ""  # entity set of the expanded records if it can be filtered by lastModifiedDateTime itself
+    expanded_parent: str = ""  # property of an expanded record that holds the parent's id
     posts: bool = False  # a draft that is posted later: announces `posted` and has a status
+    order_number: str = ""  # property with the number of the sales order: where an order leaves its trace
     route: str = "v2.0"  # API route behind `/api/`
 
     def resource(self, company: str) -> str:
@@ -29,9 +30,38 @@ class Entity:
 
 
 ITEMS: Final = Entity(
-    name="items", event="item", nested="itemVariants", nested_set="itemVariants", nested_parent="itemId"
+    name="items",
+    event="item",
+    announces="a new item",
+    expand="itemVariants",
+    option="BC_PULL_ITEM_VARIANTS",
+    parts="variants",
+    expanded_set="itemVariants",
+    expanded_parent="itemId",
 )
-SALES_SHIPMENTS: Final = Entity(name="salesShipments", event="salesShipment", nested="salesShipmentLines")
-SALES_INVOICES: Final = Entity(name="salesInvoices", event="salesInvoice", nested="salesInvoiceLines", posts=True)
+SALES_SHIPMENTS: Final = Entity(
+    name="salesShipments",
+    event="salesShipment",
+    announces="a posted sales shipment",
+    expand="salesShipmentLines",
+    option="BC_PULL_SALES_SHIPMENT_LINES",
+    parts="lines",
+    order_number="orderNumber",
+)
+SALES_INVOICES: Final = Entity(
+    name="salesInvoices",
+    event="salesInvoice",
+    announces="a new sales invoice",
+    expand="salesInvoiceLines",
+    option="BC_PULL_SALES_INVOICE_LINES",
+    parts="lines",
+    posts=True,
+    order_number="orderNumber",
+)
+#: Written and looked up, but neither watched nor pulled.
+SALES_ORDERS: Final = Entity(name="salesOrders", event="salesOrder", order_number="number")
 
+#: Entities that can be watched, by entity set.
 ENTITIES: Final[dict[str, Entity]] = {entity.name: entity for entity in (ITEMS, SALES_SHIPMENTS, SALES_INVOICES)}
+#: Where an order leaves its number: itself, and what is left of it once it is shipped and invoiced.
+ORDER_TRACES: Final = (SALES_ORDERS, SALES_INVOICES, SALES_SHIPMENTS)

@@ -27,7 +27,7 @@ class TokenSource(Protocol):
         ...
 
     def discard(self, token: str) -> None:
-        """Tell that BC answered 401 to this token, so that the next `token()` fetches a fresh one."""
+        """Note that BC answered 401 to this token, so that the next `token()` fetches a fresh one."""
         ...
 
 
@@ -41,8 +41,8 @@ class Slot:
 class Budget(Protocol):
     """Business Central's limits for one identity, shared by all instances: 5 requests at once, 6,000 in 5 minutes."""
 
-    def slot(self, *, urgent: bool) -> AbstractContextManager[Slot]:
-        """Hold one slot while the body runs; `urgent` work (orders, notifications) may use the slot kept free for it.
+    def slot(self, *, reserved: bool) -> AbstractContextManager[Slot]:
+        """Hold one slot while the body runs; `reserved` (orders, notifications): the reserved slot, too.
 
         Raises:
             BudgetExhausted: no slot came free in the waiting time.
@@ -66,14 +66,14 @@ class PageAsk:
 
     company: str
     entity: Entity
-    what: Literal["records", "nested", "ids"] = "records"  # nested: parent ids of nested records; ids: for the ledger
-    with_nested: bool = False
+    what: Literal["records", "expanded", "ids"] = "records"  # expanded: ids of their parents
+    expanded: bool = False
     since: datetime | None = None  # lastModifiedDateTime ge
     low: str = ""  # number ge
     high: str = ""  # number lt
     order: Literal["", "number", "lastModifiedDateTime"] = ""
     rows: int = 2000
-    skip: int = 0  # rows to pass over: only to get past one that can't be read
+    skip: int = 0  # rows to leave out in front: only to get past one that can't be read
     link: str = ""
 
 
@@ -143,7 +143,7 @@ class BusinessCentral(Protocol):
         ...
 
     def records(
-        self, company: str, entity: Entity, keys: Sequence[str], *, with_nested: bool, urgent: bool = True
+        self, company: str, entity: Entity, keys: Sequence[str], *, expanded: bool, reserved: bool = False
     ) -> list[Record]:
         """Read up to 100 records by id; one that does not exist is simply not among the answers."""
         ...
@@ -176,7 +176,7 @@ class BusinessCentral(Protocol):
         """Return the resources (`v2.0/items`, lower case) this environment offers webhooks for."""
         ...
 
-    def probe(self, company: str, entity: Entity, *, with_nested: bool) -> datetime | None:
+    def probe(self, company: str, entity: Entity, *, expanded: bool) -> datetime | None:
         """Read one record at most, to see whether that is permitted; return BC's own time when it answered."""
         ...
 

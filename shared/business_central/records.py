@@ -28,8 +28,8 @@ class Record:
     number: str = ""
     status: str = ""
     modified_text: str = ""  # lastModifiedDateTime as it came
-    tags: str = ""  # its ETag and those of its nested records, one a line
-    nested_times: tuple[str, ...] = ()  # lastModifiedDateTime of its nested records
+    tags: str = ""  # its ETag and those of its expanded records, one a line
+    expanded_times: tuple[str, ...] = ()  # lastModifiedDateTime of its expanded records
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -50,12 +50,12 @@ class Record:
 
     @property
     def newest(self) -> datetime:
-        """The newest `lastModifiedDateTime` of the record and its nested records; year 1 when there is none."""
-        return max([self.modified, *(parse_time(text) or NO_TIME for text in self.nested_times)])
+        """The newest `lastModifiedDateTime` of the record and its expanded records; year 1 when there is none."""
+        return max([self.modified, *(parse_time(text) or NO_TIME for text in self.expanded_times)])
 
     @property
     def version(self) -> str:
-        """Digest of the record's ETag and those of its nested records: changes whenever one of them does.
+        """Digest of the record's ETag and those of its expanded records: changes whenever one of them does.
 
         ETags, not times: a recorded PATCH left lastModifiedDateTime unchanged while the ETag moved, and a changed
         variant does not touch its item.

@@ -1,11 +1,12 @@
 """Business Central's limits for one identity, kept by all instances: 5 requests at once, 6,000 in any 5 minutes.
 
-Source of the limits: BC docs, operational-limits-online. Five slots, each a row (`lease_rows.py`) with a fifth of the
-rate; the last is for urgent work only. A request costs two writes of a small row, as a process remembers the rows it
-wrote; it reads only when another instance was there. Threads of one process settle among themselves who uses a slot,
-first come first served so that all chains of a pull end together, and touch the table only for slots that none of them
-holds. An instance that finds all slots held marks one and is its next taker, so that a busy instance cannot starve
-another. There are no background threads: the slot of a process that died frees itself when its lease runs out.
+Source of the limits: "Operational limits for Business Central online" (Microsoft Learn, operational-limits-online).
+Five slots, each a row (`lease_rows.py`) with a fifth of the rate; the last is the reserved slot, for orders and
+notifications only. A request costs two writes of a small row, as a process remembers the rows it wrote; it reads only
+when another instance was there. Threads of one process settle among themselves who uses a slot, first come first
+served so that all partitions of a pull end together, and touch the table only for slots that none of them holds. An
+instance that finds all slots held marks one and is its next taker, so that a busy instance cannot starve another.
+There are no background threads: the slot of a process that died frees itself when its lease runs out.
 """
 
 import random
@@ -21,7 +22,7 @@ from shared.clock import Clock, NewId
 from shared.errors import BudgetExhausted
 from shared.storage.table import Row, Table
 
-URGENT_SLOT: Final = SLOTS - 1
+RESERVED_SLOT: Final = SLOTS - 1
 LEASE_S: Final = 130.0  # above the client's whole-request timeout of 120 s
 MAX_CLOSE_S: Final = 3600.0  # a longer Retry-After would be a mistake that stops the app for no reason
 FIRST_POLL_S: Final = 0.05
@@ -29,7 +30,7 @@ LAST_POLL_S: Final = 0.5  # well below the life of a mark, so that a waiter come
 MARK_AFTER: Final = timedelta(seconds=2)  # a mark may leave a slot idle for its life, so only who starves sets one
 
 
-class SlotBudget:
+class RequestBudget:
     """The slots of one identity. Thread-safe; one object per process and identity.
 
     `sleep` (seconds) must let `now` advance; without one, a waiter also wakes as soon as this process frees a slot.
@@ -46,7 +47,7 @@ class SlotBudget:
         sleep: Callable[[float], None] | None = None,
         jitter: Callable[[], float] = random.random,
         wait_s: float = 30.0,
-        urgent_wait_s: float = 60.0,
+        reserved_wait_s: float = 60.0,
         lease_s: float = LEASE_S,
     ) -> None:
         """Take the `partition` of the identity's rows, and how long work waits for a slot."""
@@ -55,9 +56,9 @@ class SlotBudget:
         self._sleep = sleep
         self._jitter = jitter
         self._wait = timedelta(seconds=wait_s)
-        self._urgent_wait = timedelta(seconds=urgent_wait_s)
-        first = int(jitter() * URGENT_SLOT)  # instances that begin at different slots seldom meet
-        self._order = [(first + step) % URGENT_SLOT for step in range(URGENT_SLOT)]
+        self._reserved_wait = timedelta(seconds=reserved_wait_s)
+        first = int(jitter() * RESERVED_SLOT)  # instances that begin at different slots seldom meet
+        self._order = [(first + step) % RESERVED_SLOT for step in range(RESERVED_SLOT)]
         self._changed = Condition()  # guards the four below
         self._lines: dict[bool, list[object]] = {True: [], False: []}  # who waits here, first come first served
         self._known: dict[int, Row] = {}  # rows of slots not in use here, as last seen or written
@@ -65,8 +66,8 @@ class SlotBudget:
         self._releases = 0
 
     @contextmanager
-    def slot(self, *, urgent: bool) -> Iterator[Slot]:
-        """Hold one slot while the body makes one request; `urgent` work may use the slot kept free for it.
+    def slot(self, *, reserved: bool) -> Iterator[Slot]:
+        """Hold one slot while the body makes one request; `reserved`: the reserved slot, too.
 
         `Slot.close_for` shuts all slots, as BC's Retry-After is meant for the identity, not for one connection.
 
@@ -74,7 +75,7 @@ class SlotBudget:
             BudgetExhausted: no slot came free in the waiting time, or it is known that none will.
             StoreUnavailable: the table did not answer.
         """
-        index, row = self._acquire(urgent=urgent)
+        index, row = self._acquire(reserved=reserved)
         closings: list[datetime] = []
 
         def close_for(seconds: float) -> None:
@@ -91,34 +92,31 @@ class SlotBudget:
             finally:
                 self._put_back(index, freed, wake=True)
 
-    def _acquire(self, *, urgent: bool) -> tuple[int, Row]:
-        line = self._lines[urgent]
+    def _acquire(self, *, reserved: bool) -> tuple[int, Row]:
+        line = self._lines[reserved]
         place = object()
         with self._changed:
             line.append(place)
         try:
-            return self._wait_for_slot(place, urgent=urgent)
+            return self._wait_for_slot(place, reserved=reserved)
         finally:
             with self._changed:
                 line.remove(place)
 
-    def _wait_for_slot(self, place: object, *, urgent: bool) -> tuple[int, Row]:
-        allowed = [URGENT_SLOT, *self._order] if urgent else self._order
+    def _wait_for_slot(self, place: object, *, reserved: bool) -> tuple[int, Row]:
+        allowed = [RESERVED_SLOT, *self._order] if reserved else self._order
         started = self._now()
-        deadline = started + (self._urgent_wait if urgent else self._wait)
+        deadline = started + (self._reserved_wait if reserved else self._wait)
         mark_at = started + MARK_AFTER
         poll_s = FIRST_POLL_S
         while True:
             with self._changed:
                 releases = self._releases
                 free = sum(index not in self._in_use for index in allowed)
-                is_next = place in self._lines[urgent][:free]
-            if is_next:
-                taken = self._take_known(allowed)
-                if taken is None and self._look(allowed):
-                    taken = self._take_known(allowed)
-                if taken is not None:
-                    return taken
+                is_next = place in self._lines[reserved][:free]
+            taken = self._take_any(allowed) if is_next else None
+            if taken is not None:
+                return taken
             now = self._now()
             opens = self._opens_at(allowed)
             if now >= deadline or opens >= deadline:
@@ -131,6 +129,11 @@ class SlotBudget:
             delay = min(timedelta(seconds=poll_s * (0.5 + self._jitter() / 2)), deadline - now)
             self._pause(delay.total_seconds(), releases)
             poll_s = min(poll_s * 2, LAST_POLL_S)
+
+    def _take_any(self, allowed: list[int]) -> tuple[int, Row] | None:
+        """Take a slot by what this process knows, else by what the table says now."""
+        taken = self._take_known(allowed)
+        return self._take_known(allowed) if taken is None and self._look(allowed) else taken
 
     def _take_known(self, allowed: list[int]) -> tuple[int, Row] | None:
         """Take the first slot that looks free by what this process knows, and forget what proves out of date."""
@@ -151,7 +154,7 @@ class SlotBudget:
         return None
 
     def _look(self, allowed: list[int]) -> bool:
-        """Read the rows anew if that may show a free slot; tell whether it was done."""
+        """Read the rows anew if that may show a free slot; return whether it was done."""
         with self._changed:
             now = self._now()
             others = [self._known.get(index) for index in allowed if index not in self._in_use]

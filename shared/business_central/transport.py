@@ -90,7 +90,7 @@ class Transport:
         *,
         body: str | None = None,
         headers: Mapping[str, str] | None = None,
-        urgent: bool = False,
+        reserved: bool = False,
         policy: retry.RetryPolicy = retry.READ,
     ) -> Answer:
         """Send a request and return its answer below 300; repeats it only as `policy` says.
@@ -106,7 +106,7 @@ class Transport:
             tried += 1
             token = self._tokens.token()
             try:
-                return self._once(method, url, body, headers or {}, token=token, urgent=urgent)
+                return self._once(method, url, body, headers or {}, token=token, reserved=reserved)
             except BCDenied as error:
                 if error.status != 401 or renewed:
                     raise
@@ -123,11 +123,11 @@ class Transport:
                 self._sleep(wait_s)
 
     def _once(
-        self, method: str, url: str, body: str | None, headers: Mapping[str, str], *, token: str, urgent: bool
+        self, method: str, url: str, body: str | None, headers: Mapping[str, str], *, token: str, reserved: bool
     ) -> Answer:
         if not url.startswith(self.api_url + "/"):
             raise BCRejected("refused to send a token to another origin", code="origin")
-        with self._budget.slot(urgent=urgent) as slot:
+        with self._budget.slot(reserved=reserved) as slot:
             began = self._monotonic()
             status, received, chunks = self._exchange(method, url, body, headers, token)
             if status < 300:

@@ -32,7 +32,7 @@ def process(ctx: Context, stores: ChangeStores, job: NotificationJob) -> Outputs
     told_created = frozenset(change.key for change in job.changes if change.kind == "created")
     # What the compare takes for deleted may have been made after its listing was read: only reading it tells.
     keys = list(dict.fromkeys(change.key for change in job.changes if change.kind != "deleted" or job.compared))
-    records, broken = read_records(ctx, job.company, entity, keys)
+    records, broken = read_records(ctx, job.company, entity, keys, reserved=True)
     for key, error in broken:
         log_event(
             log, "record.broken", level=logging.ERROR, company=job.company, entity=entity.name, record_id=key,

@@ -161,7 +161,7 @@ def _successor(ctx: Context, job: PageJob, reading: Reading) -> PageJob:
 
 
 def _nested_counts(ctx: Context, entity: Entity) -> bool:
-    return bool(entity.nested_set) and ctx.with_nested(entity)
+    return bool(entity.expanded_set) and ctx.expands(entity)
 
 
 def _place(job: PageJob, records: list[Record]) -> tuple[str, tuple[str, ...]]:
@@ -181,8 +181,8 @@ def _pull(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) ->
     entity = job.entity_row()
     records = reading.records
     if job.phase == "nested":
-        parents = dict.fromkeys(record.text(entity.nested_parent).lower() for record in records)
-        records, broken = read_records(ctx, job.company, entity, [key for key in parents if key], urgent=False)
+        parents = dict.fromkeys(record.text(entity.expanded_parent).lower() for record in records)
+        records, broken = read_records(ctx, job.company, entity, [key for key in parents if key])
         for key, error in broken:
             log_event(log, "record.broken", level=logging.ERROR, entity=entity.name, record_id=key, reason=str(error))
     book = stores.seen(job.company, entity)
@@ -190,7 +190,7 @@ def _pull(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) ->
     here = {record.key for record in records}
     moved = [key for key in claimed if key not in here]
     if moved:  # told by an earlier delivery of this job whose output may be lost, and on another page now
-        records = records + read_records(ctx, job.company, entity, moved, urgent=False)[0]
+        records = records + read_records(ctx, job.company, entity, moved)[0]
     # Only what the next delta reads again must be remembered, whoever told it: what is known already is read again,
     # too. Records of the nested phase may be old themselves.
     began = parse_time(job.began) or reading.served_at or ctx.now()

@@ -98,7 +98,7 @@ def _has_jumped(ctx: Context, job: PageJob, page: Page) -> bool:
     named = _SKIP_TOKEN.search(job.link)
     if named is None or (page.records and page.records[0].text("lastModifiedDateTime") == job.edge):
         return False
-    rows = ctx.bc.records(job.company, job.entity_row(), [named[1].lower()], with_nested=False)
+    rows = ctx.bc.records(job.company, job.entity_row(), [named[1].lower()], expanded=False)
     return not rows or rows[0].text("lastModifiedDateTime") != job.edge
 
 
@@ -106,7 +106,7 @@ def page_ask(ctx: Context, job: PageJob) -> PageAsk:
     """Return what to ask BC for."""
     entity = job.entity_row()
     nested = job.phase == "nested"
-    what: Literal["records", "nested", "ids"] = "ids" if job.mode == "list" else "nested" if nested else "records"
+    what: Literal["records", "expanded", "ids"] = "ids" if job.mode == "list" else "expanded" if nested else "records"
     since, low = parse_time(job.since) if job.since else None, job.low
     again = 0 if job.link else len(job.after_ids)  # rows at the edge that are served once more
     if job.after and not job.link:
@@ -115,7 +115,7 @@ def page_ask(ctx: Context, job: PageJob) -> PageAsk:
         company=job.company,
         entity=entity,
         what=what,
-        with_nested=ctx.with_nested(entity),
+        expanded=ctx.expands(entity),
         since=since,
         low="" if nested else low,
         high="" if nested else job.high,
@@ -203,7 +203,7 @@ def _list_ids(ctx: Context, job: PageJob, ask: PageAsk) -> _Listed:
 
 
 def read_records(
-    ctx: Context, company: str, entity: Entity, keys: Sequence[str], *, urgent: bool = True
+    ctx: Context, company: str, entity: Entity, keys: Sequence[str], *, reserved: bool = False
 ) -> tuple[list[Record], list[tuple[str, BCError]]]:
     """Read records by id in groups; return them and those that BC can't serve, each with its error.
 
@@ -216,7 +216,7 @@ def read_records(
     while waiting:
         group = waiting.pop(0)
         try:
-            records += ctx.bc.records(company, entity, group, with_nested=ctx.with_nested(entity), urgent=urgent)
+            records += ctx.bc.records(company, entity, group, expanded=ctx.expands(entity), reserved=reserved)
         except BCNotFound:
             if len(group) > 1:
                 raise  # the company or the entity is gone, not a record

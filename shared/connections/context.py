@@ -29,10 +29,6 @@ class Context:
     sleep: Callable[[float], object]  # seconds
     threads: int = 1  # how many streams are planned, or rows of a ledger read, at once
 
-    def with_nested(self, entity: Entity) -> bool:
-        """Say whether the option to read variants or lines along is on."""
-        return {
-            "itemVariants": self.settings.item_variants,
-            "salesShipmentLines": self.settings.sales_shipment_lines,
-            "salesInvoiceLines": self.settings.sales_invoice_lines,
-        }.get(entity.nested, False)
+    def expands(self, entity: Entity) -> bool:
+        """Return whether the records of an entity are read with their variants or lines."""
+        return entity.name in self.settings.expanded

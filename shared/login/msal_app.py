@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SCOPE: Final = "https://api.businesscentral.dynamics.com/.default"
 TIMEOUT_S: Final = (5, 15)  # to connect, to wait for an answer
 REASON_CHARS: Final = 400
-#: Entra's own transient trouble, told with a 4xx: overload, request budget, external server, request loop.
+#: Entra's own transient faults behind a 4xx: overload, request budget, external server, request loop.
 _TRANSIENT: Final = frozenset({"temporarily_unavailable", "server_error", "slow_down"})
 _TRANSIENT_CODES: Final = frozenset({"90006", "90024", "90033", "50196"})
 

@@ -25,8 +25,9 @@ import requests
 from shared.clock import Clock, NewId
 from shared.errors import StoreUnavailable, TokenError
 from shared.log import log_event
-from shared.login.login_state import LoginState, LoginStore, RefreshLease
+from shared.login.login_state import LoginState, LoginStore
 from shared.login.msal_app import Credential, EntraApp, Grant
+from shared.login.refresh_lease import RefreshLease
 from shared.login.token_cache import EMPTY, AccessToken, clean, find_access_token, pack, user_name
 from shared.resource_names import SECRET_CLIENT, SECRET_TOKEN_CACHE
 from shared.settings import AuthMode, Settings
@@ -91,7 +92,7 @@ class EntraTokens:
             ca_bundle=settings.ca_bundle,
             session=session,
         )
-        self._board = LoginStore(connections, settings.connection, now)
+        self._login_state = LoginStore(connections, settings.connection, now)
         self._lease = RefreshLease(connections, settings.connection, holder=new_id(), now=now, sleep=sleep)
         self._lock = RLock()
         self._credential: Credential | None = None
@@ -115,7 +116,7 @@ class EntraTokens:
             now = self._now()
             held = self._access
             if held is not None and now < held.renew_at and self._unsaved is None:
-                self._board.catch_up()
+                self._login_state.catch_up()
                 return held.value
             try:
                 access = self._obtain(now)
@@ -126,7 +127,7 @@ class EntraTokens:
             return access.value
 
     def discard(self, token: str) -> None:
-        """Tell that BC answered 401 to this token; the next `token()` fetches another, once a minute at most."""
+        """Note that BC answered 401 to this token; the next `token()` fetches another, once a minute at most."""
         with self._lock:
             now = self._now()
             if self._access is None or self._access.value != token:
@@ -141,7 +142,7 @@ class EntraTokens:
 
     def login(self) -> LoginState:
         """Return the state of the login as all instances share it. Raises StoreUnavailable."""
-        return self._board.read()
+        return self._login_state.read()
 
     def account(self) -> str | None:
         """Return who is signed in, None when nobody is or the app signs in as itself. Raises StoreUnavailable."""
@@ -196,7 +197,7 @@ class EntraTokens:
             self._secrets.write(SECRET_TOKEN_CACHE, EMPTY)
             self._entra.load(EMPTY)
             self._access = self._unsaved = self._failure = None
-            self._board.signed_out()
+            self._login_state.signed_out()
             log_event(_log, "login.removed")
 
     # -- inside
@@ -220,10 +221,10 @@ class EntraTokens:
         try:
             grant = self._ask(self._entra.for_app)
         except TokenError as error:
-            self._tell(error)
+            self._note_refusal(error)
             raise
         self._access = AccessToken.issued(grant.access_token, at=now, lifetime_s=grant.lifetime_s)
-        self._board.ok("")
+        self._login_state.ok("")
         log_event(_log, "token.refreshed", mode=self._mode, expires_at=self._access.expires_at)
         return self._access
 
@@ -245,7 +246,7 @@ class EntraTokens:
             try:
                 grant = self._ask(self._entra.refresh)
             except TokenError as error:
-                self._tell(error)
+                self._note_refusal(error)
                 raise
             self._keep(stored, grant, now)
             return self._save()
@@ -257,7 +258,7 @@ class EntraTokens:
 
     def _adopt(self, stored: str | None, found: AccessToken) -> AccessToken:
         self._access = found
-        self._board.ok(user_name(stored))
+        self._login_state.ok(user_name(stored))
         return found
 
     def _keep(self, base: str | None, grant: Grant, at: datetime) -> None:
@@ -281,13 +282,13 @@ class EntraTokens:
         self._secrets.write(SECRET_TOKEN_CACHE, unsaved.cache)
         self._unsaved = None
         self._access = unsaved.access
-        self._board.ok(user_name(unsaved.cache))
+        self._login_state.ok(user_name(unsaved.cache))
         log_event(_log, "token.refreshed", mode=self._mode, expires_at=unsaved.access.expires_at)
         return unsaved.access
 
-    def _tell(self, error: TokenError) -> None:
+    def _note_refusal(self, error: TokenError) -> None:
         if not error.retryable:
-            self._board.needed(error)
+            self._login_state.needed(error)
 
     @contextmanager
     def _leased(self) -> Iterator[None]:
@@ -320,7 +321,7 @@ class EntraTokens:
             credential: Credential | None = secret or (self._assertion if may_use_identity else None)
             if not credential:
                 error = _no_credential(self._mode)
-                self._tell(error)
+                self._note_refusal(error)
                 raise error
             self._credential = credential
         self._entra.use_credential(self._credential)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from shared.business_central.entities import ENTITIES, Entity
+from shared.business_central.entities import ENTITIES, SALES_ORDERS, Entity
 from shared.business_central.port import Company, Wanted
 from shared.connections.context import Context
 from shared.errors import BCDenied, BCError, BCNotFound, BCRejected, ConfigError, IntegrationError, StoreUnavailable
@@ -37,8 +37,6 @@ from shared.webhooks.plan import plan
 
 #: Companies looked at in detail.
 MOST_COMPANIES: Final = 10
-#: Read for a permission only; orders are posted there.
-_ORDERS: Final = Entity(name="salesOrders", event="salesOrder", nested="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,18 +149,18 @@ def _companies(ctx: Context, found: list[Finding]) -> list[Company]:
 
 def _permissions(ctx: Context, companies: list[Company]) -> Iterator[Finding]:
     """Read one record of everything that is read, and of orders; tell BC's time along the way."""
-    entities = [ENTITIES[name] for name in ctx.settings.triggers] + [_ORDERS]
+    entities = [ENTITIES[name] for name in ctx.settings.triggers] + [SALES_ORDERS]
     served_at: datetime | None = None
     read = 0
     for company in companies[:MOST_COMPANIES]:
         for entity in entities:
-            with_nested = bool(entity.nested) and ctx.with_nested(entity)
+            expanded = bool(entity.expand) and ctx.expands(entity)
             try:
-                served_at = ctx.bc.probe(company.key, entity, with_nested=with_nested)
+                served_at = ctx.bc.probe(company.key, entity, expanded=expanded)
                 asked_at = ctx.now()
                 read += 1
             except (BCDenied, BCNotFound, BCRejected) as error:
-                yield _not_permitted(error, entity, company, with_nested=with_nested)
+                yield _not_permitted(error, entity, company, expanded=expanded)
             except IntegrationError as error:
                 yield explain("permissions", error, f"read {entity.name} of {company.name}")
                 return
@@ -175,15 +173,15 @@ def _permissions(ctx: Context, companies: list[Company]) -> Iterator[Finding]:
         yield note("permissions", "companies_cut", seen, "Every look costs requests of the shared limit.")
 
 
-def _not_permitted(error: BCError, entity: Entity, company: Company, *, with_nested: bool) -> Finding:
+def _not_permitted(error: BCError, entity: Entity, company: Company, *, expanded: bool) -> Finding:
     what = f"{entity.name} of {company.name}"
     seen = f"Reading {what} was refused: {error}."
     if isinstance(error, BCNotFound):
         cause = "The company is gone, or this version of Business Central has no such entity."
         return wrong("permissions", "entity_missing", seen, cause, "Check BC_COMPANIES and BC_TRIGGERS.")
     if is_permission(error):
-        nested = f" and {entity.nested}" if with_nested else ""
-        cause = f"The user or application lacks read permission on {entity.name}{nested} in this company."
+        parts = f" and {entity.expand}" if expanded else ""
+        cause = f"The user or application lacks read permission on {entity.name}{parts} in this company."
         do = "Give it a permission set that covers the entity (User card or Microsoft Entra Applications)."
         return wrong("permissions", "entity_not_permitted", seen, cause, do)
     return warning("permissions", "entity_refused", seen, "Business Central refuses this read.", "Its code says why.")

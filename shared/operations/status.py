@@ -38,7 +38,7 @@ def view(ctx: Context, stores: Stores, login: LoginView) -> StatusView:
         login=login,
         companies=companies,
         triggers=tuple(
-            describe_trigger(name, with_children=ctx.with_nested(ENTITIES[name]), changes=settings.changes)
+            describe_trigger(name, with_children=ctx.expands(ENTITIES[name]), changes=settings.changes)
             for name in settings.triggers
         ),
         streams=tuple(

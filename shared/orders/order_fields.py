@@ -10,9 +10,10 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
+from shared.guid import is_guid
+
 EXTERNAL_LENGTH: Final = 35
 LINES: Final = "salesOrderLines"
-GUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 _ADDRESS: Final = {"AddressLine1": 100, "AddressLine2": 50, "City": 30, "Country": 10, "State": 30, "PostCode": 20}
@@ -141,10 +142,6 @@ def _is_date(value: object) -> bool:
         return False
 
 
-def _is_guid(value: object) -> bool:
-    return isinstance(value, str) and bool(GUID.fullmatch(value))
-
-
 def _is_number(value: object) -> bool:
     return isinstance(value, int | Decimal) and not isinstance(value, bool)
 
@@ -156,7 +153,7 @@ def _rule(holds: Callable[[object], bool], said: str) -> Callable[[object], str]
 #: Kind of value -> the rule that a value breaks, "" when it breaks none.
 _RULES: Final[dict[str, Callable[[object], str]]] = {
     "date": _rule(_is_date, "must be a date such as 2026-02-11"),
-    "guid": _rule(_is_guid, "must be a GUID"),
+    "guid": _rule(is_guid, "must be a GUID"),
     "decimal": _rule(_is_number, "must be a number"),
     "bool": _rule(lambda value: isinstance(value, bool), "must be true or false"),
     "lineType": _rule(lambda value: value in LINE_TYPES, f"must be one of {', '.join(LINE_TYPES)}"),

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from shared import exact_json
 from shared.errors import InvalidMessage
-from shared.orders.order_fields import EXTERNAL_LENGTH, GUID, arranged, faults_of, text_of
+from shared.guid import is_guid
+from shared.orders.order_fields import EXTERNAL_LENGTH, arranged, faults_of, text_of
 
 KEY_LENGTH: Final = 200
 
@@ -100,7 +101,7 @@ def keyed(text: str, message_id: str) -> str:
 
 def external_of(key: str) -> str:
     """Return the external document number that stands for a key: itself, a GUID's hex digits, or a digest of it."""
-    if GUID.fullmatch(key):
+    if is_guid(key):
         return key.replace("-", "").upper()
     if len(key) <= EXTERNAL_LENGTH:
         return key.upper()

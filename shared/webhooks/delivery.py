@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 from urllib.parse import unquote
 
-from shared import exact_json
+from shared import exact_json, guid
 from shared.business_central.entities import ENTITIES, Entity
 from shared.changes.jobs import NotificationJob, RecordChange, group_changes
 
@@ -19,12 +19,11 @@ from shared.changes.jobs import NotificationJob, RecordChange, group_changes
 MAX_BODY: Final = 1024 * 1024
 ROUTE: Final = "bc/notifications"
 
-_GUID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 #: `resource` of a notification: relative or absolute, with the record's key, a query, or neither (plain collection).
 _RESOURCE: Final = re.compile(
     rf"(?:https?://[^/?#]+/(?:[^?#]*/)?|/)?api/(?P<route>[A-Za-z0-9_.]+(?:/[A-Za-z0-9_.]+){{0,2}})"
-    rf"/companies\((?P<company>{_GUID})\)/(?P<set>[A-Za-z]+)"
-    rf"(?:\((?P<key>{_GUID})\)|(?P<query>\?.*))?",
+    rf"/companies\((?P<company>{guid.PATTERN})\)/(?P<set>[A-Za-z]+)"
+    rf"(?:\((?P<key>{guid.PATTERN})\)|(?P<query>\?.*))?",
     re.IGNORECASE,
 )
 _CHANGES: Final = ("created", "updated", "deleted")

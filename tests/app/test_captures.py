@@ -232,11 +232,11 @@ def test_recorded_documents_have_what_is_read_of_them() -> None:
     assert "orderNumber" in invoice.fields
     shipment = records.parse_record(body("salesshipment-row-with-customer-lines.json"))
     assert "orderNumber" in shipment.fields
-    assert isinstance(shipment.fields[SALES_SHIPMENTS.nested], list)
+    assert isinstance(shipment.fields[SALES_SHIPMENTS.expand], list)
     order = records.parse_record(body("salesorder-row-with-lines.json"))
     tags = re.findall(r'"@odata.etag"', order.raw)
     assert len(tags) == 1 + len(order.fields["salesOrderLines"])
-    assert SALES_INVOICES.nested == "salesInvoiceLines"
+    assert SALES_INVOICES.expand == "salesInvoiceLines"
 
 
 def test_recorded_decimals_survive_a_round_trip_through_our_own_json() -> None:

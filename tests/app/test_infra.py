@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from shared import resource_names
-from shared.settings import DEFAULTS, AuthMode
+from shared.connections.settings_reader import DEFAULTS
+from shared.settings import AuthMode
 from tests.app import bicep_reading as bicep
 
 TYPES = bicep.INFRA / "modules" / "types.bicep"

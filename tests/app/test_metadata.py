@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.business_central import client
-from shared.business_central.entities import ENTITIES, Entity
+from shared.business_central import page_queries
+from shared.business_central.entities import ENTITIES, ORDER_TRACES, Entity
 from shared.business_central.port import PageAsk
 from shared.orders import order_fields
 from shared.webhooks import plan
@@ -114,30 +114,30 @@ def test_an_entity_row_names_real_sets_and_properties(entity: Entity) -> None:
     assert found["id"][0] == "Edm.Guid"
     assert found["number"] == ("Edm.String", 20)
     assert found["lastModifiedDateTime"][0] == "Edm.DateTimeOffset"
-    assert navigation(entity.name)[entity.nested].startswith("Collection(")
+    assert navigation(entity.name)[entity.expand].startswith("Collection(")
     assert ("status" in found) == entity.posts
-    if entity.nested_set:
-        nested = properties(entity.nested_set)
-        assert nested[entity.nested_parent][0] == "Edm.Guid"
-        assert nested["lastModifiedDateTime"][0] == "Edm.DateTimeOffset"
+    if entity.expanded_set:
+        expanded = properties(entity.expanded_set)
+        assert expanded[entity.expanded_parent][0] == "Edm.Guid"
+        assert expanded["lastModifiedDateTime"][0] == "Edm.DateTimeOffset"
 
 
 ASKS = [
     (entity, what)
     for entity in ENTITIES.values()
-    for what in ("records", "nested", "ids")
-    if what != "nested" or entity.nested_set
+    for what in ("records", "expanded", "ids")
+    if what != "expanded" or entity.expanded_set
 ]
 
 
 @pytest.mark.parametrize(("entity", "what"), ASKS)
 def test_a_page_query_names_real_properties(entity: Entity, what: str) -> None:
     """Whatever select, filter, order and expand a page asks with."""
-    entity_set = entity.nested_set if what == "nested" else entity.name
+    entity_set = entity.expanded_set if what == "expanded" else entity.name
     ask = PageAsk(
-        company="c", entity=entity, what=what, with_nested=True, low="a", high="b", order="number",  # type: ignore[arg-type]
+        company="c", entity=entity, what=what, expanded=True, low="a", high="b", order="number",  # type: ignore[arg-type]
     )  # fmt: skip
-    query = client._page_query(ask if what != "nested" else PageAsk(company="c", entity=entity, what="nested"))
+    query = page_queries.page_query(ask if what != "expanded" else PageAsk(company="c", entity=entity, what="expanded"))
     select = re.search(r"select=([^&]+)", query)
     named = set(select[1].split(",")) if select else set()
     named |= set(re.findall(r"([A-Za-z]+)%20(?:ge|lt|gt|eq)%20", query)) | set(
@@ -151,7 +151,7 @@ def test_a_page_query_names_real_properties(entity: Entity, what: str) -> None:
 
 def test_the_traces_of_an_order_are_real_properties() -> None:
     """Where an order leaves its number, and what it is looked up by."""
-    for entity_set, number in client._ORDER_TRACES.items():
+    for entity_set, number in ((entity.name, entity.order_number) for entity in ORDER_TRACES):
         assert properties(entity_set)[number] == ("Edm.String", 20)
         assert properties(entity_set)["customerNumber"] == ("Edm.String", 20)
         assert properties(entity_set)["customerId"][0] == "Edm.Guid"

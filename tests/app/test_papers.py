@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from shared.business_central import lease_rows
-from shared.business_central.request_budget import URGENT_SLOT
+from shared.business_central.request_budget import RESERVED_SLOT
 from shared.changes import page_reader, plan_runs
 from shared.changes.jobs import GROUP
+from shared.connections.settings_reader import DEFAULTS
 from shared.dead_letters import dead_letter_store
 from shared.log import EVENTS
 from shared.operations import diagnosis, doctor
 from shared.operations.page_session import FLOW_LIFETIME, SESSION_LIFETIME
 from shared.orders import next_step
 from shared.resource_names import CONTAINER, SECRET_CLIENT, SECRET_TOKEN_CACHE, SECRET_WEBHOOK, TABLES
-from shared.settings import DEFAULTS
 from shared.webhooks.plan import RENEW_AGE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -135,7 +135,7 @@ def test_the_doctors_checks_are_listed() -> None:
         (
             "docs/operations.md",
             "eight chains of pages, four requests at once",
-            (plan_runs.PARTITIONS, URGENT_SLOT),
+            (plan_runs.PARTITIONS, RESERVED_SLOT),
             (8, 4),
         ),
         ("docs/architecture.md", "ten minutes behind its watermark", plan_runs.OVERLAP, timedelta(minutes=10)),

@@ -23,7 +23,8 @@ from shared.changes.streams import Stream, StreamStore, stream_of
 from shared.dead_letters import redrive
 from shared.dead_letters.dead_letter_store import DeadLetterStore
 from shared.errors import InvalidMessage, TokenError
-from shared.login.login_state import LoginStore, RefreshLease
+from shared.login.login_state import LoginStore
+from shared.login.refresh_lease import RefreshLease
 from shared.login.token_cache import find_access_token, user_name
 from shared.operations.page_session import PendingSignIn, state_key
 from shared.orders import resume
@@ -486,7 +487,8 @@ def page_meaning(text: str) -> Meaning:
         "done at the edge": list(job.after_ids),
         "edge": [job.edge, job.jumps],
         "asks for": {
-            "what": ask.what, "since": _time(ask.since), "from number": ask.low, "below number": ask.high,
+            "what": "nested" if ask.what == "expanded" else ask.what,
+            "since": _time(ask.since), "from number": ask.low, "below number": ask.high,
             "order": ask.order, "rows": ask.rows, "link": ask.link,
         },
     }  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from business_central_emulator import Fault, FaultKind
 
-from shared.business_central import client, retry
+from shared.business_central import client, page_queries, retry
 from shared.business_central.records import Record
 from shared.changes import cloud_events, ledger_rules, page_job, page_reader, plan_runs
 from shared.changes.ledger import Ledger
@@ -93,8 +93,8 @@ def _no_overlap() -> list[Patch]:
 
 
 def _gt() -> list[Patch]:
-    real = client._page_query
-    return [(client, "_page_query", lambda ask: real(ask).replace("Time%20ge%20", "Time%20gt%20"))]
+    real = page_queries.page_query
+    return [(page_queries, "page_query", lambda ask: real(ask).replace("Time%20ge%20", "Time%20gt%20"))]
 
 
 def _blind_retry() -> list[Patch]:

@@ -23,12 +23,12 @@ from shared.business_central.port import Budget, Slot
 from shared.business_central.transport import Transport
 from shared.connections.companies import Companies
 from shared.connections.context import Context
+from shared.connections.settings_reader import read_settings
 from shared.connections.webhook_secret import WebhookSecret
 from shared.dead_letters import frame
 from shared.errors import IntegrationError
 from shared.outputs import Outputs
 from shared.services import Connection, stores_of
-from shared.settings import Settings
 from shared.webhooks import receive
 from tests.simulation.network import PointedAdapter
 from tests.simulation.queues import MAX_DELIVERIES, Message, Queues
@@ -72,8 +72,8 @@ class _Tokens:
 
 class _Unlimited:
     @contextmanager
-    def slot(self, *, urgent: bool) -> Iterator[Slot]:
-        del urgent
+    def slot(self, *, reserved: bool) -> Iterator[Slot]:
+        del reserved
         yield Slot(close_for=lambda _: None)
 
 
@@ -131,7 +131,7 @@ class World:
         self.blobs: dict[str, bytes] = {}
         self.left: list[Left] = []
         self.secrets = Secrets()
-        self.settings = Settings.from_env({**ENV, **(env or {})})
+        self.settings = read_settings({**ENV, **(env or {})})
         self.budget = budget or _Unlimited()
         self.schedule = Schedule()
         self.webhooks_answer = True  # False: the app's HTTP side is down

@@ -12,17 +12,17 @@ from shared.business_central.port import Slot
 class UnlimitedBudget:
     """Gives a slot at once; keeps what was asked of it."""
 
-    taken: list[bool] = field(default_factory=list)  # `urgent` of each slot, in order
+    taken: list[bool] = field(default_factory=list)  # `reserved` of each slot, in order
     closed_for: list[float] = field(default_factory=list)  # seconds, as asked by `close_for`
     open_now: int = 0
     most_open: int = 0
     _lock: Lock = field(default_factory=Lock)
 
     @contextmanager
-    def slot(self, *, urgent: bool) -> Iterator[Slot]:
+    def slot(self, *, reserved: bool) -> Iterator[Slot]:
         """Hold a slot while the body runs."""
         with self._lock:
-            self.taken.append(urgent)
+            self.taken.append(reserved)
             self.open_now += 1
             self.most_open = max(self.most_open, self.open_now)
         try:

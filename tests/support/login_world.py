@@ -11,6 +11,7 @@ from business_central_emulator.in_process import session_for
 from local.emulators.entra.browser import sign_in as browse
 from local.emulators.entra.directory import CLIENT_ID, DOMAIN, demo_directory
 from local.emulators.entra.engine import LoginEngine
+from shared.connections.settings_reader import read_settings
 from shared.errors import StoreUnavailable, TokenError
 from shared.login.login_state import LOGIN_KEY
 from shared.login.tokens import EntraTokens
@@ -30,7 +31,7 @@ REFRESH = r"POST .*/token$"
 
 
 def settings(mode: str) -> Settings:
-    return Settings.from_env(
+    return read_settings(
         {
             "AzureWebJobsStorage": "UseDevelopmentStorage=true",
             "KEY_VAULT_URL": "https://localhost:8444",

@@ -9,8 +9,8 @@ from typing import Any
 from business_central_emulator.store import Record
 
 from shared.changes.cloud_events import BATCH_TYPE
+from shared.connections.settings_reader import read_settings
 from shared.resource_names import QUEUE_EVENTS, QUEUE_RESULTS
-from shared.settings import Settings
 from tests.simulation.world import ENV, World
 
 type Event = dict[str, Any]
@@ -29,7 +29,7 @@ def small_world(**more: Any) -> World:
 def restart(world: World, **env: str) -> None:
     """Start every process anew: nothing in memory, perhaps with other settings."""
     if env:
-        world.settings = Settings.from_env({**ENV, **env})
+        world.settings = read_settings({**ENV, **env})
     world.hosts = [world.new_process() for _ in world.hosts]
 
 

@@ -191,10 +191,10 @@ def test_a_short_retry_after_is_waited_out_and_a_long_one_is_not() -> None:
     assert long.slept == []
 
 
-def test_urgent_work_asks_for_the_slot_kept_free() -> None:
+def test_a_call_may_ask_for_the_reserved_slot() -> None:
     """What the caller says reaches the budget, and the slot is given back."""
     call = calling(Answer())
-    call.transport.send("GET", URL, urgent=True)
+    call.transport.send("GET", URL, reserved=True)
     call.transport.send("GET", URL)
     assert call.budget.taken == [True, False]
     assert call.budget.open_now == 0

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from shared.errors import StoreUnavailable, TokenError
-from shared.login.login_state import LEASE, LEASE_KEY
+from shared.login.refresh_lease import LEASE, LEASE_KEY
 from shared.resource_names import SECRET_TOKEN_CACHE
 from shared.storage.table import Row
 from tests.conftest import FixedClock

@@ -4,7 +4,7 @@ import pytest
 
 from local.emulators.entra.directory import IDENTITY_OBJECT_ID
 from shared.errors import TokenError
-from shared.login.login_state import LEASE_KEY
+from shared.login.refresh_lease import LEASE_KEY
 from shared.resource_names import SECRET_CLIENT
 from tests.conftest import FixedClock
 from tests.support.login_world import CALLBACK, MEGAN, SECRET, World

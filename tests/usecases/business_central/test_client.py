@@ -109,7 +109,7 @@ def test_companies_come_with_ids_and_names(place: Place) -> None:
 def test_pages_follow_each_other_to_the_end(place: Place) -> None:
     """Every item once, in order, in pages of the size asked for, by BC's own links."""
     seen: list[str] = []
-    question = ask(place, rows=7, order="number", with_nested=True)
+    question = ask(place, rows=7, order="number", expanded=True)
     while True:
         answer = place.client.page(question)
         assert answer.served_at == place.clock.now().replace(microsecond=0)
@@ -131,20 +131,20 @@ def test_every_entity_is_served(place: Place, entity: object, what: str) -> None
     """The emulator refuses unknown properties, so a select or expand that is wrong would show here."""
     assert entity in ENTITIES.values()
     question = PageAsk(
-        company=place.company, entity=entity, what=what, with_nested=True, order="lastModifiedDateTime",  # type: ignore[arg-type]
+        company=place.company, entity=entity, what=what, expanded=True, order="lastModifiedDateTime",  # type: ignore[arg-type]
     )  # fmt: skip
     page = place.client.page(question).page
     assert page.records
     assert all(("status" in r.fields) == (entity is SALES_INVOICES) for r in page.records if what == "ids")
-    assert all((entity.nested in r.fields) == (what == "records") for r in page.records)  # type: ignore[attr-defined]
+    assert all((entity.expand in r.fields) == (what == "records") for r in page.records)  # type: ignore[attr-defined]
 
 
-def test_nested_records_tell_their_parents(place: Place) -> None:
+def test_expanded_records_name_their_parents(place: Place) -> None:
     """The delta of variants names the items to read again."""
     item = next(iter(place.bc.table("items")))
     place.clock.advance(60)
     place.bc.user.create_variant(item, "RED")
-    page = place.client.page(ask(place, what="nested", since=place.clock.now(), order="lastModifiedDateTime")).page
+    page = place.client.page(ask(place, what="expanded", since=place.clock.now(), order="lastModifiedDateTime")).page
     assert [record.text("itemId") for record in page.records] == [item.id]
 
 
@@ -191,19 +191,19 @@ def test_records_are_read_by_id_with_their_lines(place: Place) -> None:
     keys = [record.id for record in place.bc.table("salesShipments")][:100]
     missing = "00000000-0000-4000-8000-000000000001"
     place.lines.clear()
-    records = place.client.records(place.company, SALES_SHIPMENTS, [*keys, missing], with_nested=True)
+    records = place.client.records(place.company, SALES_SHIPMENTS, [*keys, missing], expanded=True, reserved=True)
     assert {record.key for record in records} == set(keys)
     assert all(record.fields["salesShipmentLines"] for record in records)
     assert len(place.lines) == 1
     assert place.budget.taken[-1] is True
-    place.client.records(place.company, SALES_SHIPMENTS, keys, with_nested=False, urgent=False)
+    place.client.records(place.company, SALES_SHIPMENTS, keys, expanded=False)
     assert place.budget.taken[-1] is False
 
 
 def test_a_hundred_ids_make_a_url_that_servers_take(place: Place) -> None:
     """Below 8 KB, the least that gateways allow."""
     keys = [f"{n:08x}-0000-4000-8000-000000000001" for n in range(100)]
-    place.client.records(place.company, SALES_SHIPMENTS, keys, with_nested=True)
+    place.client.records(place.company, SALES_SHIPMENTS, keys, expanded=True)
     assert len(place.lines[-1]) < 8000
 
 
@@ -361,7 +361,7 @@ def test_a_foreign_link_is_not_followed(place: Place) -> None:
     readers: list[Callable[[], object]] = [
         client.companies,
         lambda: client.page(PageAsk(company=place.company, entity=ITEMS)),
-        lambda: client.records(place.company, ITEMS, ["1"], with_nested=False),
+        lambda: client.records(place.company, ITEMS, ["1"], expanded=False),
         client.subscriptions,
     ]
     for read in readers:
@@ -376,7 +376,7 @@ def test_a_link_that_loops_ends() -> None:
     with pytest.raises(BCRejected):
         canned({"value": [], "@odata.nextLink": link}).page(PageAsk(company="c", entity=ITEMS, link=link))
     with pytest.raises(BCRejected, match="pages"):
-        canned({"value": [], "@odata.nextLink": link}).records("c", ITEMS, ["1"], with_nested=False)
+        canned({"value": [], "@odata.nextLink": link}).records("c", ITEMS, ["1"], expanded=False)
 
 
 NO_ANSWER = [b"", b"<html>ok</html>", b'{"value": [', b'{"value": 5}', b"{}", b"[]", b"null", b"[" * 9999]
