@@ -36,7 +36,7 @@ class EnvironmentApi:
         Raises:
             BCRejected: it leads elsewhere; code `nextLink`.
         """
-        if not odata.is_link_within(link, self.transport.api_url, resource):
+        if not odata.is_link_within(link, self.url(resource)):
             raise BCRejected("a link leads away from the collection that was asked for", code="nextLink")
         return link
 

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from shared import exact_json
 from shared.errors import BCConflict, BCDenied, BCError, BCNotFound, BCRejected, BCThrottled, BCUnavailable
+from shared.guid import is_guid
 
 _BY_STATUS: Final[dict[int, type[BCError]]] = {
     401: BCDenied,
@@ -25,6 +26,7 @@ _BY_STATUS: Final[dict[int, type[BCError]]] = {
 #: A refused order may carry this in a 409; it is a rule of BC, not a passing conflict.
 _FINAL_CONFLICTS: Final = frozenset({"Internal_EntityWithSameKeyExists"})
 _MESSAGE_CHARS: Final = 600
+_PORTS: Final = {"https": 443, "http": 80}
 _CORRELATION: Final = re.compile(r"\s*CorrelationId:\s*([0-9a-fA-F-]{36})\.?\s*$")
 _XML_ERROR: Final = re.compile(rb"<code>([^<]{1,200})</code>\s*<message[^>]*>([^<]{0,600})</message>")
 
@@ -53,20 +55,40 @@ def query(options: Mapping[str, str]) -> str:
     return "?" + "&".join(pairs) if pairs else ""
 
 
-def is_link_within(link: str, api_url: str, resource: str) -> bool:
-    """Say whether a next link stays on our API, on the very collection we asked for (P15).
+def origin_of(url: str) -> tuple[str, str, int] | None:
+    """Return scheme, host and port, by which URLs compare (RFC 6454, 4); None for what is no URL or names a user."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _PORTS.get(parts.scheme, 0)
+    except ValueError:
+        return None
+    if not parts.hostname or not port or "@" in parts.netloc:
+        return None
+    return parts.scheme, parts.hostname, port
 
-    BC may add or drop the tenant segment, so the path is compared from `/api/` on.
+
+def is_link_within(link: str, home: str) -> bool:
+    """Return whether a next link stays in the very collection of the URL `home`, in its environment and company (P15).
+
+    BC may add or drop the tenant, in the path or as an option `tenant`, and write a GUID where a domain was sent
+    (reference: docs endpoints-apis-for-dynamics; next links as captured).
     """
-    parts, home = urlsplit(link), urlsplit(api_url)
-    path = unquote(parts.path).lower()
-    return (
-        (parts.scheme, parts.netloc.lower()) == (home.scheme, home.netloc.lower())
-        and path.startswith("/v2.0/")
-        and path.endswith("/" + resource.lower())
-        and path.count("/api/") == 1
-        and "/.." not in path
-    )
+    if origin_of(link) is None or origin_of(link) != origin_of(home):
+        return False
+    there, here = _segments(link), _segments(home)
+    tenants = [there[1]] if len(there) == len(here) else []
+    if there not in (here[:1] + tenants + here[2:], here):
+        return False
+    for name, value in parse_qsl(urlsplit(link).query, keep_blank_values=True):
+        if name.lower() == "company":
+            return False  # the path names it already
+        if name.lower() == "tenant":
+            tenants.append(value.lower())
+    return all(tenant == here[1] or is_guid(tenant) != is_guid(here[1]) for tenant in tenants)
+
+
+def _segments(url: str) -> list[str]:
+    return [unquote(segment).lower() for segment in urlsplit(url).path.split("/")[1:]]
 
 
 def error_from(status: int, headers: Mapping[str, str], body: bytes) -> BCError:
@@ -101,9 +123,8 @@ def _read_error(body: bytes) -> tuple[str, str]:
 
 def parse_retry_after(value: str | None) -> float | None:
     """Return seconds from a Retry-After header given in seconds; None for a date or nonsense."""
-    if value is None or not value.strip().isdigit():
-        return None
-    return min(float(value), 3600.0)
+    seconds = (value or "").strip()
+    return min(float(seconds), 3600.0) if seconds.isascii() and seconds.isdigit() else None
 
 
 def parse_date(value: str | None) -> datetime | None:
@@ -112,6 +133,6 @@ def parse_date(value: str | None) -> datetime | None:
         return None
     try:
         parsed = parsedate_to_datetime(value)
-    except ValueError:
+        return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)

@@ -5,15 +5,37 @@ so no number is rounded and nothing is encoded again.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final
 
 from shared.clock import NO_TIME, parse_time
+from shared.guid import is_guid
 
-#: Nobody computes with a record's decimals here.
-READER: Final = json.JSONDecoder(parse_float=str)
+#: Python refuses to convert a longer whole number (`sys.int_max_str_digits`), and nobody here computes with one.
+_MOST_DIGITS: Final = 4000
+UNUSABLE_ID: Final = "an entry without a usable id"
+
+
+def record_decoder(on_constant: Callable[[str], Any]) -> json.JSONDecoder:
+    """Return a decoder of records; `on_constant` is called for `NaN`, `Infinity` and `-Infinity`, which are not JSON.
+
+    Numbers that nobody computes with stay texts: decimals, and whole numbers beyond what Python converts.
+    """
+    return json.JSONDecoder(parse_float=str, parse_int=_whole, parse_constant=on_constant)
+
+
+def _whole(digits: str) -> int | str:
+    return int(digits) if len(digits) <= _MOST_DIGITS else digits
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+_READER: Final = record_decoder(_refuse)
 
 
 @dataclass(slots=True)  # frozen would cost a microsecond a record
@@ -34,7 +56,7 @@ class Record:
     @property
     def fields(self) -> dict[str, Any]:
         """The record decoded anew (decimals as text): for the few that need more of it."""
-        return dict(READER.decode(self.raw))
+        return dict(_READER.decode(self.raw))
 
     def text(self, name: str) -> str:
         """Return a text property, "" when absent."""
@@ -67,11 +89,18 @@ _READ_OUT: Final = {"number": "number", "status": "status", "lastModifiedDateTim
 
 
 def make_record(raw: str, fields: dict[str, Any]) -> Record:
-    """Return the record of a JSON text and what it decodes to; `is_usable` has been asked."""
+    """Return the record of a JSON text and what it decodes to; `is_usable` has been asked.
+
+    Raises:
+        ValueError: half a surrogate pair in a text that is read out, or lists nested too deeply.
+    """
     tags: list[str] = []
     times: list[str] = []
-    _look_inside(fields, tags, times)
-    return Record(
+    try:
+        _look_inside(fields, tags, times)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    record = Record(
         _one_line(raw),
         fields["id"].lower(),
         _text(fields.get("number")),
@@ -80,6 +109,10 @@ def make_record(raw: str, fields: dict[str, Any]) -> Record:
         "\n".join(tags),
         tuple(times),
     )
+    if "\\u" in raw:
+        # raises UnicodeEncodeError, a ValueError
+        f"{record.number}{record.status}{record.modified_text}{record.tags}".encode()
+    return record
 
 
 def _look_inside(fields: dict[str, Any], tags: list[str], times: list[str]) -> None:
@@ -104,16 +137,15 @@ def parse_record(body: bytes) -> Record:
         ValueError: the body is not a JSON object with an id.
     """
     text = body.decode("utf-8-sig").strip()
-    fields, end = READER.raw_decode(text)
+    fields, end = _READER.raw_decode(text)
     if end != len(text) or not isinstance(fields, dict) or not is_usable(fields):
         raise ValueError("not a record")
     return make_record(text, fields)
 
 
 def is_usable(fields: dict[str, Any]) -> bool:
-    """Say whether a decoded record has an id."""
-    value = fields.get("id")
-    return isinstance(value, str) and len(value) == 36 and value.count("-") == 4
+    """Return whether a decoded record has an id, which is a GUID."""
+    return is_guid(fields.get("id"))
 
 
 def _one_line(raw: str) -> str:

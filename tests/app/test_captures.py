@@ -125,11 +125,10 @@ def test_a_page_with_another_behind_it_leads_there() -> None:
     page = parse_page([body("customers-page-nextlink.json")])
     company = re.search(r"companies\(([0-9a-f-]{36})\)", page.next_link)
     assert company is not None
-    assert odata.is_link_within(page.next_link, API, f"api/v2.0/companies({company[1]})/customers")
-    assert not odata.is_link_within(page.next_link, API, f"api/v2.0/companies({company[1]})/items")
-    assert not odata.is_link_within(
-        page.next_link, "https://other.example", f"api/v2.0/companies({company[1]})/customers"
-    )
+    home = page.next_link.partition("?")[0]
+    assert odata.is_link_within(page.next_link, home)
+    assert not odata.is_link_within(page.next_link, home.replace("customers", "items"))
+    assert not odata.is_link_within(page.next_link, home.replace("api.businesscentral", "api.other"))
 
 
 ERRORS: dict[str, tuple[int, type[BCError], str]] = {

@@ -14,22 +14,23 @@ ROOT = Path(__file__).resolve().parents[2]
 FLOORS: Final = (
     "function_app", "triggers", "services", "operations", "webhooks", "dead_letters", "changes", "orders",
     "connections", "business_central", "login", "storage",
-    "settings", "outputs", "log", "resource_names", "ncrontab", "exact_json", "clock", "concurrency", "guid", "errors",
+    "settings", "outputs", "log", "resource_names", "ncrontab", "exact_json", "clock", "concurrency", "guid",
+    "version", "errors",
 )  # fmt: skip
 #: Modules that decide and do nothing else: no network, clock, chance, environment, thread or Azure, and no store.
 PURE: Final = frozenset({
     "webhooks/delivery", "webhooks/plan", "changes/jobs", "changes/ledger_rules", "changes/cloud_events",
     "orders/order_message", "orders/order_fields", "orders/order_entry", "orders/next_step", "orders/order_result",
-    "business_central/entities", "business_central/records", "business_central/page_parser",
-    "business_central/page_queries", "business_central/rate", "business_central/retry", "business_central/odata",
+    "business_central/entities", "business_central/records", "business_central/page_queries",
+    "business_central/page_parser", "business_central/rate", "business_central/retry", "business_central/odata",
     "business_central/port", "login/token_cache", "login/entra_codes", "storage/table", "storage/table_rules",
     "storage/keys", "operations/connect_html", "operations/page_style", "operations/page_session", "operations/advice",
     "operations/findings", "operations/diagnosis", "operations/status_view", "operations/token_claims", "exact_json",
-    "ncrontab", "errors", "guid", "outputs", "resource_names",
+    "ncrontab", "errors", "guid", "version", "outputs", "resource_names",
 })  # fmt: skip
 #: Room -> the packages it may use besides the standard library.
 PACKAGES: Final[dict[str, set[str]]] = {
-    "business_central": {"requests"},
+    "business_central": {"requests", "urllib3"},
     "login": {"requests", "msal"},
     "storage": {"azure", "requests"},
     "operations": {"azure", "requests"},
@@ -43,7 +44,8 @@ OUTSIDE: Final = {
 }  # fmt: skip
 #: Adapters: the only modules that meet the outside. Everything else gets time, chance and networks as arguments.
 ADAPTERS: Final = frozenset({
-    "services", "clock", "concurrency", "business_central/transport", "business_central/request_budget",
+    "services", "clock", "concurrency", "business_central/transport", "business_central/deadline",
+    "business_central/request_budget",
     "login/tokens", "login/msal_app", "storage/azure_tables", "storage/key_vault", "storage/identity",
     "operations/handshake_probe", "operations/queue_depths",
 })  # fmt: skip

@@ -69,14 +69,17 @@ def test_many_ids_are_one_filter_on_one_field() -> None:
         HOME,
         f"{HOME}?aid=FIN&$skiptoken=5de545bc-f6f9-ef11-9344-6045bdc8c234",
         f"{API}/v2.0/Production/{RESOURCE}?aid=FIN",
-        f"{API}/v2.0/2c9f3b5a-7d41-4e0b-9a61-0f6d5b8c4e21/x/{RESOURCE.replace('(', '%28').replace(')', '%29')}",
+        HOME.replace("lmints.io", "2c9f3b5a-7d41-4e0b-9a61-0f6d5b8c4e21").replace("(", "%28").replace(")", "%29"),
         HOME.replace(COMPANY, COMPANY.upper()),
         HOME.replace("api.businesscentral", "API.BusinessCentral"),
+        HOME.replace(API, API + ":443"),
+        f"{HOME}?tenant=LMINTS.io&aid=FIN",
+        f"{HOME}?tenant=2c9f3b5a-7d41-4e0b-9a61-0f6d5b8c4e21&aid=FIN",
     ],
 )
 def test_a_link_to_the_same_collection_is_followed(link: str) -> None:
     """BC adds or drops the tenant segment and escapes as it likes."""
-    assert odata.is_link_within(link, API, RESOURCE)
+    assert odata.is_link_within(link, HOME)
 
 
 @pytest.mark.parametrize(
@@ -101,11 +104,20 @@ def test_a_link_to_the_same_collection_is_followed(link: str) -> None:
         RESOURCE,
         f"//{RESOURCE}",
         "",
+        "https://[",
+        "https://[::1]:x/",
+        HOME.replace("lmints.io", "contoso.com"),
+        HOME.replace("production", "sandbox"),
+        f"{HOME}?tenant=contoso.com&aid=FIN",
+        f"{HOME}?company=other&aid=FIN",
+        f"{HOME}?aid=FIN&Company=other",
+        HOME.replace("/v2.0/", "/v2.0/x/"),
+        HOME.replace("/v2.0/lmints.io/production/", "/v2.0/"),
     ],
 )
 def test_no_other_link_gets_a_token(link: str) -> None:
     """Origin, path and company must be those that were asked for (P15)."""
-    assert not odata.is_link_within(link, API, RESOURCE)
+    assert not odata.is_link_within(link, HOME)
 
 
 STATUSES: list[tuple[int, type[BCError], bool]] = [
@@ -186,9 +198,19 @@ def test_retry_after_is_read_in_seconds(value: str | None, seconds: float | None
     [
         ("Wed, 22 Jul 2026 14:25:36 GMT", datetime(2026, 7, 22, 14, 25, 36, tzinfo=UTC)),
         ("Wed, 22 Jul 2026 16:25:36 +0200", datetime(2026, 7, 22, 14, 25, 36, tzinfo=UTC)),
+        ("Fri, 31 Dec 9999 23:59:59 -2300", None),
         ("yesterday", None), ("", None), (None, None), ("Wed, 99 Jul 2026 14:25:36 GMT", None),
     ],
 )  # fmt: skip
 def test_bcs_clock_is_read_from_the_date_header(value: str | None, at: datetime | None) -> None:
     """Watermarks are taken from it, so a wrong header is none and never a wrong time."""
     assert odata.parse_date(value) == at
+
+
+def test_a_tenant_that_is_a_guid_is_no_other_guid() -> None:
+    """Where the tenant was sent as a GUID, a link names the same one, a domain, or none."""
+    home = HOME.replace("lmints.io", COMPANY)
+    assert odata.is_link_within(home, home)
+    assert odata.is_link_within(HOME, home)
+    assert not odata.is_link_within(HOME.replace("lmints.io", COMPANY.replace("1", "2")), home)
+    assert not odata.is_link_within(f"{home}?tenant={COMPANY.replace('1', '2')}", home)

@@ -1,6 +1,7 @@
 """Pages: split where records end, wherever the chunks are cut; nothing cut short passes for whole."""
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -108,3 +109,50 @@ def test_a_page_cut_at_a_chunk_is_refused() -> None:
     for length in range(len(body)):
         with pytest.raises(ValueError):
             parsed(body[:length], 7)
+
+
+@pytest.mark.parametrize("number", ["1.5", "12", "1e-5", "-0.5E+10"])
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_a_bare_number_may_be_cut_anywhere(number: str, size: int) -> None:
+    """Behind the point, the `e` or the sign."""
+    body = f'{{"@odata.count": {number}, "value": [{entry()}]}}'.encode()
+    assert len(parsed(body, size).records) == 1
+
+
+def test_time_grows_with_the_length_and_not_with_its_square() -> None:
+    """A record of 5 MB in chunks of 8 KB took 5.3 s; four times the length takes some four times as long."""
+
+    def time_of(size: int) -> float:
+        body = page(entry(blob="x" * size))
+        began = time.process_time()
+        assert len(parsed(body, 8192).records) == 1
+        return time.process_time() - began
+
+    assert min(time_of(8_000_000) for _ in range(3)) < 8 * min(time_of(2_000_000) for _ in range(3)) + 0.1
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "why"),
+    [
+        (entry("NaN"), "NaN"),
+        (entry(lines=[{"a": float("inf")}]), "Infinity"),
+        (entry("-Infinity"), "-Infinity"),
+        (entry().replace('"x', r'"\ud800x').replace(r"\"\ud", r"\ud"), "surrogates not allowed"),
+        (entry().replace(ID, "zzzzzzzz-0000-0000-0000-000000000001"), "usable id"),
+        (entry().replace(ID, ID[:-1] + '\\"'), "usable id"),
+        (f'{{"id": "{ID}", "number": "\\ud800"}}', "surrogates not allowed"),
+        (f'{{"id": "{ID}", "a": {'[{"a":' * 2000 + "1" + "}]" * 2000}}}', "nested too deeply"),
+    ],
+)
+def test_a_record_that_nobody_can_use_costs_that_record(spoiled: str, why: str) -> None:
+    """What no consumer can read, or what would break a store, is reported; the page goes on (P13)."""
+    found = parsed(page(entry("1"), spoiled, entry("2")), 50)
+    assert [record.fields["unitPrice"] for record in found.records] == [1, 2]
+    assert [why in reason for reason in found.broken] == [True]
+
+
+def test_a_number_that_python_does_not_convert_is_passed_on() -> None:
+    """4,300 digits are JSON; they blocked the page."""
+    (record,) = parsed(page(entry("9" * 5000))).records
+    assert record.raw == entry("9" * 5000)
+    assert record.fields["unitPrice"] == "9" * 5000

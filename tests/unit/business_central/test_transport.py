@@ -1,13 +1,22 @@
 """One call to Business Central: token to one origin only, retries of reads only, every fault an error of our own."""
 
+import gzip
 import logging
+import socket
+import threading
+import time
+import tracemalloc
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 
 from shared.business_central import retry
+from shared.business_central import transport as transport_module
 from shared.business_central.transport import CONNECT_S, PAUSE_S, READ_S, WHOLE_S, Transport
 from shared.errors import BCDenied, BCError, BCRejected, BCThrottled, BCUnavailable
 from tests.support.fakes_budget import UnlimitedBudget
@@ -63,7 +72,6 @@ def test_a_request_carries_token_time_outs_and_no_more() -> None:
     [
         "https://evil.example/v2.0/x", "https://api.example.evil/x", "https://api.example:444/x",
         "https://api.example@evil.example/x", "http://api.example/x", "HTTPS://evil.example", "", "/v2.0/x",
-        "https://api.example",
     ],
 )  # fmt: skip
 def test_no_other_origin_ever_sees_a_token(url: str) -> None:
@@ -211,8 +219,6 @@ def test_a_slot_is_given_back_after_any_fault() -> None:
 
 def test_one_session_per_thread() -> None:
     """Sessions keep connections open and are not shared by threads."""
-    import threading  # noqa: PLC0415 - only here
-
     call = calling(Answer())
     send: Callable[[], object] = lambda: call.transport.send("GET", URL)  # noqa: E731
     send()
@@ -233,3 +239,115 @@ def test_nothing_secret_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert "bc.retried" in caplog.text
     for secret in ("token-1", "$filter=secret", "private"):
         assert secret not in caplog.text + str(caught.value)
+
+
+class Slow:
+    """A server on loopback that sends the parts of an answer one after the other, with a pause between."""
+
+    def __init__(self, *parts: bytes, pause_s: float) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self.heard = b""
+        self._parts, self._pause_s = parts, pause_s
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        connection, _ = self._socket.accept()
+        with self._socket, connection, suppress(OSError):
+            self.heard = connection.recv(65536)
+            for part in self._parts:
+                connection.sendall(part)
+                time.sleep(self._pause_s)
+
+
+def over_a_socket(server: Slow, **more: Any) -> Transport:
+    """The shipped transport, session included."""
+    return Transport(server.url, Tokens(), UnlimitedBudget(), **more)
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+DRIPS = {
+    "body": [OK + b"Content-Length: 12\r\n\r\n", *[b"x"] * 12],
+    "headers": [OK, *[b"X-A: b\r\n"] * 12, b"Content-Length: 2\r\n\r\n{}"],
+    "chunks": [OK + b"Transfer-Encoding: chunked\r\n\r\n", *[b"1\r\nx\r\n"] * 12, b"0\r\n\r\n"],
+}
+
+
+@pytest.mark.parametrize("parts", DRIPS.values(), ids=DRIPS)
+def test_an_answer_that_drips_over_a_socket_ends_in_time(parts: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the bytes dawdle, the request ends at its limit and so never outlives its lease (P10)."""
+    monkeypatch.setattr(transport_module, "WHOLE_S", 0.6)
+    server = Slow(*parts, pause_s=0.2)
+    began = time.monotonic()
+    with pytest.raises(BCUnavailable) as caught:
+        over_a_socket(server).send("GET", server.url + "/x")
+    assert caught.value.code == retry.TIMEOUT
+    assert time.monotonic() - began < 1.5
+
+
+def test_netrc_and_cookies_have_no_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The token is ours whatever `.netrc` holds for the host (P15)."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me password secret\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    server = Slow(OK + b"Set-Cookie: a=\xff\r\nContent-Length: 2\r\n\r\n{}", pause_s=0)
+    transport = over_a_socket(server)
+    transport.send("GET", server.url + "/x")
+    assert b"Authorization: Bearer token-1\r\n" in server.heard
+    assert not transport._session().cookies
+
+
+BROKEN = {
+    "two lengths": OK + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n{}",
+    "no status": b"\xff\xfe\x00\x01 nonsense\r\n\r\n",
+    "no gzip": OK + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
+    "chunk": OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "long header": OK + b"X: " + b"a" * 70_000 + b"\r\n\r\n",
+    "many headers": OK + b"X: a\r\n" * 200 + b"\r\n",
+    "location": b"HTTP/1.1 302 Found\r\nLocation: https://[\r\nContent-Length: 0\r\n\r\n",
+    "retry-after": b"HTTP/1.1 503 No\r\nRetry-After: \xb2\r\nContent-Length: 0\r\n\r\n",
+    "cut": OK + b"Content-Length: 20\r\n\r\n{}",
+}
+
+
+@pytest.mark.parametrize("answer", BROKEN.values(), ids=BROKEN)
+def test_an_answer_that_breaks_http_is_an_error_of_ours(answer: bytes) -> None:
+    """Whatever bytes come, what is raised is of our own tree."""
+    server = Slow(answer, pause_s=0)
+    with pytest.raises(BCError):
+        over_a_socket(server).send("GET", server.url + "/x", policy=retry.ONCE)
+
+
+def test_of_an_error_only_the_beginning_is_decoded() -> None:
+    """300 KB of gzip in an error body are 300 MB of text, which once cost 932 MB."""
+    bomb = gzip.compress(b'{"error":{"code":"c","message":"m"}}' + b" " * 200_000_000, 6)
+    call = calling(Answer(500, bomb, {"Content-Encoding": "gzip"}))
+    tracemalloc.start()
+    try:
+        with pytest.raises(BCUnavailable) as caught:
+            call.transport.send("GET", URL, policy=retry.ONCE)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert caught.value.status == 500
+    assert peak < 10_000_000
+
+
+def test_an_answer_has_a_size_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond it the answer is given up, and not asked for again as it is."""
+    monkeypatch.setattr(transport_module, "ANSWER_BYTES", 1000)
+    call = calling(Answer(200, gzip.compress(b"x" * 100_000), {"Content-Encoding": "gzip"}))
+    with pytest.raises(BCUnavailable) as caught:
+        call.transport.send("GET", URL)
+    assert caught.value.code == retry.TOO_LARGE
+    assert len(call.network.asked) == 1
+
+
+def test_bcs_telemetry_can_name_us() -> None:
+    """Every call says who calls and on which invocation (docs: telemetry-webservices-trace)."""
+    call = calling(Answer())
+    call.transport.send("GET", URL)
+    assert call.network.asked[0].headers["User-Agent"] == "business-central-connect/0.1.0"
+    assert len(call.network.asked[0].headers["client-request-id"]) == 32
