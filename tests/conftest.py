@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -16,7 +17,11 @@ from tests.azurite import running_azurite
 settings.register_profile("suite", deadline=None, derandomize=True, database=None)
 settings.load_profile("suite")
 
+# No setting of the machine that runs the tests, nor its proxy for loopback; a want of Azurite is a failure, not a skip.
 _OURS = ("BC_", "AzureWebJobs", "AZURE_", "KEY_VAULT_", "PUBLIC_URL", "CA_BUNDLE", "WEBSITE_", "IDENTITY_", "MSI_")
+for _name in [name for name in os.environ if name.startswith(_OURS)]:
+    del os.environ[_name]
+os.environ |= dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost,::1") | {"REQUIRE_AZURITE": "1"}
 
 
 class FixedClock:
@@ -38,16 +43,6 @@ def clock() -> FixedClock:
     return FixedClock(datetime(2026, 3, 4, 12, 0, 0, tzinfo=UTC))
 
 
-@pytest.fixture(autouse=True)
-def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take away every setting of the machine that runs the tests, and its proxy for loopback."""
-    for name in list(os.environ):
-        if name.startswith(_OURS):
-            monkeypatch.delenv(name)
-    for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.setenv(name, "127.0.0.1,localhost,::1")
-
-
 @pytest.fixture(autouse=True, scope="session")
 def loopback_only() -> Iterator[None]:
     """Refuse connections and name look-ups that would leave the machine."""
@@ -56,7 +51,7 @@ def loopback_only() -> Iterator[None]:
         patch.setattr(socket.socket, name, _guarded(getattr(socket.socket, name)))
     real_lookup = socket.getaddrinfo
 
-    def lookup(host: object, *args: object, **kwargs: object) -> object:
+    def lookup(host: Any, *args: Any, **kwargs: Any) -> Any:
         _demand_loopback(host)
         return real_lookup(host, *args, **kwargs)
 
