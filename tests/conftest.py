@@ -24,6 +24,16 @@ for _name in [name for name in os.environ if name.startswith(_OURS)]:
 os.environ |= dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost,::1") | {"REQUIRE_AZURITE": "1"}
 
 
+#: Where `--cov` measures `shared`: its code runs in this process there, and measuring all suites would cost minutes.
+_MEASURED = ("unit", "usecases")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Leave the other suites unmeasured."""
+    if item.path.relative_to(Path(__file__).parent).parts[0] not in _MEASURED:
+        item.add_marker("no_cover")
+
+
 class FixedClock:
     """A clock that moves when the test moves it: call it for the time, `advance(s)` to let time pass."""
 
