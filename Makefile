@@ -1,7 +1,8 @@
 # Plain `make` lists what there is. Everything works from a fresh clone with any Python 3; `setup` brings the rest.
 PYTHON := .venv/bin/python
 ARGS ?=
-COVERAGE := --cov --cov-report=term:skip-covered
+# a file of tests stays on one process; coverage is printed without what is covered whole
+EVERYTHING := -n auto --maxprocesses=4 --dist=loadfile --cov --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run demo up test hooks simulate soak bench doctor format package deploy lock clean
@@ -23,7 +24,7 @@ up: setup ## start everything and stay up, without doing anything
 
 test: setup ## run every check and test; ARGS="tests/unit -k words" runs these tests only
 ifeq ($(ARGS),)
-	@failed=0; for check in "ruff check ." "ruff format --check ." mypy "python -m pytest $(COVERAGE)"; do \
+	@failed=0; for check in "ruff check ." "ruff format --check ." mypy "python -m pytest $(EVERYTHING)"; do \
 	  echo "== $$check"; .venv/bin/$$check || failed=1; done; exit $$failed
 else
 	@$(PYTHON) -m pytest $(ARGS)
