@@ -58,5 +58,5 @@ lock: setup ## write the lock files from requirements/*.in
 	@sh scripts/lock.sh $(ARGS)
 
 clean: ## remove everything that can be made again
-	@rm -rf .venv node_modules .local dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	@rm -rf .venv node_modules .local dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

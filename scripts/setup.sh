@@ -33,7 +33,7 @@ signature() { # folder with the packages, lock files
   shift
   cat "$@" | cksum
   echo "$ROOT"
-  ls "$packages" 2>/dev/null | cksum
+  LC_ALL=C ls "$packages" 2>/dev/null | grep -v __pycache__ | cksum
 }
 python_signature() { signature "$VENV/lib/python$WANTED/site-packages" $LOCKS; }
 node_signature() { signature node_modules package-lock.json; }
