@@ -1,8 +1,8 @@
 # Plain `make` lists what there is. Everything works from a fresh clone with any Python 3; `setup` brings the rest.
 PYTHON := .venv/bin/python
 ARGS ?=
-# a file of tests stays on one process; coverage is printed without what is covered whole
-EVERYTHING := -n auto --maxprocesses=4 --dist=loadfile --cov --cov-report=term:skip-covered
+# a file of tests stays on one process, files keep their order; coverage is printed without what is covered whole
+EVERYTHING := -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run demo up test hooks simulate soak bench doctor format package deploy lock clean

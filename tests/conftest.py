@@ -1,6 +1,7 @@
 """What every test gets: an environment without the app's settings, no network but loopback, a clock that stands."""
 
 import ipaddress
+import logging
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -51,6 +52,17 @@ class FixedClock:
 def clock() -> FixedClock:
     """A clock that stands at noon of a working day."""
     return FixedClock(datetime(2026, 3, 4, 12, 0, 0, tzinfo=UTC))
+
+
+@pytest.fixture(autouse=True)
+def log_levels_stay() -> Iterator[None]:
+    """Put back what a test makes of the levels of the app's loggers: the next one must not see other lines for it."""
+    level = logging.root.level
+    yield
+    logging.root.setLevel(level)
+    for name, log in logging.root.manager.loggerDict.items():
+        if name.partition(".")[0] == "shared" and isinstance(log, logging.Logger):
+            log.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(autouse=True, scope="session")
