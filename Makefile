@@ -1,9 +1,11 @@
 # Plain `make` lists what there is. Everything works from a fresh clone with any Python 3; `setup` brings the rest.
 PYTHON := .venv/bin/python
 ARGS ?=
+# a file of tests stays on one process, files keep their order; coverage is printed without what is covered whole
+EVERYTHING := -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo up test simulate soak bench doctor format package deploy lock clean
+.PHONY: help setup run demo up test hooks simulate soak bench doctor format package deploy lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -20,8 +22,16 @@ demo: setup ## start everything, do the main job once, stop; fails when a step f
 up: setup ## start everything and stay up, without doing anything
 	@$(PYTHON) -m local up $(ARGS)
 
-test: setup ## run every check and test
-	@sh scripts/test.sh $(ARGS)
+test: setup ## run every check and test; ARGS="tests/unit -k words" runs these tests only
+ifeq ($(ARGS),)
+	@failed=0; for check in "ruff check ." "ruff format --check ." mypy "python -m pytest $(EVERYTHING)"; do \
+	  echo "== $$check"; .venv/bin/$$check || failed=1; done; exit $$failed
+else
+	@$(PYTHON) -m pytest $(ARGS)
+endif
+
+hooks: setup ## check style, format, types and unit tests before each commit from now on
+	@.venv/bin/pre-commit install
 
 simulate: setup ## nothing lost, nothing twice: 1,000 seeded runs with crashes and faults
 	@$(PYTHON) -m tests.simulation $(ARGS)

@@ -59,6 +59,10 @@ if [ "$mode" != check ] && [ "$mode" != azd ]; then need_az; fi
 if [ "$mode" = deploy ] || [ "$mode" = code-only ]; then
   have func || refuse "func is missing: install Azure Functions Core Tools 4, https://aka.ms/func-core-tools"
   have curl || refuse "curl is missing"
+  if ! "$python" -c 'import pathspec, uv' 2>/dev/null; then # what scripts/package.py needs
+    sh scripts/setup.sh || refuse "the packages that build the zip are missing: run 'make setup'"
+    python=.venv/bin/python
+  fi
 fi
 
 # The value of a parameter in $compiled; nothing when the file leaves it to the template.

@@ -17,6 +17,7 @@ import urllib.error
 import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,6 +27,7 @@ HEALTH_S = 5.0
 WRONG = ("warning", "error")
 LABELS = {"ok": "ok", "note": "note", "warning": "WARNING", "error": "ERROR"}
 WIDTH = 110
+type Report = dict[str, Any]
 
 #: What an answer other than a report means: status -> (code, cause, next step).
 ANSWERS = {
@@ -69,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0 if report["is_healthy"] else 1
 
 
-def ask(address: str, key: str, ca_file: str) -> dict:
+def ask(address: str, key: str, ca_file: str) -> Report:
     """Return the app's report, or one that says why there is none."""
     request = urllib.request.Request(f"{address}/api/status?doctor=1")  # noqa: S310  https, or loopback: checked above
     if key:
@@ -91,7 +93,7 @@ def ask(address: str, key: str, ca_file: str) -> dict:
         return _alone("not_the_app", f"{address} answered with what is no report.", cause, "Check the address.")
 
 
-def readable(report: dict, address: str) -> str:
+def readable(report: Report, address: str) -> str:
     """Return the report as a person reads it."""
     where = f"environment {report['environment']}, " if report["environment"] else ""
     lines = [f"{address or 'no app'}: {where}{report['at']}", ""]
@@ -115,19 +117,19 @@ def _wrapped(head: str, text: str) -> list[str]:
     ) or [head]  # fmt: skip
 
 
-def _checked(report: object, address: str) -> dict:
+def _checked(report: object, address: str) -> Report:
     if isinstance(report, dict) and {"at", "environment", "findings", "is_healthy"} <= set(report):
         return report
     raise ValueError(address)
 
 
-def _alone(code: str, seen: str, cause: str, do: str) -> dict:
+def _alone(code: str, seen: str, cause: str, do: str) -> Report:
     finding = {"check": "app", "code": code, "severity": "error", "seen": seen, "cause": cause, "do": do}
     at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     return {"at": at, "environment": "", "findings": [finding], "is_healthy": False}
 
 
-def _no_stack() -> dict:
+def _no_stack() -> Report:
     do = "Start it with 'make up' or 'make run', or name a deployed app: make doctor ARGS=https://<app>"
     return _alone("stack_down", "No local stack is running.", "No address was given, so the local stack was meant.", do)
 

@@ -4,13 +4,8 @@
 # package-lock.json is npm's: `npm install --package-lock-only --omit-lockfile-registry-resolved`.
 set -eu
 cd "$(dirname "$0")/.."
-UV=.local/uv/bin/uv
-if [ ! -x "$UV" ]; then
-  .venv/bin/python -m venv --clear .local/uv
-  .local/uv/bin/python -m pip install --quiet uv
-fi
 lock() {
-  "$UV" pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header "$@"
+  .venv/bin/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links "$@"
 }
 lock requirements/runtime.in --output-file requirements.txt "$@"
 lock requirements/dev.in --output-file requirements-dev.txt "$@"

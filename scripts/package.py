@@ -8,23 +8,22 @@ same bytes: entries are sorted and carry no clock time. `scripts/deploy.sh` publ
 """
 
 import argparse
-import fnmatch
 import hashlib
 import os
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import venv
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+import uv
+from pathspec import GitIgnoreSpec
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Left out whatever `.funcignore` says, as Core Tools does.
-ALWAYS_OUT = frozenset({".git", ".vscode", ".funcignore", ".gitignore", "local.settings.json", "__pycache__"})
+ALWAYS_OUT = (".git", ".vscode", ".funcignore", ".gitignore", "local.settings.json", "__pycache__")
 REQUIRED = ("host.json", "function_app.py", "requirements.txt", "shared/__init__.py")
 FORBIDDEN = ("tests/", "local/", "infra/", "docs/", ".venv/", "node_modules/", "local.settings.json")
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold
@@ -35,53 +34,15 @@ MEASURE = (
 RUNS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One line of `.funcignore`."""
-
-    pattern: str  # without marks
-    anchored: bool  # matches from the root only
-    folders_only: bool
-    keeps: bool  # `!`: takes a file back in
-
-    @classmethod
-    def parse(cls, line: str) -> "Rule | None":
-        """Return the rule of a line, None for a comment or an empty line."""
-        text = line.strip()
-        if not text or text.startswith("#"):
-            return None
-        keeps = text.startswith("!")
-        text = text.removeprefix("!")
-        folders_only = text.endswith("/")
-        text = text.rstrip("/")
-        return cls(text.lstrip("/"), "/" in text, folders_only, keeps)
-
-    def matches(self, path: str, *, is_folder: bool) -> bool:
-        """Say whether the rule names this file or folder (relative, with forward slashes)."""
-        if self.folders_only and not is_folder:
-            return False
-        if self.anchored:
-            parts, wanted = path.split("/"), self.pattern.split("/")
-            return len(parts) == len(wanted) and all(map(fnmatch.fnmatchcase, parts, wanted))
-        return fnmatch.fnmatchcase(path.rsplit("/", 1)[-1], self.pattern)
-
-
-def is_ignored(path: str, rules: list[Rule], *, is_folder: bool) -> bool:
-    """Say whether a path is left out: the last rule that matches decides."""
-    out = False
-    for rule in rules:
-        if rule.matches(path, is_folder=is_folder):
-            out = not rule.keeps
-    return out
-
-
-def packaged_files(root: Path, rules: list[Rule]) -> Iterator[str]:
+def packaged_files(root: Path) -> Iterator[str]:
     """Yield what goes into the package, sorted, relative to the root; an ignored folder is not entered."""
+    lines = (root / ".funcignore").read_text(encoding="utf-8").splitlines()
+    ignored = GitIgnoreSpec.from_lines([*lines, *ALWAYS_OUT])
 
     def walk(folder: Path) -> Iterator[str]:
         for entry in sorted(folder.iterdir()):
             path = entry.relative_to(root).as_posix()
-            if entry.name in ALWAYS_OUT or is_ignored(path, rules, is_folder=entry.is_dir()):
+            if ignored.match_file(f"{path}/" if entry.is_dir() else path):
                 continue
             if entry.is_dir():
                 yield from walk(entry)
@@ -89,12 +50,6 @@ def packaged_files(root: Path, rules: list[Rule]) -> Iterator[str]:
                 yield path
 
     return walk(root)
-
-
-def read_rules(root: Path) -> list[Rule]:
-    """Return the rules of `.funcignore`."""
-    lines = (root / ".funcignore").read_text(encoding="utf-8").splitlines()
-    return [rule for rule in map(Rule.parse, lines) if rule]
 
 
 def check(files: list[str]) -> None:
@@ -131,14 +86,9 @@ def measure(package: Path) -> str:
         with zipfile.ZipFile(package) as archive:
             archive.extractall(app)
         python = environment / "bin" / "python"
-        uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
-        requirements = str(app / "requirements.txt")
-        if uv:
-            _run([uv, "venv", "--quiet", "--python", sys.executable, str(environment)])
-            _run([uv, "pip", "install", "--quiet", "--python", str(python), "-r", requirements])
-        else:
-            venv.create(environment, with_pip=True)
-            _run([str(python), "-m", "pip", "install", "--quiet", "-r", requirements])
+        _run([uv.find_uv_bin(), "venv", "--quiet", "--python", sys.executable, str(environment)])
+        install = ["pip", "sync", "--quiet", "--require-hashes", "--python", str(python)]
+        _run([uv.find_uv_bin(), *install, str(app / "requirements.txt")])
         installed = sum(file.stat().st_size for file in environment.rglob("site-packages/**/*") if file.is_file())
         # the first run writes the byte code, which the platform's build does as well
         timings = [_run([str(python), "-c", MEASURE], cwd=app, env={}).split() for _ in range(RUNS + 1)][1:]
@@ -168,7 +118,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--output", type=Path, default=ROOT / "dist" / "app.zip")
     parser.add_argument("--no-measure", action="store_true", help="only build, install nothing")
     options = parser.parse_args(arguments)
-    files = list(packaged_files(ROOT, read_rules(ROOT)))
+    files = list(packaged_files(ROOT))
     check(files)
     write_zip(ROOT, files, options.output)
     content = options.output.read_bytes()

