@@ -16,6 +16,8 @@ from shared.webhooks.delivery import ROUTE
 tune()  # before threads have heaps of their own
 
 STORAGE = "AzureWebJobsStorage"
+#: With messageEncoding none in host.json a message reaches its function whatever its bytes are, its members untouched.
+BYTES = func.DataType.BINARY
 Texts = func.Out[typing.List[str]]  # noqa: UP006 - the worker fails to index func.Out[list[str]]
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
@@ -37,7 +39,7 @@ def reconcile(timer: func.TimerRequest, pages: Texts) -> None:
     triggers.run_timer(triggers.reconcile, {QUEUE_PAGES: pages})
 
 
-@app.queue_trigger(arg_name="msg", queue_name=QUEUE_PAGES, connection=STORAGE)
+@app.queue_trigger(arg_name="msg", queue_name=QUEUE_PAGES, connection=STORAGE, data_type=BYTES)
 @app.blob_output(arg_name="blob", path=CONTAINER + "/{job}.ndjson", connection=STORAGE)
 @app.queue_output(arg_name="events", queue_name=QUEUE_EVENTS, connection=STORAGE)
 @app.queue_output(arg_name="notifications", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE)
@@ -62,7 +64,7 @@ def bc_notifications(req: func.HttpRequest, notifications: Texts) -> func.HttpRe
     return triggers.receive_notification(req, notifications)
 
 
-@app.queue_trigger(arg_name="msg", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE)
+@app.queue_trigger(arg_name="msg", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE, data_type=BYTES)
 @app.blob_output(arg_name="blob", path=CONTAINER + "/{job}.ndjson", connection=STORAGE)
 @app.queue_output(arg_name="events", queue_name=QUEUE_EVENTS, connection=STORAGE)
 @app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
@@ -82,7 +84,7 @@ def keep_subscriptions(timer: func.TimerRequest, pages: Texts) -> None:
 # -- Sales orders
 
 
-@app.queue_trigger(arg_name="msg", queue_name=QUEUE_ORDERS, connection=STORAGE)
+@app.queue_trigger(arg_name="msg", queue_name=QUEUE_ORDERS, connection=STORAGE, data_type=BYTES)
 @app.queue_output(arg_name="results", queue_name=QUEUE_RESULTS, connection=STORAGE)
 def submit_sales_order(msg: func.QueueMessage, results: Texts) -> None:
     """Post a sales order, once."""
@@ -99,19 +101,19 @@ def retry_sales_orders(timer: func.TimerRequest, orders: Texts, notifications: T
     triggers.run_timer(triggers.put_back, outputs)
 
 
-@app.queue_trigger(arg_name="msg", queue_name=QUEUE_ORDERS + "-poison", connection=STORAGE)
+@app.queue_trigger(arg_name="msg", queue_name=QUEUE_ORDERS + "-poison", connection=STORAGE, data_type=BYTES)
 def dead_letter_order(msg: func.QueueMessage) -> None:
     """Keep an order whose message failed too often."""
     triggers.run_poison(msg, QUEUE_ORDERS)
 
 
-@app.queue_trigger(arg_name="msg", queue_name=QUEUE_NOTIFICATIONS + "-poison", connection=STORAGE)
+@app.queue_trigger(arg_name="msg", queue_name=QUEUE_NOTIFICATIONS + "-poison", connection=STORAGE, data_type=BYTES)
 def dead_letter_notification(msg: func.QueueMessage) -> None:
     """Set a notification job aside that failed too often."""
     triggers.run_poison(msg, QUEUE_NOTIFICATIONS)
 
 
-@app.queue_trigger(arg_name="msg", queue_name=QUEUE_PAGES + "-poison", connection=STORAGE)
+@app.queue_trigger(arg_name="msg", queue_name=QUEUE_PAGES + "-poison", connection=STORAGE, data_type=BYTES)
 def dead_letter_page(msg: func.QueueMessage) -> None:
     """Set a page job aside that failed too often."""
     triggers.run_poison(msg, QUEUE_PAGES)

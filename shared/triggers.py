@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import azure.functions as func
 
-from shared import resource_names
+from shared import message_text, resource_names
 from shared import services as root
 from shared.changes import notification_job, page_job, plan_runs
 from shared.changes.jobs import NotificationJob, PageJob
@@ -86,7 +86,7 @@ def _leave(outgoing: Outputs, outputs: dict[str, Texts]) -> None:
     }
     for queue, messages in texts.items():
         if messages:
-            outputs[queue].set(list(messages))
+            outputs[queue].set([message_text.encode(text) for text in messages])
 
 
 def pull_items(conn: Connection) -> Outputs:
@@ -138,7 +138,7 @@ def receive_notification(req: func.HttpRequest, jobs: Texts) -> func.HttpRespons
         req.params, path, req.get_body(), lambda: root.connection().context, sent_a_body=sent_a_body
     )
     if reply.jobs:
-        jobs.set([job.to_text() for job in reply.jobs])
+        jobs.set([message_text.encode(job.to_text()) for job in reply.jobs])
     return func.HttpResponse(reply.body, status_code=reply.status, mimetype="text/plain", headers=_TEXT)
 
 

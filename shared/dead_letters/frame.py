@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from shared import message_text
 from shared.connections.context import Context
 from shared.dead_letters.dead_letter_store import DeadLetter, DeadLetterStore
 from shared.errors import IntegrationError, InvalidMessage
@@ -41,13 +42,14 @@ def guarded(
     Raises:
         IntegrationError: the queue shall deliver the message again.
     """
+    body = plain(body)
     name, copy = _name(queue, body, message_id), _copy(queue, body)
     if copy and letters.tries(queue, name) > copy:
         log_event(log, "page.skipped", queue=queue, message_id=message_id, reason="it was put back once more since")
         return Outputs()
     try:
         # An order that is no UTF-8 is refused with a result, like any other that can't be read.
-        outgoing = work(body.decode(errors="replace") if queue == QUEUE_ORDERS else _text(body))
+        outgoing = work(body.decode(errors="replace") if queue == QUEUE_ORDERS else message_text.decode(body))
     except IntegrationError as error:
         if not isinstance(error, InvalidMessage) and delivery < DELIVERIES:
             raise
@@ -63,6 +65,7 @@ def dead_letter_poison(
     ctx: Context, letters: DeadLetterStore, orders: OrderStore, queue: str, body: bytes, message_id: str
 ) -> Outputs:
     """Take a message from `<queue>-poison`: its worker died, or the message could not even be handed over."""
+    body = plain(body)
     if queue == QUEUE_ORDERS:
         text = body.decode(errors="replace")
         message_id = resume.first_id(ctx, orders, text, message_id)
@@ -71,6 +74,14 @@ def dead_letter_poison(
     reason = "the worker died on it, or it could not be handed over, too often"
     dead_letter(ctx, letters, queue, body, message_id, reason, retryable=bool(_members(body)))
     return Outputs()
+
+
+def plain(body: bytes) -> bytes:
+    """Return a message's JSON without its base64; a message that can't be decoded as it is."""
+    try:
+        return message_text.decode(body).encode()
+    except InvalidMessage:
+        return body
 
 
 def dead_letter(
@@ -106,10 +117,3 @@ def _members(body: bytes) -> dict[str, object]:
     except (ValueError, RecursionError):
         return {}
     return members if isinstance(members, dict) else {}
-
-
-def _text(body: bytes) -> str:
-    try:
-        return body.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InvalidMessage(["message: must be UTF-8"]) from error

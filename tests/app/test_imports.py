@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FLOORS: Final = (
     "function_app", "triggers", "services", "operations", "webhooks", "dead_letters", "changes", "orders",
     "connections", "business_central", "login", "storage",
-    "settings", "outputs", "log", "resource_names", "ncrontab", "exact_json", "clock", "concurrency", "guid",
-    "version", "errors",
+    "settings", "outputs", "log", "resource_names", "ncrontab", "exact_json", "message_text", "clock", "concurrency",
+    "guid", "version", "errors",
 )  # fmt: skip
 #: Modules that decide and do nothing else: no network, clock, chance, environment, thread or Azure, and no store.
 PURE: Final = frozenset({
@@ -26,7 +26,7 @@ PURE: Final = frozenset({
     "business_central/port", "login/token_cache", "login/entra_codes", "storage/table", "storage/table_rules",
     "storage/keys", "operations/connect_html", "operations/page_style", "operations/page_session", "operations/advice",
     "operations/findings", "operations/diagnosis", "operations/status_view", "operations/token_claims", "exact_json",
-    "ncrontab", "errors", "guid", "version", "outputs", "resource_names",
+    "ncrontab", "message_text", "errors", "guid", "version", "outputs", "resource_names",
 })  # fmt: skip
 #: Room -> the packages it may use besides the standard library.
 PACKAGES: Final[dict[str, set[str]]] = {
