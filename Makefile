@@ -34,10 +34,10 @@ hooks: setup ## check style, format, types and unit tests before each commit fro
 	@.venv/bin/pre-commit install
 
 simulate: setup ## nothing lost, nothing twice: 1,000 seeded runs with crashes and faults
-	@$(PYTHON) -m local.simulation $(ARGS)
+	@$(PYTHON) -m tests.simulation $(ARGS)
 
 soak: setup ## half an hour of life through the real host, which is killed again and again
-	@$(PYTHON) -m local.soak $(ARGS)
+	@$(PYTHON) -m tests.soak $(ARGS)
 
 bench: setup ## measure, beside other ways to do the same, and write docs/performance.md
 	@$(PYTHON) -m bench $(ARGS)

@@ -9,16 +9,9 @@ import typing
 import azure.functions as func
 
 from shared import triggers
-from shared.core.names import (
-    CONTAINER,
-    QUEUE_EVENTS,
-    QUEUE_NOTIFICATIONS,
-    QUEUE_ORDERS,
-    QUEUE_PAGES,
-    QUEUE_RESULTS,
-)
-from shared.core.notifications import ROUTE
-from shared.process import tune
+from shared.concurrency import tune
+from shared.resource_names import CONTAINER, QUEUE_EVENTS, QUEUE_NOTIFICATIONS, QUEUE_ORDERS, QUEUE_PAGES, QUEUE_RESULTS
+from shared.webhooks.delivery import ROUTE
 
 tune()  # before threads have heaps of their own
 
@@ -34,14 +27,14 @@ app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 @app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
 def pull_items(timer: func.TimerRequest, pages: Texts) -> None:
     """Plan the scheduled pull of items."""
-    triggers.run_timer(triggers.PULL_ITEMS, {QUEUE_PAGES: pages})
+    triggers.run_timer(triggers.pull_items, {QUEUE_PAGES: pages})
 
 
 @app.timer_trigger(schedule="%BC_RECONCILE_SCHEDULE%", arg_name="timer")
 @app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
 def reconcile(timer: func.TimerRequest, pages: Texts) -> None:
     """Plan the reading of whatever no notification told."""
-    triggers.run_timer(triggers.RECONCILE, {QUEUE_PAGES: pages})
+    triggers.run_timer(triggers.reconcile, {QUEUE_PAGES: pages})
 
 
 @app.queue_trigger(arg_name="msg", queue_name=QUEUE_PAGES, connection=STORAGE)
@@ -52,13 +45,17 @@ def reconcile(timer: func.TimerRequest, pages: Texts) -> None:
 def read_page(msg: func.QueueMessage, blob: func.Out[bytes], events: Texts, notifications: Texts, pages: Texts) -> None:
     """Read one page of a run."""
     outputs = {QUEUE_EVENTS: events, QUEUE_NOTIFICATIONS: notifications, QUEUE_PAGES: pages}
-    triggers.run_queue(msg, QUEUE_PAGES, triggers.page_job, outputs, blob)
+    triggers.run_queue(msg, QUEUE_PAGES, triggers.do_page_job, outputs, blob)
 
 
 # -- Webhooks
 
 
-@app.route(ROUTE + "/{subscription}", methods=["GET", "POST"], auth_level=func.AuthLevel.ANONYMOUS)
+#: All of them, as a method that is not listed gets a 404 from the host, after which BC deletes the subscriptions.
+ANY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
+
+
+@app.route(ROUTE + "/{*subscription}", methods=ANY_METHOD, auth_level=func.AuthLevel.ANONYMOUS)
 @app.queue_output(arg_name="notifications", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE)
 def bc_notifications(req: func.HttpRequest, notifications: Texts) -> func.HttpResponse:
     """Answer the handshake; take notifications into the queue."""
@@ -72,14 +69,14 @@ def bc_notifications(req: func.HttpRequest, notifications: Texts) -> func.HttpRe
 def process_notifications(msg: func.QueueMessage, blob: func.Out[bytes], events: Texts, pages: Texts) -> None:
     """Read the records behind notifications and announce them."""
     outputs = {QUEUE_EVENTS: events, QUEUE_PAGES: pages}
-    triggers.run_queue(msg, QUEUE_NOTIFICATIONS, triggers.notification_job, outputs, blob)
+    triggers.run_queue(msg, QUEUE_NOTIFICATIONS, triggers.do_notification_job, outputs, blob)
 
 
 @app.timer_trigger(schedule="%BC_SUBSCRIPTION_SCHEDULE%", arg_name="timer")
 @app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
 def keep_subscriptions(timer: func.TimerRequest, pages: Texts) -> None:
     """Register, renew, rebuild and remove webhooks."""
-    triggers.run_timer(triggers.KEEP_SUBSCRIPTIONS, {QUEUE_PAGES: pages})
+    triggers.run_timer(triggers.keep_subscriptions, {QUEUE_PAGES: pages})
 
 
 # -- Sales orders
@@ -89,7 +86,7 @@ def keep_subscriptions(timer: func.TimerRequest, pages: Texts) -> None:
 @app.queue_output(arg_name="results", queue_name=QUEUE_RESULTS, connection=STORAGE)
 def submit_sales_order(msg: func.QueueMessage, results: Texts) -> None:
     """Post a sales order, once."""
-    triggers.run_queue(msg, QUEUE_ORDERS, triggers.ORDER, {QUEUE_RESULTS: results})
+    triggers.run_queue(msg, QUEUE_ORDERS, triggers.do_order, {QUEUE_RESULTS: results})
 
 
 @app.timer_trigger(schedule="0 * * * * *", arg_name="timer")
@@ -103,19 +100,19 @@ def retry_sales_orders(timer: func.TimerRequest, orders: Texts, notifications: T
 
 
 @app.queue_trigger(arg_name="msg", queue_name=QUEUE_ORDERS + "-poison", connection=STORAGE)
-def park_failed_order(msg: func.QueueMessage) -> None:
+def dead_letter_order(msg: func.QueueMessage) -> None:
     """Keep an order whose message failed too often."""
     triggers.run_poison(msg, QUEUE_ORDERS)
 
 
 @app.queue_trigger(arg_name="msg", queue_name=QUEUE_NOTIFICATIONS + "-poison", connection=STORAGE)
-def park_failed_notification(msg: func.QueueMessage) -> None:
+def dead_letter_notification(msg: func.QueueMessage) -> None:
     """Set a notification job aside that failed too often."""
     triggers.run_poison(msg, QUEUE_NOTIFICATIONS)
 
 
 @app.queue_trigger(arg_name="msg", queue_name=QUEUE_PAGES + "-poison", connection=STORAGE)
-def park_failed_page(msg: func.QueueMessage) -> None:
+def dead_letter_page(msg: func.QueueMessage) -> None:
     """Set a page job aside that failed too often."""
     triggers.run_poison(msg, QUEUE_PAGES)
 
@@ -136,7 +133,7 @@ def connect(req: func.HttpRequest) -> func.HttpResponse:
 def connect_start(req: func.HttpRequest, orders: Texts, notifications: Texts, pages: Texts) -> func.HttpResponse:
     """Show the connect page and do what its buttons ask; answers to a session only."""
     outputs = {QUEUE_ORDERS: orders, QUEUE_NOTIFICATIONS: notifications, QUEUE_PAGES: pages}
-    return triggers.connect_page(req, outputs)
+    return triggers.show_connect_page(req, outputs)
 
 
 @app.route("connect/callback", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
@@ -152,7 +149,7 @@ def status(req: func.HttpRequest) -> func.HttpResponse:
 
 
 @app.route("orders/{key}", methods=["GET"])
-def order_status(req: func.HttpRequest) -> func.HttpResponse:
+def show_order(req: func.HttpRequest) -> func.HttpResponse:
     """Tell the story of one order."""
     return triggers.show_order(req)
 

@@ -16,7 +16,7 @@ from bench import profile, report, results
 from bench.options import QUICK, Options
 from bench.parts import baseline, cost, delta, million, notifications, orders, pull, resume, start, throttled
 from bench.world import Missed
-from local.process import StartError
+from local.stack.process import StartError
 
 PARTS: dict[str, Callable[[Options], dict[str, Any]]] = {
     "start": start.run,

@@ -18,12 +18,15 @@ RATE = 200  # samples a second
 
 #: What a stack is counted for: the first of these that has a name in it.
 KINDS = (
-    ("decoding pages", ("parse_page (shared/core/collection.py",)),
-    ("making events, packing and hashing them", ("pack (shared/core/events.py", "digest (shared/state/seen.py")),
-    ("receiving pages (TLS, HTTP)", ("_exchange (shared/bc/transport.py",)),
-    ("state in tables", ("_call (shared/stores/azure_tables.py",)),
-    ("the host: writing outputs", ("OutputWriter.write (local/host/outputs.py",)),
-    ("the host: queues and the rest", ("(local/host/",)),
+    ("decoding pages", ("parse_page (shared/business_central/page_parser.py",)),
+    (
+        "making events, packing and hashing them",
+        ("pack (shared/changes/cloud_events.py", "digest (shared/changes/pulled_versions.py"),
+    ),
+    ("receiving pages (TLS, HTTP)", ("_exchange (shared/business_central/transport.py",)),
+    ("state in tables", ("_call (shared/storage/azure_tables.py",)),
+    ("the host: writing outputs", ("OutputWriter.write (local/functions_host/outputs.py",)),
+    ("the host: queues and the rest", ("(local/functions_host/",)),
     ("the worker library", ("azure_functions_runtime",)),
     ("the use case itself", ("(shared/",)),
 )

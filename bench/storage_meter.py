@@ -13,7 +13,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from local.ports import choose
+from local.stack.ports import choose
 
 SERVICES = ("blob", "queue", "table")
 _DROPPED = {"transfer-encoding", "connection", "keep-alive", "content-length", "host"}

@@ -11,9 +11,9 @@ from typing import Any
 import requests
 
 from bench.world import Missed, World
-from shared.core.entities import ITEMS
-from shared.core.notifications import ROUTE, Target, client_state, subscription_path
-from shared.core.wire import format_time
+from shared.business_central.entities import ITEMS
+from shared.clock import format_time
+from shared.webhooks.delivery import ROUTE, Target, client_state, subscription_path
 
 
 class Sender:

@@ -17,15 +17,15 @@ from uuid import UUID
 from bench import memory
 from bench.options import WORK
 from bench.storage_meter import StorageMeter
-from local.demo import COMPANY, Demo
-from local.stack import Stack
-from shared.core import names
-from shared.core.entities import ENTITIES
-from shared.core.jobs import Purpose
-from shared.core.keys import row_key
-from shared.settings import Settings
-from shared.state.streams import Stream, StreamBook, StreamState
-from shared.stores.azure_tables import AzureTables
+from local.stack.demo import COMPANY, Demo
+from local.stack.stack import Stack
+from shared import resource_names
+from shared.business_central.entities import ENTITIES
+from shared.changes.jobs import Purpose
+from shared.changes.streams import Stream, StreamState, StreamStore
+from shared.connections.settings_reader import read_settings
+from shared.storage.azure_tables import AzureTables
+from shared.storage.keys import row_key
 
 _INVOCATION = re.compile(r"^(\w+) [0-9a-f-]{36} (\d+) ms (succeeded|FAILED.*)$", re.MULTILINE)
 _POLL_S = 0.02
@@ -94,10 +94,10 @@ class World:
                 for one in self.demo._status()["companies"]  # noqa: SLF001
                 if one["name"] == COMPANY
             )
-            settings = Settings.from_env(self.stack.settings)
+            settings = read_settings(self.stack.settings)
             self.connection = settings.connection
             self.tables = AzureTables(settings.storage)
-            self.streams = StreamBook(self.tables.table(names.TABLE_WATERMARKS), settings.connection)
+            self.streams = StreamStore(self.tables.table(resource_names.TABLE_WATERMARKS), settings.connection)
         except BaseException:
             self.stack.stop()
             raise
@@ -188,11 +188,11 @@ class World:
 
     def forget_pull(self) -> None:
         """Let the next pull be the first one: without watermark and seen versions."""
-        table = self.tables.table(names.TABLE_WATERMARKS)
+        table = self.tables.table(resource_names.TABLE_WATERMARKS)
         for row in list(table.query(row_key(self.connection))):
             if "|pull|" in f"|{row.key}|":
                 table.delete(row.partition, row.key)
-        records = self.tables.table(names.TABLE_RECORDS)
+        records = self.tables.table(resource_names.TABLE_RECORDS)
         partition = row_key(self.connection, self.company, "items", "seen")
         for row in list(records.query(partition)):
             records.delete(row.partition, row.key)

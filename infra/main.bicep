@@ -1,5 +1,6 @@
 // Business Central connection: the resource group and everything in it. Deployed at subscription scope by azd, by
-// scripts/deploy.sh or by az; see infra/README.md.
+// scripts/deploy.sh or by az; see infra/README.md. The application registration is a deployment of its own before this
+// one (registration.bicep).
 
 targetScope = 'subscription'
 
@@ -44,7 +45,7 @@ param bcEnvironment string = 'production'
 @minLength(1)
 param bcCompanies string = '*'
 
-@description('Application (client) id of the Connect App; empty only with entraAppEnabled.')
+@description('Application (client) id of the Connect App, a GUID; registration.bicep makes one.')
 @maxLength(36)
 param bcClientId string = ''
 
@@ -55,9 +56,8 @@ param bcAuthMode authModeType = 'authorization_code'
 @minLength(9)
 param bcApiUrl string = 'https://api.businesscentral.dynamics.com'
 
-@description('Origin of the login.')
-@minLength(9)
-param bcLoginUrl string = environment().authentication.loginEndpoint
+@description('Origin of the login; empty for that of this cloud.')
+param bcLoginUrl string = ''
 
 @description('Where Business Central and browsers reach the app; a custom domain must be bound to the app by hand.')
 @minLength(9)
@@ -114,13 +114,16 @@ param httpConcurrency int = 16
 @maxValue(10)
 param alwaysReadyHttpInstances int = 0
 
+@description('Instances in several zones, where the region has them; needs a zone-redundant storageSku.')
+param zoneRedundant bool = false
+
 @description('Replication of the storage account.')
 param storageSku storageSkuType = 'Standard_LRS'
 
-@description('Days after which an event batch is deleted; its reader must be faster.')
-@minValue(4)
+@description('Days after which the blob of a claim check is deleted: seven that its message lives, and a week.')
+@minValue(14)
 @maxValue(3650)
-param batchRetentionInDays int = 30
+param batchRetentionInDays int = 14
 
 @description('Keeps a deleted vault from being purged; it cannot be turned off again.')
 param vaultPurgeProtection bool = true
@@ -155,9 +158,16 @@ param runbookUrl string = ''
 @minValue(0)
 param budgetAmount int = 0
 
-@description('First day of the month in which the budget is created, yyyy-MM-01; must not change afterwards.')
+@description('First day of the month in which the budget is created, yyyy-MM-01; it must not change afterwards.')
 @maxLength(20)
 param budgetStartDate string = ''
+
+@description('Calls /api/health every 15 minutes from outside: a second clock for the app when its timers stop.')
+param healthTestEnabled bool = false
+
+@description('Where that call comes from, an id of Azure Monitor.')
+@minLength(1)
+param healthTestLocation string = 'emea-nl-ams-azr'
 
 // ---------------------------------------------------------------------------------------------- options
 
@@ -165,13 +175,13 @@ param budgetStartDate string = ''
 @maxLength(36)
 param operatorPrincipalId string = ''
 
-@description('Kind of that object.')
-param operatorPrincipalType principalType = 'User'
+@description('Kind of that object; empty lets Azure look it up.')
+param operatorPrincipalType principalType = ''
 
-@description('VNet with private endpoints for storage and vault; about four endpoints to pay for.')
+@description('VNet with private endpoints for storage and vaults; five endpoints to pay for.')
 param vnetEnabled bool = false
 
-@description('Address space of the VNet, /24 to /26.')
+@description('Address space of the VNet, /26 or larger; each half is a subnet.')
 @minLength(9)
 @maxLength(18)
 param vnetAddressPrefix string = '10.40.0.0/24'
@@ -183,15 +193,9 @@ param restrictToBusinessCentral bool = false
 @maxLength(50)
 param allowedAddresses string[] = []
 
-@description('Registers the application in Entra ID with the Microsoft Graph extension; public cloud only.')
-param entraAppEnabled bool = false
-
-@description('Grants the permissions of that application for the whole tenant; needs Privileged Role Administrator.')
-param entraGrantAdminConsent bool = false
-
 var allTags = union(tags, { 'azd-env-name': environmentName })
 
-resource group 'Microsoft.Resources/resourceGroups@2024-11-01' = {
+resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
   name: resourceGroupName
   location: location
   tags: allTags
@@ -211,7 +215,7 @@ module resources 'resources.bicep' = {
       companies: bcCompanies
       authMode: bcAuthMode
       apiUrl: bcApiUrl
-      loginUrl: bcLoginUrl
+      loginUrl: empty(bcLoginUrl) ? environment().authentication.loginEndpoint : bcLoginUrl
       publicUrl: publicUrl
       itemPullSchedule: bcItemPullSchedule
       reconcileSchedule: bcReconcileSchedule
@@ -228,6 +232,7 @@ module resources 'resources.bicep' = {
       maximumInstanceCount: maximumInstanceCount
       httpConcurrency: httpConcurrency
       alwaysReadyHttpInstances: alwaysReadyHttpInstances
+      zoneRedundant: zoneRedundant
     }
     storageSku: storageSku
     batchRetentionInDays: batchRetentionInDays
@@ -246,8 +251,8 @@ module resources 'resources.bicep' = {
     vnetAddressPrefix: vnetAddressPrefix
     restrictToBusinessCentral: restrictToBusinessCentral
     allowedAddresses: allowedAddresses
-    entraAppEnabled: entraAppEnabled
-    entraGrantAdminConsent: entraGrantAdminConsent
+    healthTestEnabled: healthTestEnabled
+    healthTestLocation: healthTestLocation
   }
 }
 
@@ -272,20 +277,17 @@ output APP_URL string = resources.outputs.appUrl
 @description('For the person who registers the application: its redirect URI (platform Web).')
 output BC_REDIRECT_URI string = resources.outputs.redirectUri
 
-@description('Application (client) id in use.')
-output BC_CLIENT_ID string = resources.outputs.bcClientId
-
-@description('For the person who registers the application: subject of the federated credential in managed_identity mode.')
+@description('For the person who registers the application by hand: subject of the federated credential in managed_identity mode.')
 output IDENTITY_PRINCIPAL_ID string = resources.outputs.identityPrincipalId
 
 @description('Key vault, for az keyvault secret set in client_secret and authorization_code mode.')
 output KEY_VAULT_NAME string = resources.outputs.vaultName
-
-@description('Address of the key vault.')
-output KEY_VAULT_URL string = resources.outputs.vaultUrl
 
 @description('Storage account with the queues.')
 output STORAGE_ACCOUNT_NAME string = resources.outputs.storageAccountName
 
 @description('Log Analytics workspace.')
 output LOG_WORKSPACE_NAME string = resources.outputs.workspaceName
+
+@description('First day of the budget, empty without one; azd gives it to the next check of the parameters.')
+output BUDGET_SINCE string = budgetAmount > 0 && !empty(alertEmails) ? budgetStartDate : ''

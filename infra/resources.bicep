@@ -1,7 +1,17 @@
 // Everything inside the resource group. `main.bicep` creates the group and calls this; it can also be deployed on its own
 // into a group that exists already: az deployment group create --template-file infra/resources.bicep ...
 
-import { businessCentralType, nameOverridesType, principalType, scaleType, silenceWindowType, storageSkuType } from 'modules/types.bicep'
+import {
+  businessCentralType
+  functionAppNameOf
+  identityNameOf
+  nameOverridesType
+  principalType
+  redirectUriOf
+  scaleType
+  silenceWindowType
+  storageSkuType
+} from 'modules/types.bicep'
 
 @description('Short name of this installation; part of resource names.')
 @minLength(2)
@@ -14,9 +24,10 @@ param location string = resourceGroup().location
 @description('Tags for every resource.')
 param tags object = {}
 
-@description('Application (client) id of the Connect App; empty only with entraAppEnabled.')
+@description('Application (client) id of the Connect App, a GUID; infra/registration.bicep makes one.')
+@minLength(36)
 @maxLength(36)
-param bcClientId string = ''
+param bcClientId string
 
 @description('What else the app is told about Business Central.')
 param bc businessCentralType
@@ -30,10 +41,10 @@ param nameOverrides nameOverridesType = {}
 @description('Replication of the storage account.')
 param storageSku storageSkuType = 'Standard_LRS'
 
-@description('Days after which an event batch is deleted.')
-@minValue(4)
+@description('Days after which the blob of a claim check is deleted: seven that its message lives, and a week.')
+@minValue(14)
 @maxValue(3650)
-param batchRetentionInDays int = 30
+param batchRetentionInDays int = 14
 
 @description('Keeps a deleted vault from being purged.')
 param vaultPurgeProtection bool = true
@@ -74,13 +85,13 @@ param budgetStartDate string = ''
 @maxLength(36)
 param operatorPrincipalId string = ''
 
-@description('Kind of that object.')
-param operatorPrincipalType principalType = 'User'
+@description('Kind of that object; empty lets Azure look it up.')
+param operatorPrincipalType principalType = ''
 
-@description('VNet with private endpoints for storage and vault.')
+@description('VNet with private endpoints for storage and vaults.')
 param vnetEnabled bool = false
 
-@description('Address space of the VNet.')
+@description('Address space of the VNet, /26 or larger.')
 @minLength(9)
 @maxLength(18)
 param vnetAddressPrefix string = '10.40.0.0/24'
@@ -92,27 +103,22 @@ param restrictToBusinessCentral bool = false
 @maxLength(50)
 param allowedAddresses string[] = []
 
-@description('Registers the application in Entra ID with the Microsoft Graph extension.')
-param entraAppEnabled bool = false
+@description('Calls /api/health every 15 minutes from outside: a second clock for the app when its timers stop.')
+param healthTestEnabled bool = false
 
-@description('Grants the permissions of that application for the whole tenant.')
-param entraGrantAdminConsent bool = false
+@description('Where that call comes from, an id of Azure Monitor.')
+@minLength(1)
+param healthTestLocation string = 'emea-nl-ams-azr'
 
 var token = uniqueString(resourceGroup().id, environmentName)
-var identityName = nameOverrides.?identity ?? 'id-${environmentName}-${token}'
+var identityName = nameOverrides.?identity ?? identityNameOf(environmentName, token)
 var storageAccountName = nameOverrides.?storageAccount ?? 'st${token}'
 var vaultName = nameOverrides.?vault ?? 'kv-${token}'
+var tokenVaultName = nameOverrides.?tokenVault ?? 'kv-tokens-${token}'
 var workspaceName = nameOverrides.?workspace ?? 'log-${environmentName}-${token}'
 var componentName = nameOverrides.?component ?? 'appi-${environmentName}-${token}'
 var planName = nameOverrides.?plan ?? 'plan-${environmentName}-${token}'
-var functionAppName = nameOverrides.?functionApp ?? 'func-${environmentName}-${token}'
-
-// The registration wants the app's address and the app wants the registration's client id, so the address is built from
-// the name instead of being read from the app.
-var publicOrigin = contains(bc.publicUrl, '%WEBSITE_HOSTNAME%')
-  ? replace(bc.publicUrl, '%WEBSITE_HOSTNAME%', '${functionAppName}.azurewebsites.net')
-  : bc.publicUrl
-var redirectUri = '${publicOrigin}/api/connect/callback'
+var functionAppName = nameOverrides.?functionApp ?? functionAppNameOf(environmentName, token)
 
 module identity 'modules/identity.bicep' = {
   params: {
@@ -157,6 +163,18 @@ module vault 'modules/vault.bicep' = {
   }
 }
 
+module tokenVault 'modules/vault.bicep' = {
+  params: {
+    name: tokenVaultName
+    location: location
+    tags: tags
+    purgeProtection: vaultPurgeProtection
+    softDeleteRetentionInDays: vaultRetentionInDays
+    privateOnly: vnetEnabled
+    workspaceId: monitoring.outputs.workspaceId
+  }
+}
+
 module network 'modules/network.bicep' = if (vnetEnabled) {
   params: {
     name: 'vnet-${environmentName}-${token}'
@@ -165,6 +183,7 @@ module network 'modules/network.bicep' = if (vnetEnabled) {
     addressPrefix: vnetAddressPrefix
     storageAccountId: storage.outputs.id
     vaultId: vault.outputs.id
+    tokenVaultId: tokenVault.outputs.id
   }
 }
 
@@ -173,17 +192,18 @@ module access 'modules/access.bicep' = {
     principalId: identity.outputs.principalId
     kind: 'ServicePrincipal'
     storageAccountName: storageAccountName
-    vaultName: vaultName
+    vaultNames: [vaultName, tokenVaultName]
     componentName: componentName
-    // host state, package and event batches; queue triggers, outputs and poison queues; state tables
+    // host state, package and claim checks; queue triggers, outputs and poison queues; state tables
     storageRoles: ['storageBlobDataOwner', 'storageQueueDataContributor', 'storageTableDataContributor']
     // Officer, not User: the token cache and the webhook secret are written by the app
-    vaultRoles: ['keyVaultSecretsOfficer']
+    vaultRole: 'keyVaultSecretsOfficer'
     componentRoles: ['monitoringMetricsPublisher']
   }
   dependsOn: [
     storage
     vault
+    tokenVault
     monitoring
   ]
 }
@@ -193,26 +213,17 @@ module operatorAccess 'modules/access.bicep' = if (!empty(operatorPrincipalId)) 
     principalId: operatorPrincipalId
     kind: operatorPrincipalType
     storageAccountName: storageAccountName
-    vaultName: vaultName
+    // the client secret is theirs to set; who could read the token cache could act as whoever logged in
+    vaultNames: [vaultName]
     componentName: componentName
     storageRoles: ['storageBlobDataReader', 'storageQueueDataContributor', 'storageTableDataReader']
-    vaultRoles: ['keyVaultSecretsOfficer']
+    vaultRole: 'keyVaultSecretsOfficer'
   }
   dependsOn: [
     storage
     vault
     monitoring
   ]
-}
-
-module entra 'modules/entra.bicep' = if (entraAppEnabled) {
-  params: {
-    uniqueName: functionAppName
-    displayName: 'Business Central connection (${environmentName})'
-    redirectUri: redirectUri
-    identityPrincipalId: identity.outputs.principalId
-    grantAdminConsent: entraGrantAdminConsent
-  }
 }
 
 module app 'modules/app.bicep' = {
@@ -225,13 +236,15 @@ module app 'modules/app.bicep' = {
     identityClientId: identity.outputs.clientId
     storageAccountName: storageAccountName
     vaultName: vaultName
+    tokenVaultName: tokenVaultName
     componentName: componentName
-    bcClientId: entraAppEnabled ? entra!.outputs.clientId : bcClientId
+    bcClientId: bcClientId
     bc: bc
     scale: scale
     subnetId: vnetEnabled ? network!.outputs.appSubnetId : ''
     restrictToBusinessCentral: restrictToBusinessCentral
     allowedAddresses: allowedAddresses
+    allowHealthTest: healthTestEnabled
   }
   // without its roles the first start of the app fails
   dependsOn: [
@@ -254,6 +267,17 @@ module alerts 'modules/alerts.bicep' = if (!empty(alertEmails)) {
   ]
 }
 
+module availability 'modules/availability.bicep' = if (healthTestEnabled) {
+  params: {
+    name: 'health-${environmentName}'
+    location: location
+    tags: tags
+    componentId: monitoring.outputs.componentId
+    url: 'https://${app.outputs.hostName}/api/health'
+    testLocation: healthTestLocation
+  }
+}
+
 module workbook 'modules/workbook.bicep' = {
   params: {
     environmentName: environmentName
@@ -266,7 +290,8 @@ module workbook 'modules/workbook.bicep' = {
 module budget 'modules/budget.bicep' = if (budgetAmount > 0 && !empty(alertEmails)) {
   params: {
     name: 'budget-${environmentName}'
-    amount: budgetAmount
+    // at least 1 for the compiler's sake: with 0 there is no budget
+    amount: max(budgetAmount, 1)
     startDate: budgetStartDate
     emails: alertEmails
   }
@@ -279,19 +304,13 @@ output functionAppName string = functionAppName
 output appUrl string = 'https://${app.outputs.hostName}'
 
 @description('Redirect URI to enter in the application registration.')
-output redirectUri string = redirectUri
-
-@description('Application (client) id that the app signs in with.')
-output bcClientId string = entraAppEnabled ? entra!.outputs.clientId : bcClientId
+output redirectUri string = redirectUriOf(bc.publicUrl, functionAppName)
 
 @description('Principal id of the identity: the subject of a federated credential.')
 output identityPrincipalId string = identity.outputs.principalId
 
-@description('Name of the key vault.')
+@description('Name of the key vault for secrets that operators set.')
 output vaultName string = vaultName
-
-@description('Address of the key vault.')
-output vaultUrl string = app.outputs.vaultUrl
 
 @description('Name of the storage account.')
 output storageAccountName string = storageAccountName

@@ -8,17 +8,16 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
 import signal
 import sys
 import time
 from pathlib import Path
 from types import FrameType
 
-from local.ports import PortInUse
-from local.process import StartError
-from local.stack import PORT_NAMES, ROOT, Stack
+from local.stack import demo
+from local.stack.ports import PortInUse
+from local.stack.process import StartError
+from local.stack.stack import PORT_NAMES, ROOT, Stack
 
 WATCH_S = 1.0
 
@@ -56,9 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _work(command: str, stack: Stack) -> int:
     if command != "up":
-        if importlib.util.find_spec("local.demo") is None:
-            raise StartError(f"{command}: there is no local/demo.py to run; 'up' starts the stack alone")
-        code = int(importlib.import_module("local.demo").main(stack) or 0)
+        code = int(demo.main(stack) or 0)
         if command == "demo" or code:
             return code
     print(_addresses(stack), flush=True)

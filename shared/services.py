@@ -3,54 +3,65 @@
 import os
 import threading
 import time
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
-from shared.bc.auth import EntraTokens
-from shared.bc.budget import SlotBudget
-from shared.bc.client import BusinessCentralClient
-from shared.bc.handshake import knock
-from shared.bc.transport import Transport
-from shared.core import names
-from shared.core.diagnosis import Knock
-from shared.core.findings import Report
-from shared.core.sign_in import derive_key
-from shared.core.status_view import LoginView, StatusView
+from shared import resource_names
+from shared.business_central.client import BusinessCentralClient
+from shared.business_central.request_budget import RequestBudget
+from shared.business_central.transport import Transport
+from shared.changes.change_stores import ChangeStores
+from shared.changes.streams import StreamStore
+from shared.clock import Clock, new_id, utc_now
+from shared.connections.companies import Companies
+from shared.connections.context import Context
+from shared.connections.settings_reader import read_settings
+from shared.connections.webhook_secret import WebhookSecret
+from shared.dead_letters.dead_letter_store import DeadLetterStore
 from shared.errors import StoreUnavailable
-from shared.handlers import doctor, status
-from shared.handlers.context import Context
-from shared.ports import Clock, Table
-from shared.settings import Settings
-from shared.state.orders import OrderBook
-from shared.state.parked import ParkedBook
-from shared.state.streams import StreamBook
-from shared.state.webhooks import WebhookBook
-from shared.stores.azure_tables import AzureTables
-from shared.stores.identity import client_assertion
-from shared.stores.key_vault import KeyVaultSecrets
-from shared.stores.queue_depths import QueueDepths
+from shared.login.tokens import EntraTokens
+from shared.operations import doctor, status
+from shared.operations.diagnosis import Knock
+from shared.operations.findings import Report
+from shared.operations.handshake_probe import knock
+from shared.operations.page_session import derive_key
+from shared.operations.queue_depths import QueueDepths
+from shared.operations.status_view import LoginView, StatusView
+from shared.operations.stores import Stores
+from shared.orders.order_store import OrderStore
+from shared.storage.azure_tables import AzureTables
+from shared.storage.identity import client_assertion
+from shared.storage.key_vault import KeyVaultSecrets
+from shared.storage.table import Table, Tables
+from shared.webhooks.notes import WebhookNoteStore
 
 #: Requests or plans that one call may have under way; the budget allows no more requests.
 THREADS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """One connection at work: what its use cases are given."""
+
+    context: Context
+    stores: Stores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """What the triggers work with."""
 
-    context: Context
+    connection: Connection
     tokens: EntraTokens
     connections: Table
 
     def view(self) -> StatusView:
         """Return the state of everything."""
-        return status.view(self.context, self.login())
+        return status.view(self.connection.context, self.connection.stores, self.login())
 
     def login(self) -> LoginView:
         """Return the state of the login."""
-        mode = self.context.settings.auth_mode.value
+        mode = self.connection.context.settings.auth_mode.value
         try:
             held = self.tokens.login()
         except StoreUnavailable as error:
@@ -61,28 +72,18 @@ class Services:
 
     def examine(self) -> Report:
         """Say why nothing arrives."""
-        settings = self.context.settings
+        settings = self.connection.context.settings
 
         def knock_at(url: str) -> Knock:
-            return knock(url, self.context.new_id(), ca_bundle=settings.ca_bundle)
+            return knock(url, self.connection.context.new_id(), ca_bundle=settings.ca_bundle)
 
         depths = QueueDepths(settings.storage, ca_bundle=settings.ca_bundle)
         instruments = doctor.Instruments(token=self.tokens.token, login=self.login, knock=knock_at, depth=depths.read)
-        return doctor.examine(self.context, instruments)
+        return doctor.examine(self.connection.context, self.connection.stores, instruments)
 
     def session_key(self) -> bytes:
         """Return the key that signs the connect page's sessions."""
-        return derive_key(self.context.made_webhook_secret().decode())
-
-
-def utc_now() -> datetime:
-    """Return the time now, aware and in UTC."""
-    return datetime.now(UTC)
-
-
-def new_id() -> str:
-    """Return 32 unguessable hex digits."""
-    return uuid.uuid4().hex
+        return derive_key(self.connection.context.webhook_secret.made().decode())
 
 
 _building = threading.Lock()
@@ -102,40 +103,50 @@ def services() -> Services:
         return _built
 
 
-def context() -> Context:
-    """Return the context of this process. Raises ConfigError like `services`."""
-    return services().context
+def connection() -> Connection:
+    """Return the connection of this process. Raises ConfigError like `services`."""
+    return services().connection
 
 
 def build(env: Mapping[str, str], *, now: Clock = utc_now) -> Services:
     """Build everything from the settings; opens no connection yet."""
-    settings = Settings.from_env(env)
+    settings = read_settings(env)
     identity = settings.storage.client_id
     tables = AzureTables(settings.storage, settings.ca_bundle)
     secrets = KeyVaultSecrets(settings.key_vault_url, client_id=identity, ca_bundle=settings.ca_bundle)
-    connections = tables.table(names.TABLE_CONNECTIONS)
-    watermarks = tables.table(names.TABLE_WATERMARKS)
+    connections = tables.table(resource_names.TABLE_CONNECTIONS)
     tokens = EntraTokens(settings, secrets, connections, now=now, new_id=new_id, assertion=client_assertion(identity))
-    budget = SlotBudget(connections, settings.connection, now=now, new_id=new_id)
+    budget = RequestBudget(connections, settings.connection, now=now, new_id=new_id)
     transport = Transport(settings.api_url, tokens, budget, ca_bundle=settings.ca_bundle)
     bc = BusinessCentralClient(
         transport, tenant_id=settings.tenant_id, environment=settings.environment, threads=THREADS
     )
-    return Services(
-        context=Context(
-            settings=settings,
-            bc=bc,
-            secrets=secrets,
-            records=tables.table(names.TABLE_RECORDS),
-            streams=StreamBook(watermarks, settings.connection),
-            orders=OrderBook(tables.table(names.TABLE_ORDERS), settings.connection),
-            webhooks=WebhookBook(tables.table(names.TABLE_SUBSCRIPTIONS), settings.connection),
-            parked=ParkedBook(watermarks, settings.connection),
-            now=now,
-            new_id=new_id,
-            sleep=time.sleep,
-            threads=THREADS,
+    context = Context(
+        settings=settings,
+        bc=bc,
+        companies=Companies(bc, settings.companies, now),
+        secrets=secrets,
+        webhook_secret=WebhookSecret(secrets, now=now, new_id=new_id),
+        now=now,
+        new_id=new_id,
+        sleep=time.sleep,
+        threads=THREADS,
+    )
+    stores = stores_of(tables, settings.connection, threads=THREADS)
+    return Services(connection=Connection(context=context, stores=stores), tokens=tokens, connections=connections)
+
+
+def stores_of(tables: Tables, connection: str, *, threads: int = 1) -> Stores:
+    """Build the stores of one connection over its tables."""
+    watermarks = tables.table(resource_names.TABLE_WATERMARKS)
+    return Stores(
+        changes=ChangeStores(
+            streams=StreamStore(watermarks, connection),
+            records=tables.table(resource_names.TABLE_RECORDS),
+            connection=connection,
+            threads=threads,
         ),
-        tokens=tokens,
-        connections=connections,
+        orders=OrderStore(tables.table(resource_names.TABLE_ORDERS), connection),
+        notes=WebhookNoteStore(tables.table(resource_names.TABLE_SUBSCRIPTIONS), connection),
+        dead_letters=DeadLetterStore(watermarks, connection),
     )

@@ -1,43 +1,18 @@
-"""The app settings, read once on first use: `Settings.from_env`; a wrong set fails with every wrong name at once."""
+"""The settings as values, and the reader of one value after the other, which gathers the faults.
+
+Owns no name, default or rule of a setting: those are in `shared.connections.settings_reader`.
+"""
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, Self
+from typing import Final
 from urllib.parse import urlsplit
 
-from shared.core.ncrontab import ncrontab_fault
-from shared.errors import ConfigError
+from shared.ncrontab import ncrontab_fault
 
-#: Name -> default (None: required). The README's table, `local.settings.json.example` and `infra/` name the same set.
-DEFAULTS: Final[dict[str, str | None]] = {
-    "AzureWebJobsStorage": None,
-    "KEY_VAULT_URL": None,
-    "BC_TENANT_ID": None,
-    "BC_ENVIRONMENT": "production",
-    "BC_COMPANIES": "*",
-    "BC_CLIENT_ID": None,
-    "BC_AUTH_MODE": "authorization_code",
-    "BC_API_URL": "https://api.businesscentral.dynamics.com",
-    "BC_LOGIN_URL": "https://login.microsoftonline.com",
-    "PUBLIC_URL": "https://%WEBSITE_HOSTNAME%",
-    "CA_BUNDLE": "",
-    "BC_ITEM_PULL_SCHEDULE": "0 */15 * * * *",
-    "BC_RECONCILE_SCHEDULE": "0 7-59/15 * * * *",
-    "BC_SUBSCRIPTION_SCHEDULE": "0 */15 * * * *",
-    "BC_PULL_ITEM_VARIANTS": "true",
-    "BC_PULL_SALES_SHIPMENT_LINES": "true",
-    "BC_PULL_SALES_INVOICE_LINES": "true",
-    "BC_TRIGGERS": "items,salesShipments,salesInvoices",
-    "BC_CHANGES": "created",
-    "BC_PAGE_ROWS": "2000",
-}
-
-#: Entity sets that can be watched; `shared.core.entities` holds their facts.
-TRIGGERS: Final = ("items", "salesShipments", "salesInvoices")
-CHANGES: Final = ("created", "updated", "deleted")
-MAX_PAGE_ROWS: Final = 20_000  # business central serves no larger page
+MAX_PAGE_ROWS: Final = 20_000  # Business Central serves no larger page (OData, server-driven paging)
 
 
 class AuthMode(StrEnum):
@@ -72,10 +47,8 @@ class Settings:
     login_url: str
     public_url: str
     ca_bundle: str | None  # path of a PEM file
-    item_variants: bool
-    sales_shipment_lines: bool
-    sales_invoice_lines: bool
-    triggers: tuple[str, ...]
+    triggers: tuple[str, ...]  # entity sets that are watched
+    expanded: frozenset[str]  # entity sets whose records are read with their variants or lines
     changes: frozenset[str]
     page_rows: int
 
@@ -84,51 +57,17 @@ class Settings:
         """Name of the connection: tenant and environment; the first part of every partition key."""
         return f"{self.tenant_id.lower()}.{self.environment.lower()}"
 
-    @classmethod
-    def from_env(cls, env: Mapping[str, str]) -> Self:
-        """Read and check all settings.
 
-        Raises:
-            ConfigError: names every wrong setting with its rule.
-        """
-        read = _EnvReader(env)
-        settings = cls(
-            storage=read.storage(),
-            key_vault_url=read.url("KEY_VAULT_URL"),
-            tenant_id=read.match("BC_TENANT_ID", _TENANT, "a tenant GUID or a verified domain such as lmints.io"),
-            environment=read.match("BC_ENVIRONMENT", _ENVIRONMENT, "1 to 30 letters, digits, - or _"),
-            companies=read.names("BC_COMPANIES"),
-            client_id=read.match("BC_CLIENT_ID", _GUID, "the application (client) id, a GUID"),
-            auth_mode=AuthMode(read.choice("BC_AUTH_MODE", tuple(AuthMode))),
-            api_url=read.url("BC_API_URL"),
-            login_url=read.url("BC_LOGIN_URL"),
-            public_url=read.url("PUBLIC_URL"),
-            ca_bundle=read.text("CA_BUNDLE") or None,
-            item_variants=read.flag("BC_PULL_ITEM_VARIANTS"),
-            sales_shipment_lines=read.flag("BC_PULL_SALES_SHIPMENT_LINES"),
-            sales_invoice_lines=read.flag("BC_PULL_SALES_INVOICE_LINES"),
-            triggers=read.subset("BC_TRIGGERS", TRIGGERS),
-            changes=frozenset(read.subset("BC_CHANGES", CHANGES)),
-            page_rows=read.whole("BC_PAGE_ROWS", 1, MAX_PAGE_ROWS),
-        )
-        for name in ("BC_ITEM_PULL_SCHEDULE", "BC_RECONCILE_SCHEDULE", "BC_SUBSCRIPTION_SCHEDULE"):
-            read.schedule(name)
-        if read.faults:
-            raise ConfigError(read.faults)
-        return settings
-
-
-_GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_TENANT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|([A-Za-z0-9-]+\.)+[A-Za-z]{2,}")
-_ENVIRONMENT = re.compile(r"[A-Za-z0-9_-]{1,30}")
 _TRUE_FALSE = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
-class _EnvReader:
+class EnvReader:
     """Reads names from the environment and gathers the faults instead of stopping at the first."""
 
-    def __init__(self, env: Mapping[str, str]) -> None:
+    def __init__(self, env: Mapping[str, str], defaults: Mapping[str, str | None]) -> None:
+        """Take name -> default; None: the setting is required."""
         self._env = env
+        self._defaults = defaults
         self.faults: dict[str, str] = {}
 
     def text(self, name: str) -> str:
@@ -136,7 +75,7 @@ class _EnvReader:
         value = self._env.get(name, "").strip()
         if value:
             return value
-        default = DEFAULTS[name]
+        default = self._defaults[name]
         if default is None:
             self.faults[name] = "is required"
             return ""
@@ -152,11 +91,11 @@ class _EnvReader:
             self.faults[name] = f"must be {error}"
             return fallback
 
-    def match(self, name: str, pattern: re.Pattern[str], rule: str) -> str:
+    def match(self, name: str, pattern: str, rule: str) -> str:
         """Return a value that matches the whole pattern."""
 
         def convert(value: str) -> str:
-            if not pattern.fullmatch(value):
+            if not re.fullmatch(pattern, value):
                 raise ValueError(rule)
             return value
 

@@ -12,15 +12,20 @@ from typing import Any, Final
 
 import azure.functions as func
 
+from shared import resource_names
 from shared import services as root
-from shared.core import names
-from shared.core.jobs import NotificationJob, PageJob
-from shared.core.outgoing import Outgoing
+from shared.changes import notification_job, page_job, plan_runs
+from shared.changes.jobs import NotificationJob, PageJob
+from shared.clock import utc_now
+from shared.dead_letters import frame, redrive
 from shared.errors import ConfigError, IntegrationError
-from shared.handlers import connect, doctor, notifications, orders, pages, parking, runs, status, subscriptions, webhook
-from shared.handlers.connect import ConnectPages, Redriven
-from shared.handlers.context import Context
 from shared.log import log_event
+from shared.operations import connect_page, doctor, status
+from shared.operations.connect_page import ConnectPages, Redriven
+from shared.orders import resume, submit
+from shared.outputs import Outputs
+from shared.services import Connection, Services
+from shared.webhooks import keep, receive
 
 log: Final = logging.getLogger(__name__)
 
@@ -28,13 +33,13 @@ type Texts = func.Out[list[str]]
 _TEXT: Final = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 
 
-def run_timer(work: Callable[[Context], Outgoing], outputs: dict[str, Texts]) -> None:
+def run_timer(work: Callable[[Connection], Outputs], outputs: dict[str, Texts]) -> None:
     """Do what a timer starts; a login that needs a person or wrong settings are logged and not raised.
 
     A timer's failure is not retried by the host anyway, and the next run is minutes away.
     """
     try:
-        outgoing = work(root.context())
+        outgoing = work(root.connection())
     except ConfigError as error:
         log_event(log, "settings.refused", level=logging.ERROR, faults=len(error.faults), reason=str(error))
         return
@@ -47,17 +52,17 @@ def run_timer(work: Callable[[Context], Outgoing], outputs: dict[str, Texts]) ->
 def run_queue(
     msg: func.QueueMessage,
     queue: str,
-    work: Callable[[Context, str, str], Outgoing],
+    work: Callable[[Connection, str, str], Outputs],
     outputs: dict[str, Texts],
     blob: func.Out[bytes] | None = None,
 ) -> None:
     """Do the work of one queue message; raising leaves the message to the queue."""
-    ctx = root.context()
+    conn = root.connection()
     message_id = str(msg.id or "")
-    body = msg.get_body()
-    outgoing = parking.guarded(
-        ctx, queue, body, message_id, msg.dequeue_count or 1, lambda text: work(ctx, text, message_id)
-    )
+    outgoing = frame.guarded(
+        conn.context, conn.stores.dead_letters, queue, msg.get_body(), message_id, msg.dequeue_count or 1,
+        lambda text: work(conn, text, message_id),
+    )  # fmt: skip
     if blob is not None and outgoing.blob is not None:
         blob.set(outgoing.blob)
     _leave(outgoing, outputs)
@@ -65,42 +70,73 @@ def run_queue(
 
 def run_poison(msg: func.QueueMessage, queue: str) -> None:
     """Set a poison message aside."""
-    parking.park_poison(root.context(), queue, msg.get_body(), str(msg.id or ""))
+    conn = root.connection()
+    frame.dead_letter_poison(
+        conn.context, conn.stores.dead_letters, conn.stores.orders, queue, msg.get_body(), str(msg.id or "")
+    )
 
 
-def _leave(outgoing: Outgoing, outputs: dict[str, Texts]) -> None:
+def _leave(outgoing: Outputs, outputs: dict[str, Texts]) -> None:
     texts: dict[str, Sequence[str]] = {
-        names.QUEUE_EVENTS: outgoing.events,
-        names.QUEUE_PAGES: [job.to_text() for job in outgoing.pages],
-        names.QUEUE_NOTIFICATIONS: [job.to_text() for job in outgoing.notifications],
-        names.QUEUE_ORDERS: outgoing.orders,
-        names.QUEUE_RESULTS: outgoing.results,
+        resource_names.QUEUE_EVENTS: outgoing.events,
+        resource_names.QUEUE_PAGES: outgoing.pages,
+        resource_names.QUEUE_NOTIFICATIONS: outgoing.notifications,
+        resource_names.QUEUE_ORDERS: outgoing.orders,
+        resource_names.QUEUE_RESULTS: outgoing.results,
     }
     for queue, messages in texts.items():
         if messages:
             outputs[queue].set(list(messages))
 
 
-def page_job(ctx: Context, text: str, message_id: str) -> Outgoing:
+def pull_items(conn: Connection) -> Outputs:
+    """Plan the scheduled pull of items."""
+    return plan_runs.pull_items(conn.context, conn.stores.changes)
+
+
+def reconcile(conn: Connection) -> Outputs:
+    """Plan the reconcile."""
+    return plan_runs.reconcile(conn.context, conn.stores.changes)
+
+
+def keep_subscriptions(conn: Connection) -> Outputs:
+    """Keep the webhooks."""
+    return keep.keep_subscriptions(conn.context, conn.stores.notes, conn.stores.changes)
+
+
+def do_page_job(conn: Connection, text: str, message_id: str) -> Outputs:
     """Do one page job."""
-    return pages.read(ctx, PageJob.from_text(text), message_id)
+    return page_job.read(conn.context, conn.stores.changes, PageJob.from_text(text), message_id)
 
 
-def notification_job(ctx: Context, text: str, message_id: str) -> Outgoing:  # noqa: ARG001 - one shape for all queues
+def do_notification_job(conn: Connection, text: str, message_id: str) -> Outputs:  # noqa: ARG001 - one shape for all queues
     """Do one notification job."""
-    return notifications.process(ctx, NotificationJob.from_text(text))
+    return notification_job.process(conn.context, conn.stores.changes, NotificationJob.from_text(text))
 
 
-def put_back(ctx: Context) -> Outgoing:
-    """Put waiting orders and set-aside messages whose time has come back to their queues."""
-    waiting, aside = orders.retry_due(ctx), parking.redrive_due(ctx)
-    return Outgoing(orders=waiting.orders + aside.orders, pages=aside.pages, notifications=aside.notifications)
+def do_order(conn: Connection, text: str, message_id: str) -> Outputs:
+    """Post one sales order."""
+    place = resume.parse_reference(text)
+    if place is not None:
+        return resume.resume(conn.context, conn.stores.orders, place, message_id)
+    return submit.submit(conn.context, conn.stores.orders, text, message_id)
+
+
+def put_back(conn: Connection) -> Outputs:
+    """Put waiting orders and dead letters whose time has come back to their queues."""
+    waiting = resume.due(conn.stores.orders, conn.context.now())
+    aside = redrive.redrive_due(conn.context, conn.stores.dead_letters)
+    return Outputs(orders=waiting.orders + aside.orders, pages=aside.pages, notifications=aside.notifications)
 
 
 def receive_notification(req: func.HttpRequest, jobs: Texts) -> func.HttpResponse:
     """Answer the webhook route."""
     path = str(req.route_params.get("subscription", ""))
-    reply = webhook.receive(req.params, path, req.get_body(), root.context)
+    headers = {name.lower(): str(value) for name, value in req.headers.items()}
+    sent_a_body = "transfer-encoding" in headers or headers.get("content-length", "0").strip() not in {"", "0"}
+    reply = receive.receive(
+        req.params, path, req.get_body(), lambda: root.connection().context, sent_a_body=sent_a_body
+    )
     if reply.jobs:
         jobs.set([job.to_text() for job in reply.jobs])
     return func.HttpResponse(reply.body, status_code=reply.status, mimetype="text/plain", headers=_TEXT)
@@ -113,7 +149,7 @@ def show_status(req: func.HttpRequest) -> func.HttpResponse:
     try:
         report = root.services().examine()
     except ConfigError as error:
-        report = doctor.refused(error, root.utc_now())
+        report = doctor.refused(error, utc_now())
     return _json(asdict(report) | {"is_healthy": report.is_healthy}, 200)
 
 
@@ -121,7 +157,7 @@ def show_order(req: func.HttpRequest) -> func.HttpResponse:
     """Answer `orders/{key}` with the story of an order."""
 
     def story() -> object:
-        return status.order_story(root.context(), str(req.route_params.get("key", "")))
+        return status.order_story(root.connection().stores.orders, str(req.route_params.get("key", "")))
 
     return _json_or_error(story)
 
@@ -131,7 +167,7 @@ def redrive_order(req: func.HttpRequest, outputs: dict[str, Texts]) -> func.Http
 
     def act() -> object:
         key = str(req.route_params.get("key", ""))
-        found, outgoing = orders.redrive(root.context(), key)
+        found, outgoing = resume.redrive(root.connection().stores.orders, key)
         _leave(outgoing, outputs)
         return {"orderKey": key, "found": found, "redriven": len(outgoing.orders)} if found else []
 
@@ -164,29 +200,29 @@ def _encode(value: object) -> str:
 
 def open_connect() -> func.HttpResponse:
     """Answer `connect`, which a function key protects."""
-    return _page(connect.open_page, {})
+    return _page(connect_page.open_page, {})
 
 
-def connect_page(req: func.HttpRequest, outputs: dict[str, Texts]) -> func.HttpResponse:
+def show_connect_page(req: func.HttpRequest, outputs: dict[str, Texts]) -> func.HttpResponse:
     """Answer `connect/start`: the page and its buttons."""
     form = {name: str(value) for name, value in (req.form.items() if req.method == "POST" else ())}
-    request = connect.Request(
+    request = connect_page.Request(
         method=req.method, query=dict(req.params), form=form, cookie=req.headers.get("cookie", "")
     )
-    return _page(lambda made: connect.page(made, request), outputs)
+    return _page(lambda made: connect_page.page(made, request), outputs)
 
 
 def connect_callback(req: func.HttpRequest) -> func.HttpResponse:
     """Answer `connect/callback`, to which Entra sends the browser back."""
-    return _page(lambda made: connect.callback(made, dict(req.params), req.headers.get("cookie", "")), {})
+    return _page(lambda made: connect_page.callback(made, dict(req.params), req.headers.get("cookie", "")), {})
 
 
-def _page(answer: Callable[[ConnectPages], connect.Reply], outputs: dict[str, Texts]) -> func.HttpResponse:
-    leaving: list[Outgoing] = []
+def _page(answer: Callable[[ConnectPages], connect_page.Reply], outputs: dict[str, Texts]) -> func.HttpResponse:
+    leaving: list[Outputs] = []
     try:
         reply = answer(_pages(root.services(), leaving))
     except IntegrationError as error:
-        reply = connect.error_page(error)
+        reply = connect_page.error_page(error)
     for outgoing in leaving:
         _leave(outgoing, outputs)
     headers: dict[str, Any] = dict(reply.headers)
@@ -199,17 +235,17 @@ def _page(answer: Callable[[ConnectPages], connect.Reply], outputs: dict[str, Te
     return response
 
 
-def _pages(made: root.Services, leaving: list[Outgoing]) -> ConnectPages:
-    ctx = made.context
+def _pages(made: Services, leaving: list[Outputs]) -> ConnectPages:
+    ctx, stores = made.connection.context, made.connection.stores
 
     def again_order(company: str, key: str) -> Redriven:  # noqa: ARG001 - a key names its orders in every company
-        found, outgoing = orders.redrive(ctx, key)
+        found, outgoing = resume.redrive(stores.orders, key)
         leaving.append(outgoing)
         return Redriven.DONE if outgoing.orders else Redriven.UNCHANGED if found else Redriven.NOT_FOUND
 
     def again_message(name: str) -> Redriven:
         queue, _, job = name.partition("/")
-        outgoing = parking.redrive(ctx, queue, job)
+        outgoing = redrive.redrive(ctx, stores.dead_letters, queue, job)
         if outgoing is None:
             return Redriven.NOT_FOUND
         leaving.append(outgoing)
@@ -227,11 +263,3 @@ def _pages(made: root.Services, leaving: list[Outgoing]) -> ConnectPages:
         now=ctx.now,
         new_id=ctx.new_id,
     )
-
-
-#: The use cases behind the timers.
-PULL_ITEMS: Final = runs.pull_items
-RECONCILE: Final = runs.reconcile
-KEEP_SUBSCRIPTIONS: Final = subscriptions.keep_subscriptions
-#: The use case behind the queue `sales-orders`.
-ORDER: Final = orders.submit

@@ -9,8 +9,8 @@ from bench.options import Options
 from bench.storage_meter import StorageMeter
 from bench.webhook import Sender
 from bench.world import World
-from local.demo import COMPANY
-from shared.core.entities import ENTITIES
+from local.stack.demo import COMPANY
+from shared.business_central.entities import ENTITIES
 
 _CALLS = 20  # notifications that come one by one, as a sample
 _RETRIES = 5  # ticks of the timer that looks for waiting orders, as a sample

@@ -10,7 +10,7 @@ from bench.parts.pull import ours
 from bench.peers import runner
 from bench.results import median
 from bench.world import World
-from shared.core.wire import format_time
+from shared.clock import format_time
 
 
 def run(options: Options) -> dict[str, Any]:

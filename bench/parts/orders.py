@@ -9,8 +9,8 @@ from typing import Any
 from bench import memory
 from bench.options import Options
 from bench.world import Missed, World
-from local.demo import COMPANY
-from shared.core import names
+from local.stack.demo import COMPANY
+from shared import resource_names
 
 _WRITES = r"POST .*/(salesOrders|\$batch)"
 
@@ -90,12 +90,14 @@ def _ours(world: World, order: dict[str, Any], count: int) -> dict[str, Any]:
     world.stack.stop_host()
     for number in range(count):
         message = {"company": COMPANY, "orderKey": f"BENCH-{number:05d}", "order": order}
-        world.demo.events.put(names.QUEUE_ORDERS, json.dumps(message))
+        world.demo.events.put(resource_names.QUEUE_ORDERS, json.dumps(message))
     before = world.requests()
     world.stack.start_host()
     memory.forget_peak(world.pids()["host"])
     began = time.perf_counter()
-    world.until("all results", lambda: world.demo.events.count(names.QUEUE_RESULTS) >= count, patience_s=300 + count)
+    world.until(
+        "all results", lambda: world.demo.events.count(resource_names.QUEUE_RESULTS) >= count, patience_s=300 + count
+    )
     seconds = time.perf_counter() - began
     peaks, requests, usage = world.peaks_mb(), world.requests() - before, world.bc("statistics")["principals"]
     results = world.demo.events.results()

@@ -8,7 +8,7 @@ from typing import Any
 from bench.options import Options
 from bench.parts.pull import ours
 from bench.world import World
-from shared.handlers.runs import PARTITIONS
+from shared.changes.plan_runs import PARTITIONS
 
 LEASE_S = 5  # of a queue message; ten minutes on the platform
 

@@ -1,20 +1,20 @@
 // Role assignments of one principal, each at the resource it is for. Nothing is assigned at the group or above.
 
-import { principalType, roleIds } from 'types.bicep'
+import { roleIds } from 'types.bicep'
 
 @description('Object id of the principal.')
 @minLength(36)
 @maxLength(36)
 param principalId string
 
-@description('Kind of the principal.')
-param kind principalType
+@description('Kind of the principal: User, Group or ServicePrincipal; empty lets Azure look it up.')
+param kind string
 
 @description('Storage account.')
 param storageAccountName string
 
-@description('Key vault.')
-param vaultName string
+@description('Key vaults that the roles at the vault are for.')
+param vaultNames string[]
 
 @description('Application Insights component.')
 param componentName string
@@ -22,8 +22,8 @@ param componentName string
 @description('Roles at the storage account, named as in roleIds.')
 param storageRoles string[]
 
-@description('Roles at the vault.')
-param vaultRoles string[]
+@description('Role at each of the vaults.')
+param vaultRole string
 
 @description('Roles at the Application Insights component.')
 param componentRoles string[] = []
@@ -32,9 +32,11 @@ resource account 'Microsoft.Storage/storageAccounts@2025-06-01' existing = {
   name: storageAccountName
 }
 
-resource vault 'Microsoft.KeyVault/vaults@2026-02-01' existing = {
-  name: vaultName
-}
+resource vaults 'Microsoft.KeyVault/vaults@2026-02-01' existing = [
+  for name in vaultNames: {
+    name: name
+  }
+]
 
 resource component 'Microsoft.Insights/components@2020-02-02' existing = {
   name: componentName
@@ -46,20 +48,20 @@ resource storageAssignments 'Microsoft.Authorization/roleAssignments@2022-04-01'
     name: guid(account.id, principalId, roleIds[role])
     properties: {
       principalId: principalId
-      principalType: kind
+      principalType: empty(kind) ? null : kind
       roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roleIds[role])
     }
   }
 ]
 
 resource vaultAssignments 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
-  for role in vaultRoles: {
-    scope: vault
-    name: guid(vault.id, principalId, roleIds[role])
+  for (name, i) in vaultNames: {
+    scope: vaults[i]
+    name: guid(vaults[i].id, principalId, roleIds[vaultRole])
     properties: {
       principalId: principalId
-      principalType: kind
-      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roleIds[role])
+      principalType: empty(kind) ? null : kind
+      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roleIds[vaultRole])
     }
   }
 ]
@@ -70,7 +72,7 @@ resource componentAssignments 'Microsoft.Authorization/roleAssignments@2022-04-0
     name: guid(component.id, principalId, roleIds[role])
     properties: {
       principalId: principalId
-      principalType: kind
+      principalType: empty(kind) ? null : kind
       roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roleIds[role])
     }
   }

@@ -71,11 +71,11 @@ var alerts = [
     query: loadTextContent('../queries/order-parked.kql')
   }
   {
-    name: 'message-parked'
-    title: 'A queue message failed too often and was set aside'
+    name: 'message-dead-lettered'
+    title: 'A queue message became a dead letter'
     severity: 2
     atLeast: 1
-    query: loadTextContent('../queries/message-parked.kql')
+    query: loadTextContent('../queries/message-dead-lettered.kql')
   }
   {
     name: 'poison-written'
@@ -97,6 +97,20 @@ var alerts = [
     severity: 2
     atLeast: 1
     query: loadTextContent('../queries/invocations-failed.kql')
+  }
+  {
+    name: 'timer-overdue'
+    title: 'A timer has stopped'
+    severity: 2
+    atLeast: 1
+    query: loadTextContent('../queries/timer-overdue.kql')
+  }
+  {
+    name: 'log-cap-reached'
+    title: 'The log has reached its daily cap; all other alerts are blind'
+    severity: 1
+    atLeast: 1
+    query: loadTextContent('../queries/log-cap-reached.kql')
   }
   {
     name: 'pull-items-silent'
@@ -138,7 +152,7 @@ resource actionGroup 'Microsoft.Insights/actionGroups@2023-01-01' = {
 
 // Every 15 minutes over the last 30: rows reach the workspace minutes late, and an overlap misses none of them. A rule
 // stays raised while its rows are in the window, so the overlap sends no second mail.
-resource rules 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
+resource rules 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
   for alert in alerts: {
     name: '${alert.name}-${environmentName}'
     location: location

@@ -26,8 +26,11 @@ param identityClientId string
 @description('Storage account.')
 param storageAccountName string
 
-@description('Key vault.')
+@description('Key vault for secrets that operators set.')
 param vaultName string
+
+@description('Key vault for token caches.')
+param tokenVaultName string
 
 @description('Application Insights component.')
 param componentName string
@@ -52,12 +55,19 @@ param restrictToBusinessCentral bool
 @description('Further IPv4 or IPv6 ranges in CIDR form that may call when the site is restricted.')
 param allowedAddresses string[]
 
+@description('Lets the availability test of Azure Monitor in when the site is restricted.')
+param allowHealthTest bool
+
 resource account 'Microsoft.Storage/storageAccounts@2025-06-01' existing = {
   name: storageAccountName
 }
 
 resource vault 'Microsoft.KeyVault/vaults@2026-02-01' existing = {
   name: vaultName
+}
+
+resource tokenVault 'Microsoft.KeyVault/vaults@2026-02-01' existing = {
+  name: tokenVaultName
 }
 
 resource component 'Microsoft.Insights/components@2020-02-02' existing = {
@@ -74,7 +84,12 @@ var settings = {
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
   // one thread for each HTTP call that an instance serves at once; a queue or timer group never needs as many
   PYTHON_THREADPOOL_THREAD_COUNT: string(scale.httpConcurrency)
+  // the page at / would answer 200 while no function is there
+  AzureWebJobsDisableHomepage: 'true'
+  // 1 MiB; the largest delivery of Business Central, 1,000 notifications, is half of it
+  FUNCTIONS_REQUEST_BODY_SIZE_LIMIT: '1048576'
   KEY_VAULT_URL: vault.properties.vaultUri
+  TOKEN_VAULT_URL: tokenVault.properties.vaultUri
   BC_TENANT_ID: bc.tenantId
   BC_ENVIRONMENT: bc.environment
   BC_COMPANIES: bc.companies
@@ -103,6 +118,14 @@ var businessCentralRule = {
   tag: 'ServiceTag'
   ipAddress: 'Dynamics365BusinessCentral'
 }
+var healthTestRule = {
+  name: 'health-test'
+  description: 'Availability test of Azure Monitor'
+  priority: 110
+  action: 'Allow'
+  tag: 'ServiceTag'
+  ipAddress: 'ApplicationInsightsAvailability'
+}
 var addressRules = map(allowedAddresses, (address, i) => {
   name: 'allowed-${i + 1}'
   description: 'Operators and callers of this site'
@@ -111,7 +134,7 @@ var addressRules = map(allowedAddresses, (address, i) => {
   ipAddress: address
 })
 
-resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
+resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
   name: planName
   location: location
   tags: tags
@@ -122,10 +145,11 @@ resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
   }
   properties: {
     reserved: true
+    zoneRedundant: scale.zoneRedundant
   }
 }
 
-resource site 'Microsoft.Web/sites@2024-11-01' = {
+resource site 'Microsoft.Web/sites@2025-03-01' = {
   name: name
   location: location
   // azd finds the app to publish to by this tag; the value is the name of the service in azure.yaml
@@ -185,25 +209,31 @@ resource site 'Microsoft.Web/sites@2024-11-01' = {
       minTlsVersion: '1.2'
       scmMinTlsVersion: '1.2'
       ipSecurityRestrictionsDefaultAction: restrictToBusinessCentral ? 'Deny' : 'Allow'
-      ipSecurityRestrictions: restrictToBusinessCentral ? concat([businessCentralRule], addressRules) : []
+      ipSecurityRestrictions: restrictToBusinessCentral
+        ? concat([businessCentralRule], allowHealthTest ? [healthTestRule] : [], addressRules)
+        : []
       // publishing stays open to whoever holds the role for it
       scmIpSecurityRestrictionsUseMain: false
     }
   }
 }
 
-resource basicPublishing 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-11-01' = [
-  for policy in ['ftp', 'scm']: {
-    parent: site
-    name: policy
-    properties: {
-      allow: false
-    }
+// two resources and no loop: only with their names written out does the compiler know their type
+resource ftpPublishing 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = {
+  parent: site
+  name: 'ftp'
+  properties: {
+    allow: false
   }
-]
+}
+
+resource scmPublishing 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = {
+  parent: site
+  name: 'scm'
+  properties: {
+    allow: false
+  }
+}
 
 @description('Host name of the app.')
 output hostName string = site.properties.defaultHostName
-
-@description('Address of the key vault.')
-output vaultUrl string = vault.properties.vaultUri

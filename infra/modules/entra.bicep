@@ -1,5 +1,5 @@
-// Optional: the application registration for Business Central, by the Microsoft Graph extension (public cloud only).
-// Graph resources are not removed when they leave the template.
+// The application registration, by the Microsoft Graph extension (public cloud only). Graph resources are not removed when
+// they leave the template.
 
 extension microsoftGraphV1
 
@@ -9,15 +9,14 @@ param uniqueName string
 @description('Name that people see on the consent page.')
 param displayName string
 
-@description('Where the login returns to: <public URL>/api/connect/callback.')
-@minLength(9)
-param redirectUri string
+@description('Where a login returns to; none when no person logs in.')
+param redirectUris string[]
 
-@description('Principal id of the identity that may sign in as this application without a secret.')
+@description('Asks for application permissions, which need no person, instead of delegated ones.')
+param appOnly bool
+
+@description('Principal id of the identity that may sign in as this application without a secret; empty for none.')
 param identityPrincipalId string
-
-@description('Grants the permissions for the whole tenant; needs the role Privileged Role Administrator.')
-param grantAdminConsent bool
 
 // Dynamics 365 Business Central, the same in every tenant
 var businessCentralAppId = '996def3d-b36c-4153-8607-a6fd3c01b89f'
@@ -28,13 +27,16 @@ var delegatedPermissions = {
 var applicationPermissions = {
   'API.ReadWrite.All': 'a42b0b75-311e-488d-b67e-8fe84f924341'
 }
+var permissions = appOnly
+  ? map(items(applicationPermissions), permission => { id: permission.value, type: 'Role' })
+  : map(items(delegatedPermissions), permission => { id: permission.value, type: 'Scope' })
 
 resource application 'Microsoft.Graph/applications@v1.0' = {
   uniqueName: uniqueName
   displayName: displayName
   signInAudience: 'AzureADMyOrg'
   web: {
-    redirectUris: [redirectUri]
+    redirectUris: redirectUris
     implicitGrantSettings: {
       enableAccessTokenIssuance: false
       enableIdTokenIssuance: false
@@ -43,14 +45,11 @@ resource application 'Microsoft.Graph/applications@v1.0' = {
   requiredResourceAccess: [
     {
       resourceAppId: businessCentralAppId
-      resourceAccess: concat(
-        map(items(delegatedPermissions), permission => { id: permission.value, type: 'Scope' }),
-        map(items(applicationPermissions), permission => { id: permission.value, type: 'Role' })
-      )
+      resourceAccess: permissions
     }
   ]
 
-  resource federation 'federatedIdentityCredentials@v1.0' = {
+  resource federation 'federatedIdentityCredentials@v1.0' = if (!empty(identityPrincipalId)) {
     name: '${application.uniqueName}/function-app'
     description: 'The function app signs in as this application with its managed identity'
     issuer: '${environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0'
@@ -63,24 +62,14 @@ resource servicePrincipal 'Microsoft.Graph/servicePrincipals@v1.0' = {
   appId: application.appId
 }
 
-resource businessCentral 'Microsoft.Graph/servicePrincipals@v1.0' existing = {
-  appId: businessCentralAppId
-}
-
-resource applicationConsent 'Microsoft.Graph/appRoleAssignedTo@v1.0' = [
-  for permission in items(applicationPermissions): if (grantAdminConsent) {
-    appRoleId: permission.value
-    principalId: servicePrincipal.id
-    resourceId: businessCentral.id
-  }
-]
-
-resource delegatedConsent 'Microsoft.Graph/oauth2PermissionGrants@v1.0' = if (grantAdminConsent) {
-  clientId: servicePrincipal.id
-  consentType: 'AllPrincipals'
-  resourceId: businessCentral.id
-  scope: join(objectKeys(delegatedPermissions), ' ')
-}
-
 @description('Application (client) id.')
 output clientId string = application.appId
+
+@description('Object id of its service principal.')
+output servicePrincipalId string = servicePrincipal.id
+
+@description('Delegated permissions it asks for, by name; none when it signs in by itself.')
+output scopes string[] = appOnly ? [] : objectKeys(delegatedPermissions)
+
+@description('Ids of the application permissions it asks for; none when a person signs in.')
+output roleIds string[] = appOnly ? map(items(applicationPermissions), permission => permission.value) : []

@@ -54,3 +54,6 @@ resource component 'Microsoft.Insights/components@2020-02-02' = {
 
 @description('Resource id of the workspace.')
 output workspaceId string = workspace.id
+
+@description('Resource id of the Application Insights component.')
+output componentId string = component.id

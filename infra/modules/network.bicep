@@ -1,4 +1,4 @@
-// Optional: a VNet with private endpoints for storage and vault. The site itself stays public, because Business Central
+// Optional: a VNet with private endpoints for storage and vaults. The site itself stays public, because Business Central
 // must reach the notification route from the internet.
 
 @description('Name of the virtual network.')
@@ -10,36 +10,37 @@ param location string
 @description('Tags.')
 param tags object
 
-@description('Address space, /24 to /26; the lower half is for the app, the upper for private endpoints.')
+@description('Address space, /26 or larger; the lower half is for the app, the upper for private endpoints.')
 param addressPrefix string
-
-@description('Prefix length of each of the two subnets; /27 is the smallest that the platform takes for the app.')
-@minValue(25)
-@maxValue(27)
-param subnetPrefixLength int = 27
 
 @description('Resource id of the storage account.')
 param storageAccountId string
 
-@description('Resource id of the key vault.')
+@description('Resource id of the key vault for secrets that operators set.')
 param vaultId string
 
-var storageServices = ['blob', 'queue', 'table']
-var endpoints = concat(
-  map(storageServices, service => {
-    service: service
-    target: storageAccountId
-    zone: 'privatelink.${service}.${environment().suffixes.storage}'
-  }),
-  [
-    {
-      service: 'vault'
-      target: vaultId
-      // the suffix of the zone differs from that of the vault's own address: vaultcore instead of vault
-      zone: 'privatelink${replace(environment().suffixes.keyvaultDns, '.vault.', '.vaultcore.')}'
-    }
-  ]
-)
+@description('Resource id of the key vault for token caches.')
+param tokenVaultId string
+
+// half of the space each; /27 is the smallest that the platform takes for the app
+var subnetPrefixLength = parseCidr(addressPrefix).cidr + 1
+
+// The group of a private endpoint names the service behind it; each service has one DNS zone.
+var groups = ['blob', 'queue', 'table', 'vault']
+var zoneNames = [
+  'privatelink.blob.${environment().suffixes.storage}'
+  'privatelink.queue.${environment().suffixes.storage}'
+  'privatelink.table.${environment().suffixes.storage}'
+  // the suffix of the zone differs from that of the vault's own address: vaultcore instead of vault
+  'privatelink${replace(environment().suffixes.keyvaultDns, '.vault.', '.vaultcore.')}'
+]
+var endpoints = [
+  { name: 'blob', group: 'blob', target: storageAccountId }
+  { name: 'queue', group: 'queue', target: storageAccountId }
+  { name: 'table', group: 'table', target: storageAccountId }
+  { name: 'vault', group: 'vault', target: vaultId }
+  { name: 'token-vault', group: 'vault', target: tokenVaultId }
+]
 
 resource vnet 'Microsoft.Network/virtualNetworks@2025-05-01' = {
   name: name
@@ -83,17 +84,17 @@ resource vnet 'Microsoft.Network/virtualNetworks@2025-05-01' = {
 }
 
 resource zones 'Microsoft.Network/privateDnsZones@2024-06-01' = [
-  for endpoint in endpoints: {
-    name: endpoint.zone
+  for zoneName in zoneNames: {
+    name: zoneName
     location: 'global'
     tags: tags
   }
 ]
 
 resource zoneLinks 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01' = [
-  for (endpoint, i) in endpoints: {
+  for (group, i) in groups: {
     parent: zones[i]
-    name: 'link-${endpoint.service}'
+    name: 'link-${group}'
     location: 'global'
     tags: tags
     properties: {
@@ -107,7 +108,7 @@ resource zoneLinks 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-0
 
 resource privateEndpoints 'Microsoft.Network/privateEndpoints@2025-05-01' = [
   for endpoint in endpoints: {
-    name: 'pe-${name}-${endpoint.service}'
+    name: 'pe-${name}-${endpoint.name}'
     location: location
     tags: tags
     properties: {
@@ -116,10 +117,10 @@ resource privateEndpoints 'Microsoft.Network/privateEndpoints@2025-05-01' = [
       }
       privateLinkServiceConnections: [
         {
-          name: endpoint.service
+          name: endpoint.name
           properties: {
             privateLinkServiceId: endpoint.target
-            groupIds: [endpoint.service]
+            groupIds: [endpoint.group]
           }
         }
       ]
@@ -134,15 +135,15 @@ resource zoneGroups 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@202
     properties: {
       privateDnsZoneConfigs: [
         {
-          name: endpoint.service
+          name: endpoint.group
           properties: {
-            privateDnsZoneId: zones[i].id
+            privateDnsZoneId: zones[indexOf(groups, endpoint.group)].id
           }
         }
       ]
     }
     dependsOn: [
-      zoneLinks[i]
+      zoneLinks
     ]
   }
 ]

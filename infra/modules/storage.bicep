@@ -1,4 +1,4 @@
-// Storage of the app: host state, deployed package, queues, tables and event batches. No shared key opens it.
+// Storage of the app: host state, deployed package, queues, tables and claim checks. No shared key opens it.
 
 import { dataContainerName, outputQueueNames, packageContainerName, storageSkuType, tableNames, workQueueNames } from 'types.bicep'
 
@@ -16,8 +16,8 @@ param tags object
 @description('Replication.')
 param sku storageSkuType
 
-@description('Days after which an event batch in the data container is deleted; its reader must be faster.')
-@minValue(4)
+@description('Days after which the blob of a claim check is deleted: seven that its message lives, and a week.')
+@minValue(14)
 @maxValue(3650)
 param batchRetentionInDays int
 
@@ -111,7 +111,7 @@ resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-06
     policy: {
       rules: [
         {
-          name: 'delete-old-event-batches'
+          name: 'delete-old-claim-checks'
           type: 'Lifecycle'
           enabled: true
           definition: {
@@ -137,6 +137,8 @@ resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-06
 }
 
 // Writes only: the host polls its queues all day long, and logged reads would cost more than everything else here.
+// Every stable version of this type is older than the preview that all of Azure uses.
+#disable-next-line use-recent-api-versions
 resource queueWrites 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   scope: queueService
   name: 'queue-writes'

@@ -1,5 +1,4 @@
-// Names and types that several files share. `shared/core/names.py` and `shared/settings.py` say the same on the side of
-// the code; tests/app/test_infra.py compares the two.
+// Names and types that several files share. The code has the same names; tests/app/test_infra.py compares the two.
 
 // ---------------------------------------------------------------------------------------------- names of the code
 
@@ -9,6 +8,7 @@ var workQueueNames = [
   'bc-pages'
   'bc-notifications'
   'sales-orders'
+  'sales-orders-resume'
 ]
 
 @export()
@@ -145,6 +145,9 @@ type scaleType = {
   @minValue(0)
   @maxValue(10)
   alwaysReadyHttpInstances: int
+
+  @description('Instances in several zones; needs zone-redundant storage.')
+  zoneRedundant: bool
 }
 
 @export()
@@ -160,10 +163,15 @@ type nameOverridesType = {
   @maxLength(24)
   storageAccount: string?
 
-  @description('Key vault: letters, digits, hyphens.')
+  @description('Key vault for secrets that operators set: letters, digits, hyphens.')
   @minLength(3)
   @maxLength(24)
   vault: string?
+
+  @description('Key vault for token caches: letters, digits, hyphens.')
+  @minLength(3)
+  @maxLength(24)
+  tokenVault: string?
 
   @description('Log Analytics workspace.')
   @minLength(4)
@@ -191,9 +199,25 @@ type nameOverridesType = {
 type storageSkuType = 'Standard_LRS' | 'Standard_ZRS' | 'Standard_GRS' | 'Standard_GZRS'
 
 @export()
-@description('Kind of the directory object that the operator roles go to.')
-type principalType = 'User' | 'Group' | 'ServicePrincipal'
+@description('Kind of the directory object that the operator roles go to; empty lets Azure look it up.')
+type principalType = '' | 'User' | 'Group' | 'ServicePrincipal'
 
 @export()
 @description('Time without a successful run that raises an alert; log alerts take these windows only.')
 type silenceWindowType = 'PT1H' | 'PT2H' | 'PT3H' | 'PT6H' | 'P1D'
+
+// ---------------------------------------------------------------------------------------------- names of resources
+// The registration wants the app's address and the app wants the registration's client id, so the names follow from what
+// both know: the environment and the group (its token).
+
+@export()
+@description('Name of the identity that the app runs as.')
+func identityNameOf(environmentName string, token string) string => 'id-${environmentName}-${token}'
+
+@export()
+@description('Name of the function app.')
+func functionAppNameOf(environmentName string, token string) string => 'func-${environmentName}-${token}'
+
+@export()
+@description('Where a login returns to: the callback route at the public address of the app.')
+func redirectUriOf(url string, app string) string => '${replace(url, '%WEBSITE_HOSTNAME%', '${app}.azurewebsites.net')}/api/connect/callback'

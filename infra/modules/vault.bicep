@@ -1,5 +1,6 @@
-// Key vault for the token cache, the client secret and the webhook secret. No value is set here: the app writes its own
-// secrets and an operator sets the client secret, so that a new deployment never overwrites a rotated one.
+// A key vault. There are two: one for the client secret and the webhook secret, one for token caches alone, which no
+// operator may read. No value is set here: the app writes its own secrets and an operator sets the client secret, so that
+// a new deployment never overwrites a rotated one.
 
 @description('Name of the vault, unique in the cloud.')
 @minLength(3)
@@ -49,6 +50,8 @@ resource vault 'Microsoft.KeyVault/vaults@2026-02-01' = {
   }
 }
 
+// every stable version of this type is older than the preview that all of Azure uses
+#disable-next-line use-recent-api-versions
 resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   scope: vault
   name: 'audit'

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from shared.core.names import WORK_QUEUES
 from shared.log import EVENTS, LOGGED_FIELDS
+from shared.resource_names import WORK_QUEUES
 from tests.app import bicep_reading as bicep
 
 QUERIES = {path.stem: path.read_text(encoding="utf-8") for path in sorted((bicep.INFRA / "queries").glob("*.kql"))}
@@ -19,6 +19,8 @@ WORKBOOK = json.loads((bicep.INFRA / "workbook.json").read_text(encoding="utf-8"
 WORKBOOK_QUERIES = {item["name"]: item["content"]["query"] for item in WORKBOOK["items"] if item["type"] == 3}
 ALL_QUERIES = QUERIES | WORKBOOK_QUERIES
 
+FIRST_TABLES = {"AppTraces", "AppRequests", "StorageQueueLogs", "_LogOperation"}
+
 #: Alert -> events that raise it; empty: raised by invocations or by the storage log.
 EXPECTED_EVENTS: dict[str, set[str]] = {
     "login-needed": {"login.needed"},
@@ -27,7 +29,8 @@ EXPECTED_EVENTS: dict[str, set[str]] = {
     "subscription-failed": {"subscription.failed"},
     "stream-failed": {"stream.failed"},
     "order-parked": {"order.parked"},
-    "message-parked": {"message.parked"},
+    "message-dead-lettered": {"message.dead_lettered"},
+    "timer-overdue": {"timer.overdue"},
     "bc-throttled": {
         "bc.throttled",
         "page.read",
@@ -39,6 +42,7 @@ EXPECTED_EVENTS: dict[str, set[str]] = {
     },
     "poison-written": set(),
     "invocations-failed": set(),
+    "log-cap-reached": set(),
     "pull-items-silent": set(),
     "reconcile-silent": set(),
     "keep-subscriptions-silent": set(),
@@ -90,17 +94,37 @@ def test_workbook_shows_everything_that_raises_an_alert() -> None:
     assert set().union(*EXPECTED_EVENTS.values()) <= shown
 
 
+def logged_fields() -> dict[str, set[str]]:
+    """Return event -> the fields that some call of log_event in shared/ gives it."""
+    found: dict[str, set[str]] = {}
+    for path in (bicep.ROOT / "shared").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "log_event":
+                fields = {keyword.arg for keyword in node.keywords if keyword.arg and keyword.arg != "level"}
+                # `f"order.{status}"` stands for every event that begins so
+                for name in (str(part.value) for part in ast.walk(node.args[1]) if isinstance(part, ast.Constant)):
+                    for event in EVENTS if name.endswith(".") else [name]:
+                        if not event.startswith(name):
+                            continue
+                        found.setdefault(event, set()).update(fields)
+    return found
+
+
 @pytest.mark.parametrize("name", sorted(ALL_QUERIES))
-def test_query_reads_fields_that_may_be_logged(name: str) -> None:
-    """A field that the log redacts or never writes is not asked for."""
-    assert set(re.findall(r"\bfields\.(\w+)", ALL_QUERIES[name])) <= LOGGED_FIELDS
+def test_query_reads_fields_that_are_logged(name: str) -> None:
+    """Each field is one that the code writes with one of the query's events, and that the log does not redact."""
+    read = set(re.findall(r"\bfields\.(\w+)", ALL_QUERIES[name]))
+    written = logged_fields()
+    assert read <= LOGGED_FIELDS
+    assert read <= set().union(*(written.get(event, set()) for event in events_in(ALL_QUERIES[name])))
 
 
 @pytest.mark.parametrize("name", sorted(ALL_QUERIES))
 def test_query_parses_the_line_as_the_log_writes_it(name: str) -> None:
     """The message is `event {json}`: the event is compared whole, the fields start at the first brace."""
     query = ALL_QUERIES[name]
-    assert query.split("\n|")[0].split("\n")[-1].strip() in {"AppTraces", "AppRequests", "StorageQueueLogs"}
+    main = query.rpartition(";\n")[2]  # behind what `let` names
+    assert main.split("\n|")[0].split("\n")[-1].strip() in FIRST_TABLES
     if "AppTraces" in query:
         assert 'Message startswith_cs "' in query or 'tostring(split(Message, " ")[0])' in query
     if "fields." in query:
@@ -127,7 +151,9 @@ def test_silence_alerts_count_successful_runs_and_fire_at_none() -> None:
         assert (at_least == 0) == name.endswith("-silent")
         if at_least == 0:
             function = name.removesuffix("-silent").replace("-", "_")
-            assert f'OperationName == "{function}" and Success == true' in QUERIES[name]
+            assert "| where Success == true\n" in QUERIES[name]
+            assert f'Name == "{function}" or OperationName == "{function}"' in QUERIES[name]
+            assert f'tostring(Properties.FullName) == "Functions.{function}"' in QUERIES[name]
     rules = bicep.text(ALERTS)
     assert "operator: alert.atLeast > 0 ? 'GreaterThanOrEqual' : 'LessThan'" in rules
     assert "threshold: alert.atLeast > 0 ? alert.atLeast : 1" in rules
@@ -145,12 +171,30 @@ def test_queries_name_functions_that_exist() -> None:
     }
     named: set[str] = set()
     for query in [*ALL_QUERIES.values(), *RUNBOOK.values()]:
+        named |= set(re.findall(r"`(dead_letter_\w+)`", query))
         if "StorageQueueLogs" in query:
             continue  # there an operation is one of the storage service
-        for listed in re.findall(r'OperationName (?:==|in) (\(?"[^)\n]+?")(?:\)| )', query):
+        for listed in re.findall(r'[nN]ame (?:==|in) (\(?"[^)\n]+?")(?:\)| )', query):
             named |= set(re.findall(r'"(\w+)"', listed))
-    assert {"pull_items", "reconcile", "keep_subscriptions"} <= named
+    assert {"pull_items", "reconcile", "keep_subscriptions", "dead_letter_order"} <= named
     assert named <= functions
+
+
+def test_no_alert_rests_on_the_operation_name_alone() -> None:
+    """Versions of the host put a function's name into one column or another; who counts runs reads them all."""
+    for name, query in ALL_QUERIES.items():
+        if "AppRequests" in query:
+            assert re.search(r"\bName\b", query), name
+            assert "Properties.FullName" in query, name
+            assert "by OperationName" not in query, name
+
+
+def test_failures_leave_out_what_the_platform_does_to_itself() -> None:
+    """A run that died with its instance (exit code 143) or was aborted by the host is no failure of the app."""
+    query = QUERIES["invocations-failed"]
+    assert '"exited with code 143"' in query
+    assert '"FunctionTimeoutAbortException"' in query
+    assert "| where OperationId !in (ended)" in query
 
 
 def test_poison_alert_matches_the_poison_queues() -> None:
@@ -186,6 +230,22 @@ def test_runbook_page_says_what_it_means_where_to_look_and_what_to_do(name: str)
         assert target in RUNBOOK
     for event in re.findall(r"`([a-z_]+\.[a-z_]+)`", page):
         assert event in EVENTS or event.startswith("host."), event
+
+
+def test_every_alert_is_in_the_document_with_its_severity() -> None:
+    """docs/resources.md lists the alerts as they are deployed."""
+    page = (bicep.ROOT / "docs" / "resources.md").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"(?m)^\| \[([\w-]+)\]\(runbook/\1\.md\) \| (\d) \|", page))
+    assert listed == {name: str(severity) for name, (severity, _, _) in alert_rows().items()}
+    named = re.search(r"(\w+) log alerts", (bicep.INFRA / "README.md").read_text(encoding="utf-8"))
+    assert named
+    assert named[1] == {15: "fifteen"}[len(listed)]
+
+
+def test_the_storage_client_is_quiet_about_queues_that_are_not_there() -> None:
+    """Each poll of a missing queue is a warning of Azure.Core: some 9,000 a day for a queue."""
+    levels = json.loads((bicep.ROOT / "host.json").read_text(encoding="utf-8"))["logging"]["logLevel"]
+    assert levels == {"default": "Information", "Azure.Core": "Error"}
 
 
 def test_telemetry_that_alerts_count_on_is_not_sampled_away() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.settings import DEFAULTS, Settings
+from shared.connections.settings_reader import DEFAULTS, read_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -55,7 +55,7 @@ def test_the_example_file_lists_exactly_the_settings_that_are_read() -> None:
 
 def test_the_example_file_is_a_valid_set() -> None:
     """It differs from a real one in its values only."""
-    assert Settings.from_env(example()).environment == "production"
+    assert read_settings(example()).environment == "production"
 
 
 def test_the_example_file_holds_no_secret() -> None:

@@ -1,7 +1,8 @@
-"""Imports point one way, and the inner layers know neither clouds nor networks nor clocks."""
+"""The house: floors, pure modules, no circle, no file name twice. This test is its specification."""
 
 import ast
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -9,35 +10,45 @@ from typing import Final
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-#: Layer -> what of `shared` it may import. The stdlib is free but for what BANNED takes away.
-ALLOWED: Final[dict[str, set[str]]] = {
-    "core": {"core", "errors"},
-    "errors": set(),
-    "log": set(),
-    "settings": {"core", "errors"},
-    "ports": {"core", "errors"},
-    "state": {"core", "ports", "errors", "log"},
-    "handlers": {"core", "ports", "errors", "log", "state", "settings", "handlers"},
-    "bc": {"core", "ports", "errors", "log", "settings", "bc"},
-    "stores": {"core", "ports", "errors", "log", "settings", "stores"},
-    "services": {"core", "ports", "errors", "log", "settings", "state", "handlers", "bc", "stores"},
-    "triggers": {"services", "handlers", "core", "errors", "log"},
-    "process": set(),
-    "function_app": {"triggers", "core", "process"},
-}
-#: Layer -> the packages it may use besides the stdlib.
+#: The floors, top first. A module imports from its own room, or from rooms on floors below, never from above.
+FLOORS: Final = (
+    "function_app", "triggers", "services", "operations", "webhooks", "dead_letters", "changes", "orders",
+    "connections", "business_central", "login", "storage",
+    "settings", "outputs", "log", "resource_names", "ncrontab", "exact_json", "clock", "concurrency", "guid",
+    "version", "errors",
+)  # fmt: skip
+#: Modules that decide and do nothing else: no network, clock, chance, environment, thread or Azure, and no store.
+PURE: Final = frozenset({
+    "webhooks/delivery", "webhooks/plan", "changes/jobs", "changes/ledger_rules", "changes/cloud_events",
+    "orders/order_message", "orders/order_fields", "orders/order_entry", "orders/next_step", "orders/order_result",
+    "business_central/entities", "business_central/records", "business_central/page_queries",
+    "business_central/page_parser", "business_central/rate", "business_central/retry", "business_central/odata",
+    "business_central/port", "login/token_cache", "login/entra_codes", "storage/table", "storage/table_rules",
+    "storage/keys", "operations/connect_html", "operations/page_style", "operations/page_session", "operations/advice",
+    "operations/findings", "operations/diagnosis", "operations/status_view", "operations/token_claims", "exact_json",
+    "ncrontab", "errors", "guid", "version", "outputs", "resource_names",
+})  # fmt: skip
+#: Room -> the packages it may use besides the standard library.
 PACKAGES: Final[dict[str, set[str]]] = {
-    "bc": {"requests", "msal"},
-    "stores": {"azure", "requests"},
+    "business_central": {"requests", "urllib3"},
+    "login": {"requests", "msal"},
+    "storage": {"azure", "requests"},
+    "operations": {"azure", "requests"},
     "triggers": {"azure"},
     "function_app": {"azure"},
 }
-#: What `core`, `state` and `handlers` may not even take from the stdlib: networks, processes, clocks, environment.
-BANNED: Final = {
+#: What use cases and rules may not even take from the standard library: networks, processes, clocks, environment.
+OUTSIDE: Final = {
     "socket", "ssl", "http", "urllib.request", "subprocess", "time", "os", "random", "secrets", "pathlib", "tempfile",
     "asyncio", "multiprocessing",
 }  # fmt: skip
-PURE: Final = {"core", "state", "handlers"}
+#: Adapters: the only modules that meet the outside. Everything else gets time, chance and networks as arguments.
+ADAPTERS: Final = frozenset({
+    "services", "clock", "concurrency", "business_central/transport", "business_central/deadline",
+    "business_central/request_budget",
+    "login/tokens", "login/msal_app", "storage/azure_tables", "storage/key_vault", "storage/identity",
+    "operations/handshake_probe", "operations/queue_depths",
+})  # fmt: skip
 CLOCKS: Final = {
     ("datetime", "now"),
     ("datetime", "utcnow"),
@@ -46,61 +57,113 @@ CLOCKS: Final = {
     ("uuid", "uuid4"),
 }
 FILES: Final = [ROOT / "function_app.py", *sorted((ROOT / "shared").rglob("*.py"))]
+MODULES: Final = [path for path in FILES if path.name != "__init__.py"]
 
 
 def name_of(path: Path) -> str:
-    """The path as it is spoken of."""
-    return str(path.relative_to(ROOT))
-
-
-def layer_of(path: Path) -> str:
-    """The layer a file belongs to; `shared/__init__.py` belongs to none."""
+    """The module as the lists above name it: `orders/submit`, `triggers`, `function_app`."""
     parts = path.relative_to(ROOT).with_suffix("").parts
-    return parts[0] if len(parts) == 1 else parts[1]
+    return "/".join(parts[1:] if parts[0] == "shared" else parts)
 
 
-def imports(tree: ast.AST) -> Iterator[str]:
-    """Every module that is imported anywhere in a file, with the names taken from packages of ours."""
-    for node in ast.walk(tree):
+def floor_of(name: str) -> int:
+    """The floor of a module; an unknown room fails here, so that a new one must say where it stands."""
+    return FLOORS.index(name.split("/", maxsplit=1)[0])
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module imported anywhere in a file, ours as the lists name them."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "relative imports hide their direction"
-            yield str(node.module)
-            if node.module and node.module.split(".")[0] == "shared":
-                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            module = str(node.module)
+            if module.split(".", maxsplit=1)[0] != "shared":
+                yield module
+                continue
+            for alias in node.names:
+                whole = ROOT / (module + "." + alias.name).replace(".", "/")
+                is_module = whole.with_suffix(".py").is_file()
+                yield (f"{module}.{alias.name}" if is_module else module).replace(".", "/")
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_a_file_imports_only_what_its_layer_may(path: Path) -> None:
-    """Core <- ports <- state, bc, stores <- handlers <- services <- triggers <- function_app."""
-    layer = layer_of(path)
-    if layer == "__init__":
-        return
-    for module in imports(ast.parse(path.read_text(encoding="utf-8"))):
-        parts = module.split(".")
-        if parts[0] == "shared":
-            if len(parts) > 1:
-                assert parts[1] in ALLOWED[layer] | {layer}, f"{name_of(path)} imports {module}"
-        elif parts[0] not in sys.stdlib_module_names:
-            assert parts[0] in PACKAGES.get(layer, set()), f"{name_of(path)} imports {module}"
-        elif layer in PURE:
-            assert not {parts[0], module} & BANNED, f"{name_of(path)} imports {module}"
+def ours(path: Path) -> list[str]:
+    """The modules of ours that a file imports."""
+    return [name.removeprefix("shared/") for name in imports(path) if name.startswith("shared/")]
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if layer_of(path) in PURE], ids=name_of)
-def test_the_inner_layers_read_no_clock_and_make_no_id(path: Path) -> None:
+def foreign(path: Path) -> list[str]:
+    """The other modules that a file imports."""
+    return [name for name in imports(path) if not name.startswith("shared/") and name != "shared"]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_go_down_the_floors_and_never_up(path: Path) -> None:
+    """A room knows what lies below it; what lies above may change without it."""
+    name = name_of(path)
+    for target in ours(path):
+        is_same_room = target.split("/")[0] == name.split("/")[0]
+        assert is_same_room or floor_of(target) > floor_of(name), f"{name} imports {target}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_room_uses_only_its_packages(path: Path) -> None:
+    """Six packages and azure-storage-blob are deployed; each has few users."""
+    for module in foreign(path):
+        package = module.split(".")[0]
+        if package not in sys.stdlib_module_names:
+            assert package in PACKAGES.get(name_of(path).split("/")[0], set()), f"{name_of(path)} imports {module}"
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if name_of(path) not in ADAPTERS], ids=name_of)
+def test_only_adapters_meet_the_outside(path: Path) -> None:
     """Time and chance come in as arguments, so that a test can hold them still."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert not {name for module in foreign(path) for name in (module, module.split(".")[0])} & OUTSIDE
+    for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             assert (node.value.id, node.attr) not in CLOCKS, f"{name_of(path)}:{node.lineno}"
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             assert node.func.id not in {"open", "print", "input"}, f"{name_of(path)}:{node.lineno}"
 
 
-def test_every_layer_is_in_the_table() -> None:
-    """A new package must say where it stands."""
-    assert {layer_of(path) for path in FILES} - {"__init__"} == set(ALLOWED)
+@pytest.mark.parametrize("path", [path for path in MODULES if name_of(path) in PURE], ids=name_of)
+def test_a_pure_module_knows_pure_modules_only(path: Path) -> None:
+    """Rules stay testable by a table: no logging, no packages, no thread, no store."""
+    for module in foreign(path):
+        package = module.split(".")[0]
+        assert package in sys.stdlib_module_names, f"{name_of(path)} imports {module}"
+        assert package not in {"logging", "threading", "concurrent", "ctypes"}, f"{name_of(path)} imports {module}"
+    for target in ours(path):
+        assert target in PURE | {"clock", "settings"}, f"{name_of(path)} imports {target}"
+
+
+def test_the_lists_name_modules_that_exist() -> None:
+    """A module that was renamed or removed leaves its list, too."""
+    assert set(map(name_of, MODULES)) >= PURE | ADAPTERS
+
+
+def test_modules_import_each_other_in_no_circle() -> None:
+    """Also inside a room there is an order."""
+    graph = {name_of(path): ours(path) for path in MODULES}
+    done: set[str] = set()
+
+    def visit(name: str, way: tuple[str, ...]) -> None:
+        assert name not in way, " -> ".join([*way[way.index(name) :], name])
+        if name not in done:
+            for target in graph.get(name, []):
+                visit(target, (*way, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+def test_no_file_name_occurs_twice() -> None:
+    """A name in a traceback or in a search leads to one place."""
+    names = Counter(path.name for path in MODULES)
+    assert not [name for name, count in names.items() if count > 1]
 
 
 def test_no_module_has_a_name_that_says_nothing() -> None:

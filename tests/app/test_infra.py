@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from shared.core import names
-from shared.settings import DEFAULTS, AuthMode
+from shared import resource_names
+from shared.connections.settings_reader import DEFAULTS
+from shared.settings import AuthMode
 from tests.app import bicep_reading as bicep
 
 TYPES = bicep.INFRA / "modules" / "types.bicep"
 APP = bicep.INFRA / "modules" / "app.bicep"
 MAIN = bicep.INFRA / "main.bicep"
+REGISTRATION = bicep.INFRA / "registration.bicep"
+PARAMETERS = bicep.INFRA / "main.bicepparam"
 ALL_TEXT = {path: bicep.text(path) for path in bicep.SOURCES}
 
 #: Settings of the host, not of the app; the identity form stands for the plain AzureWebJobsStorage.
@@ -27,7 +30,11 @@ HOST_SETTINGS = {
     "APPLICATIONINSIGHTS_CONNECTION_STRING",
     "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
     "PYTHON_THREADPOOL_THREAD_COUNT",
+    "AzureWebJobsDisableHomepage",
+    "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT",
 }
+#: Settings that are addresses of resources, not parameters; the code can do without the second.
+FROM_RESOURCES = {"KEY_VAULT_URL", "TOKEN_VAULT_URL"}
 #: Settings that Azure does not get: the plain connection string, and the CA of the local stack, unset in Azure.
 NOT_IN_AZURE = {"AzureWebJobsStorage", "CA_BUNDLE"}
 
@@ -77,7 +84,7 @@ def test_app_settings_are_exactly_those_the_code_reads() -> None:
     """The template sets every setting that the code reads, and none that nobody reads."""
     settings = bicep.keys(bicep.variable(APP, "settings"))
     assert len(settings) == len(set(settings))
-    assert set(settings) == (set(DEFAULTS) - NOT_IN_AZURE) | HOST_SETTINGS
+    assert set(settings) == (set(DEFAULTS) - NOT_IN_AZURE) | FROM_RESOURCES | HOST_SETTINGS
     assert not set(NOT_FOR_FLEX) & set(settings)
 
 
@@ -85,12 +92,14 @@ def test_parameter_defaults_are_the_defaults_of_the_code() -> None:
     """A parameter that is not given means what the same setting means when it is not set."""
     parameters = bicep.parameters(MAIN)
     for setting, default in DEFAULTS.items():
-        if setting in NOT_IN_AZURE | {"KEY_VAULT_URL"}:
+        if setting in NOT_IN_AZURE | FROM_RESOURCES:
             continue
         _, rest = parameters[parameter_name(setting)]
         value = rest.partition(" = ")[2]
-        if setting == "BC_LOGIN_URL":
-            assert value == "environment().authentication.loginEndpoint"
+        if setting == "BC_LOGIN_URL":  # the compiler allows no cloud's own address in a template
+            assert value == "''"
+            login = "loginUrl: empty(bcLoginUrl) ? environment().authentication.loginEndpoint : bcLoginUrl"
+            assert login in ALL_TEXT[MAIN]
         else:
             assert value.strip("'") == (default or ""), setting
 
@@ -99,7 +108,7 @@ def test_every_setting_takes_its_own_parameter() -> None:
     """No two settings are swapped on the way from main.bicep to the app."""
     passed = dict(re.findall(r"(?m)^      (\w+): (.+)$", bicep.block(ALL_TEXT[MAIN], ALL_TEXT[MAIN].index("bc: {"))))
     settings = bicep.variable(APP, "settings")
-    for setting in sorted(set(DEFAULTS) - NOT_IN_AZURE - {"KEY_VAULT_URL"}):
+    for setting in sorted(set(DEFAULTS) - NOT_IN_AZURE - FROM_RESOURCES):
         name = parameter_name(setting)
         if name == "bcClientId":
             assert "BC_CLIENT_ID: bcClientId" in settings
@@ -110,18 +119,78 @@ def test_every_setting_takes_its_own_parameter() -> None:
         assert re.search(rf"(?m)^\s*{setting}: .*\bbc\.{field}\b", settings), setting
 
 
-def test_parameter_file_reads_each_setting_under_its_own_name() -> None:
+#: Parameter -> its environment variable, where that is not the parameter's name in upper snake case.
+AZD_NAMES = {
+    "environmentName": "AZURE_ENV_NAME",
+    "location": "AZURE_LOCATION",
+    "resourceGroupName": "AZURE_RESOURCE_GROUP",
+    "operatorPrincipalId": "AZURE_PRINCIPAL_ID",
+    "operatorPrincipalType": "AZURE_PRINCIPAL_TYPE",
+    "instanceMemoryMB": "INSTANCE_MEMORY_MB",
+}
+
+
+def environment_name(parameter: str) -> str:
+    """Return the variable of a parameter: bcPageRows -> BC_PAGE_ROWS."""
+    return AZD_NAMES.get(parameter) or re.sub(r"(?<!^)(?=[A-Z])", "_", parameter).upper()
+
+
+def read_from_environment() -> dict[str, tuple[str, str]]:
+    """Return parameter -> (variable, default) as main.bicepparam reads them, directly or through a `var`."""
+    source = bicep.text(PARAMETERS)
+    call = re.compile(r"readEnvironmentVariable\('(\w+)', '(.*?)'\)")
+    through = {name: call.search(text) for name, text in re.findall(r"(?m)^var (\w+) = (.*)$", source)}
+    found = {}
+    for parameter, text in re.findall(r"(?m)^param (\w+) = (.*)$", source):
+        match = call.search(text) or next((through[word] for word in re.findall(r"\w+", text) if word in through), None)
+        if match:
+            found[parameter] = (match[1], match[2])
+    return found
+
+
+def test_every_parameter_can_be_set_through_the_environment() -> None:
+    """What main.bicepparam does not read, a user of azd cannot set: azd knows no other parameter file."""
+    found = read_from_environment()
+    assert {name: variable for name, (variable, _) in found.items()} == {
+        name: environment_name(name) for name in bicep.parameters(MAIN)
+    }
+
+
+def test_the_parameter_file_has_the_defaults_of_the_template() -> None:
+    """A variable that is not set means what the template means without the parameter."""
+    declared_defaults = {
+        name: rest.partition(" = ")[2].strip("'") for name, (_, rest) in bicep.parameters(MAIN).items()
+    }
+    for name, (variable, default) in read_from_environment().items():
+        if name in {"environmentName", "location", "resourceGroupName"}:
+            continue  # these have no default in the template, or one made of another parameter
+        expected = {"{}": "{}", "[]": ""}.get(declared_defaults[name], declared_defaults[name])
+        assert default == expected, variable
+
+
+def test_no_output_comes_back_as_another_parameter() -> None:
+    """What azd keeps of the outputs is environment at the next `azd up`: only a parameter may return under its name."""
+    outputs = dict(re.findall(r"(?m)^output (\w+) string = (.*)$", ALL_TEXT[MAIN]))
+    read = {variable for variable, _ in read_from_environment().values()}
+    assert {name: outputs[name] for name in outputs if name in read} == {
+        "AZURE_LOCATION": "location",
+        "AZURE_RESOURCE_GROUP": "group.name",
+    }
+
+
+def test_settings_of_the_code_are_read_with_the_defaults_of_the_code() -> None:
     """`export BC_PAGE_ROWS=...` reaches bcPageRows, with the code's default where it is not set."""
-    source = (bicep.INFRA / "main.bicepparam").read_text(encoding="utf-8")
-    fixed = NOT_IN_AZURE | {"KEY_VAULT_URL", "BC_API_URL", "BC_LOGIN_URL"}
+    found = read_from_environment()
     for setting, default in DEFAULTS.items():
-        if setting not in fixed:
-            pattern = (
-                rf"(?m)^param {parameter_name(setting)} = \w*\(?readEnvironmentVariable\('{setting}', '(.*)'\)\)?$"
-            )
-            match = re.search(pattern, source)
-            assert match, setting
-            assert match[1] == (default or ""), setting
+        if setting not in NOT_IN_AZURE | FROM_RESOURCES | {"BC_LOGIN_URL"}:
+            assert found[parameter_name(setting)] == (setting, default or "")
+
+
+def test_azure_looks_the_kind_of_the_operator_up() -> None:
+    """The id of whoever deploys comes from azd, in a pipeline that of a service principal, but never its kind."""
+    assert read_from_environment()["operatorPrincipalType"] == ("AZURE_PRINCIPAL_TYPE", "")
+    for symbol in ("storageAssignments", "vaultAssignments", "componentAssignments"):
+        assert "principalType: empty(kind) ? null : kind" in declared(f"access.{symbol}").body
 
 
 def test_auth_modes_are_those_of_the_code() -> None:
@@ -149,10 +218,13 @@ def test_schedules_have_a_least_length() -> None:
 
 def test_queues_tables_and_containers_are_those_of_the_code() -> None:
     """What the code names exists after the deployment, under the same names, and nothing else."""
-    assert bicep.strings(bicep.variable(TYPES, "workQueueNames")) == list(names.WORK_QUEUES)
-    assert set(bicep.strings(bicep.variable(TYPES, "outputQueueNames"))) == {names.QUEUE_RESULTS, names.QUEUE_EVENTS}
-    assert bicep.strings(bicep.variable(TYPES, "tableNames")) == list(names.TABLES)
-    assert bicep.strings(bicep.variable(TYPES, "dataContainerName")) == [names.CONTAINER]
+    assert bicep.strings(bicep.variable(TYPES, "workQueueNames")) == list(resource_names.WORK_QUEUES)
+    assert set(bicep.strings(bicep.variable(TYPES, "outputQueueNames"))) == {
+        resource_names.QUEUE_RESULTS,
+        resource_names.QUEUE_EVENTS,
+    }
+    assert bicep.strings(bicep.variable(TYPES, "tableNames")) == list(resource_names.TABLES)
+    assert bicep.strings(bicep.variable(TYPES, "dataContainerName")) == [resource_names.CONTAINER]
 
 
 def test_every_work_queue_has_its_poison_twin() -> None:
@@ -170,7 +242,15 @@ def test_every_work_queue_has_its_poison_twin() -> None:
         assert name in body
 
 
-def test_old_event_batches_are_cleared_away_and_nothing_else() -> None:
+def test_a_claim_check_lives_as_long_as_its_message_and_a_week() -> None:
+    """A message lives seven days in a queue; a blob that it refers to must be there until then, and then goes."""
+    for path in (MAIN, bicep.INFRA / "resources.bicep"):
+        decorators, rest = bicep.parameters(path)["batchRetentionInDays"]
+        assert "@minValue(14)" in decorators
+        assert rest == "int = 14"
+
+
+def test_old_claim_checks_are_cleared_away_and_nothing_else() -> None:
     """The lifecycle rule is limited to the data container; package and host state stay."""
     body = declared("storage.lifecycle").body
     assert "prefixMatch: ['${dataContainerName}/']" in body
@@ -188,12 +268,81 @@ def test_role_ids_are_those_of_their_names() -> None:
     assert used == set(expected)
 
 
+ENTRA = bicep.INFRA / "modules" / "entra.bicep"
+
+
 def test_business_central_permissions_have_their_ids() -> None:
     """The registration asks for Business Central's permissions and for no others."""
-    entra = ALL_TEXT[bicep.INFRA / "modules" / "entra.bicep"]
-    found = dict(re.findall(r"(?m)^\s+'?([\w.]+)'?: '([0-9a-f-]{36})'$", entra))
+    found = dict(re.findall(r"(?m)^\s+'?([\w.]+)'?: '([0-9a-f-]{36})'$", ALL_TEXT[ENTRA]))
     assert found == BC_PERMISSIONS
-    assert "var businessCentralAppId = '996def3d-b36c-4153-8607-a6fd3c01b89f'" in entra
+    for path in (ENTRA, bicep.INFRA / "modules" / "consent.bicep"):
+        assert "var businessCentralAppId = '996def3d-b36c-4153-8607-a6fd3c01b89f'" in ALL_TEXT[path]
+
+
+def test_the_registration_gets_the_permissions_of_its_mode_only() -> None:
+    """Delegated ones and a redirect URI where a person logs in, else application ones; a credential for an identity."""
+    assert set(bicep.keys(bicep.variable(ENTRA, "delegatedPermissions"))) == {
+        "user_impersonation",
+        "Financials.ReadWrite.All",
+    }
+    assert bicep.keys(bicep.variable(ENTRA, "applicationPermissions")) == ["API.ReadWrite.All"]
+    source = ALL_TEXT[ENTRA]
+    assert (
+        "var permissions = appOnly\n"
+        "  ? map(items(applicationPermissions), permission => { id: permission.value, type: 'Role' })\n"
+        "  : map(items(delegatedPermissions), permission => { id: permission.value, type: 'Scope' })\n"
+    ) in source
+    assert "resourceAccess: permissions\n" in declared("entra.application").body
+    assert "federatedIdentityCredentials@v1.0' = if (!empty(identityPrincipalId)) {" in source
+    asked = declared("connect_app.entra").body
+    assert "appOnly: authMode != 'authorization_code'" in asked
+    assert "authMode == 'authorization_code' ? [redirectUriOf(publicUrl, functionAppName)] : []" in asked
+    assert "authMode == 'managed_identity' ? identity!.outputs.principalId : ''" in asked
+
+
+def test_consent_is_for_what_the_registration_asks_and_looks_nothing_up_before() -> None:
+    """Business Central's service principal may be missing in a tenant; it is looked up only for a consent."""
+    consent = declared("connect_app.consent").body
+    for name in ("servicePrincipalId", "scopes", "roleIds"):
+        assert f"{name}: entra.outputs.{name}" in consent
+    assert (
+        "module consent 'consent.bicep' = if (grantAdminConsent) {"
+        in ALL_TEXT[bicep.INFRA / "modules" / "connect_app.bicep"]
+    )
+    looked_up = [entry.file for entry in bicep.declarations() if entry.existing and "Graph" in entry.kind]
+    assert looked_up == ["consent"]
+
+
+def reached(path: Path) -> set[Path]:
+    """Return a file and everything that it reaches as a module or import."""
+    found = {path}
+    for target in re.findall(r"(?m)(?:^\s*module \w+|^\} from|^import .* from) '([\w/.]+\.bicep)'", ALL_TEXT[path]):
+        found |= reached((path.parent / target).resolve())
+    return found
+
+
+def test_only_the_registration_asks_the_registry_for_the_graph_types() -> None:
+    """The compiler fetches an extension even for a module that is not deployed; a closed network fails (BCP192)."""
+    with_graph = {path for path, source in ALL_TEXT.items() if "microsoftGraph" in source}
+    assert with_graph == {ENTRA, bicep.INFRA / "modules" / "consent.bicep"}
+    assert not with_graph & reached(MAIN)
+    assert with_graph <= reached(REGISTRATION)
+    assert reached(MAIN) | reached(REGISTRATION) == set(ALL_TEXT)
+
+
+def test_registration_and_resources_agree_on_names() -> None:
+    """Both come to the same identity, app and redirect URI, whoever is first."""
+    resources, inside = (ALL_TEXT[bicep.INFRA / name] for name in ("resources.bicep", "modules/connect_app.bicep"))
+    for source in (resources, inside):
+        assert "var token = uniqueString(resourceGroup().id, environmentName)" in source
+        assert "nameOverrides.?identity ?? identityNameOf(environmentName, token)" in source
+        assert "var functionAppName = nameOverrides.?functionApp ?? functionAppNameOf(environmentName, token)" in source
+    shared = {"environmentName", "location", "resourceGroupName", "tags", "nameOverrides", "publicUrl", "bcAuthMode"}
+    ours, theirs = bicep.parameters(MAIN), bicep.parameters(REGISTRATION)
+    assert set(theirs) == shared | {"grantAdminConsent"}
+    for name in shared:
+        assert ours[name][1] == theirs[name][1], name
+    assert re.search(r"(?m)^output BC_CLIENT_ID string = ", ALL_TEXT[REGISTRATION])
 
 
 def test_the_app_gets_its_roles_at_resources_and_no_owner_role() -> None:
@@ -204,7 +353,7 @@ def test_the_app_gets_its_roles_at_resources_and_no_owner_role() -> None:
         scope = re.search(r"scope: (\w+)", entry.body)
         assert scope
         assert declared(f"access.{scope[1]}").existing
-        assert f"name: guid({scope[1]}.id, principalId, roleIds[role])" in entry.body
+        assert re.search(rf"name: guid\({scope[1]}(\[i\])?\.id, principalId, roleIds\[(role|vaultRole)\]\)", entry.body)
     app_access = declared("resources.access").body
     roles = {name for name in ROLES if f"'{name[0].lower() + name[1:].replace(' ', '')}'" in app_access}
     assert roles == {
@@ -214,6 +363,25 @@ def test_the_app_gets_its_roles_at_resources_and_no_owner_role() -> None:
         "Key Vault Secrets Officer",
         "Monitoring Metrics Publisher",
     }
+
+
+def test_operators_reach_no_token_cache() -> None:
+    """Who sets the client secret could otherwise read the refresh token of whoever logged in."""
+    assert "vaultNames: [vaultName, tokenVaultName]" in declared("resources.access").body
+    assert "vaultNames: [vaultName]" in declared("resources.operatorAccess").body
+    settings = bicep.variable(APP, "settings")
+    assert "KEY_VAULT_URL: vault.properties.vaultUri" in settings
+    assert "TOKEN_VAULT_URL: tokenVault.properties.vaultUri" in settings
+    assert "name: tokenVaultName" in declared("app.tokenVault").body
+    assert "name: tokenVaultName" in declared("resources.tokenVault").body
+    assert declared("resources.tokenVault").kind == declared("resources.vault").kind
+
+
+def test_the_host_says_nothing_at_the_root_and_takes_no_more_than_a_mebibyte() -> None:
+    """The page at / answers 200 while no function runs; a forged body must not fill the memory."""
+    settings = bicep.variable(APP, "settings")
+    assert "AzureWebJobsDisableHomepage: 'true'" in settings
+    assert f"FUNCTIONS_REQUEST_BODY_SIZE_LIMIT: '{1 << 20}'" in settings
 
 
 def test_no_key_and_no_secret_is_anywhere() -> None:
@@ -244,9 +412,10 @@ def test_doors_are_closed() -> None:
     site = declared("app.site").body
     for line in ("httpsOnly: true", "ftpsState: 'Disabled'", "minTlsVersion: '1.2'", "type: 'UserAssignedIdentity'"):
         assert line in site
-    publishing = declared("app.basicPublishing").body
-    assert "['ftp', 'scm']" in publishing
-    assert "allow: false" in publishing
+    for policy in ("ftp", "scm"):
+        publishing = declared(f"app.{policy}Publishing").body
+        assert f"name: '{policy}'" in publishing
+        assert "allow: false" in publishing
     assert "DisableLocalAuth: true" in declared("monitoring.component").body
 
 
@@ -266,11 +435,103 @@ def test_the_app_starts_after_its_roles() -> None:
 
 
 def test_redirect_uri_is_the_callback_route() -> None:
-    """The registration returns to the route of the app, at the public URL."""
-    resources = ALL_TEXT[bicep.INFRA / "resources.bicep"]
-    assert "var redirectUri = '${publicOrigin}/api/connect/callback'" in resources
-    assert "redirectUri: redirectUri" in declared("resources.entra").body
-    assert "redirectUris: [redirectUri]" in declared("entra.application").body
+    """The registration returns to the app's route at the public URL; whoever registers by hand is told the same."""
+    assert (
+        "func redirectUriOf(url string, app string) string => "
+        "'${replace(url, '%WEBSITE_HOSTNAME%', '${app}.azurewebsites.net')}/api/connect/callback'\n"
+    ) in ALL_TEXT[TYPES]
+    assert (
+        "output redirectUri string = redirectUriOf(bc.publicUrl, functionAppName)"
+        in (ALL_TEXT[bicep.INFRA / "resources.bicep"])
+    )
+    assert "redirectUris: redirectUris" in declared("entra.application").body
+
+
+def test_the_subnets_are_the_halves_of_the_address_space() -> None:
+    """Any space that is large enough will do; the smallest subnet of Flex Consumption is a /27."""
+    network = bicep.INFRA / "modules" / "network.bicep"
+    assert bicep.variable(network, "subnetPrefixLength") == "parseCidr(addressPrefix).cidr + 1"
+    found = re.findall(r"cidrSubnet\((.*?)\)", ALL_TEXT[network])
+    assert found == ["addressPrefix, subnetPrefixLength, 0", "addressPrefix, subnetPrefixLength, 1"]
+
+
+def test_every_private_endpoint_has_its_zone() -> None:
+    """Two vaults share one zone; each endpoint's group is one of the services with a zone."""
+    network = bicep.INFRA / "modules" / "network.bicep"
+    groups = bicep.strings(bicep.variable(network, "groups"))
+    zones = re.findall(r"'(privatelink.*)'\n", bicep.variable(network, "zoneNames"))
+    assert len(zones) == len(groups) == len(set(groups))
+    for group, zone in zip(groups, zones, strict=True):
+        assert group in zone
+    endpoints = re.findall(r"name: '([\w-]+)', group: '(\w+)', target: (\w+)", bicep.variable(network, "endpoints"))
+    assert {group for _, group, _ in endpoints} == set(groups)
+    assert [(name, target) for name, group, target in endpoints if group == "vault"] == [
+        ("vault", "vaultId"),
+        ("token-vault", "tokenVaultId"),
+    ]
+
+
+def test_the_health_test_is_a_clock_of_a_quarter_of_an_hour() -> None:
+    """One place, one call in 15 minutes, optional; a restricted site lets it in."""
+    test = declared("availability.healthTest").body
+    assert "Frequency: 900" in test
+    assert test.count("Id: testLocation") == 1
+    assert "ExpectedHttpStatusCode: 200" in test
+    assert "url: 'https://${app.outputs.hostName}/api/health'" in declared("resources.availability").body
+    assert bicep.parameters(MAIN)["healthTestEnabled"][1] == "bool = false"
+    assert "allowHealthTest: healthTestEnabled" in declared("resources.app").body
+    site = declared("app.site").body
+    assert "concat([businessCentralRule], allowHealthTest ? [healthTestRule] : [], addressRules)" in site
+    assert "ipAddress: 'ApplicationInsightsAvailability'" in bicep.variable(APP, "healthTestRule")
+
+
+def test_a_budget_of_nothing_is_no_value_for_the_compiler() -> None:
+    """The amount has the minimum 1, and 0 means none: the compiler warns unless it can't arrive (BCP329)."""
+    assert "amount: max(budgetAmount, 1)" in declared("resources.budget").body
+    assert (
+        "module budget 'modules/budget.bicep' = if (budgetAmount > 0 && !empty(alertEmails)) {"
+        in (ALL_TEXT[bicep.INFRA / "resources.bicep"])
+    )
+
+
+#: Types whose newest stable version is older than the preview in use, so that the age rule is silenced with a reason.
+PREVIEWS = {"Microsoft.Insights/diagnosticSettings@2021-05-01-preview"}
+#: Types whose newest stable version is older than two years: the age rule knows that and says nothing.
+OLD_BUT_NEWEST = {
+    "Microsoft.Authorization/roleAssignments@2022-04-01",
+    "Microsoft.Insights/actionGroups@2023-01-01",
+    "Microsoft.Insights/components@2020-02-02",
+    "Microsoft.Insights/webtests@2022-06-15",
+    "Microsoft.Insights/workbooks@2023-06-01",
+    "Microsoft.Network/privateDnsZones@2024-06-01",
+    "Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01",
+}
+
+
+def test_api_versions_are_younger_than_two_years_or_the_newest_there_is() -> None:
+    """The compiler warns of older ones; where there is none, it says so."""
+    used = {entry.kind for entry in bicep.declarations() if "@20" in entry.kind}
+    old = {kind for kind in used if kind.partition("@")[2][:10] < "2024-11-23"}
+    assert old == PREVIEWS | OLD_BUT_NEWEST
+    for path in bicep.SOURCES:
+        source = path.read_text(encoding="utf-8")
+        silenced = re.findall(r"(?m)^// .+\n#disable-next-line use-recent-api-versions\nresource \w+ '(\S+)'", source)
+        assert silenced == [kind for kind in PREVIEWS for _ in range(source.count(kind))], path.name
+
+
+LINE = 120  # where `bicep format` breaks
+
+
+def test_ternaries_are_written_as_the_formatter_writes_them() -> None:
+    """One that fits on a line is on one line, one that does not is broken before ? and :."""
+    for path in [*bicep.SOURCES, *sorted(bicep.INFRA.glob("*.bicepparam"))]:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        for number, line in enumerate(lines[:-2]):
+            second, third = lines[number + 1].strip(), lines[number + 2].strip()
+            if second.startswith("? ") and third.startswith(": "):
+                assert len(f"{line} {second} {third}") > LINE, f"{path.name}:{number + 1}"
+            if re.search(r" \? .* : ", line) and not line.lstrip().startswith(("//", "@", "'")):
+                assert len(line) <= LINE, f"{path.name}:{number + 1}"
 
 
 def test_queue_concurrency_fits_the_threads() -> None:
@@ -294,7 +555,8 @@ def test_every_parameter_output_and_type_is_described() -> None:
 def test_every_resource_is_in_the_document_and_nothing_else() -> None:
     """docs/resources.md names exactly the resources and modules of the template."""
     page = (bicep.ROOT / "docs" / "resources.md").read_text(encoding="utf-8")
-    listed = set(re.findall(r"(?m)^\| `(\w+\.\w+)` \|", page))
+    firsts = re.findall(r"(?m)^\| (`\w+\.\w+`(?:, `\w+\.\w+`)*) \|", page)
+    listed = set(re.findall(r"`(\w+\.\w+)`", " ".join(firsts)))
     assert listed == {entry.key for entry in bicep.declarations() if not entry.existing}
 
 
@@ -319,12 +581,14 @@ def test_linter_rules_are_errors() -> None:
 
 @pytest.mark.skipif(not shutil.which("bicep"), reason="bicep is not on PATH")
 @pytest.mark.parametrize("command", ["build", "lint"])
-@pytest.mark.parametrize("source", [MAIN, bicep.INFRA / "resources.bicep"], ids=lambda path: path.stem)
+@pytest.mark.parametrize("source", [MAIN, bicep.INFRA / "resources.bicep", REGISTRATION], ids=lambda path: path.stem)
 def test_bicep_compiles_and_lints(command: str, source: Path, tmp_path: Path) -> None:
-    """The compiler and its linter accept the template."""
+    """The compiler and its linter accept the template without a warning; only API versions may grow old."""
     output = ["--outfile", str(tmp_path / "out.json")] if command == "build" else []
     done = subprocess.run(["bicep", command, str(source), *output], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    lines = (done.stdout + done.stderr).splitlines()
+    assert [line for line in lines if ": Warning " in line and "use-recent-api-versions" not in line] == []
 
 
 @pytest.mark.skipif(not shutil.which("bicep"), reason="bicep is not on PATH")

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from shared.bc import client
-from shared.core import orders, subscriptions
-from shared.core.entities import ENTITIES, Entity
-from shared.ports import PageAsk
+from shared.business_central import page_queries
+from shared.business_central.entities import ENTITIES, ORDER_TRACES, Entity
+from shared.business_central.port import PageAsk
+from shared.orders import order_fields
+from shared.webhooks import plan
 
 FILE = Path(__file__).resolve().parents[3] / "shared" / "data" / "metadata" / "api-v2.0.xml"
 pytestmark = pytest.mark.skipif(not FILE.is_file(), reason="recorded metadata is not part of the project")
@@ -59,8 +60,8 @@ def navigation(entity_set: str) -> dict[str, str]:
     return {str(each.get("Name")): str(each.get("Type")) for each in kind.iterfind(f"{EDM}NavigationProperty")}
 
 
-FIELDS = [("salesOrders", name, kind) for name, kind in orders._HEADER.items()]
-FIELDS += [("salesOrderLines", name, kind) for name, kind in orders._LINE.items()]
+FIELDS = [("salesOrders", name, kind) for name, kind in order_fields.HEADER.items()]
+FIELDS += [("salesOrderLines", name, kind) for name, kind in order_fields.LINE.items()]
 
 
 @pytest.mark.parametrize(("entity_set", "name", "kind"), FIELDS)
@@ -80,8 +81,8 @@ def test_a_field_of_an_order_has_the_type_and_length_that_is_checked(
 
 def test_every_property_of_an_order_is_either_taken_or_refused_by_name() -> None:
     """The two lists cover the metadata, so nothing is passed on unchecked by oversight."""
-    header = set(orders._HEADER) | orders._HEADER_READ_ONLY
-    line = set(orders._LINE) | orders._LINE_READ_ONLY
+    header = set(order_fields.HEADER) | order_fields.HEADER_READ_ONLY
+    line = set(order_fields.LINE) | order_fields.LINE_READ_ONLY
     assert set(properties("salesOrders")) - header == set()
     assert set(properties("salesOrderLines")) - line - {"sequence"} == set()
     assert set(properties("salesOrders")) >= header
@@ -91,7 +92,7 @@ def test_every_property_of_an_order_is_either_taken_or_refused_by_name() -> None
 def test_the_line_types_are_those_of_the_enum() -> None:
     """By their encoded names."""
     members = schema().iterfind(f"{EDM}EnumType[@Name='invoiceLineAggLineType']/{EDM}Member")
-    assert {str(member.get("Name")) for member in members} == set(orders._LINE_TYPES)
+    assert {str(member.get("Name")) for member in members} == set(order_fields.LINE_TYPES)
 
 
 def test_the_statuses_of_an_invoice_are_those_of_the_enum() -> None:
@@ -103,7 +104,7 @@ def test_the_statuses_of_an_invoice_are_those_of_the_enum() -> None:
 def test_the_external_number_is_as_long_as_it_is_cut() -> None:
     """In orders, and in what is left of them."""
     for entity_set in ("salesOrders", "salesInvoices", "salesShipments"):
-        assert properties(entity_set)["externalDocumentNumber"] == ("Edm.String", orders.EXTERNAL_LENGTH)
+        assert properties(entity_set)["externalDocumentNumber"] == ("Edm.String", order_fields.EXTERNAL_LENGTH)
 
 
 @pytest.mark.parametrize("entity", ENTITIES.values(), ids=ENTITIES)
@@ -113,30 +114,30 @@ def test_an_entity_row_names_real_sets_and_properties(entity: Entity) -> None:
     assert found["id"][0] == "Edm.Guid"
     assert found["number"] == ("Edm.String", 20)
     assert found["lastModifiedDateTime"][0] == "Edm.DateTimeOffset"
-    assert navigation(entity.name)[entity.nested].startswith("Collection(")
+    assert navigation(entity.name)[entity.expand].startswith("Collection(")
     assert ("status" in found) == entity.posts
-    if entity.nested_set:
-        nested = properties(entity.nested_set)
-        assert nested[entity.nested_parent][0] == "Edm.Guid"
-        assert nested["lastModifiedDateTime"][0] == "Edm.DateTimeOffset"
+    if entity.expanded_set:
+        expanded = properties(entity.expanded_set)
+        assert expanded[entity.expanded_parent][0] == "Edm.Guid"
+        assert expanded["lastModifiedDateTime"][0] == "Edm.DateTimeOffset"
 
 
 ASKS = [
     (entity, what)
     for entity in ENTITIES.values()
-    for what in ("records", "nested", "ids")
-    if what != "nested" or entity.nested_set
+    for what in ("records", "expanded", "ids")
+    if what != "expanded" or entity.expanded_set
 ]
 
 
 @pytest.mark.parametrize(("entity", "what"), ASKS)
 def test_a_page_query_names_real_properties(entity: Entity, what: str) -> None:
     """Whatever select, filter, order and expand a page asks with."""
-    entity_set = entity.nested_set if what == "nested" else entity.name
+    entity_set = entity.expanded_set if what == "expanded" else entity.name
     ask = PageAsk(
-        company="c", entity=entity, what=what, with_nested=True, low="a", high="b", order="number",  # type: ignore[arg-type]
+        company="c", entity=entity, what=what, expanded=True, low="a", high="b", order="number",  # type: ignore[arg-type]
     )  # fmt: skip
-    query = client._page_query(ask if what != "nested" else PageAsk(company="c", entity=entity, what="nested"))
+    query = page_queries.page_query(ask if what != "expanded" else PageAsk(company="c", entity=entity, what="expanded"))
     select = re.search(r"select=([^&]+)", query)
     named = set(select[1].split(",")) if select else set()
     named |= set(re.findall(r"([A-Za-z]+)%20(?:ge|lt|gt|eq)%20", query)) | set(
@@ -150,7 +151,7 @@ def test_a_page_query_names_real_properties(entity: Entity, what: str) -> None:
 
 def test_the_traces_of_an_order_are_real_properties() -> None:
     """Where an order leaves its number, and what it is looked up by."""
-    for entity_set, number in client._ORDER_TRACES.items():
+    for entity_set, number in ((entity.name, entity.order_number) for entity in ORDER_TRACES):
         assert properties(entity_set)[number] == ("Edm.String", 20)
         assert properties(entity_set)["customerNumber"] == ("Edm.String", 20)
         assert properties(entity_set)["customerId"][0] == "Edm.Guid"
@@ -164,7 +165,7 @@ def test_a_subscription_and_a_company_have_what_is_read_of_them() -> None:
     assert found["expirationDateTime"][0] == "Edm.DateTimeOffset"
     assert {"notificationUrl", "resource"} <= set(found)
     assert {"id", "name", "displayName"} <= set(properties("companies"))
-    assert subscriptions.LIFETIME.days == 3
+    assert plan.LIFETIME.days == 3
 
 
 def test_what_tells_a_posted_invoice_is_real() -> None:

@@ -21,7 +21,8 @@ DIRECT = {"azure-functions", "msal", "requests", "azure-data-tables", "azure-key
 IMPORT = (
     "import json, sys, function_app\n"
     "names = [function.get_function_name() for function in function_app.app.get_functions()]\n"
-    "import shared.services, shared.triggers, shared.stores.azure_tables, shared.stores.key_vault, shared.bc.entra\n"
+    "import shared.services, shared.triggers, shared.storage.azure_tables, shared.storage.key_vault\n"
+    "import shared.login.msal_app\n"
     "from azure.identity import ManagedIdentityCredential\n"
     "ours = {n.split('.')[0] for n in sys.modules} & {'tests', 'local', 'scripts', 'bench', 'pytest', 'aiohttp'}\n"
     "print(json.dumps([sorted(names), sorted(ours)]))\n"

@@ -7,17 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from shared.bc import slot_rows
-from shared.bc.budget import URGENT_SLOT
-from shared.core import diagnosis, orders
-from shared.core.jobs import GROUP
-from shared.core.names import CONTAINER, SECRET_CLIENT, SECRET_TOKEN_CACHE, SECRET_WEBHOOK, TABLES
-from shared.core.sign_in import FLOW_LIFETIME, SESSION_LIFETIME
-from shared.core.subscriptions import RENEW_AGE
-from shared.handlers import doctor, reading, runs
+from shared.business_central import lease_rows
+from shared.business_central.request_budget import RESERVED_SLOT
+from shared.changes import page_reader, plan_runs
+from shared.changes.jobs import GROUP
+from shared.connections.settings_reader import DEFAULTS
+from shared.dead_letters import dead_letter_store
 from shared.log import EVENTS
-from shared.settings import DEFAULTS
-from shared.state import parked
+from shared.operations import diagnosis, doctor
+from shared.operations.page_session import FLOW_LIFETIME, SESSION_LIFETIME
+from shared.orders import next_step
+from shared.resource_names import CONTAINER, SECRET_CLIENT, SECRET_TOKEN_CACHE, SECRET_WEBHOOK, TABLES
+from shared.webhooks.plan import RENEW_AGE
 
 ROOT = Path(__file__).resolve().parents[2]
 PAPERS = {
@@ -84,14 +85,17 @@ def routes() -> dict[str, tuple[set[str], str]]:
         route = eval(ast.unparse(call.args[0]), {"ROUTE": "bc/notifications"})
         options = {word.arg: ast.unparse(word.value) for word in call.keywords}
         level = "nothing" if options.get("auth_level", "").endswith("ANONYMOUS") else "a function key"
-        found[route] = (set(ast.literal_eval(options["methods"])), level)
+        methods = {"any"} if options["methods"] == "ANY_METHOD" else set(ast.literal_eval(options["methods"]))
+        found[route] = (methods, level)
     return found
 
 
 def test_the_security_model_lists_every_route_with_its_methods_and_its_key() -> None:
     """Who can call what is what the host enforces."""
-    rows = re.findall(r"^\| `([\w/{}]+)` \| ([A-Z, ]+) \| ([a-z ]+) \|", SECURITY, re.MULTILINE)
-    assert {route: (set(methods.split(", ")), level) for route, methods, level in rows} == routes()
+    rows = re.findall(r"^\| `([\w/{}*]+)` \| ([A-Z, ]+) \| ([a-z ]+) \|", SECURITY, re.MULTILINE)
+    assert {
+        route: ({"any"} if methods == "ANY" else set(methods.split(", ")), level) for route, methods, level in rows
+    } == routes()
 
 
 def test_what_is_stored_is_listed_for_every_table_secret_and_container() -> None:
@@ -109,8 +113,8 @@ def test_the_doctors_checks_are_listed() -> None:
         name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1] if row else "")
     }
     made: set[str] = set()
-    for path in ("shared/handlers/doctor.py", "shared/core/diagnosis.py", "shared/core/findings.py",
-                 "shared/core/token_claims.py", "scripts/doctor.py"):  # fmt: skip
+    for path in ("shared/operations/doctor.py", "shared/operations/diagnosis.py", "shared/operations/findings.py",
+                 "shared/operations/token_claims.py", "scripts/doctor.py"):  # fmt: skip
         for call in (node for node in ast.walk(ast.parse((ROOT / path).read_text())) if isinstance(node, ast.Call)):
             name = ast.unparse(call.func)
             if name in {"fine", "note", "warning", "wrong", "explain"} and isinstance(call.args[0], ast.Constant):
@@ -122,17 +126,22 @@ def test_the_doctors_checks_are_listed() -> None:
 @pytest.mark.parametrize(
     ("paper", "sentence", "value", "said"),
     [
-        ("docs/operations.md", "orders wait for 72 hours", orders.PATIENCE, timedelta(hours=72)),
-        ("docs/operations.md", "message is put back for 72 hours", parked.PATIENCE, timedelta(hours=72)),
-        ("docs/operations.md", "20,000 a request", reading.LIST_ROWS, 20_000),
+        ("docs/operations.md", "orders wait for 72 hours", next_step.PATIENCE, timedelta(hours=72)),
+        ("docs/operations.md", "message is put back for 72 hours", dead_letter_store.PATIENCE, timedelta(hours=72)),
+        ("docs/operations.md", "20,000 a request", page_reader.LIST_ROWS, 20_000),
         ("docs/operations.md", "one request per 100 changed records", GROUP, 100),
         ("docs/operations.md", "of the first ten companies", doctor.MOST_COMPANIES, 10),
         ("docs/operations.md", "the limit of 200", diagnosis.MOST_WEBHOOKS, 200),
-        ("docs/operations.md", "eight chains of pages, four requests at once", (runs.PARTITIONS, URGENT_SLOT), (8, 4)),
-        ("docs/architecture.md", "ten minutes behind its watermark", runs.OVERLAP, timedelta(minutes=10)),
+        (
+            "docs/operations.md",
+            "eight chains of pages, four requests at once",
+            (plan_runs.PARTITIONS, RESERVED_SLOT),
+            (8, 4),
+        ),
+        ("docs/architecture.md", "ten minutes behind its watermark", plan_runs.OVERLAP, timedelta(minutes=10)),
         ("docs/architecture.md", "renews from 24 hours of age", RENEW_AGE, timedelta(hours=24)),
-        ("docs/architecture.md", "only after 11\n  minutes", orders.SETTLE, timedelta(minutes=11)),
-        ("docs/architecture.md", "5 requests at once", slot_rows.SLOTS, 5),
+        ("docs/architecture.md", "only after 11\n  minutes", next_step.SETTLE, timedelta(minutes=11)),
+        ("docs/architecture.md", "5 requests at once", lease_rows.SLOTS, 5),
         ("docs/security.md", "(4 hours,", SESSION_LIFETIME, timedelta(hours=4)),
         ("docs/security.md", "within ten minutes", FLOW_LIFETIME, timedelta(minutes=10)),
         ("CHANGELOG.md", "twenty app settings", len(DEFAULTS), 20),

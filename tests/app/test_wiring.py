@@ -18,6 +18,7 @@ from shared.errors import ConfigError
 ROOT = Path(__file__).resolve().parents[2]
 STORAGE = "AzureWebJobsStorage"
 
+ANY_METHOD: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 #: name -> (trigger, queues and blob it writes). HTTP: route, methods, level; timer: schedule; queue: name.
 WIRING: Final[dict[str, tuple[tuple[object, ...], set[str]]]] = {
     "pull_items": (("timerTrigger", "%BC_ITEM_PULL_SCHEDULE%"), {"bc-pages"}),
@@ -29,11 +30,11 @@ WIRING: Final[dict[str, tuple[tuple[object, ...], set[str]]]] = {
     ),
     "process_notifications": (("queueTrigger", "bc-notifications"), {"bc-events", "bc-pages", "bc-data/{job}.ndjson"}),
     "submit_sales_order": (("queueTrigger", "sales-orders"), {"sales-order-results"}),
-    "park_failed_order": (("queueTrigger", "sales-orders-poison"), set()),
-    "park_failed_notification": (("queueTrigger", "bc-notifications-poison"), set()),
-    "park_failed_page": (("queueTrigger", "bc-pages-poison"), set()),
+    "dead_letter_order": (("queueTrigger", "sales-orders-poison"), set()),
+    "dead_letter_notification": (("queueTrigger", "bc-notifications-poison"), set()),
+    "dead_letter_page": (("queueTrigger", "bc-pages-poison"), set()),
     "bc_notifications": (
-        ("httpTrigger", "bc/notifications/{subscription}", ("GET", "POST"), "anonymous"), {"bc-notifications"},
+        ("httpTrigger", "bc/notifications/{*subscription}", ANY_METHOD, "anonymous"), {"bc-notifications"},
     ),
     "connect": (("httpTrigger", "connect", ("GET",), "function"), set()),
     "connect_start": (
@@ -42,7 +43,7 @@ WIRING: Final[dict[str, tuple[tuple[object, ...], set[str]]]] = {
     ),
     "connect_callback": (("httpTrigger", "connect/callback", ("GET",), "anonymous"), set()),
     "status": (("httpTrigger", "status", ("GET",), "function"), set()),
-    "order_status": (("httpTrigger", "orders/{key}", ("GET",), "function"), set()),
+    "show_order": (("httpTrigger", "orders/{key}", ("GET",), "function"), set()),
     "redrive_order": (("httpTrigger", "orders/{key}/redrive", ("POST",), "function"), {"sales-orders"}),
     "health": (("httpTrigger", "health", ("GET",), "anonymous"), set()),
 }  # fmt: skip
@@ -69,7 +70,7 @@ def declared() -> Bindings:
 _INDEX = """
 import asyncio, json, os, sys
 from pathlib import Path
-from local.host.worker import Worker
+from local.functions_host.worker import Worker
 functions = asyncio.run(Worker(Path.cwd()).start())
 found = {function.name: [dict(binding) for binding in function.bindings] for function in functions}
 print(json.dumps(found), flush=True)
@@ -104,6 +105,11 @@ def outputs_of(bindings: list[dict[str, Any]]) -> set[str]:
     found = [b for b in bindings if b["type"] in {"queue", "blob"}]
     assert all(binding["connection"] == STORAGE for binding in found)
     return {str(binding.get("queueName") or binding["path"]) for binding in found}
+
+
+def test_no_function_name_is_the_end_of_another() -> None:
+    """The host caches a key under key and function name run together, so `order_status` once opened `status`."""
+    assert not [(one, two) for one in WIRING for two in WIRING if one != two and one.endswith(two)]
 
 
 @pytest.mark.parametrize("view", [declared, indexed], ids=["decorators", "worker"])
@@ -204,7 +210,7 @@ def test_with_wrong_settings_operators_get_one_message_with_every_name() -> None
 
 @pytest.mark.usefixtures("unset")
 @pytest.mark.parametrize(
-    "work", [triggers.PULL_ITEMS, triggers.RECONCILE, triggers.KEEP_SUBSCRIPTIONS, triggers.put_back]
+    "work", [triggers.pull_items, triggers.reconcile, triggers.keep_subscriptions, triggers.put_back]
 )
 def test_with_wrong_settings_a_timer_logs_and_ends(work: Any, caplog: pytest.LogCaptureFixture) -> None:
     """An error that a person must mend; raising would add nothing, as the host does not retry a timer."""
@@ -219,7 +225,7 @@ def test_with_wrong_settings_a_queue_message_is_left_to_the_queue() -> None:
     """It is not lost: the function fails, and the message comes again."""
     message = func.QueueMessage(id="m-1", body=b"{}")
     with pytest.raises(ConfigError, match="BC_TENANT_ID"):
-        triggers.run_queue(message, "sales-orders", triggers.ORDER, {})
+        triggers.run_queue(message, "sales-orders", triggers.do_order, {})
 
 
 def test_health_says_only_that_it_is_up() -> None:

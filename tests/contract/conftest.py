@@ -5,10 +5,10 @@ from itertools import count
 
 import pytest
 
-from shared.ports import Table
 from shared.settings import StorageSettings
-from shared.stores.azure_tables import AzureTables
-from shared.stores.memory import MemoryTables
+from shared.storage.azure_tables import AzureTables
+from shared.storage.table import Table
+from tests.support.memory_storage import MemoryTables
 
 _numbers = count(1)
 

@@ -12,12 +12,13 @@ from threading import Event, Lock, Thread, current_thread
 
 import pytest
 
-from shared.bc.budget import LEASE_S, SlotBudget
-from shared.bc.slot_rows import BURST, MAX_TAKING
+from shared.business_central.lease_rows import BURST, MAX_TAKING
+from shared.business_central.port import Slot
+from shared.business_central.request_budget import LEASE_S, RequestBudget
 from shared.errors import BudgetExhausted, StoreUnavailable
-from shared.ports import Change, Row, Slot, Table
-from shared.stores.memory import MemoryTable, MemoryTables
+from shared.storage.table import Change, Row, Table
 from tests.conftest import FixedClock
+from tests.support.memory_storage import MemoryTable, MemoryTables
 
 type OpenTables = Callable[[], Callable[[str], Table]]
 
@@ -31,9 +32,9 @@ def new_id() -> str:
 
 def virtual(
     table: Table, clock: Callable[[], datetime], sleep: Callable[[float], None], **options: float
-) -> SlotBudget:
+) -> RequestBudget:
     """One instance whose waiting moves the test's clock."""
-    return SlotBudget(table, CONNECTION, now=clock, new_id=new_id, sleep=sleep, jitter=lambda: 0.5, **options)
+    return RequestBudget(table, CONNECTION, now=clock, new_id=new_id, sleep=sleep, jitter=lambda: 0.5, **options)
 
 
 @dataclass
@@ -62,16 +63,16 @@ class InFlight:
 def test_never_more_than_five_at_once(open_tables: OpenTables, table_name: str) -> None:
     """Sixteen threads of two instances race for slots: all get their turn, never more than five at once."""
     budgets = [
-        SlotBudget(open_tables()(table_name), CONNECTION, now=lambda: datetime.now(UTC), new_id=new_id)
+        RequestBudget(open_tables()(table_name), CONNECTION, now=lambda: datetime.now(UTC), new_id=new_id)
         for _ in range(2)
     ]
     in_flight, pulls, nothing = InFlight(), InFlight(), Event()
 
     def work(number: int) -> None:
-        urgent = number % 4 == 0
+        reserved = number % 4 == 0
         for _ in range(5):
-            with budgets[number % 2].slot(urgent=urgent), in_flight:
-                if urgent:
+            with budgets[number % 2].slot(reserved=reserved), in_flight:
+                if reserved:
                     nothing.wait(0.003)
                 else:
                     with pulls:
@@ -84,35 +85,35 @@ def test_never_more_than_five_at_once(open_tables: OpenTables, table_name: str) 
     assert pulls.most <= 4
 
 
-def test_one_slot_stays_free_for_urgent_work(table: Table, clock: FixedClock) -> None:
+def test_one_slot_stays_free_as_reserved(table: Table, clock: FixedClock) -> None:
     """Under full pull load the fifth slot is still there for an order; a further pull is turned away after its wait."""
     budget = virtual(table, clock, clock.advance)
     started = clock()
     with ExitStack() as held:
         for _ in range(4):
-            held.enter_context(budget.slot(urgent=False))
-        with pytest.raises(BudgetExhausted), budget.slot(urgent=False):
+            held.enter_context(budget.slot(reserved=False))
+        with pytest.raises(BudgetExhausted), budget.slot(reserved=False):
             pass
         assert timedelta(seconds=30) <= clock() - started < timedelta(seconds=32)
         before = clock()
-        with budget.slot(urgent=True):
+        with budget.slot(reserved=True):
             assert clock() == before
-            with pytest.raises(BudgetExhausted), budget.slot(urgent=True):
+            with pytest.raises(BudgetExhausted), budget.slot(reserved=True):
                 pass
             assert clock() - before >= timedelta(seconds=60)
 
 
-def test_urgent_work_takes_its_own_slot_first(table: Table, clock: FixedClock) -> None:
+def test_who_may_takes_the_reserved_slot_first(table: Table, clock: FixedClock) -> None:
     """An order leaves the four common slots to the pulls, and uses one of them when its own is taken."""
     budget = virtual(table, clock, clock.advance)
     started = clock()
     with ExitStack() as held:
-        held.enter_context(budget.slot(urgent=True))
+        held.enter_context(budget.slot(reserved=True))
         for _ in range(4):
-            held.enter_context(budget.slot(urgent=False))
+            held.enter_context(budget.slot(reserved=False))
     with ExitStack() as held:
         for _ in range(5):
-            held.enter_context(budget.slot(urgent=True))
+            held.enter_context(budget.slot(reserved=True))
     assert clock() == started
 
 
@@ -121,17 +122,17 @@ def test_a_waiting_thread_wakes_when_its_process_frees_a_slot(
 ) -> None:
     """Without an injected sleep a waiter goes on as soon as a slot of its own process is given back."""
     for name in ("FIRST_POLL_S", "LAST_POLL_S"):
-        monkeypatch.setattr(f"shared.bc.budget.{name}", 25.0)
-    budget = SlotBudget(table, CONNECTION, now=clock, new_id=new_id)  # the clock stands: only waking can help
+        monkeypatch.setattr(f"shared.business_central.request_budget.{name}", 25.0)
+    budget = RequestBudget(table, CONNECTION, now=clock, new_id=new_id)  # the clock stands: only waking can help
     got = Event()
 
     def wait_for_slot() -> None:
-        with budget.slot(urgent=False):
+        with budget.slot(reserved=False):
             got.set()
 
     with ExitStack() as held:
         for _ in range(4):
-            held.enter_context(budget.slot(urgent=False))
+            held.enter_context(budget.slot(reserved=False))
         waiter = Thread(target=wait_for_slot)
         waiter.start()
         assert not got.wait(0.2)
@@ -147,18 +148,18 @@ def test_threads_are_served_in_the_order_they_came(table: Table, clock: FixedClo
         waiting.put(current_thread())
         return 0.5
 
-    budget = SlotBudget(table, CONNECTION, now=clock, new_id=new_id, jitter=jitter)
+    budget = RequestBudget(table, CONNECTION, now=clock, new_id=new_id, jitter=jitter)
     served: list[int] = []
 
     def take(number: int) -> None:
-        with budget.slot(urgent=False):
+        with budget.slot(reserved=False):
             served.append(number)
 
     waiters = [Thread(target=take, args=(number,)) for number in range(6)]
     with ExitStack() as held:
         for _ in range(3):
-            held.enter_context(budget.slot(urgent=False))
-        with budget.slot(urgent=False):
+            held.enter_context(budget.slot(reserved=False))
+        with budget.slot(reserved=False):
             for waiter in waiters:
                 waiter.start()
                 while waiting.get(timeout=5) is not waiter:
@@ -173,7 +174,7 @@ def test_a_failing_body_gives_its_slot_back(table: Table, clock: FixedClock) -> 
     budget = virtual(table, clock, clock.advance)
     started = clock()
     for _ in range(10):
-        with pytest.raises(RuntimeError, match="the request"), budget.slot(urgent=False):
+        with pytest.raises(RuntimeError, match="the request"), budget.slot(reserved=False):
             raise RuntimeError("the request")
     assert clock() == started
 
@@ -186,14 +187,14 @@ def test_instances_share_the_slots(open_tables: OpenTables, table_name: str, clo
     one, other = (virtual(open_tables()(table_name), clock, clock.advance) for _ in range(2))
     with ExitStack() as held:
         for budget in (one, other, one, other):
-            held.enter_context(budget.slot(urgent=False))
+            held.enter_context(budget.slot(reserved=False))
         for budget in (one, other):
-            with pytest.raises(BudgetExhausted), budget.slot(urgent=False):
+            with pytest.raises(BudgetExhausted), budget.slot(reserved=False):
                 pass
     started = clock()
     with ExitStack() as held:
         for budget in (other, other, one, other):
-            held.enter_context(budget.slot(urgent=False))
+            held.enter_context(budget.slot(reserved=False))
     assert clock() - started < timedelta(seconds=10)
 
 
@@ -201,13 +202,13 @@ def test_the_slots_of_a_dead_instance_come_back(open_tables: OpenTables, table_n
     """The leases of a process that died in the middle of its requests run out, and not before."""
     dead, alive = (virtual(open_tables()(table_name), clock, clock.advance) for _ in range(2))
     started = clock()
-    abandoned = [dead.slot(urgent=False) for _ in range(4)]
+    abandoned = [dead.slot(reserved=False) for _ in range(4)]
     for slot in abandoned:
         slot.__enter__()
     while clock() - started < timedelta(seconds=LEASE_S - 31):
-        with pytest.raises(BudgetExhausted), alive.slot(urgent=False):
+        with pytest.raises(BudgetExhausted), alive.slot(reserved=False):
             pass
-    with alive.slot(urgent=False):
+    with alive.slot(reserved=False):
         assert timedelta(seconds=LEASE_S) <= clock() - started < timedelta(seconds=LEASE_S + 2)
 
 
@@ -219,19 +220,19 @@ def test_a_holder_that_overstayed_frees_nobody_elses_slot(
     with ExitStack() as taken_over:
         with ExitStack() as overstayed:
             for _ in range(4):
-                overstayed.enter_context(slow.slot(urgent=False))
+                overstayed.enter_context(slow.slot(reserved=False))
             clock.advance(LEASE_S + 1)
             for _ in range(4):
-                taken_over.enter_context(next_one.slot(urgent=False))
+                taken_over.enter_context(next_one.slot(reserved=False))
         for budget in (third, slow):
-            with pytest.raises(BudgetExhausted), budget.slot(urgent=False):
+            with pytest.raises(BudgetExhausted), budget.slot(reserved=False):
                 pass
 
 
 def test_a_busy_instance_does_not_starve_another(open_tables: OpenTables, table_name: str, clock: FixedClock) -> None:
     """An instance whose threads take each slot again the moment they free it lets a waiting one in within seconds."""
     greedy = virtual(open_tables()(table_name), clock, clock.advance, wait_s=0)
-    held: list[AbstractContextManager[Slot] | None] = [greedy.slot(urgent=False) for _ in range(4)]
+    held: list[AbstractContextManager[Slot] | None] = [greedy.slot(reserved=False) for _ in range(4)]
     for slot in held:
         assert slot is not None
         slot.__enter__()
@@ -241,7 +242,7 @@ def test_a_busy_instance_does_not_starve_another(open_tables: OpenTables, table_
         for number, slot in enumerate(held):
             if slot is not None:
                 slot.__exit__(None, None, None)
-            again = greedy.slot(urgent=False)
+            again = greedy.slot(reserved=False)
             try:
                 again.__enter__()
             except BudgetExhausted:
@@ -251,7 +252,7 @@ def test_a_busy_instance_does_not_starve_another(open_tables: OpenTables, table_
 
     patient = virtual(open_tables()(table_name), clock, work_on)
     started = clock()
-    with patient.slot(urgent=False):
+    with patient.slot(reserved=False):
         assert clock() - started < timedelta(seconds=3)
         assert sum(slot is not None for slot in held) == 3
     clock.advance(1)
@@ -263,40 +264,40 @@ def test_a_busy_instance_does_not_starve_another(open_tables: OpenTables, table_
 
 
 def test_retry_after_is_obeyed_by_all(open_tables: OpenTables, table_name: str, clock: FixedClock) -> None:
-    """After a 429 no instance begins a request, urgent or not, before the time BC asked for; then they go on."""
+    """After a 429 no instance begins a request, reserved or not, before the time BC asked for; then they go on."""
     one, other = (virtual(open_tables()(table_name), clock, clock.advance) for _ in range(2))
-    with other.slot(urgent=False):
-        with one.slot(urgent=False) as slot:
+    with other.slot(reserved=False):
+        with one.slot(reserved=False) as slot:
             until = clock() + timedelta(seconds=20)
             slot.close_for(20)
-        with one.slot(urgent=True):
+        with one.slot(reserved=True):
             assert until <= clock() < until + timedelta(seconds=1.5)
     for budget in (one, other):
         with ExitStack() as held:
             for _ in range(4):
-                held.enter_context(budget.slot(urgent=False))
+                held.enter_context(budget.slot(reserved=False))
     assert clock() < until + timedelta(seconds=3)
 
 
 def test_a_closure_outlasts_the_request_under_way(open_tables: OpenTables, table_name: str, clock: FixedClock) -> None:
     """A slot that another instance held while all were closed is closed too once it is given back."""
     one, other = (virtual(open_tables()(table_name), clock, clock.advance) for _ in range(2))
-    with other.slot(urgent=True), one.slot(urgent=False) as slot:
+    with other.slot(reserved=True), one.slot(reserved=False) as slot:
         until = clock() + timedelta(seconds=50)
         slot.close_for(50)
         slot.close_for(5)  # a shorter one does not open it
-    with other.slot(urgent=True):
+    with other.slot(reserved=True):
         assert clock() >= until
 
 
 def test_who_cannot_be_served_in_time_is_told_at_once(table: Table, clock: FixedClock) -> None:
     """When BC asked for a longer pause than the wait, the worker is not kept waiting for nothing."""
     budget = virtual(table, clock, clock.advance)
-    with budget.slot(urgent=False) as slot:
+    with budget.slot(reserved=False) as slot:
         slot.close_for(90)
     started = clock()
-    for urgent in (False, True):
-        with pytest.raises(BudgetExhausted), budget.slot(urgent=urgent):
+    for reserved in (False, True):
+        with pytest.raises(BudgetExhausted), budget.slot(reserved=reserved):
             pass
     assert clock() == started
 
@@ -305,12 +306,12 @@ def test_who_cannot_be_served_in_time_is_told_at_once(table: Table, clock: Fixed
 def test_an_absurd_pause_does_no_harm(table: Table, clock: FixedClock, seconds: float) -> None:
     """A Retry-After of nothing, or of years, neither fails the request nor stops the app for over an hour."""
     budget = virtual(table, clock, clock.advance)
-    with budget.slot(urgent=False) as slot:
+    with budget.slot(reserved=False) as slot:
         slot.close_for(seconds)
     if seconds > 0:
         clock.advance(3600)
     started = clock()
-    with budget.slot(urgent=False):
+    with budget.slot(reserved=False):
         assert clock() == started
 
 
@@ -347,15 +348,15 @@ def test_a_taking_with_unknown_end_costs_this_process_nothing(clock: FixedClock,
     tables = MemoryTables()
     one, other = (virtual(tables.table("T"), clock, clock.advance, wait_s=0) for _ in range(2))
     Unreliable(tables).fail(1, lost_answer=lost_answer)
-    with pytest.raises(StoreUnavailable), one.slot(urgent=False):
+    with pytest.raises(StoreUnavailable), one.slot(reserved=False):
         pass
     with ExitStack() as held:
         for _ in range(3 if lost_answer else 4):
-            held.enter_context(other.slot(urgent=False))
+            held.enter_context(other.slot(reserved=False))
         if lost_answer:
-            with pytest.raises(BudgetExhausted), other.slot(urgent=False):
+            with pytest.raises(BudgetExhausted), other.slot(reserved=False):
                 pass
-            held.enter_context(one.slot(urgent=False))
+            held.enter_context(one.slot(reserved=False))
 
 
 @pytest.mark.parametrize("lost_answer", [True, False])
@@ -367,15 +368,15 @@ def test_a_failed_release_does_not_fail_the_request(
     tables = MemoryTables()
     one, other = (virtual(tables.table("T"), clock, clock.advance, wait_s=0) for _ in range(2))
     faults = Unreliable(tables)
-    with one.slot(urgent=False):
+    with one.slot(reserved=False):
         faults.fail(*failing, lost_answer=lost_answer)
     faults.stop()
     with ExitStack() as held:
         for _ in range(4 if failing == (1,) or lost_answer else 3):
-            held.enter_context(other.slot(urgent=False))
+            held.enter_context(other.slot(reserved=False))
     with ExitStack() as held:
         for _ in range(4):
-            held.enter_context(one.slot(urgent=False))
+            held.enter_context(one.slot(reserved=False))
 
 
 def test_a_taking_that_took_too_long_is_given_back(clock: FixedClock) -> None:
@@ -384,7 +385,7 @@ def test_a_taking_that_took_too_long_is_given_back(clock: FixedClock) -> None:
     budget = virtual(tables.table("T"), clock, clock.advance)
     delays = iter([MAX_TAKING.total_seconds() + 1])
     tables.after = lambda _operation: clock.advance(next(delays, 0))
-    with budget.slot(urgent=False):
+    with budget.slot(reserved=False):
         row = next(row for row in tables.table("T").query(CONNECTION) if row.text("owner"))
         assert row.time("expires_at") == clock() + timedelta(seconds=LEASE_S)
         assert len([row for row in tables.table("T").query(CONNECTION) if row.text("owner")]) == 1
@@ -423,7 +424,7 @@ def test_a_request_costs_two_calls_of_the_table(clock: FixedClock) -> None:
     table = Counting()
     budget = virtual(table, clock, clock.advance)
     for _ in range(50):
-        with budget.slot(urgent=False):
+        with budget.slot(reserved=False):
             pass
     assert table.calls == 1 + 2 * 50
 
@@ -434,9 +435,9 @@ def test_waiting_for_the_own_threads_costs_no_calls(clock: FixedClock) -> None:
     budget = virtual(table, clock, clock.advance)
     with ExitStack() as held:
         for _ in range(4):
-            held.enter_context(budget.slot(urgent=False))
+            held.enter_context(budget.slot(reserved=False))
         before = table.calls
-        with pytest.raises(BudgetExhausted), budget.slot(urgent=False):
+        with pytest.raises(BudgetExhausted), budget.slot(reserved=False):
             pass
         assert table.calls == before
 
@@ -447,8 +448,8 @@ def test_the_rate_holds_over_all_instances(clock: FixedClock, seed: int) -> None
     random = Random(seed)
     tables = MemoryTables()
 
-    def instance(offset: float) -> SlotBudget:
-        return SlotBudget(
+    def instance(offset: float) -> RequestBudget:
+        return RequestBudget(
             tables.table("T"),
             CONNECTION,
             now=lambda: clock() + timedelta(seconds=offset),
@@ -463,7 +464,7 @@ def test_the_rate_holds_over_all_instances(clock: FixedClock, seed: int) -> None
     while clock() < ended:
         if random.random() < 0.0003:
             clock.advance(random.uniform(1, 30))  # the burst makes up for it
-        with next(budgets).slot(urgent=True):
+        with next(budgets).slot(reserved=True):
             times.append(clock())
             clock.advance(random.uniform(0, 0.02))
     first = most = 0

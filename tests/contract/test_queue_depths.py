@@ -7,10 +7,10 @@ from typing import ClassVar
 
 import pytest
 
-from local.mailbox import Mailbox
+from local.stack.mailbox import Mailbox
 from shared.errors import StoreUnavailable
+from shared.operations.queue_depths import QueueDepths
 from shared.settings import StorageSettings
-from shared.stores.queue_depths import QueueDepths
 
 
 def settings(connection_string: str = "", endpoint: str = "") -> StorageSettings:

@@ -6,20 +6,20 @@ from dataclasses import dataclass
 
 import pytest
 from azure.core.credentials import AccessToken
+from business_central_emulator.scripted_faults import Fault
+from business_central_emulator.serving import server_tls
+from business_central_emulator.threaded import served
 
-from local.faults import Fault
-from local.key_vault.access import Access
-from local.key_vault.engine import VaultEngine
-from local.login.directory import DOMAIN, IDENTITY_CLIENT_ID, IDENTITY_OBJECT_ID, demo_directory
-from local.login.engine import LoginEngine, utc_now
-from local.serving import server_tls
-from local.threaded import served
-from local.tls import TlsFiles, ensure_certificates
+from local.emulators.entra.directory import DOMAIN, IDENTITY_CLIENT_ID, IDENTITY_OBJECT_ID, demo_directory
+from local.emulators.entra.engine import LoginEngine, utc_now
+from local.emulators.key_vault.access import Access
+from local.emulators.key_vault.engine import VaultEngine
+from local.stack.tls import TlsFiles, ensure_certificates
 from shared.errors import StoreUnavailable, TokenError
-from shared.ports import SecretStore
-from shared.stores.identity import EXCHANGE_SCOPE, client_assertion
-from shared.stores.key_vault import KeyVaultSecrets
-from tests.fakes_secrets import MemorySecrets
+from shared.storage.identity import EXCHANGE_SCOPE, client_assertion
+from shared.storage.key_vault import KeyVaultSecrets
+from shared.storage.table import SecretStore
+from tests.support.fakes_secrets import MemorySecrets
 
 
 @dataclass

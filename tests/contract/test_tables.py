@@ -1,4 +1,4 @@
-"""The contract of `shared.ports.Table`, over the in-memory twin and Azure Table Storage (Azurite)."""
+"""The contract of `shared.storage.table.Table`, over the in-memory twin and Azure Table Storage (Azurite)."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.core.keys import after, row_key
 from shared.errors import StateConflict
-from shared.ports import Delete, Insert, Replace, Row, Table, Upsert, Value
-from shared.stores.table_rules import EARLIEST
+from shared.storage.keys import after, row_key
+from shared.storage.table import Delete, Insert, Replace, Row, Table, Upsert, Value
+from shared.storage.table_rules import EARLIEST
 
 type OpenTables = Callable[[], Callable[[str], Table]]
 

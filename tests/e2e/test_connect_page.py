@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from local.demo import COMPANY, USER, Demo
-from local.stack import ROOT, Stack
-from shared.core import names
-from tests.browser import Browser, find, running_browser
+from local.stack.demo import COMPANY, USER, Demo
+from local.stack.stack import ROOT, Stack
+from shared import resource_names
+from tests.support.browser import Browser, find, running_browser
 
 pytestmark = pytest.mark.e2e
 
@@ -171,7 +171,7 @@ def test_a_refused_order_is_put_back_to_work_from_the_page(connected: Site) -> N
     connected.demo._bc("faults/add", kind="500", status=400, times=1, match="POST .*/salesOrders")
     customer = next(iter(connected.demo._records("customers").values()))["number"]
     message = {"company": COMPANY, "orderKey": "shop-4711", "order": {"customerNumber": customer}}
-    connected.demo.events.put(names.QUEUE_ORDERS, json.dumps(message))
+    connected.demo.events.put(resource_names.QUEUE_ORDERS, json.dumps(message))
     until(lambda: connected.demo._status()["orders_rejected"] == 1, "the refusal")
     connected.visit()
     assert "SHOP-4711" in connected.browser.text
@@ -294,7 +294,7 @@ def test_pictures_for_the_readme(connected: Site, tmp_path: Path) -> None:
     connected.demo.register_webhooks()
     for number in (1, 2):
         message = {"company": COMPANY, "orderKey": f"shop-{number}", "order": {"customerNumber": f"NOBODY-{number}"}}
-        connected.demo.events.put(names.QUEUE_ORDERS, json.dumps(message))
+        connected.demo.events.put(resource_names.QUEUE_ORDERS, json.dumps(message))
     until(lambda: connected.demo._status()["orders_rejected"] == 2, "the refusals")
     folder = ROOT / "docs" / "images" if os.environ.get("UPDATE_SCREENSHOTS") else tmp_path
     folder.mkdir(parents=True, exist_ok=True)

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import requests
 
-from local.demo import COMPANY, USER, Demo
-from local.ports import choose
-from local.stack import ROOT, Stack
-from shared.core import names
+from local.stack.demo import COMPANY, USER, Demo
+from local.stack.ports import choose
+from local.stack.stack import ROOT, Stack
+from shared import resource_names
 
 pytestmark = pytest.mark.e2e
 
@@ -251,7 +251,7 @@ def test_cause_notification_function_disabled(patient: Patient) -> None:
 
 def test_cause_message_set_aside(patient: Patient) -> None:
     """15: a queue message that makes no sense lies aside, with its reason."""
-    patient.demo.events.put(names.QUEUE_PAGES, '{"job": "nonsense"}')
+    patient.demo.events.put(resource_names.QUEUE_PAGES, '{"job": "nonsense"}')
     until(lambda: "message_parked" in codes(patient.examine()), "the message")
     assert "nonsense" in named(patient.examine(), "message_parked")["seen"]
 
@@ -259,15 +259,15 @@ def test_cause_message_set_aside(patient: Patient) -> None:
 def test_cause_order_rejected(patient: Patient) -> None:
     """16: an order that Business Central refuses, with its code."""
     message = {"company": COMPANY, "orderKey": "no-such-customer", "order": {"customerNumber": "NOBODY"}}
-    patient.demo.events.put(names.QUEUE_ORDERS, json.dumps(message))
+    patient.demo.events.put(resource_names.QUEUE_ORDERS, json.dumps(message))
     until(lambda: "order_rejected" in codes(patient.examine()), "the refusal")
     assert "(" in named(patient.examine(), "order_rejected")["seen"]
 
 
 def test_cause_poison_is_not_taken_up(patient: Patient) -> None:
     """17: a poison queue that nobody empties, because its function is disabled."""
-    with patient.restarted(**{"AzureWebJobs.park_failed_order.Disabled": "true"}):
-        patient.demo.events.put(f"{names.QUEUE_ORDERS}-poison", "{}")
+    with patient.restarted(**{"AzureWebJobs.dead_letter_order.Disabled": "true"}):
+        patient.demo.events.put(f"{resource_names.QUEUE_ORDERS}-poison", "{}")
         until(lambda: "poison_waits" in codes(patient.examine()), "the message")
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import requests
 
-from local.demo import COMPANY, Demo
-from local.stack import Stack
-from shared.core import names
-from shared.handlers import runs
+from local.stack.demo import COMPANY, Demo
+from local.stack.stack import Stack
+from shared import resource_names
+from shared.changes import plan_runs
 
 pytestmark = pytest.mark.e2e
 
@@ -56,8 +56,10 @@ def test_a_host_killed_in_the_middle_of_a_pull_loses_no_item(stack: Stack, demo:
     stack.kill_host()
     stack.start_host({"AzureWebJobs.read_page.Disabled": "true"})
     requests.post(f"{stack.app_url}/admin/functions/pull_items", json={"input": ""}, timeout=30)
-    planned = runs.PARTITIONS + 1
-    until(lambda: demo.events.count(names.QUEUE_PAGES) == planned, "the plan: partitions, and an empty company")
+    planned = plan_runs.PARTITIONS + 1
+    until(
+        lambda: demo.events.count(resource_names.QUEUE_PAGES) == planned, "the plan: partitions, and an empty company"
+    )
     stack.kill_host()
     stack.start_host({"LOCAL_HOST_KILL_AT": f"read_page:{point}"})
     until(lambda: not _is_up(stack), "the kill")
@@ -82,7 +84,7 @@ def test_a_host_killed_in_the_middle_of_an_order_posts_it_once(stack: Stack, dem
     demo.log_in()
     stack.kill_host()
     stack.start_host({"LOCAL_HOST_KILL_AT": f"submit_sales_order:{point}"})
-    demo.events.put(names.QUEUE_ORDERS, json.dumps(_order(demo, "KILL-1")))
+    demo.events.put(resource_names.QUEUE_ORDERS, json.dumps(_order(demo, "KILL-1")))
     until(lambda: not _is_up(stack), "the kill")
     stack.kill_host()
     stack.start_host()
@@ -95,7 +97,7 @@ def test_a_host_killed_while_business_central_works_on_an_order_posts_it_once(st
     """The answer to a post is lost with its process; the order is found again and not posted a second time."""
     demo.log_in()
     demo._bc("faults/add", kind="slow", match="POST .*/salesOrders", delay_s=3.0, times=1)
-    demo.events.put(names.QUEUE_ORDERS, json.dumps(_order(demo, "KILL-2")))
+    demo.events.put(resource_names.QUEUE_ORDERS, json.dumps(_order(demo, "KILL-2")))
     until(lambda: _orders(demo, "KILL-2"), "Business Central to hold the order")
     stack.kill_host()
     stack.start_host()
@@ -124,7 +126,7 @@ def test_a_forged_call_reaches_neither_queue_nor_business_central(stack: Stack, 
     demo.take_baseline()
     demo.register_webhooks()
     hook = demo._subscriptions()[0]["notificationUrl"]
-    until(lambda: demo.events.count(names.QUEUE_PAGES) == 0, "quiet")
+    until(lambda: demo.events.count(resource_names.QUEUE_PAGES) == 0, "quiet")
     time.sleep(1.0)  # the gap reads that registering began
     before = demo._bc("statistics")
     genuine = demo._subscriptions()[0]
@@ -139,7 +141,7 @@ def test_a_forged_call_reaches_neither_queue_nor_business_central(stack: Stack, 
     for body in bodies:
         assert demo.http.post(hook, data=body, timeout=30).status_code == 202
     time.sleep(1.0)
-    assert demo.events.count(names.QUEUE_NOTIFICATIONS) == 0
+    assert demo.events.count(resource_names.QUEUE_NOTIFICATIONS) == 0
     assert demo._bc("statistics") == before
 
 

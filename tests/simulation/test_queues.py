@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from local.simulation.queues import LEASE, MAX_DELIVERIES, RETRY_AFTER, Queues
-from local.simulation.schedule import Schedule
+from tests.simulation.queues import LEASE, MAX_DELIVERIES, RETRY_AFTER, Queues
+from tests.simulation.schedule import Schedule
 
 NOW = datetime(2026, 2, 11, 9, 0, tzinfo=UTC)
 

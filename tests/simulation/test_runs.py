@@ -1,14 +1,14 @@
-"""Short seeded runs: nothing lost, nothing twice; the long form is `python -m local.simulation`."""
+"""Short seeded runs: nothing lost, nothing twice; the long form is `python -m tests.simulation`."""
 
 import logging
 from collections.abc import Iterator
 
 import pytest
 
-from local.simulation.campaign import Total, play_all
-from local.simulation.defects import DEFECTS, Defect
-from local.simulation.plan import plan_of
-from local.simulation.run import Run
+from tests.simulation.campaign import Total, play_all
+from tests.simulation.defects import DEFECTS, Defect
+from tests.simulation.plan import plan_of
+from tests.simulation.run import Run
 
 SEEDS = 14
 

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.connections.settings_reader import DEFAULTS, read_settings
 from shared.errors import ConfigError
-from shared.settings import DEFAULTS, AuthMode, Settings
+from shared.settings import AuthMode, Settings
 
 GOOD = {
     "AzureWebJobsStorage": "UseDevelopmentStorage=true",
@@ -18,13 +19,13 @@ GOOD = {
 
 def read(**changes: str) -> Settings:
     """Read the good settings with some changed."""
-    return Settings.from_env({**GOOD, **changes})
+    return read_settings({**GOOD, **changes})
 
 
 def faults(env: dict[str, str]) -> dict[str, str]:
     """The faults of a wrong set."""
     with pytest.raises(ConfigError) as caught:
-        Settings.from_env(env)
+        read_settings(env)
     for name in caught.value.faults:
         assert name in str(caught.value)
     return caught.value.faults
@@ -42,9 +43,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
     assert settings.changes == {"created"}
     assert settings.page_rows == 2000
     assert settings.ca_bundle is None
-    assert settings.item_variants
-    assert settings.sales_shipment_lines
-    assert settings.sales_invoice_lines
+    assert settings.expanded == {"items", "salesShipments", "salesInvoices"}
 
 
 def test_the_connection_names_tenant_and_environment() -> None:
@@ -98,7 +97,7 @@ def test_a_value_is_never_repeated(name: str, value: str) -> None:
     """A secret pasted into the wrong setting stays out of logs and answers (P15)."""
     marked = f"<{value}>"
     try:
-        settings = Settings.from_env({**GOOD, name: marked})
+        settings = read_settings({**GOOD, name: marked})
     except ConfigError as error:
         shown = str(error)
     else:
@@ -122,7 +121,7 @@ def test_page_rows_stay_in_their_bounds(value: str) -> None:
 )
 def test_flags_are_read_as_people_write_them(value: str, flag: bool) -> None:
     """Azure shows booleans in several spellings."""
-    assert read(BC_PULL_ITEM_VARIANTS=value).item_variants is flag
+    assert ("items" in read(BC_PULL_ITEM_VARIANTS=value).expanded) is flag
 
 
 def test_lists_may_hold_spaces_and_repeats() -> None:
@@ -135,23 +134,16 @@ def test_lists_may_hold_spaces_and_repeats() -> None:
 def test_the_public_url_is_the_host_name_in_azure() -> None:
     """Azure tells the app its name; elsewhere the setting must be given."""
     env = {name: value for name, value in GOOD.items() if name != "PUBLIC_URL"}
-    assert (
-        Settings.from_env({**env, "WEBSITE_HOSTNAME": "x.azurewebsites.net"}).public_url
-        == "https://x.azurewebsites.net"
-    )
+    assert read_settings({**env, "WEBSITE_HOSTNAME": "x.azurewebsites.net"}).public_url == "https://x.azurewebsites.net"
     assert "WEBSITE_HOSTNAME" in faults(env)["PUBLIC_URL"]
 
 
 def test_storage_may_be_reached_with_an_identity() -> None:
     """The three forms that the platform knows; a connection string is never shown."""
     env = {name: value for name, value in GOOD.items() if name != "AzureWebJobsStorage"}
-    by_name = Settings.from_env(
-        {**env, "AzureWebJobsStorage__accountName": "acc", "AzureWebJobsStorage__clientId": "i"}
-    )
+    by_name = read_settings({**env, "AzureWebJobsStorage__accountName": "acc", "AzureWebJobsStorage__clientId": "i"})
     assert by_name.storage.table_endpoint == "https://acc.table.core.windows.net"
     assert by_name.storage.client_id == "i"
-    by_uri = Settings.from_env(
-        {**env, "AzureWebJobsStorage__tableServiceUri": "https://acc.table.core.usgovcloudapi.net/"}
-    )
+    by_uri = read_settings({**env, "AzureWebJobsStorage__tableServiceUri": "https://acc.table.core.usgovcloudapi.net/"})
     assert by_uri.storage.table_endpoint == "https://acc.table.core.usgovcloudapi.net"
     assert "AccountKey" not in repr(read(AzureWebJobsStorage="AccountKey=secret"))

@@ -8,8 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-
-from local.business_central import BusinessCentral, HandshakeAnswer, Request, Response, VirtualClock
+from business_central_emulator import BusinessCentral, HandshakeAnswer, Request, Response, VirtualClock
 
 RECORDED = Path(__file__).parents[4] / "shared" / "data"
 

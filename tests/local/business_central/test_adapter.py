@@ -5,8 +5,7 @@ from decimal import Decimal
 
 import pytest
 import requests
-
-from local.business_central import EngineAdapter, Fault, FaultKind, VirtualClock, mount
+from business_central_emulator import EngineAdapter, Fault, FaultKind, VirtualClock, mount
 
 ORIGIN = "https://api.businesscentral.dynamics.com"
 

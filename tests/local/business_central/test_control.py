@@ -3,8 +3,7 @@
 import json
 
 import pytest
-
-from local.business_central import BusinessCentral, VirtualClock, control
+from business_central_emulator import BusinessCentral, VirtualClock, control
 
 
 @pytest.fixture

@@ -3,8 +3,7 @@
 from datetime import timedelta
 
 import pytest
-
-from local.business_central import Fault, FaultKind, Tamper, TamperKind, Transport
+from business_central_emulator import Fault, FaultKind, Tamper, TamperKind, Transport
 
 ORDER = {"customerNumber": "10000", "externalDocumentNumber": "WEB-1"}
 

@@ -3,13 +3,12 @@
 from datetime import timedelta
 
 import pytest
+from business_central_emulator import BusinessCentral, VirtualClock
+from business_central_emulator.odata_query import parse_query
+from business_central_emulator.planning import plan
+from business_central_emulator.schema import ENTITIES
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from local.business_central import BusinessCentral, VirtualClock
-from local.business_central.odata_query import parse_query
-from local.business_central.planning import plan
-from local.business_central.schema import ENTITIES
 
 
 def numbers(api, text: str, entity: str = "items") -> list[str]:

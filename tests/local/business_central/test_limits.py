@@ -3,8 +3,7 @@
 import threading
 
 import requests
-
-from local.business_central import EngineAdapter, mount
+from business_central_emulator import EngineAdapter, mount
 
 
 def test_6000_requests_in_five_minutes_and_no_more(api, bc, clock) -> None:

@@ -1,8 +1,7 @@
 """Pages and next links (checklist 6)."""
 
 import pytest
-
-from local.business_central import BusinessCentral, Request
+from business_central_emulator import BusinessCentral, Request
 
 
 def read_all(api, path: str, **headers: str) -> list[list[dict]]:

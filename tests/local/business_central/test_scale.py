@@ -2,7 +2,7 @@
 
 import time
 
-from local.business_central import BusinessCentral, Request, VirtualClock
+from business_central_emulator import BusinessCentral, Request, VirtualClock
 
 
 def test_a_large_company_loads_and_pages_quickly() -> None:

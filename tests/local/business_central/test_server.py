@@ -17,12 +17,11 @@ import jwt
 import pytest
 import requests
 import trustme
+from business_central_emulator import BusinessCentral, ScaledClock
+from business_central_emulator.__main__ import build, parse_arguments
+from business_central_emulator.server import Server, ServerOptions
+from business_central_emulator.tokens import AUDIENCE, JwtCheck
 from cryptography.hazmat.primitives.asymmetric import rsa
-
-from local.business_central import BusinessCentral, ScaledClock
-from local.business_central.__main__ import build, parse_arguments
-from local.business_central.server import Server, ServerOptions
-from local.business_central.tokens import AUDIENCE, JwtCheck
 
 
 class Running:

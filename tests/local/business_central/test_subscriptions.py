@@ -4,8 +4,7 @@ from datetime import timedelta
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
-
-from local.business_central import BusinessCentral, HandshakeAnswer, Request
+from business_central_emulator import BusinessCentral, HandshakeAnswer, Request
 
 URL = "https://hooks.example.com/bc"
 

@@ -3,8 +3,7 @@
 import re
 
 import pytest
-
-from local.business_central import BusinessCentral, Request
+from business_central_emulator import BusinessCentral, Request
 
 
 def test_both_forms_of_the_root_lead_to_the_same_data(api, bc) -> None:

@@ -7,9 +7,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-
-from local.business_central.schema import EDM, ENTITIES, ENUMS, Kind
-from local.business_central.values import decode_enum, format_datetime, parse_datetime
+from business_central_emulator.schema import EDM, ENTITIES, ENUMS, Kind
+from business_central_emulator.values import decode_enum, format_datetime, parse_datetime
 
 EDM_NS = {"e": "http://docs.oasis-open.org/odata/ns/edm"}
 

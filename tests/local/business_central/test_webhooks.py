@@ -4,8 +4,7 @@ import re
 from datetime import timedelta
 
 import pytest
-
-from local.business_central import BusinessCentral
+from business_central_emulator import BusinessCentral
 
 URL = "https://hooks.example.com/bc"
 

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 import pytest
 from azure.identity import ManagedIdentityCredential
 from azure.keyvault.secrets import SecretClient
+from business_central_emulator.serving import server_tls
+from business_central_emulator.threaded import served
 
-from local.key_vault.access import Access
-from local.key_vault.engine import VaultEngine
-from local.login.directory import DOMAIN, IDENTITY_CLIENT_ID, IDENTITY_OBJECT_ID, demo_directory
-from local.login.engine import LoginEngine
-from local.serving import server_tls
-from local.threaded import served
-from local.tls import TlsFiles, ensure_certificates
+from local.emulators.entra.directory import DOMAIN, IDENTITY_CLIENT_ID, IDENTITY_OBJECT_ID, demo_directory
+from local.emulators.entra.engine import LoginEngine
+from local.emulators.key_vault.access import Access
+from local.emulators.key_vault.engine import VaultEngine
+from local.stack.tls import TlsFiles, ensure_certificates
 
 
 @pytest.fixture(scope="session")

@@ -4,12 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import requests
+from business_central_emulator.in_process import session_for
 
-from local.in_process import session_for
-from local.key_vault.access import Access
-from local.key_vault.engine import VaultEngine
-from local.login.directory import DOMAIN, TENANT_ID, ManagedIdentity, demo_directory
-from local.login.engine import LoginEngine
+from local.emulators.entra.directory import DOMAIN, TENANT_ID, ManagedIdentity, demo_directory
+from local.emulators.entra.engine import LoginEngine
+from local.emulators.key_vault.access import Access
+from local.emulators.key_vault.engine import VaultEngine
 
 ORIGIN = "https://localhost:8444"
 SECRET_URL = f"{ORIGIN}/secrets/s?api-version=7.6"

@@ -2,8 +2,7 @@
 
 import pytest
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
-
-from local.faults import Fault
+from business_central_emulator.scripted_faults import Fault
 
 
 def test_the_sdk_answers_the_challenge_and_reads_back_what_it_wrote(client, vault):

@@ -1,0 +1,54 @@
+"""From a parsed URL to the handler of its method.
+
+Everything here runs inside one `Work`; the caller commits or rolls back. What the API does not offer is refused with
+the recorded errors, what the emulator does not know with 501.
+"""
+
+from business_central_emulator import errors, metadata, subscription_api, writing
+from business_central_emulator.calls import Call, Outcome
+from business_central_emulator.environment import Work
+from business_central_emulator.navigation import read, read_companies, walk
+from business_central_emulator.routing import RUNTIME_API, Segment
+from business_central_emulator.schema import SPELLINGS, UNEMULATED_SETS
+
+
+def run(call: Call, work: Work) -> Outcome:
+    """Carry out one operation."""
+    address = call.address
+    segments = list(address.segments)
+    if address.api == RUNTIME_API:
+        return subscription_api.runtime(call, work, segments)
+    if not segments:
+        return Outcome(200, metadata.service_document(address.root))
+    first = segments[0].name
+    if first == "$metadata":
+        return Outcome(200, metadata.edmx(), content_type="application/xml")
+    name = SPELLINGS.get(first.lower())
+    if first.lower() in UNEMULATED_SETS:
+        raise errors.NotEmulatedError(f"the entity set {first}")
+    if name is None:
+        raise errors.segment_not_found(first)
+    if name == "subscriptions":
+        return subscription_api.subscriptions(call, work, segments)
+    if name == "companies":
+        if len(segments) == 1:
+            return read_companies(call, segments[0])
+        segments = segments[1:]
+    return _company_data(call, work, segments)
+
+
+def _company_data(call: Call, work: Work, segments: list[Segment]) -> Outcome:
+    if segments[-1].name.lower().startswith("microsoft.nav."):
+        return writing.act(call, work, segments)
+    target = walk(call, work, segments)
+    match call.request.method:
+        case "GET":
+            return read(call, target)
+        case "POST":
+            return writing.post(call, work, target)
+        case "PATCH":
+            return writing.patch(call, work, target)
+        case "DELETE":
+            return writing.delete(call, work, target)
+        case method:
+            raise errors.method_not_allowed(method, target.segment)

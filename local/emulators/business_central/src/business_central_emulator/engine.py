@@ -1,0 +1,397 @@
+"""The emulated Business Central: requests in, responses out, notifications on demand. No sockets, threads or clock.
+
+One engine is one environment of one tenant. `handle` answers an API request; `run_webhooks` runs the sender's due jobs;
+`user` does what people in Business Central do; `faults` and `webhooks.tampering` make things go wrong. All randomness
+comes from one seed, all time from the injected clock. Not thread-safe by itself: `lock` is for those who share it.
+"""
+
+import json
+import threading
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.utils import format_datetime as http_date
+from typing import Any, Final
+
+from business_central_emulator import batch, bulk, dispatch, errors, faults, odata_query, oracle, seeding
+from business_central_emulator.calls import Call, Outcome
+from business_central_emulator.clock import Clock
+from business_central_emulator.environment import Company, Environment, Work
+from business_central_emulator.faults import Fault, FaultKind, Faults
+from business_central_emulator.limits import Limits, TokenCheck, accept_good_tokens
+from business_central_emulator.messages import Handshake, Post, Request, Response
+from business_central_emulator.reading import Reader
+from business_central_emulator.routing import Address, parse_address
+from business_central_emulator.store import Record, Table
+from business_central_emulator.subscriptions import MAYBE_SUPPORTED, Subscriptions
+from business_central_emulator.user import User
+from business_central_emulator.webhooks import Webhooks
+
+DEFAULT_TENANT_ID: Final = "2c9f3b5a-7d41-4e0b-9a61-0f6d5b8c4e21"
+DEFAULT_TENANT_DOMAIN: Final = "lmints.io"
+DEFAULT_ENVIRONMENT: Final = "production"
+_PRINCIPALS: Final = uuid.UUID("0a3b8d35-5c0e-5c27-8f7e-2f4a7d3c9b10")
+_JSON: Final = "application/json; odata.metadata=minimal; odata.streaming=true"
+_NO_ENVIRONMENT: Final = (
+    b'<error xmlns="http://docs.oasis-open.org/odata/ns/metadata"><code>NoEnvironment</code>'
+    b"<message>Environment does not exist.</message></error>"
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Latency:
+    """Modelled time of an honest answer; whoever carries the response spends it."""
+
+    base_s: float = 0.0
+    per_row_us: float = 0.0
+
+
+@dataclass(slots=True)
+class _LateCommit:
+    due: datetime
+    works: list[Work]
+
+
+class BusinessCentral:
+    """One environment of one tenant, in memory."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        seed: int = 1,
+        tenant_id: str = DEFAULT_TENANT_ID,
+        tenant_domain: str = DEFAULT_TENANT_DOMAIN,
+        environment: str = DEFAULT_ENVIRONMENT,
+        check_token: TokenCheck = accept_good_tokens,
+        handshake: Handshake | None = None,
+        webhook_delay_s: float = 30.0,
+        optional_resources: tuple[str, ...] = MAYBE_SUPPORTED,
+        enforce_limits: bool = False,
+        demo_data: bool = True,
+        changed_status: int = 409,
+        links_full_pages: bool = False,
+    ) -> None:
+        self.clock = clock
+        self.check_token = check_token
+        self.handshake: Handshake = handshake or _no_answer
+        self.changed_status = changed_status
+        self.links_full_pages = links_full_pages
+        self.latency = Latency()
+        self.lock = threading.RLock()
+        self.limits = Limits(enforced=enforce_limits)
+        self._seed = seed
+        self._setup = (tenant_id, tenant_domain, environment, webhook_delay_s, optional_resources, demo_data)
+        self.reset()
+
+    def reset(self) -> None:
+        """Start over: demo data, no subscriptions, no faults, counters at zero; the clock stays where it is."""
+        tenant_id, tenant_domain, name, delay_s, optional, demo_data = self._setup
+        self.environment = Environment(
+            clock=self.clock, seed=self._seed, tenant_id=tenant_id, tenant_domain=tenant_domain, name=name
+        )
+        self.subscriptions = Subscriptions(self.environment, optional_resources=optional)
+        self.webhooks = Webhooks(self.environment, self.subscriptions, delay_s=delay_s)
+        self.faults = Faults(self.environment.ids.random)
+        self.user = User(self)
+        self._late: list[_LateCommit] = []
+        self.limits.reset()
+        for company in seeding.companies(demo_data=demo_data):
+            self.environment.add_company(company)
+
+    # -- what tests and the control API use --------------------------------------------------------------------------
+
+    def company(self, key: str | None = None) -> Company:
+        """Return a company by id or name; without a key the first one."""
+        return next(iter(self.environment.companies.values())) if key is None else self.environment.company(key)
+
+    def table(self, entity_set: str, company: str | None = None) -> Table:
+        """Return a table of a company (of the first one by default)."""
+        return self.company(company).tables[entity_set]
+
+    def add_company(self, name: str, *, display_name: str = "") -> Company:
+        """Open a further company with the code tables of the demo data and nothing else."""
+        company = seeding.empty_company(name, display_name=display_name)
+        self.environment.add_company(company)
+        return company
+
+    def bulk_items(
+        self,
+        count: int,
+        variants_per_item: int = 0,
+        *,
+        company: str | None = None,
+        changed_at: datetime | None = None,
+        step_ms: float = 10.0,
+    ) -> list[Record]:
+        """Load many items at once, without triggers; the last of them changed now unless told otherwise."""
+        step = timedelta(milliseconds=step_ms)
+        first_at = changed_at or self.environment.now() - (count - 1) * step
+        return bulk.load_items(
+            self.company(company), self.environment.ids, count, variants_per_item=variants_per_item,
+            changed_at=first_at, step=step,
+        )  # fmt: skip
+
+    def root_url(self, *, origin: str = "https://api.businesscentral.dynamics.com", with_tenant: bool = True) -> str:
+        """Return the API root of this environment in one of its two forms."""
+        tenant = f"{self.environment.tenant_domain}/" if with_tenant else ""
+        return f"{origin}/v2.0/{tenant}{self.environment.name}/api/v2.0"
+
+    def run_webhooks(self, post: Post) -> int:
+        """Run the sender's due jobs; returns the number of POSTs made."""
+        self.settle()
+        return self.webhooks.run(post)
+
+    def commit(self, work: Work, *, can_schedule: bool = True) -> None:
+        """Commit a unit of work and let the webhook triggers see it."""
+        self.webhooks.record(work.commit(), can_schedule=can_schedule)
+
+    def settle(self) -> None:
+        """Let the late commits whose time has come become visible, in their order."""
+        now = self.environment.now()
+        due = [late for late in self._late if late.due <= now]
+        self._late = [late for late in self._late if late.due > now]
+        for late in due:
+            for work in late.works:
+                if work.tx.reapply():
+                    self.commit(work)
+
+    def late_commits(self) -> int:
+        """Return how many writes are still to become visible."""
+        return len(self._late)
+
+    def copy_environment(self) -> None:
+        """Do what an environment copy does to webhooks: no subscription and no notification survives."""
+        self.environment.subscriptions = Table(self.environment.subscriptions.entity)
+        self.webhooks.forget_everything()
+
+    def delete_subscription_silently(self, subscription_id: str) -> None:
+        """Lose a subscription without telling anyone."""
+        self.subscriptions.purge([subscription_id])
+        self.webhooks.forget([subscription_id])
+
+    def oracle(self) -> dict[str, Any]:
+        """Return every record and its history as JSON values: the truth a test compares with."""
+        self.settle()
+        return oracle.snapshot(self.environment)
+
+    def statistics(self) -> dict[str, Any]:
+        """Return request counters and webhook deliveries."""
+        return self.limits.statistics() | {
+            "deliveries": len(self.webhooks.deliveries),
+            "notifications": sum(delivery.entries for delivery in self.webhooks.deliveries),
+            "waitingChanges": self.webhooks.waiting(),
+        }
+
+    # -- requests ----------------------------------------------------------------------------------------------------
+
+    def principal_of(self, request: Request) -> str | None:
+        """Return who sends the request, or None when the token is refused."""
+        scheme, _, token = (request.header("Authorization") or "").partition(" ")
+        return self.check_token(token) if scheme.lower() == "bearer" and token else None
+
+    def handle(self, request: Request) -> Response:
+        """Answer one API request."""
+        self.settle()
+        correlation = self.environment.ids.guid()
+        try:
+            response = self._answer(request, correlation)
+        except errors.ApiError as error:
+            response = _error_response(error, correlation)
+        return self._finished(response, correlation)
+
+    def _answer(self, request: Request, correlation: str) -> Response:
+        principal = self.principal_of(request)
+        if principal is None:
+            raise errors.invalid_credentials()
+        if not self.limits.count(principal, self.environment.now(), request.method):
+            raise errors.too_many_requests()
+        decisive, bending = self.faults.strike(request)
+        if decisive is not None and decisive.kind in faults.BEFORE_COMMIT:
+            return faults.instead(decisive, correlation)
+        if _is_environment_list(request):
+            return self._environments(request)
+        address = parse_address(request.url)
+        if not self._is_ours(address):
+            return Response(status=404, headers={"Content-Type": "application/xml"}, body=_NO_ENVIRONMENT)
+        done: list[Work] = []
+        response = self._carry_out(request, address, principal, bending, correlation, done)
+        if decisive is not None and decisive.kind is FaultKind.LATE_COMMIT:
+            self._postpone(done, decisive)
+        else:
+            for work in done:
+                self.commit(work)
+        return response if decisive is None else faults.afterwards(decisive, response, correlation)
+
+    def _postpone(self, done: list[Work], fault: Fault) -> None:
+        for work in reversed(done):
+            work.rollback()
+        works = [work for work in done if work.tx.steps]
+        if works:
+            self._late.append(_LateCommit(self.environment.now() + timedelta(seconds=fault.late_s), works))
+
+    def _carry_out(
+        self,
+        request: Request,
+        address: Address,
+        principal: str,
+        bending: list[Fault],
+        correlation: str,
+        done: list[Work],
+    ) -> Response:
+        if address.segments and address.segments[0].name.lower() == "$batch":
+            return self._batch(request, address, principal, bending, correlation, done)
+        work = Work(self.environment)
+        try:
+            response = self._operation(request, address, principal, bending, work)
+        except errors.ApiError:
+            work.rollback()
+            raise
+        done.append(work)
+        return response
+
+    def _operation(
+        self, request: Request, address: Address, principal: str, bending: list[Fault], work: Work
+    ) -> Response:
+        metadata = _metadata_level(request)
+        if request.method != "GET" and (request.header("Data-Access-Intent") or "").lower() == "readonly":
+            raise errors.bad_request("The data access intent of a write cannot be ReadOnly.")
+        company = self._company_of(address, request)
+        sight = faults.sight(work.now, self.faults, bending)
+        call = Call(
+            request=request,
+            address=address,
+            reader=Reader(self.environment, company, sight, metadata != "none", self.links_full_pages),
+            subscriptions=self.subscriptions,
+            user_id=str(uuid.uuid5(_PRINCIPALS, principal)),
+            handshake=self.handshake,
+            webhook_log=self.webhooks.log,
+            changed_status=self.changed_status,
+        )
+        outcome = dispatch.run(call, work if company is None else work.within(company))
+        headers = {"OData-Version": "4.0"}
+        if outcome.body:
+            headers["Content-Type"] = outcome.content_type or _JSON.replace("minimal", metadata)
+        if outcome.location:
+            headers["Location"] = outcome.location
+        if outcome.applied_preference:
+            headers["Preference-Applied"] = outcome.applied_preference
+        return Response(
+            status=outcome.status, headers=headers, body=outcome.body, delay_s=self._delay_s(bending, outcome)
+        )
+
+    def _batch(
+        self,
+        request: Request,
+        address: Address,
+        principal: str,
+        bending: list[Fault],
+        correlation: str,
+        done: list[Work],
+    ) -> Response:
+        if request.method != "POST":
+            raise errors.method_not_allowed(request.method, "$batch")
+        parts = batch.parse(request, address.root)
+        is_snapshot = (request.header("Isolation") or "").lower() == "snapshot"
+        preferences = (request.header("Prefer") or "").lower()
+        shared = Work(self.environment)
+        delays: list[float] = []
+
+        def execute(part: Request) -> Response:
+            if not self.limits.count(principal, self.environment.now(), part.method):
+                return _error_response(errors.too_many_requests(), correlation)
+            work = shared if is_snapshot else Work(self.environment)
+            try:
+                response = self._operation(part, parse_address(part.url), principal, bending, work)
+            except errors.ApiError as error:
+                if not is_snapshot:
+                    work.rollback()
+                return _error_response(error, correlation)
+            if not is_snapshot:
+                done.append(work)
+            delays.append(response.delay_s)
+            return response
+
+        goes_on = "odata.continue-on-error" in preferences and "odata.continue-on-error=false" not in preferences
+        body, failed = batch.run(parts, execute, goes_on=goes_on)
+        if is_snapshot and failed:
+            shared.rollback()
+        elif is_snapshot:
+            done.append(shared)
+        headers = {"Content-Type": _JSON, "OData-Version": "4.0"}
+        return Response(status=200, headers=headers, body=body, delay_s=sum(delays))  # parts run one after the other
+
+    # -- the rest ----------------------------------------------------------------------------------------------------
+
+    def _is_ours(self, address: Address) -> bool:
+        environment = self.environment
+        tenants = (None, environment.tenant_id.lower(), environment.tenant_domain.lower())
+        tenant = address.tenant.lower() if address.tenant else None
+        return tenant in tenants and address.environment.lower() == environment.name.lower()
+
+    def _company_of(self, address: Address, request: Request) -> Company | None:
+        first = address.segments[0] if address.segments else None
+        if first is not None and first.name.lower() == "companies":
+            return None if len(address.segments) == 1 else self.environment.company(first.guid())
+        named = odata_query.custom_options(address.query).get("company") or request.header("Company")
+        return self.environment.company(named) if named else None
+
+    def _environments(self, request: Request) -> Response:
+        if request.method != "GET":
+            raise errors.method_not_allowed(request.method, "environments")
+        environment = self.environment
+        origin = request.url.split("/environments/", 1)[0]
+        row = {
+            "aadTenantId": environment.tenant_id,
+            "applicationFamily": "BusinessCentral",
+            "type": "Production",
+            "name": environment.name,
+            "countryCode": "GB",
+            "webServiceUrl": origin,
+            "webClientLoginUrl": f"https://businesscentral.dynamics.com/{environment.tenant_id}/{environment.name}",
+        }
+        body = json.dumps({"value": [row]}).encode()
+        return Response(status=200, headers={"Content-Type": "application/json; charset=utf-8"}, body=body)
+
+    def _delay_s(self, bending: list[Fault], outcome: Outcome) -> float:
+        slow = [fault for fault in bending if fault.kind is FaultKind.SLOW]
+        base_s = self.latency.base_s + sum(fault.delay_s for fault in slow)
+        per_row_us = self.latency.per_row_us + sum(fault.per_row_us for fault in slow)
+        if not per_row_us:
+            return base_s
+        rows = max(outcome.rows, outcome.body.count(b'"@odata.etag"'))  # expanded rows are read and written, too
+        return base_s + rows * per_row_us / 1e6
+
+    def _finished(self, response: Response, correlation: str) -> Response:
+        headers = {
+            **response.headers,
+            "Date": http_date(self.clock().replace(microsecond=0), usegmt=True),
+            "request-id": correlation,
+            "ms-correlation-x": self.environment.ids.guid(),
+            "Server": "Microsoft-HTTPAPI/2.0",
+        }
+        return Response(
+            status=response.status, headers=headers, body=response.body, delay_s=response.delay_s,
+            transport=response.transport,
+        )  # fmt: skip
+
+
+def _no_answer(_url: str) -> None:
+    """Stand in for a handshake nobody wired: no subscriber answers."""
+
+
+def _is_environment_list(request: Request) -> bool:
+    return "/environments/v1." in request.url.split("?", 1)[0]
+
+
+def _metadata_level(request: Request) -> str:
+    accept = (request.header("Accept") or "").replace(" ", "").lower()
+    if "odata.metadata=full" in accept:
+        raise errors.NotEmulatedError("odata.metadata=full")
+    return "none" if "odata.metadata=none" in accept else "minimal"
+
+
+def _error_response(error: errors.ApiError, correlation: str) -> Response:
+    message = f"{error.message}  CorrelationId:  {correlation}."
+    body = json.dumps({"error": {"code": error.code, "message": message}}, ensure_ascii=False).encode()
+    return Response(status=error.status, headers={"Content-Type": "application/json"}, body=body)

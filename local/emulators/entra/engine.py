@@ -1,0 +1,189 @@
+"""The login as one object: routes a request to its endpoint, applies scripted faults, and remembers what was asked.
+
+Two ports lead here: the login itself, over TLS, and the managed identity endpoint, plain HTTP as inside a Function App.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from business_central_emulator.exchange import Request, Response, json_response
+from business_central_emulator.scripted_faults import FaultScript
+
+from local.emulators.entra.authorize import Authorize, error_page
+from local.emulators.entra.control import PREFIX as CONTROL_PREFIX
+from local.emulators.entra.control import Control
+from local.emulators.entra.directory import Directory
+from local.emulators.entra.errors import LoginRefused, unknown_tenant
+from local.emulators.entra.grants import Grants
+from local.emulators.entra.managed_identity import PATH as IDENTITY_PATH
+from local.emulators.entra.managed_identity import ManagedIdentityEndpoint
+from local.emulators.entra.token_endpoint import SHARED_TENANTS, TokenEndpoint
+from local.emulators.entra.tokens import Minter, SigningKey
+
+AUTHORIZE = "oauth2/v2.0/authorize"
+TOKEN = "oauth2/v2.0/token"  # noqa: S105 a path
+DISCOVERY = "v2.0/.well-known/openid-configuration"
+KEYS = "discovery/v2.0/keys"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One request as it is remembered: enough to count calls by, and no secret."""
+
+    method: str
+    path: str
+    grant_type: str
+    client_id: str
+    status: int
+    error_code: int  # AADSTS code of a refusal, else 0
+    at: str  # ISO 8601, UTC
+
+
+def utc_now() -> datetime:
+    """Give the time now, aware."""
+    return datetime.now(UTC)
+
+
+class LoginEngine:
+    """Entra for one tenant. `now` is the clock of everything it issues and checks."""
+
+    def __init__(
+        self, directory: Directory, *, identity_header: str = "local", now: Callable[[], datetime] = utc_now
+    ) -> None:
+        self.directory = directory
+        self.key = SigningKey()
+        self._initial = copy.deepcopy(directory)
+        self._identity_header = identity_header
+        self._now = now
+        self._lock = threading.Lock()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget sign-ins, faults, requests and changes of settings; the signing key stays."""
+        fresh = copy.deepcopy(self._initial)
+        self.directory.users = fresh.users
+        self.directory.applications = fresh.applications
+        self.directory.identities = fresh.identities
+        self.requests: list[Asked] = []
+        self.faults = FaultScript()
+        self.grants = Grants()
+        self.minter = Minter(self.directory, self.key)
+        self.authorize = Authorize(self.directory, self.grants)
+        self._token = TokenEndpoint(self.directory, self.grants, self.minter, self.key)
+        self._identity = ManagedIdentityEndpoint(self.directory, self.minter, header=self._identity_header)
+        self._control = Control(
+            directory=self.directory,
+            grants=self.grants,
+            minter=self.minter,
+            authorize=self.authorize,
+            faults=self.faults,
+        )
+
+    def handle(self, request: Request) -> Response:
+        """Answer one request."""
+        with self._lock:
+            if request.path.startswith(CONTROL_PREFIX):
+                return self._answer_control(request)
+            fault = self.faults.take(request.method, request.path)
+            if fault is not None and fault.is_instead:
+                answer = fault.answer()
+                self._remember(request, answer.status, 0)
+                return answer
+            answer = self._answer(request)
+            return fault.spoil(answer) if fault is not None else answer
+
+    def _answer_control(self, request: Request) -> Response:
+        match f"{request.method} {request.path.removeprefix(CONTROL_PREFIX)}":
+            case "POST reset":
+                self.reset()
+                return json_response(200, {})
+            case "GET requests":
+                return json_response(200, [asdict(asked) for asked in self.requests])
+            case "DELETE requests":
+                self.requests.clear()
+                return json_response(200, {})
+        return self._control.answer(request)
+
+    def _answer(self, request: Request) -> Response:
+        now = self._now()
+        if request.path == IDENTITY_PATH:
+            answer = self._identity.answer(request, now=now) if request.method == "GET" else _not_allowed("GET")
+            self._remember(request, answer.status, 0)
+            return answer
+        tenant, _, endpoint = request.path.lstrip("/").partition("/")
+        code = 0
+        try:
+            answer = self._route(request, tenant, endpoint, now=now)
+        except LoginRefused as refused:
+            code = refused.code
+            answer = (
+                error_page(refused) if endpoint == AUTHORIZE else json_response(refused.status, refused.body(now=now))
+            )
+        self._remember(request, answer.status, code)
+        return answer
+
+    def _route(self, request: Request, tenant: str, endpoint: str, *, now: datetime) -> Response:
+        methods = {AUTHORIZE: ("GET", "POST"), TOKEN: ("POST",), DISCOVERY: ("GET",), KEYS: ("GET",)}.get(endpoint)
+        if methods is None:
+            return json_response(404, {"error": "not_found"})
+        if request.method not in methods:
+            return _not_allowed(", ".join(methods))
+        if tenant not in SHARED_TENANTS and not self.directory.is_tenant(tenant):
+            raise unknown_tenant(tenant)
+        match endpoint:
+            case "oauth2/v2.0/authorize":
+                return self.authorize.answer(request, now=now)
+            case "oauth2/v2.0/token":
+                return json_response(200, self._token.answer(request.form, tenant=tenant, now=now))
+            case "discovery/v2.0/keys":
+                return json_response(200, self.key.jwks)
+        return json_response(200, self._discovery(f"{request.origin}/{tenant}"))
+
+    def _discovery(self, base: str) -> dict[str, object]:
+        return {
+            "token_endpoint": f"{base}/{TOKEN}",
+            "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt"],
+            "jwks_uri": f"{base}/{KEYS}",
+            "response_modes_supported": ["query", "fragment", "form_post"],
+            "subject_types_supported": ["pairwise"],
+            "id_token_signing_alg_values_supported": ["RS256"],
+            "response_types_supported": ["code"],
+            "scopes_supported": ["openid", "profile", "email", "offline_access"],
+            "issuer": self.minter.v2_issuer,
+            "authorization_endpoint": f"{base}/{AUTHORIZE}",
+            "claims_supported": [
+                "sub",
+                "iss",
+                "aud",
+                "exp",
+                "iat",
+                "nonce",
+                "preferred_username",
+                "name",
+                "tid",
+                "ver",
+            ],
+        }
+
+    def _remember(self, request: Request, status: int, code: int) -> None:
+        fields = {**request.query, **(request.form if request.method == "POST" else {})}
+        self.requests.append(
+            Asked(
+                method=request.method,
+                path=request.path,
+                grant_type=fields.get("grant_type", ""),
+                client_id=fields.get("client_id", ""),
+                status=status,
+                error_code=code,
+                at=self._now().isoformat(),
+            )
+        )
+
+
+def _not_allowed(methods: str) -> Response:
+    return json_response(405, {"error": "method_not_allowed"}, {"Allow": methods})

@@ -1,0 +1,12 @@
+"""An embedded Azure Functions host for one Python app on one machine.
+
+It runs the app on Microsoft's production worker library (``azure-functions-runtime``, pinned) and plays the part of the
+script host around it: HTTP routes, queue listeners, timers, output bindings, admin endpoints. It is a stand-in for
+``func start`` where Core Tools cannot be installed; it is never deployed.
+
+Start it with ``python -m local.functions_host --app-dir DIR``. Exit codes: 0 stopped, 1 failed while running,
+2 wrong settings or host.json, 3 the app does not index, 4 the port is in use, 5 storage cannot be reached.
+
+Not here: scaling, singleton leases, extension bundles, HTTP streaming, deferred bindings, retry policies on anything
+but timers, key management. ``functionTimeout`` only warns.
+"""

@@ -1,0 +1,99 @@
+"""The command line of the host: ``python -m local.functions_host --app-dir DIR``; ``--help`` tells the options."""
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from azure_functions_runtime import invocation_id_cv
+
+from local.functions_host.config import read_config
+from local.functions_host.errors import HostError
+from local.functions_host.host import Host, HostOptions, host_variables, listen
+from local.functions_host.keys import read_keys
+from local.functions_host.settings import DEFAULT_PORT, new_variables, read_settings
+from local.functions_host.worker import check_runtime_version
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"python -m {__package__}", description=sys.modules[str(__package__)].__doc__)
+    parser.add_argument("--app-dir", type=Path, required=True, help="the folder with host.json and function_app.py")
+    parser.add_argument("--settings", type=Path, help="default: local.settings.json in the app folder, if there")
+    parser.add_argument("--port", type=int, help=f"default: Host.LocalHttpPort of the settings, else {DEFAULT_PORT}")
+    parser.add_argument("--timers", choices=("on", "off"), default="on", help="off: timers run by admin call only")
+    parser.add_argument("--enable-auth", action="store_true", help="ask for function keys")
+    parser.add_argument("--keys-file", type=Path, help="JSON file with the keys, for --enable-auth")
+    parser.add_argument("--quiet", action="store_true", help="no line per invocation, warnings only")
+    return parser
+
+
+def _set_up_logging(*, quiet: bool) -> None:
+    """Send the app's log to stderr with the invocation id; the host's own lines go to stdout."""
+
+    def add_invocation(record: logging.LogRecord) -> bool:
+        record.invocation = invocation_id_cv.get() or "-"
+        return True
+
+    handler = logging.StreamHandler()
+    handler.addFilter(add_invocation)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(invocation)s %(message)s"))
+    debug = (os.environ.get("PYTHON_ENABLE_DEBUG_LOGGING") or "").casefold() in {"1", "true"}
+    logging.basicConfig(level=logging.WARNING if quiet else logging.INFO, handlers=[handler])
+    if debug:
+        logging.getLogger().setLevel(logging.DEBUG)
+    for chatty in ("azure.functions", "azure.core.pipeline.policies.http_logging_policy", "azure.identity"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _start(arguments: argparse.Namespace) -> bool:
+    check_runtime_version()
+    app_dir = arguments.app_dir.resolve()
+    file = arguments.settings or app_dir / "local.settings.json"
+    settings = read_settings(file.resolve(), required=arguments.settings is not None)
+    variables, kept = new_variables(settings, os.environ)
+    os.environ.update(variables)
+    config = read_config(app_dir / "host.json", os.environ)
+    keys = read_keys(arguments.keys_file, os.environ) if arguments.enable_auth else None
+    chosen = (arguments.port, settings.port, DEFAULT_PORT)
+    server = listen(next(port for port in chosen if port is not None))
+    _set_up_logging(quiet=arguments.quiet)
+    if kept:
+        logging.getLogger("local.functions_host").warning("set in the environment, so not taken: %s", ", ".join(kept))
+    os.environ.update(host_variables(os.environ, server.getsockname()[1]))
+    options = HostOptions(
+        app_dir=app_dir,
+        config=config,
+        port=server.getsockname()[1],
+        timers=arguments.timers == "on",
+        keys=keys,
+        quiet=arguments.quiet,
+    )
+    return asyncio.run(Host(options, os.environ, server).run())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the host; returns 0 when it was stopped, and ends the process with another code when it failed."""
+    arguments = _parser().parse_args(argv)
+    try:
+        all_ended = _start(arguments)
+    except HostError as error:
+        print(f"error: {error}", file=sys.stderr)
+        _leave_at_once(error.exit_code)
+    if not all_ended:
+        _leave_at_once(0)
+    return 0
+
+
+def _leave_at_once(code: int) -> NoReturn:
+    """End the process although a thread may still run a function; a normal exit would wait for it."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,1 +1,0 @@
-"""The Business Central side: login, transport and a small typed client."""

@@ -1,0 +1,136 @@
+"""The verbs of `port.BusinessCentral` over one transport: reads here, webhooks and orders in a module each."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from shared.business_central import page_queries, retry
+from shared.business_central.entities import Entity
+from shared.business_central.environment_api import ROUTE, EnvironmentApi, document_of, page_of
+from shared.business_central.odata import is_plain
+from shared.business_central.order_api import OrderApi
+from shared.business_central.port import Company, PageAnswer, PageAsk, PostedOrder, Subscription, Wanted, WebhookLogLine
+from shared.business_central.records import Record
+from shared.business_central.transport import Transport
+from shared.business_central.webhook_api import WebhookApi
+from shared.concurrency import at_once
+from shared.errors import BCRejected
+
+
+class BusinessCentralClient:
+    """Talks to one environment. Safe to share between threads."""
+
+    def __init__(self, transport: Transport, *, tenant_id: str, environment: str, threads: int = 1) -> None:
+        """Take the transport and the environment's place; `threads` is how many requests of one call may be under way.
+
+        The budget still decides how many there are in all.
+        """
+        self._api = EnvironmentApi(transport, tenant_id=tenant_id, environment=environment)
+        self._webhooks = WebhookApi(self._api)
+        self._orders = OrderApi(self._api)
+        self._send = transport.send
+        self._threads = threads
+
+    # -- reads
+
+    def company_url(self, company: str) -> str:
+        """Return the API URL of a company."""
+        return self._api.url(f"api/{ROUTE}/companies({company})")
+
+    def companies(self) -> list[Company]:
+        """Return all companies the connection may list."""
+        rows = self._api.records(f"api/{ROUTE}/companies")
+        return [Company(row.key, row.text("name"), row.text("displayName") or row.text("name")) for row in rows]
+
+    def page(self, ask: PageAsk) -> PageAnswer:
+        """Read one page."""
+        resource = page_queries.page_resource(ask)
+        url = self._api.checked(ask.link or self._api.url(resource) + page_queries.page_query(ask), resource)
+        answer = self._send("GET", url, headers={"Prefer": f"odata.maxpagesize={ask.rows}"})
+        size = sum(map(len, answer.chunks))
+        page = page_of(answer)
+        if page.next_link:
+            if page.next_link == ask.link:
+                raise BCRejected("the next link leads to the same page again", code="nextLink")
+            self._api.checked(page.next_link, resource)
+        return PageAnswer(page, answer.served_at, size=size, took_s=answer.took_s)
+
+    def records(
+        self, company: str, entity: Entity, keys: Sequence[str], *, expanded: bool, reserved: bool = False
+    ) -> list[Record]:
+        """Read up to 100 records by id."""
+        query = page_queries.records_query(entity, keys, expanded=expanded)
+        return self._api.records(entity.resource(company), query, reserved=reserved)
+
+    def split_points(self, company: str, entity: Entity, parts: int, *, least: int) -> list[str]:
+        """Return values of `number` that cut the entity into similar parts: one count, and one probe a part.
+
+        Fewer rows than `least` are not cut, as the probes would cost more than they bring.
+        """
+        url = self._api.url(entity.resource(company))
+        total = document_of(self._send("GET", url + page_queries.count_query())).get("@odata.count")
+        if not isinstance(total, int) or total < least:
+            return []
+        skips = [total * part // parts for part in range(1, parts)]
+
+        def probe(skip: int) -> list[Record]:
+            return page_of(self._send("GET", url + page_queries.cut_query(skip))).records
+
+        probes = at_once(probe, [skip for skip in skips if skip], self._threads)
+        numbers = [row.number for rows in probes for row in rows]
+        # each once, in BC's own order, which need not be that of the characters
+        return list(dict.fromkeys(number for number in numbers if number and is_plain(number)))
+
+    def probe(self, company: str, entity: Entity, *, expanded: bool) -> datetime | None:
+        """Read one record at most; asked once, as the doctor wants to see a fault and not to overcome it."""
+        url = self._api.url(entity.resource(company)) + page_queries.probe_query(entity, expanded=expanded)
+        answer = self._send("GET", url, policy=retry.ONCE)
+        page_of(answer)
+        return answer.served_at
+
+    # -- orders
+
+    def find_orders(
+        self,
+        company: str,
+        external_number: str,
+        *,
+        customer_number: str,
+        customer_id: str,
+        since: datetime,
+        also_posted: bool,
+    ) -> list[PostedOrder]:
+        """Look an order up by its external document number."""
+        return self._orders.find(
+            company, external_number, customer_number=customer_number, customer_id=customer_id, since=since,
+            also_posted=also_posted,
+        )  # fmt: skip
+
+    def create_order(self, company: str, body: str) -> PostedOrder:
+        """Post one sales order, once."""
+        return self._orders.create(company, body)
+
+    # -- webhooks
+
+    def webhook_resources(self, company: str) -> frozenset[str]:
+        """Return the resources this environment offers webhooks for."""
+        return self._webhooks.offered(company)
+
+    def webhook_logs(self, company: str) -> list[WebhookLogLine]:
+        """Return BC's own log of the webhooks of one company."""
+        return self._webhooks.log_lines(company)
+
+    def subscriptions(self) -> list[Subscription]:
+        """Return all webhooks of the environment."""
+        return self._webhooks.subscriptions()
+
+    def create_subscription(self, wanted: Wanted) -> Subscription:
+        """Register a webhook."""
+        return self._webhooks.create(wanted)
+
+    def renew_subscription(self, wanted: Wanted, existing: Subscription) -> Subscription:
+        """Renew a webhook."""
+        return self._webhooks.renew(wanted, existing)
+
+    def delete_subscription(self, existing: Subscription) -> None:
+        """Remove a webhook."""
+        self._webhooks.delete(existing)

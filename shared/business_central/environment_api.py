@@ -1,0 +1,85 @@
+"""The API of one environment: its URLs, its collections read to the end, its answers decoded.
+
+Knows no entity and no verb; `client.py`, `webhook_api.py` and `order_api.py` own those.
+"""
+
+from typing import Any, Final
+from urllib.parse import quote
+
+from shared import exact_json
+from shared.business_central import odata
+from shared.business_central.page_parser import Page, parse_page
+from shared.business_central.records import Record
+from shared.business_central.transport import Answer, Transport
+from shared.errors import BCRejected, BCUnavailable
+
+ROUTE: Final = "v2.0"
+#: Upper bound of pages followed for small lists (companies, subscriptions, look-ups): a looping link must end.
+MAX_PAGES: Final = 200
+
+
+class EnvironmentApi:
+    """URLs and collections of one environment over one transport. Safe to share between threads."""
+
+    def __init__(self, transport: Transport, *, tenant_id: str, environment: str) -> None:
+        """Take the transport and the environment's place."""
+        self.transport = transport
+        self._root = f"{transport.api_url}/v2.0/{quote(tenant_id, safe='')}/{quote(environment, safe='')}"
+
+    def url(self, resource: str) -> str:
+        """Return the URL of a resource, which begins with `api/`."""
+        return f"{self._root}/{resource}"
+
+    def checked(self, link: str, resource: str) -> str:
+        """Return a link that stays within a collection of this environment.
+
+        Raises:
+            BCRejected: it leads elsewhere; code `nextLink`.
+        """
+        if not odata.is_link_within(link, self.url(resource)):
+            raise BCRejected("a link leads away from the collection that was asked for", code="nextLink")
+        return link
+
+    def records(self, resource: str, query: str = "", *, reserved: bool = False) -> list[Record]:
+        """Read a small collection to its end.
+
+        Raises:
+            BCRejected: it has more pages than any small list; code `nextLink`.
+        """
+        records: list[Record] = []
+        url = self.url(resource) + query
+        for _ in range(MAX_PAGES):
+            page = page_of(self.transport.send("GET", self.checked(url, resource), reserved=reserved))
+            records += page.records
+            if not page.next_link:
+                return records
+            url = page.next_link
+        raise BCRejected(f"more than {MAX_PAGES} pages", code="nextLink")
+
+
+def page_of(answer: Answer) -> Page:
+    """Return the page of an answer. Raises BCUnavailable when it is none, or not a complete one."""
+    try:
+        return parse_page(answer.drain())
+    except (ValueError, RecursionError) as error:
+        raise BCUnavailable("an answer that is not a complete page", status=answer.status, code="body") from error
+
+
+def document_of(answer: Answer) -> dict[str, Any]:
+    """Return the JSON object of an answer. Raises BCUnavailable when it is none."""
+    try:
+        document = exact_json.loads(answer.body)
+    except (ValueError, RecursionError) as error:
+        raise BCUnavailable("an answer that is not JSON", status=answer.status, code="body") from error
+    if not isinstance(document, dict):
+        raise BCUnavailable("an answer that is not a JSON object", status=answer.status, code="body")
+    return document
+
+
+def rows_of(answer: Answer) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return a document and its rows; without a list of them it is no answer, and never "there are none"."""
+    document = document_of(answer)
+    rows = document.get("value")
+    if not isinstance(rows, list):
+        raise BCUnavailable("an answer without a list named value", status=answer.status, code="body")
+    return document, [row for row in rows if isinstance(row, dict)]

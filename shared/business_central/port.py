@@ -1,0 +1,201 @@
+"""The verbs this app needs of Business Central, and the values they take and give; `client.py` speaks them over HTTP.
+
+Every verb raises only errors of `shared.errors`.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, Protocol
+
+from shared.business_central.entities import Entity
+from shared.business_central.page_parser import Page
+from shared.business_central.records import Record
+
+
+class TokenSource(Protocol):
+    """Where access tokens for Business Central come from."""
+
+    def token(self) -> str:
+        """Return an access token that is valid for at least some minutes.
+
+        Raises:
+            TokenError: none can be had; `.retryable` says whether waiting can help.
+            StoreUnavailable: the vault or the state store did not answer.
+        """
+        ...
+
+    def discard(self, token: str) -> None:
+        """Note that BC answered 401 to this token, so that the next `token()` fetches a fresh one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A leased right to have one request in flight. `close_for` keeps it shut after BC asked for a pause."""
+
+    close_for: Callable[[float], None]  # seconds
+
+
+class Budget(Protocol):
+    """Business Central's limits for one identity, shared by all instances: 5 requests at once, 6,000 in 5 minutes."""
+
+    def slot(self, *, reserved: bool) -> AbstractContextManager[Slot]:
+        """Hold one slot while the body runs; `reserved` (orders, notifications): the reserved slot, too.
+
+        Raises:
+            BudgetExhausted: no slot came free in the waiting time.
+            StoreUnavailable: the state store did not answer.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """One company of the environment."""
+
+    key: str  # lower-case GUID
+    name: str
+    display_name: str  # falls back to the name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageAsk:
+    """What page to read. With a `link` only `rows` counts beside it, as the link repeats the rest."""
+
+    company: str
+    entity: Entity
+    what: Literal["records", "expanded", "ids"] = "records"  # expanded: ids of their parents
+    expanded: bool = False
+    since: datetime | None = None  # lastModifiedDateTime ge
+    low: str = ""  # number ge
+    high: str = ""  # number lt
+    order: Literal["", "number", "lastModifiedDateTime"] = ""
+    rows: int = 2000
+    skip: int = 0  # rows to leave out in front: only to get past one that can't be read
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PageAnswer:
+    """One page and BC's own time when it was served (None when the answer did not say)."""
+
+    page: Page
+    served_at: datetime | None
+    size: int = 0  # bytes
+    took_s: float = 0.0  # from sending the request to the last byte
+
+
+@dataclass(frozen=True, slots=True)
+class PostedOrder:
+    """A sales order that exists, or existed until it was shipped and invoiced."""
+
+    order_id: str  # lower-case GUID; "" when only its shipment or invoice is left
+    number: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """A webhook as Business Central holds it."""
+
+    subscription_id: str
+    url: str  # notificationUrl
+    resource: str
+    expires_at: datetime
+    etag: str  # sent unmodified as If-Match
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A webhook that should exist."""
+
+    company: str
+    entity: str
+    url: str
+    resource: str
+    client_state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookLogLine:
+    """One line of Business Central's own log of its webhooks."""
+
+    at: datetime | None
+    failed: bool
+    message: str
+    details: str = field(repr=False)  # holds notification URLs, which nobody else shall know
+
+
+class BusinessCentral(Protocol):
+    """The verbs this app needs of Business Central. Every one raises BCError, TokenError, BudgetExhausted."""
+
+    def company_url(self, company: str) -> str:
+        """Return the API URL of a company: the `source` of its events."""
+        ...
+
+    def companies(self) -> list[Company]:
+        """Return all companies the connection may list."""
+        ...
+
+    def page(self, ask: PageAsk) -> PageAnswer:
+        """Read one page; BCRejected with code `nextLink` for a link that leads elsewhere."""
+        ...
+
+    def records(
+        self, company: str, entity: Entity, keys: Sequence[str], *, expanded: bool, reserved: bool = False
+    ) -> list[Record]:
+        """Read up to 100 records by id; one that does not exist is simply not among the answers."""
+        ...
+
+    def split_points(self, company: str, entity: Entity, parts: int, *, least: int) -> list[str]:
+        """Return at most `parts - 1` values of `number`, ascending, that cut an entity of `least` rows or more."""
+        ...
+
+    def find_orders(
+        self,
+        company: str,
+        external_number: str,
+        *,
+        customer_number: str,
+        customer_id: str,
+        since: datetime,
+        also_posted: bool,
+    ) -> list[PostedOrder]:
+        """Look an order up by external document number; `also_posted`: among invoices and shipments, too.
+
+        `since` bounds the search where the number can't be filtered by.
+        """
+        ...
+
+    def create_order(self, company: str, body: str) -> PostedOrder:
+        """Post one sales order with its lines, once; a fault that leaves the outcome open is BCUnavailable."""
+        ...
+
+    def webhook_resources(self, company: str) -> frozenset[str]:
+        """Return the resources (`v2.0/items`, lower case) this environment offers webhooks for."""
+        ...
+
+    def probe(self, company: str, entity: Entity, *, expanded: bool) -> datetime | None:
+        """Read one record at most, to see whether that is permitted; return BC's own time when it answered."""
+        ...
+
+    def webhook_logs(self, company: str) -> list[WebhookLogLine]:
+        """Return BC's own log of the webhooks of one company, newest first."""
+        ...
+
+    def subscriptions(self) -> list[Subscription]:
+        """Return all webhooks of the environment, whoever made them."""
+        ...
+
+    def create_subscription(self, wanted: Wanted) -> Subscription:
+        """Register a webhook; BC calls its URL for the handshake before it answers."""
+        ...
+
+    def renew_subscription(self, wanted: Wanted, existing: Subscription) -> Subscription:
+        """Renew a webhook, with another handshake; BCNotFound when BC has forgotten it."""
+        ...
+
+    def delete_subscription(self, existing: Subscription) -> None:
+        """Remove a webhook; one that is gone already is fine."""
+        ...

@@ -1,0 +1,208 @@
+"""Business Central's limits for one identity, kept by all instances: 5 requests at once, 6,000 in any 5 minutes.
+
+Source of the limits: "Operational limits for Business Central online" (Microsoft Learn, operational-limits-online).
+Five slots, each a row (`lease_rows.py`) with a fifth of the rate; the last is the reserved slot, for orders and
+notifications only. A request costs two writes of a small row, as a process remembers the rows it wrote; it reads only
+when another instance was there. Threads of one process settle among themselves who uses a slot, first come first
+served so that all partitions of a pull end together, and touch the table only for slots that none of them holds. An
+instance that finds all slots held marks one and is its next taker, so that a busy instance cannot starve another.
+There are no background threads: the slot of a process that died frees itself when its lease runs out.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from threading import Condition
+from typing import Final
+
+from shared.business_central.lease_rows import MARK, SLOTS, SlotRows, opens_at
+from shared.business_central.port import Slot
+from shared.clock import Clock, NewId
+from shared.errors import BudgetExhausted
+from shared.storage.table import Row, Table
+
+RESERVED_SLOT: Final = SLOTS - 1
+LEASE_S: Final = 130.0  # above the client's whole-request timeout of 120 s
+MAX_CLOSE_S: Final = 3600.0  # a longer Retry-After would be a mistake that stops the app for no reason
+FIRST_POLL_S: Final = 0.05
+LAST_POLL_S: Final = 0.5  # well below the life of a mark, so that a waiter comes back while its mark stands
+MARK_AFTER: Final = timedelta(seconds=2)  # a mark may leave a slot idle for its life, so only who starves sets one
+
+
+class RequestBudget:
+    """The slots of one identity. Thread-safe; one object per process and identity.
+
+    `sleep` (seconds) must let `now` advance; without one, a waiter also wakes as soon as this process frees a slot.
+    `jitter` gives numbers in [0, 1).
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        partition: str,
+        *,
+        now: Clock,
+        new_id: NewId,
+        sleep: Callable[[float], None] | None = None,
+        jitter: Callable[[], float] = random.random,
+        wait_s: float = 30.0,
+        reserved_wait_s: float = 60.0,
+        lease_s: float = LEASE_S,
+    ) -> None:
+        """Take the `partition` of the identity's rows, and how long work waits for a slot."""
+        self._slots = SlotRows(table, partition, instance=new_id(), lease=timedelta(seconds=lease_s), now=now)
+        self._now = now
+        self._sleep = sleep
+        self._jitter = jitter
+        self._wait = timedelta(seconds=wait_s)
+        self._reserved_wait = timedelta(seconds=reserved_wait_s)
+        first = int(jitter() * RESERVED_SLOT)  # instances that begin at different slots seldom meet
+        self._order = [(first + step) % RESERVED_SLOT for step in range(RESERVED_SLOT)]
+        self._changed = Condition()  # guards the four below
+        self._lines: dict[bool, list[object]] = {True: [], False: []}  # who waits here, first come first served
+        self._known: dict[int, Row] = {}  # rows of slots not in use here, as last seen or written
+        self._in_use: set[int] = set()  # slots that a thread of this process holds or is taking
+        self._releases = 0
+
+    @contextmanager
+    def slot(self, *, reserved: bool) -> Iterator[Slot]:
+        """Hold one slot while the body makes one request; `reserved`: the reserved slot, too.
+
+        `Slot.close_for` shuts all slots, as BC's Retry-After is meant for the identity, not for one connection.
+
+        Raises:
+            BudgetExhausted: no slot came free in the waiting time, or it is known that none will.
+            StoreUnavailable: the table did not answer.
+        """
+        index, row = self._acquire(reserved=reserved)
+        closings: list[datetime] = []
+
+        def close_for(seconds: float) -> None:
+            until = self._now() + timedelta(seconds=min(max(seconds, 0.0), MAX_CLOSE_S))
+            closings.append(until)
+            self._close_others(index, until)
+
+        try:
+            yield Slot(close_for=close_for)
+        finally:
+            freed: Row | None = None
+            try:
+                freed = self._slots.free(row, closed_until=max(closings, default=None))
+            finally:
+                self._put_back(index, freed, wake=True)
+
+    def _acquire(self, *, reserved: bool) -> tuple[int, Row]:
+        line = self._lines[reserved]
+        place = object()
+        with self._changed:
+            line.append(place)
+        try:
+            return self._wait_for_slot(place, reserved=reserved)
+        finally:
+            with self._changed:
+                line.remove(place)
+
+    def _wait_for_slot(self, place: object, *, reserved: bool) -> tuple[int, Row]:
+        allowed = [RESERVED_SLOT, *self._order] if reserved else self._order
+        started = self._now()
+        deadline = started + (self._reserved_wait if reserved else self._wait)
+        mark_at = started + MARK_AFTER
+        poll_s = FIRST_POLL_S
+        while True:
+            with self._changed:
+                releases = self._releases
+                free = sum(index not in self._in_use for index in allowed)
+                is_next = place in self._lines[reserved][:free]
+            taken = self._take_any(allowed) if is_next else None
+            if taken is not None:
+                return taken
+            now = self._now()
+            opens = self._opens_at(allowed)
+            if now >= deadline or opens >= deadline:
+                raise BudgetExhausted(f"no request slot within {(deadline - started).total_seconds():.0f} s")
+            if now >= mark_at and self._mark(allowed):
+                mark_at = now + MARK
+            if opens > now:  # held back by rate or closing, and it is known until when
+                self._pause((opens - now).total_seconds(), releases)
+                continue
+            delay = min(timedelta(seconds=poll_s * (0.5 + self._jitter() / 2)), deadline - now)
+            self._pause(delay.total_seconds(), releases)
+            poll_s = min(poll_s * 2, LAST_POLL_S)
+
+    def _take_any(self, allowed: list[int]) -> tuple[int, Row] | None:
+        """Take a slot by what this process knows, else by what the table says now."""
+        taken = self._take_known(allowed)
+        return self._take_known(allowed) if taken is None and self._look(allowed) else taken
+
+    def _take_known(self, allowed: list[int]) -> tuple[int, Row] | None:
+        """Take the first slot that looks free by what this process knows, and forget what proves out of date."""
+        for index in allowed:
+            with self._changed:
+                row = self._known.get(index)
+                if row is None or index in self._in_use or not self._slots.is_free(row):
+                    continue
+                self._in_use.add(index)
+            taken: Row | None = None
+            try:
+                taken = self._slots.take(row)
+            finally:
+                if taken is None:
+                    self._put_back(index, None, wake=False)
+            if taken is not None:
+                return index, taken
+        return None
+
+    def _look(self, allowed: list[int]) -> bool:
+        """Read the rows anew if that may show a free slot; return whether it was done."""
+        with self._changed:
+            now = self._now()
+            others = [self._known.get(index) for index in allowed if index not in self._in_use]
+        if all(row is not None and opens_at(row) > now for row in others):
+            return False
+        rows = self._slots.read()
+        with self._changed:
+            self._known.update({index: row for index, row in rows.items() if index not in self._in_use})
+        return True
+
+    def _opens_at(self, allowed: list[int]) -> datetime:
+        """Return before when rate and closing surely let nobody pass."""
+        with self._changed:
+            rows = [self._known.get(index) for index in allowed]
+        return min(self._now() if row is None else opens_at(row) for row in rows)
+
+    def _mark(self, allowed: list[int]) -> bool:
+        with self._changed:
+            rows = [(index, self._known[index]) for index in allowed if index in self._known]
+        for index, row in rows:
+            marked = self._slots.mark(row)
+            if marked is not None:
+                with self._changed:
+                    if index not in self._in_use:
+                        self._known[index] = marked
+                return True
+        return False
+
+    def _close_others(self, own: int, until: datetime) -> None:
+        for index in range(SLOTS):
+            if index != own:
+                self._slots.close(index, until)
+        with self._changed:
+            self._known.clear()
+
+    def _put_back(self, index: int, row: Row | None, *, wake: bool) -> None:
+        with self._changed:
+            self._in_use.discard(index)
+            self._known.pop(index, None)
+            if row is not None:
+                self._known[index] = row
+            if wake:
+                self._releases += 1
+                self._changed.notify_all()
+
+    def _pause(self, seconds: float, releases: int) -> None:
+        if self._sleep is not None:
+            self._sleep(seconds)
+            return
+        with self._changed:
+            self._changed.wait_for(lambda: self._releases != releases, timeout=seconds)

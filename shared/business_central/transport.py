@@ -1,0 +1,226 @@
+"""One HTTP call to Business Central: slot, token, limits of time and size, retries of what may be repeated.
+
+Every fault is an error of `shared.errors`. Tokens go to one origin only: a redirect is not followed, a cookie
+not kept, and requests looks into `.netrc` only where it is given no `auth`.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from http.client import HTTPException
+from typing import Final
+from urllib.parse import urlsplit
+
+import requests
+from requests.auth import AuthBase
+from urllib3.exceptions import HTTPError
+
+from shared.business_central import odata, retry
+from shared.business_central.deadline import bounded_session, ends_within
+from shared.business_central.port import Budget, Slot, TokenSource
+from shared.clock import new_id
+from shared.errors import BCDenied, BCError, BCRejected, BCThrottled, BCUnavailable
+from shared.log import log_event
+from shared.version import USER_AGENT
+
+log: Final = logging.getLogger(__name__)
+
+CONNECT_S: Final = 10.0
+READ_S: Final = 100.0  # between two bytes of an answer
+WHOLE_S: Final = 120.0  # a whole answer; below the lease of a slot
+#: Most bytes of an answer, decoded: eight times what a page is asked to have. Of an error only the words count.
+ANSWER_BYTES: Final = 64 << 20
+ERROR_BYTES: Final = 64 << 10
+#: A 429 without Retry-After closes the slot for this long, so that other instances slow down too.
+PAUSE_S: Final = 5.0
+_CHUNK: Final = 1 << 18
+#: What requests lets through when an answer breaks HTTP: a length that is no number, bytes that are no text, and so on.
+_UNREADABLE: Final = (requests.RequestException, HTTPError, HTTPException, OSError, ValueError, LookupError, TypeError)
+
+
+class _Bearer(AuthBase):
+    """The token of one call. Given as `auth`, it also keeps requests from looking into `.netrc`."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A successful answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    chunks: deque[bytes]  # the body as it came
+    took_s: float = 0.0  # from sending the request to the last byte
+
+    @property
+    def body(self) -> bytes:
+        """The whole body, unless it was drained."""
+        return b"".join(self.chunks)
+
+    def drain(self) -> Iterator[bytes]:
+        """Yield the body's chunks and let go of each, so that what is made of them takes their place in memory."""
+        while self.chunks:
+            yield self.chunks.popleft()
+
+    @property
+    def served_at(self) -> datetime | None:
+        """BC's own time when it answered."""
+        return odata.parse_date(self.headers.get("Date"))
+
+
+class Transport:
+    """Sends requests; safe to share between threads (one `requests.Session` per thread)."""
+
+    def __init__(
+        self,
+        api_url: str,
+        tokens: TokenSource,
+        budget: Budget,
+        *,
+        new_session: Callable[[], requests.Session] = bounded_session,
+        ca_bundle: str | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        roll: Callable[[], float] = random.random,
+        monotonic: Callable[[], float] = time.monotonic,
+        request_id: Callable[[], str] = new_id,
+    ) -> None:
+        """Take the origin that alone gets the token, and everything that a test wants to replace.
+
+        `request_id` gives the `client-request-id` by which BC's own telemetry knows a call (docs:
+        telemetry-webservices-trace): the invocation's id, or any other.
+        """
+        self.api_url = api_url
+        self._tokens = tokens
+        self._budget = budget
+        self._new_session = new_session
+        self._verify: str | bool = ca_bundle or True
+        self._sleep = sleep
+        self._roll = roll
+        self._monotonic = monotonic
+        self._request_id = request_id
+        self._local = threading.local()
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        reserved: bool = False,
+        policy: retry.RetryPolicy = retry.READ,
+    ) -> Answer:
+        """Send a request and return its answer below 300; repeats it only as `policy` says.
+
+        Raises:
+            BCError: BC's refusal, or no answer in time.
+            TokenError: no token.
+            BudgetExhausted: no slot.
+        """
+        tried = 0
+        renewed = False
+        while True:
+            tried += 1
+            token = self._tokens.token()
+            try:
+                return self._once(method, url, body, headers or {}, token=token, reserved=reserved)
+            except BCDenied as error:
+                if error.status != 401 or renewed:
+                    raise
+                self._tokens.discard(token)  # BC did nothing: a repeat with a fresh token is safe for any method
+                renewed, tried = True, tried - 1
+            except BCError as error:
+                wait_s = policy.wait_s(error, tried=tried, roll=self._roll())
+                if wait_s is None:
+                    raise
+                log_event(
+                    log, "bc.retried", method=method, path=urlsplit(url).path, status=error.status,
+                    bc_code=error.code, attempt=tried, waited_s=round(wait_s, 2),
+                )  # fmt: skip
+                self._sleep(wait_s)
+
+    def _once(
+        self, method: str, url: str, body: str | None, headers: Mapping[str, str], *, token: str, reserved: bool
+    ) -> Answer:
+        if odata.origin_of(url) != odata.origin_of(self.api_url):
+            raise BCRejected("refused to send a token to another origin", code="origin")
+        with self._budget.slot(reserved=reserved) as slot:
+            began = self._monotonic()
+            status, received, chunks = self._exchange(method, url, body, headers, token)
+            if status < 300:
+                return Answer(status, received, chunks, self._monotonic() - began)
+            error = odata.error_from(status, received, b"".join(chunks))
+            if isinstance(error, BCThrottled):
+                self._pause(slot, error, url)
+        raise error
+
+    def _exchange(
+        self, method: str, url: str, body: str | None, headers: Mapping[str, str], token: str
+    ) -> tuple[int, Mapping[str, str], deque[bytes]]:
+        deadline = self._monotonic() + WHOLE_S
+        ours = {"Accept": "application/json", "User-Agent": USER_AGENT, "client-request-id": self._request_id()}
+        try:
+            with (
+                ends_within(WHOLE_S),
+                self._session().request(
+                    method,
+                    url,
+                    data=None if body is None else body.encode(),
+                    headers={**ours, **headers},
+                    auth=_Bearer(token),
+                    timeout=(CONNECT_S, READ_S),
+                    verify=self._verify,
+                    allow_redirects=False,
+                    stream=True,
+                ) as response,
+            ):
+                return response.status_code, response.headers, self._read(response, deadline)
+        except _UNREADABLE as error:
+            if self._monotonic() >= deadline:
+                raise _too_slow() from error
+            raise BCUnavailable(f"no answer: {type(error).__name__}", code="network") from error
+
+    def _read(self, response: requests.Response, deadline: float) -> deque[bytes]:
+        """Read an answer within its limits; of an error the rest is left unread."""
+        most = ANSWER_BYTES if response.status_code < 300 else ERROR_BYTES
+        chunks: deque[bytes] = deque()
+        size = 0
+        for chunk in response.iter_content(min(_CHUNK, most)):  # decoded as far as the chunk goes, and no further
+            chunks.append(chunk)
+            size += len(chunk)
+            if self._monotonic() > deadline:
+                raise _too_slow()
+            if size >= most:
+                if response.status_code < 300:
+                    raise BCUnavailable(f"the answer has more than {most} bytes", code=retry.TOO_LARGE)
+                break
+        return chunks
+
+    def _pause(self, slot: Slot, error: BCError, url: str) -> None:
+        pause_s = PAUSE_S if error.retry_after_s is None else error.retry_after_s
+        log_event(
+            log, "bc.throttled", level=logging.WARNING, path=urlsplit(url).path, retry_after_s=pause_s,
+            bc_correlation_id=error.correlation_id,
+        )  # fmt: skip
+        slot.close_for(pause_s)
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = self._local.session = self._new_session()
+        return session
+
+
+def _too_slow() -> BCUnavailable:
+    return BCUnavailable(f"the answer took longer than {WHOLE_S:.0f} s", code=retry.TIMEOUT)

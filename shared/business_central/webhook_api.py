@@ -1,0 +1,98 @@
+"""Webhooks at Business Central: subscriptions, what may be subscribed, and BC's own log of its calls.
+
+Source: "Working with webhooks in Dynamics 365 Business Central" (Microsoft Learn, dynamics-subscriptions).
+"""
+
+from typing import Any, Final
+from urllib.parse import quote
+
+from shared import exact_json
+from shared.business_central import retry
+from shared.business_central.environment_api import MAX_PAGES, ROUTE, EnvironmentApi, document_of, rows_of
+from shared.business_central.port import Subscription, Wanted, WebhookLogLine
+from shared.clock import NO_TIME, parse_time
+from shared.errors import BCNotFound
+
+_JSON: Final = {"Content-Type": "application/json"}
+_RESOURCE: Final = f"api/{ROUTE}/subscriptions"
+_RUNTIME: Final = "api/microsoft/runtime/beta"
+
+
+class WebhookApi:
+    """The verbs about webhooks; `port.BusinessCentral` says what each promises."""
+
+    def __init__(self, api: EnvironmentApi) -> None:
+        """Take the environment."""
+        self._api = api
+        self._send = api.transport.send
+
+    def offered(self, company: str) -> frozenset[str]:
+        """Return what `webhookSupportedResources` lists, in lower case."""
+        _, rows = rows_of(
+            self._send("GET", self._api.url(f"{_RUNTIME}/companies({company})/webhookSupportedResources"))
+        )
+        return frozenset(str(row.get("resource", "")).strip("/").lower() for row in rows)
+
+    def log_lines(self, company: str) -> list[WebhookLogLine]:
+        """Return the first page of `webhookLogs`; BC sorts it, newest first (AL: page "API Webhook Logs")."""
+        url = self._api.url(f"{_RUNTIME}/companies({company})/webhookLogs")
+        value = document_of(self._send("GET", url, policy=retry.ONCE)).get("value")
+        return [_log_line(row) for row in (value if isinstance(value, list) else []) if isinstance(row, dict)]
+
+    def subscriptions(self) -> list[Subscription]:
+        """Return all webhooks of the environment."""
+        url, found = self._api.url(_RESOURCE), []
+        for _ in range(MAX_PAGES):
+            document, rows = rows_of(self._send("GET", url))
+            found += [_subscription(row) for row in rows]
+            url = str(document.get("@odata.nextLink") or "")
+            if not url:
+                break
+            self._api.checked(url, _RESOURCE)
+        return found
+
+    def create(self, wanted: Wanted) -> Subscription:
+        """Register a webhook; not repeated here, the next run of the timer does."""
+        answer = self._send("POST", self._api.url(_RESOURCE), body=_body(wanted), headers=_JSON, policy=retry.ONCE)
+        return _subscription(document_of(answer))
+
+    def renew(self, wanted: Wanted, existing: Subscription) -> Subscription:
+        """Renew a webhook: PATCH with the quoted key, If-Match and a body (an empty one is refused)."""
+        headers = {**_JSON, "If-Match": existing.etag}
+        answer = self._send("PATCH", self._url(existing), body=_body(wanted), headers=headers, policy=retry.ONCE)
+        return _subscription(document_of(answer))
+
+    def delete(self, existing: Subscription) -> None:
+        """Remove a webhook; one that is gone is fine."""
+        try:
+            self._send("DELETE", self._url(existing), headers={"If-Match": existing.etag}, policy=retry.ONCE)
+        except BCNotFound:
+            return
+
+    def _url(self, existing: Subscription) -> str:
+        return self._api.url(f"{_RESOURCE}('{quote(existing.subscription_id, safe='')}')")
+
+
+def _body(wanted: Wanted) -> str:
+    return exact_json.dumps({
+        "notificationUrl": wanted.url, "resource": wanted.resource, "clientState": wanted.client_state,
+    })  # fmt: skip
+
+
+def _subscription(row: dict[str, Any]) -> Subscription:
+    return Subscription(
+        subscription_id=str(row.get("subscriptionId", "")),
+        url=str(row.get("notificationUrl", "")),
+        resource=str(row.get("resource", "")),
+        expires_at=parse_time(str(row.get("expirationDateTime", ""))) or NO_TIME,
+        etag=str(row.get("@odata.etag", "*")),
+    )
+
+
+def _log_line(row: dict[str, Any]) -> WebhookLogLine:
+    return WebhookLogLine(
+        at=parse_time(str(row.get("time", ""))),
+        failed=str(row.get("status", "")).lower() == "failed",
+        message=str(row.get("message", ""))[:500],
+        details=str(row.get("details", ""))[:2000],
+    )

@@ -1,0 +1,1 @@
+"""Reads what changed in Business Central and announces it once."""

@@ -1,0 +1,98 @@
+"""CloudEvents out of records: deterministic ids, batches that fit a queue message, a claim check for those that don't.
+
+CloudEvents 1.0, JSON batch format; `dataref` is the claim-check extension of the same project.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from hashlib import sha256
+from io import BytesIO
+from json.encoder import encode_basestring_ascii as _quoted
+from typing import TYPE_CHECKING, Final
+
+from shared.business_central.entities import Entity
+from shared.business_central.records import Record
+from shared.resource_names import CONTAINER
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as HASH
+
+#: A queue message holds 64 KiB of base64, which is 48 KiB of bytes.
+MESSAGE_BYTES: Final = 48 * 1024
+BATCH_TYPE: Final = "bc.batch.v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one job announces: the text of one `bc-events` message, and the blob it refers to if it did not fit."""
+
+    message: str
+    blob: bytes | None
+
+
+def change_event(source: str, entity: Entity, change: str, record: Record) -> str:
+    """Return the event text for one record.
+
+    `change` is `pulled`, `created`, `posted` or `updated`. The id depends on what happened and not on when or how
+    often it was noticed: created and posted happen once to a record, the others once to each version of it.
+    """
+    kind = entity.event_type(change)
+    version = record.version if change in {"pulled", "updated"} else ""
+    return _event(source, kind, entity, record.key, version, record.text("lastModifiedDateTime"), record.raw)
+
+
+def deleted_event(source: str, entity: Entity, key: str, at: str) -> str:
+    """Return the event text for a record that is gone; its data holds only the id, as that is all BC tells."""
+    return _event(source, entity.event_type("deleted"), entity, key, "", at, json.dumps({"id": key}))
+
+
+def _event(source: str, kind: str, entity: Entity, key: str, version: str, at: str, data: str) -> str:
+    begun, shared = _frame(source, kind, entity.name)
+    name = begun.copy()
+    name.update(f"{key}|{version}".encode())
+    return (
+        f'{{"specversion":"1.0","id":"{name.hexdigest()[:32]}",{shared}({key})","time":{_quoted(at)},'
+        f'"datacontenttype":"application/json","data":{data}}}'
+    )
+
+
+@lru_cache(maxsize=256)
+def _frame(source: str, kind: str, entity: str) -> "tuple[HASH, str]":
+    """Return what all events of one kind share: the hash of the id's beginning, and the text from source to subject."""
+    begun = sha256(f"{source}|{kind}|".encode())
+    return begun, f'"source":{json.dumps(source)},"type":"{kind}","subject":"{entity}'
+
+
+def pack(source: str, job: str, events: Iterable[str], *, now: datetime) -> Batch | None:
+    """Return the one message that announces the events of a job, None when there are none.
+
+    `job` names the blob, so that a repeated job overwrites its own blob and nothing else. The events may be made as
+    they are taken: they are written one behind the other and not held beside the blob.
+    """
+    buffer = BytesIO()
+    count = 0
+    for event in events:
+        buffer.write(event.encode())
+        buffer.write(b"\n")
+        count += 1
+    if not count:
+        return None
+    blob = buffer.getvalue()
+    if len(blob) < MESSAGE_BYTES:  # with the array's brackets and commas a byte more
+        return Batch(f"[{blob[:-1].replace(b'\n', b',').decode()}]", None)
+    digest = sha256(blob).hexdigest()
+    reference = {
+        "specversion": "1.0",
+        "id": sha256(f"{source}|{BATCH_TYPE}|{job}|{digest}".encode()).hexdigest()[:32],
+        "source": source,
+        "type": BATCH_TYPE,
+        "subject": job,
+        "time": now.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "dataref": f"{CONTAINER}/{job}.ndjson",
+        "count": count,
+        "checksum": f"sha256:{digest}",
+    }
+    return Batch(json.dumps([reference], separators=(",", ":")), blob)

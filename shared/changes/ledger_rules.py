@@ -1,0 +1,161 @@
+"""Decides what to announce about a record, given what the ledger knows of it.
+
+The ledger knows a record from the baseline (it was there when the watch began, or at a later full compare) or from a
+row of its own, which says who announced what. A row is claimed by the job that announces: the same job, delivered
+again, announces again under the same event id; any other job keeps silent.
+"""
+
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Final
+
+from shared.business_central.entities import Entity
+from shared.business_central.records import Record
+from shared.clock import format_time
+
+#: What an invoice's status can be once it is posted, beyond doubt. `Open` is posted and unpaid, or a released draft.
+_POSTED: Final = frozenset({"Paid", "Canceled", "Corrective"})
+_OPEN: Final = "Open"
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The record was in the baseline.
+
+    If it was not surely settled then, `open_number` is the digest of its number and `draft` whether it surely was a
+    draft (status Draft or In Review, not the ambiguous Open).
+    """
+
+    open_number: bytes = b""
+    draft: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """The ledger row of one record; each `_by` is the job that announced it, "" for nobody."""
+
+    created_by: str = ""
+    posted: bool = False
+    posted_by: str = ""
+    version: str = ""
+    version_by: str = ""
+    version_at: str = ""  # when that version was made, as BC's literal in UTC
+    number: str = ""  # digest (hex) of the number it had when last seen unposted
+    unsure: bool = False  # the number is from a listing that showed it `Open`: a released draft, or posted already
+    deleted_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Which changes to announce, and the row to store (None: the row stands as it is)."""
+
+    announce: tuple[str, ...]
+    known: Known | None
+
+
+def number_digest(number: str) -> bytes:
+    """Return eight bytes that stand for a document number."""
+    return sha256(number.encode()).digest()[:8]
+
+
+def base_of(entity: Entity, status: str, number: str) -> Base:
+    """Return what the baseline must keep of a record: its number as long as it may still turn from draft to posted."""
+    if not entity.posts or status in _POSTED:
+        return Base()
+    return Base(number_digest(number), draft=status != _OPEN)
+
+
+def decide(
+    entity: Entity,
+    record: Record,
+    known: Known | None,
+    base: Base | None,
+    *,
+    job: str,
+    changes: frozenset[str],
+    told_created: bool,
+    fresh: bool,
+) -> Decision:
+    """Decide on one record that exists in BC now.
+
+    `told_created`: BC itself told that the record was created, which outranks the baseline (a record made while the
+    baseline was being taken). `fresh`: modified after the watch began, so that an update is news.
+    """
+    row = known or Known()
+    announce: list[str] = []
+    is_new = known is None and base is None
+    if row.created_by == job or (not row.created_by and (is_new or told_created)):
+        announce.append("created")
+        row = replace(row, created_by=job)
+    if entity.posts:
+        row = _posting(record, row, base, is_new="created" in announce, job=job, announce=announce)
+    if "updated" in changes:
+        row = _update(record, row, announce, job=job, fresh=fresh)
+    return Decision(tuple(announce), row if row != (known or Known()) else None)
+
+
+def _posting(record: Record, row: Known, base: Base | None, *, is_new: bool, job: str, announce: list[str]) -> Known:
+    if row.posted:
+        if row.posted_by == job:
+            announce.append("posted")
+        return row
+    from_base = base is not None and not row.number and not is_new
+    if from_base and base is not None and not base.open_number:
+        return row  # posted before the watch began, as the baseline says
+    digest = number_digest(record.text("number")).hex()
+    before = base.open_number.hex() if from_base and base is not None else row.number
+    surely_draft = base.draft if from_base and base is not None else not row.unsure
+    if _is_posted(record, digest, before, surely_draft=surely_draft):
+        announce.append("posted")
+        return replace(row, posted=True, posted_by=job)
+    if from_base:
+        return row
+    return replace(row, number=digest, unsure=row.unsure and record.text("status") in _POSTED | {_OPEN})
+
+
+def _is_posted(record: Record, digest: str, before: str, *, surely_draft: bool) -> bool:
+    """Say whether an invoice is posted; `before` is the digest of the number it had unposted, "" if never seen so.
+
+    Posting gives a draft another number. `Open` with the number it had before may be a released draft, unless it bears
+    what only a posted invoice can (AL: Sales Invoice Aggregator); `Open` at first sight counts as posted.
+    """
+    status = record.text("status")
+    if status == _OPEN:
+        return digest != before or (surely_draft and _bears_proof(record))
+    return status in _POSTED and (surely_draft or digest != before)
+
+
+def _bears_proof(record: Record) -> bool:
+    """Say whether a property is set that a draft never has: its source order, a promised pay date, a dispute."""
+    return bool(
+        record.text("orderNumber")
+        or record.text("orderId").strip("0-")
+        or record.text("disputeStatus")
+        or record.text("promisedPayDate").strip("01-")
+    )
+
+
+def _update(record: Record, row: Known, announce: list[str], *, job: str, fresh: bool) -> Known:
+    version, at = record.version, format_time(record.newest)
+    if at < row.version_at:
+        return row  # an older view of the record: read before the one that was told, or from a replica that lags
+    if announce:
+        return replace(row, version=version, version_by="", version_at=at)  # the other event carries this version
+    if row.version == version:
+        if row.version_by == job:
+            announce.append("updated")
+        return row
+    if not row.version and not fresh:
+        return row  # an old record that only lies in the overlap of the first delta
+    announce.append("updated")
+    return replace(row, version=version, version_by=job, version_at=at)
+
+
+def decide_deleted(known: Known | None, base: Base | None, *, job: str) -> Decision:
+    """Decide on a record that is gone: announced once, if it was ever known."""
+    if known is None and base is None:
+        return Decision((), None)
+    row = known or Known()
+    if row.deleted_by not in {"", job}:
+        return Decision((), None)
+    return Decision(("deleted",), None if row.deleted_by == job else replace(row, deleted_by=job))

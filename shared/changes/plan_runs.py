@@ -1,0 +1,177 @@
+"""Plans runs: what a timer, a lost webhook or a collection notification sets in motion."""
+
+import itertools
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from shared.business_central.entities import ENTITIES, ITEMS, Entity
+from shared.business_central.port import Company
+from shared.changes.change_stores import ChangeStores
+from shared.changes.jobs import Mode, PageJob, texts
+from shared.changes.streams import Stream, StreamState
+from shared.clock import format_time
+from shared.concurrency import at_once
+from shared.connections.context import Context
+from shared.errors import IntegrationError, StateConflict
+from shared.log import log_event
+from shared.outputs import Outputs
+
+log: Final = logging.getLogger(__name__)
+
+#: A delta reads this far behind its watermark: rows get their time stamp before they are committed, and a long
+#: posting commits late. API operations end after 8 minutes at the latest.
+OVERLAP: Final = timedelta(minutes=10)
+#: How often all ids are listed, to find what no delta can see: deletes, late commits, rows without a time stamp.
+COMPARE_EVERY: Final = timedelta(hours=24)
+#: No two compares follow each other sooner. One whose host died while it handed on what it had found is delivered again
+#: after ten minutes, and finds it by the listing before, which the next compare would take away.
+COMPARE_REST: Final = timedelta(minutes=15)
+#: Chains of a full pull. Four requests are under way at most, as one of the five slots stays free for orders and
+#: notifications; while four pages are on their way those of the other chains are taken apart and stored.
+PARTITIONS: Final = 8
+
+
+def pull_items(ctx: Context, stores: ChangeStores) -> Outputs:
+    """Plan the scheduled pull: per company a delta since the watermark, or a full pull in partitions at first."""
+    return _for_each_company(ctx, stores, [ITEMS], _plan_pull)
+
+
+def reconcile(ctx: Context, stores: ChangeStores) -> Outputs:
+    """Plan what finds all that no notification told: per company and entity a delta, and once a day a compare."""
+    entities = [ENTITIES[name] for name in ctx.settings.triggers]
+    return _for_each_company(ctx, stores, entities, _plan_reconcile)
+
+
+def _for_each_company(
+    ctx: Context,
+    stores: ChangeStores,
+    entities: list[Entity],
+    plan: Callable[[Context, ChangeStores, Company, Entity], list[PageJob]],
+) -> Outputs:
+    def planned(stream: tuple[Company, Entity]) -> list[PageJob]:
+        company, entity = stream
+        try:
+            return plan(ctx, stores, company, entity)
+        except StateConflict:
+            return []  # another instance is planning this very stream
+        except IntegrationError as error:  # the others go on: what is planned already must leave
+            log_event(
+                log, "stream.failed", level=logging.WARNING if error.retryable else logging.ERROR,
+                company=company.name, entity=entity.name, reason=str(error),
+            )  # fmt: skip
+            return []
+
+    streams = [(company, entity) for company in ctx.companies.served() for entity in entities]
+    jobs = itertools.chain.from_iterable(at_once(planned, streams, ctx.threads))
+    missing = ctx.companies.unknown()
+    for name in missing:
+        log_event(
+            log, "stream.failed", level=logging.ERROR, company=name,
+            reason="BC_COMPANIES names a company that is not there: renamed, removed or misspelt",
+        )  # fmt: skip
+    return Outputs(pages=texts(jobs))
+
+
+def _plan_pull(ctx: Context, stores: ChangeStores, company: Company, entity: Entity) -> list[PageJob]:
+    state = stores.streams.load(Stream("pull", company.key, entity.name))
+    if is_busy(ctx, stores, state):
+        return []
+    if state.mark is not None:
+        return start_run(ctx, stores, state, "delta")
+    points = ctx.bc.split_points(company.key, entity, PARTITIONS, least=PARTITIONS * ctx.settings.page_rows)
+    return start_run(ctx, stores, state, "full", points)
+
+
+def _plan_reconcile(ctx: Context, stores: ChangeStores, company: Company, entity: Entity) -> list[PageJob]:
+    listing = stores.streams.load(Stream("compare", company.key, entity.name))
+    jobs: list[PageJob] = []
+    wait = COMPARE_REST if listing.again else COMPARE_EVERY
+    due = listing.done_at is None or ctx.now() - listing.done_at >= wait
+    if due and not is_busy(ctx, stores, listing):
+        jobs += start_run(ctx, stores, listing, "list")
+    if listing.generation:
+        jobs += plan_delta(ctx, stores, company.key, entity)
+    return jobs
+
+
+def plan_delta(ctx: Context, stores: ChangeStores, company: str, entity: Entity) -> list[PageJob]:
+    """Start a delta of the watch now; if one is under way, see to it that another follows."""
+    stream = Stream("watch", company, entity.name)
+    state = stores.streams.load(stream)
+    if not is_busy(ctx, stores, state):
+        return start_run(ctx, stores, state, "delta")
+    stores.streams.change(stream, lambda held: replace(held, again=held.ended_at is None))
+    return []
+
+
+def plan_compare(ctx: Context, stores: ChangeStores, company: str, entity: Entity) -> list[PageJob]:
+    """Start a compare now; if one is under way or was so a moment ago, have the timer start another."""
+    stream = Stream("compare", company, entity.name)
+    state = stores.streams.load(stream)
+    last = state.done_at if state.generation > 1 else None  # the first listing has none to be compared with
+    rested = last is None or ctx.now() - last >= COMPARE_REST
+    if rested and not is_busy(ctx, stores, state):
+        return start_run(ctx, stores, state, "list")
+    stores.streams.change(stream, lambda held: replace(held, again=True))
+    return []
+
+
+def is_busy(ctx: Context, stores: ChangeStores, state: StreamState) -> bool:
+    """Say whether the stream's run is still at work; log when it has died."""
+    if not state.run or state.ended_at is not None:
+        return False
+    alive = stores.streams.is_alive(state, ctx.now())
+    log_event(
+        log, "run.skipped" if alive else "run.superseded", level=logging.INFO if alive else logging.WARNING,
+        run=state.run, kind=state.stream.purpose, company=state.stream.company, entity=state.stream.entity,
+    )  # fmt: skip
+    return alive
+
+
+def start_run(
+    ctx: Context, stores: ChangeStores, state: StreamState, mode: Mode, points: list[str] | None = None
+) -> list[PageJob]:
+    """Note a new run in the stream's row and return the first job of each of its partitions.
+
+    Raises:
+        StateConflict: another instance started one at the same time.
+    """
+    run = ctx.new_id()
+    bounds = ["", *(points or []), ""]
+    since = format_time(since_of(state.mark)) if mode == "delta" and state.mark else ""
+    jobs = [
+        PageJob(
+            run=run,
+            purpose=state.stream.purpose,
+            mode=mode,
+            company=state.stream.company,
+            entity=state.stream.entity,
+            partition=number,
+            since=since,
+            low=low,
+            high=high,
+        )
+        for number, (low, high) in enumerate(itertools.pairwise(bounds))
+    ]
+    old = state.run
+    stores.streams.save(
+        replace(
+            state.succeeded_by(run), mode=mode, partitions=len(jobs), planned_at=ctx.now(), ended_at=None, again=False,
+            broken=0,
+        )
+    )  # fmt: skip
+    if old:
+        stores.streams.forget_run(state.stream, old)
+    log_event(
+        log, "run.planned", run=run, kind=state.stream.purpose, mode=mode, company=state.stream.company,
+        entity=state.stream.entity, partitions=len(jobs), mark=since,
+    )  # fmt: skip
+    return jobs
+
+
+def since_of(mark: datetime) -> datetime:
+    """Return from when a delta reads."""
+    return mark - OVERLAP

@@ -1,0 +1,1 @@
+"""What one connection knows: settings, client, companies, secrets, clock and ids."""

@@ -1,1 +1,0 @@
-"""Decisions without input or output: plain functions on frozen values, no clock, no network, no Azure."""

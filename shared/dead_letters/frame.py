@@ -1,0 +1,115 @@
+"""The frame around every queue message: its work is done, or the queue delivers it again, or it becomes a dead letter.
+
+Nothing ends unseen in a poison queue: the host's own poison messages (a worker that died too often) come here, too.
+Nothing here fails for what is in a message: on a poison queue a failure would come back every ten minutes until the
+message expires.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from shared.connections.context import Context
+from shared.dead_letters.dead_letter_store import DeadLetter, DeadLetterStore
+from shared.errors import IntegrationError, InvalidMessage
+from shared.log import log_event
+from shared.orders import resume
+from shared.orders.order_store import OrderStore
+from shared.outputs import Outputs
+from shared.resource_names import QUEUE_NOTIFICATIONS, QUEUE_ORDERS, QUEUE_PAGES
+
+log: Final = logging.getLogger(__name__)
+
+#: Deliveries before a failing message becomes a dead letter; maxDequeueCount of host.json, so the host is never first.
+DELIVERIES: Final = 5
+#: Queues that only this app writes to: members of their messages are ours. On all others none is.
+OURS: Final = frozenset({QUEUE_PAGES, QUEUE_NOTIFICATIONS})
+
+
+def guarded(
+    ctx: Context,
+    letters: DeadLetterStore,
+    queue: str,
+    body: bytes,
+    message_id: str,
+    delivery: int,
+    work: Callable[[str], Outputs],
+) -> Outputs:
+    """Do the work of one queue message; keep it as a dead letter when it can't be done and will not be tried again.
+
+    Raises:
+        IntegrationError: the queue shall deliver the message again.
+    """
+    name, copy = _name(queue, body, message_id), _copy(queue, body)
+    if copy and letters.tries(queue, name) > copy:
+        log_event(log, "page.skipped", queue=queue, message_id=message_id, reason="it was put back once more since")
+        return Outputs()
+    try:
+        # An order that is no UTF-8 is refused with a result, like any other that can't be read.
+        outgoing = work(body.decode(errors="replace") if queue == QUEUE_ORDERS else _text(body))
+    except IntegrationError as error:
+        if not isinstance(error, InvalidMessage) and delivery < DELIVERIES:
+            raise
+        retryable = not isinstance(error, InvalidMessage)
+        dead_letter(ctx, letters, queue, body, message_id, str(error), retryable=retryable)
+        return Outputs()
+    if copy:
+        letters.done(queue, name, now=ctx.now())
+    return outgoing
+
+
+def dead_letter_poison(
+    ctx: Context, letters: DeadLetterStore, orders: OrderStore, queue: str, body: bytes, message_id: str
+) -> Outputs:
+    """Take a message from `<queue>-poison`: its worker died, or the message could not even be handed over."""
+    if queue == QUEUE_ORDERS:
+        text = body.decode(errors="replace")
+        message_id = resume.first_id(ctx, orders, text, message_id)
+        if resume.note_poison(ctx, orders, text, message_id):
+            return Outputs()
+    reason = "the worker died on it, or it could not be handed over, too often"
+    dead_letter(ctx, letters, queue, body, message_id, reason, retryable=bool(_members(body)))
+    return Outputs()
+
+
+def dead_letter(
+    ctx: Context, letters: DeadLetterStore, queue: str, body: bytes, message_id: str, reason: str, *, retryable: bool
+) -> None:
+    """Keep a message and its reason, so that it can be seen and put back."""
+    name = _name(queue, body, message_id)
+    letter = DeadLetter(queue=queue, name=name, body=body, reason=reason, since=ctx.now())
+    kept = letters.add(letter, retryable=retryable, now=ctx.now())
+    log_event(
+        log, "message.dead_lettered", level=logging.ERROR, queue=queue, message_id=name, reason=reason,
+        attempts=kept.tries, next_try_at=kept.next_try_at,
+    )  # fmt: skip
+
+
+def _name(queue: str, body: bytes, message_id: str) -> str:
+    """Return the name of a letter: on queues of ours that of the job, which all copies share; else the message's id."""
+    job = _members(body).get("job") if queue in OURS else None
+    return job if isinstance(job, str) and job else message_id
+
+
+def _copy(queue: str, body: bytes) -> int:
+    """Return how often a message had been put back when this copy was made; cheap for those that never were."""
+    if queue not in OURS or b'"redrive":0' in body or b'"redrive":' not in body:
+        return 0
+    redrive = _members(body).get("redrive")
+    return redrive if isinstance(redrive, int) and redrive > 0 else 0
+
+
+def _members(body: bytes) -> dict[str, object]:
+    try:
+        members = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return members if isinstance(members, dict) else {}
+
+
+def _text(body: bytes) -> str:
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidMessage(["message: must be UTF-8"]) from error

@@ -1,0 +1,77 @@
+"""Puts dead letters back to work: by time while they are young, by hand whenever a person decides."""
+
+import json
+import logging
+from typing import Final
+
+from shared.changes.jobs import NotificationJob, PageJob
+from shared.connections.context import Context
+from shared.dead_letters.dead_letter_store import DeadLetter, DeadLetterStore
+from shared.errors import InvalidMessage, StateConflict
+from shared.log import log_event
+from shared.orders.order_message import keyed
+from shared.outputs import Outputs
+from shared.resource_names import QUEUE_NOTIFICATIONS, QUEUE_PAGES
+
+log: Final = logging.getLogger(__name__)
+
+#: Letters put back by one run of the timer, or by one press of "all": their messages leave with one function.
+_BATCH: Final = 100
+
+
+def redrive_due(ctx: Context, letters: DeadLetterStore) -> Outputs:
+    """Put back what waits for a transient fault to pass."""
+    return _put_back(ctx, letters, letters.take_due(ctx.now(), _BATCH))
+
+
+def redrive(ctx: Context, letters: DeadLetterStore, queue: str, name: str) -> Outputs | None:
+    """Put one letter back by hand; None when it is not there. Empty: its message can never be worked on."""
+    letter = letters.get(queue, name)
+    if letter is None:
+        return None
+    try:
+        return _put_back(ctx, letters, [letters.put_back(letter, ctx.now())])
+    except StateConflict:  # worked off, or put back, at this very moment
+        return Outputs()
+
+
+def redrive_all(ctx: Context, letters: DeadLetterStore) -> Outputs:
+    """Put letters back by hand, at most 100 at a time."""
+    taken: list[DeadLetter] = []
+    for letter in letters.all(_BATCH):
+        try:
+            taken.append(letters.put_back(letter, ctx.now()))
+        except StateConflict:
+            continue  # worked off, or put back, at this very moment
+    return _put_back(ctx, letters, taken)
+
+
+def _put_back(ctx: Context, letters: DeadLetterStore, taken: list[DeadLetter]) -> Outputs:
+    pages: list[str] = []
+    notifications: list[str] = []
+    orders: list[str] = []
+    for letter in taken:
+        text = letter.body.decode(errors="replace")
+        try:
+            if letter.queue == QUEUE_PAGES:
+                pages.append(PageJob.from_text(_numbered(text, letter.tries)).to_text())
+            elif letter.queue == QUEUE_NOTIFICATIONS:
+                notifications.append(NotificationJob.from_text(_numbered(text, letter.tries)).to_text())
+            else:
+                orders.append(keyed(text, letter.name))
+                letters.done(letter.queue, letter.name, now=ctx.now())  # from here on the order store knows it
+        except InvalidMessage as error:
+            letters.leave_to_a_person(letter, f"no message of this version of the app: {error}")
+            log_event(log, "message.dead_lettered", level=logging.WARNING, queue=letter.queue, reason=str(error))
+            continue
+        log_event(log, "message.redriven", queue=letter.queue, message_id=letter.name, attempts=letter.tries)
+    return Outputs(pages=tuple(pages), notifications=tuple(notifications), orders=tuple(orders))
+
+
+def _numbered(text: str, tries: int) -> str:
+    """Return the message with the number of this copy, by which a late one is known."""
+    try:
+        members = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidMessage(["message: must be JSON"]) from error
+    return json.dumps({**members, "redrive": tries}) if isinstance(members, dict) else text

@@ -1,0 +1,1 @@
+"""Access tokens from Microsoft Entra, and the state of the login."""

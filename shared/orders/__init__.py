@@ -1,0 +1,1 @@
+"""Sales orders: read, posted once, answered."""

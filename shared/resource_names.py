@@ -1,0 +1,25 @@
+"""Names that the code, the template in `infra/` and the local stack agree on: queues, tables, container, secrets."""
+
+from typing import Final
+
+QUEUE_PAGES: Final = "bc-pages"
+QUEUE_NOTIFICATIONS: Final = "bc-notifications"
+QUEUE_ORDERS: Final = "sales-orders"
+QUEUE_RESULTS: Final = "sales-order-results"
+QUEUE_EVENTS: Final = "bc-events"
+
+#: Queues this app reads; what fails too often the host moves to `<queue>-poison`, which `dead_letter_*` empty.
+WORK_QUEUES: Final = (QUEUE_PAGES, QUEUE_NOTIFICATIONS, QUEUE_ORDERS)
+
+CONTAINER: Final = "bc-data"
+
+TABLE_SUBSCRIPTIONS: Final = "BcSubscriptions"
+TABLE_WATERMARKS: Final = "BcWatermarks"
+TABLE_RECORDS: Final = "BcRecords"
+TABLE_ORDERS: Final = "BcOrders"
+TABLE_CONNECTIONS: Final = "BcConnections"
+TABLES: Final = (TABLE_SUBSCRIPTIONS, TABLE_WATERMARKS, TABLE_RECORDS, TABLE_ORDERS, TABLE_CONNECTIONS)
+
+SECRET_TOKEN_CACHE: Final = "bc-token-cache"
+SECRET_CLIENT: Final = "bc-client-secret"
+SECRET_WEBHOOK: Final = "bc-webhook-secret"

@@ -1,1 +1,0 @@
-"""What the app remembers between runs, in terms of tables: streams, ledger, orders, webhooks, set-aside messages."""

@@ -1,0 +1,1 @@
+"""Tables and secrets: protocols, and their Azure adapters."""

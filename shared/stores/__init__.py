@@ -1,1 +1,0 @@
-"""State that outlives a process: Table Storage and Key Vault adapters and their in-memory twins."""

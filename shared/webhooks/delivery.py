@@ -1,0 +1,151 @@
+"""Webhook rules: which URL and clientState a subscription has, what a delivery says, and what of it is ours.
+
+Nothing is looked up: path and clientState are derived from the webhook secret and the watched resource, so a forged
+call is recognised without touching storage.
+"""
+
+import hmac
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+from urllib.parse import unquote
+
+from shared import exact_json, guid
+from shared.business_central.entities import ENTITIES, Entity
+from shared.changes.jobs import NotificationJob, RecordChange, group_changes
+
+#: Largest body looked at, in bytes: BC sends at most 1,000 entries of some 500 bytes.
+MAX_BODY: Final = 1024 * 1024
+ROUTE: Final = "bc/notifications"
+
+#: `resource` of a notification: relative or absolute, with the record's key, a query, or neither (plain collection).
+_RESOURCE: Final = re.compile(
+    rf"(?:https?://[^/?#]+/(?:[^?#]*/)?|/)?api/(?P<route>[A-Za-z0-9_.]+(?:/[A-Za-z0-9_.]+){{0,2}})"
+    rf"/companies\((?P<company>{guid.PATTERN})\)/(?P<set>[A-Za-z]+)"
+    rf"(?:\((?P<key>{guid.PATTERN})\)|(?P<query>\?.*))?",
+    re.IGNORECASE,
+)
+_CHANGES: Final = ("created", "updated", "deleted")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What one subscription watches."""
+
+    company: str  # lower-case GUID
+    entity: Entity
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One POST of Business Central, sorted."""
+
+    target: Target | None  # None: nothing in it is ours
+    changes: tuple[RecordChange, ...]
+    collection: Literal["", "filtered", "plain"]
+    foreign: int  # entries whose clientState, company, entity or host is not that of this URL
+    unread: int  # entries or bodies that make no sense
+
+
+def subscription_path(secret: bytes, connection: str, target: Target) -> str:
+    """Return the unguessable last segment of the subscription's own URL: 32 hex digits."""
+    return _digest(secret, f"path|{connection}|{target.entity.resource(target.company)}")[:32]
+
+
+def client_state(secret: bytes, path: str) -> str:
+    """Return what BC is told to send along with every notification: 64 hex digits."""
+    return _digest(secret, f"state|{path}")
+
+
+def _digest(secret: bytes, text: str) -> str:
+    return hmac.new(secret, text.encode(errors="surrogatepass"), "sha256").hexdigest()
+
+
+def parse_delivery(body: bytes, *, path: str, secret: bytes, connection: str, api_url: str) -> Delivery:
+    """Sort one delivery to `path`; never raises, as BC deletes all subscriptions of a URL after a 4xx.
+
+    A body that does not hold the clientState of this URL is not parsed: its bytes are searched, which costs a forger
+    more than us.
+    """
+    expected = client_state(secret, path)
+    if len(body) > MAX_BODY or expected.encode() not in body:
+        return Delivery(None, (), "", 1, 0)
+    entries = _entries(body)
+    if entries is None:
+        return Delivery(None, (), "", 0, 1)
+    target: Target | None = None
+    changes: list[RecordChange] = []
+    collection: Literal["", "filtered", "plain"] = ""
+    foreign = unread = 0
+    for entry in entries:
+        if not isinstance(entry, dict):
+            unread += 1
+            continue
+        state = entry.get("clientState")
+        if not isinstance(state, str) or not hmac.compare_digest(state.encode(), expected.encode()):
+            foreign += 1
+            continue
+        match = _match(entry.get("resource"), api_url)
+        found = _target(match)
+        if match is None or found is None:
+            unread += 1
+            continue
+        if found != target:
+            if subscription_path(secret, connection, found) != path:  # nothing to guess: the clientState was right
+                foreign += 1
+                continue
+            target = found
+        kind = entry.get("changeType")
+        if kind == "collection":
+            # Without a filter BC tells that deletes are among the changes (or that there is no time to filter by).
+            plain = "lastmodifieddatetime" not in (match["query"] or "").lower()
+            collection = "plain" if plain or collection == "plain" else "filtered"
+        elif kind in _CHANGES and match["key"]:
+            at = str(entry.get("lastModifiedDateTime") or "")[:40]
+            changes.append(RecordChange(key=match["key"].lower(), kind=kind, at=at))
+        else:
+            unread += 1
+    return Delivery(target, tuple(changes), collection, foreign, unread)
+
+
+def _entries(body: bytes) -> list[Any] | None:
+    try:
+        document = exact_json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    entries = document.get("value") if isinstance(document, dict) else None
+    return entries if isinstance(entries, list) else None
+
+
+def _match(resource: object, api_url: str) -> re.Match[str] | None:
+    if not isinstance(resource, str) or len(resource) > 2048:
+        return None
+    text = unquote(resource)
+    if text.lower().startswith(("http:", "https:")) and not text.lower().startswith(api_url.lower() + "/"):
+        return None
+    return _RESOURCE.fullmatch(text)
+
+
+def _target(match: re.Match[str] | None) -> Target | None:
+    if match is None:
+        return None
+    wanted = match["set"].lower()
+    for entity in ENTITIES.values():
+        if entity.name.lower() == wanted and entity.route.lower() == match["route"].lower():
+            return Target(match["company"].lower(), entity)
+    return None
+
+
+def plan_jobs(delivery: Delivery, new_id: Callable[[], str]) -> list[NotificationJob]:
+    """Return the jobs for one delivery; every job has a fresh name, so that a repeated delivery is another job."""
+    if delivery.target is None:
+        return []
+    company, entity = delivery.target.company, delivery.target.entity.name
+    jobs = [
+        NotificationJob(job=new_id(), company=company, entity=entity, changes=group)
+        for group in group_changes(delivery.changes)
+    ]
+    if delivery.collection:
+        jobs.append(NotificationJob(job=new_id(), company=company, entity=entity, collection=delivery.collection))
+    return jobs

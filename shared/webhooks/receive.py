@@ -1,0 +1,66 @@
+"""The webhook route: handshake and notifications.
+
+Answers 2xx or 5xx and nothing else, as Business Central deletes all subscriptions of a URL after any other answer.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from shared.changes.jobs import NotificationJob
+from shared.connections.context import Context
+from shared.errors import IntegrationError
+from shared.log import log_event
+from shared.webhooks.delivery import parse_delivery, plan_jobs
+
+log: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the route answers, and the jobs that must be in the queue before it does."""
+
+    status: int
+    body: str = ""
+    jobs: tuple[NotificationJob, ...] = ()
+
+
+def receive(
+    query: Mapping[str, str], path: str, body: bytes, context: Callable[[], Context], *, sent_a_body: bool = False
+) -> Reply:
+    """Answer one call. A handshake touches neither settings nor vault nor storage: `context` is not called for it.
+
+    A call that is not from BC is dropped with 202, so that its sender learns nothing and BC never sees a 4xx. While
+    settings or vault are unusable the answer is 503 and BC sends again (for about 18 hours). `sent_a_body`: the headers
+    speak of a body; if there is none, the host has lost it (it hands chunked bodies over empty), so it must come again.
+    """
+    token = query.get("validationToken")
+    if token is not None:
+        return Reply(200, token)
+    if not body:
+        if sent_a_body:
+            log_event(log, "webhook.refused", level=logging.ERROR, reason="the host lost a body sent in chunks")
+        return Reply(503 if sent_a_body else 200)
+    try:
+        ctx = context()
+        secret = ctx.webhook_secret.read()
+    except IntegrationError as error:
+        log_event(log, "webhook.refused", level=logging.ERROR, reason=str(error))
+        return Reply(503)
+    if secret is None:
+        log_event(log, "webhook.refused", level=logging.ERROR, reason="the vault holds no bc-webhook-secret yet")
+        return Reply(503)
+    settings = ctx.settings
+    delivery = parse_delivery(
+        body, path=path.lower(), secret=secret, connection=settings.connection, api_url=settings.api_url
+    )
+    if delivery.foreign or delivery.unread:
+        log_event(log, "webhook.dropped", level=logging.WARNING, foreign=delivery.foreign, unread=delivery.unread)
+    jobs = tuple(plan_jobs(delivery, ctx.new_id))
+    if delivery.target is not None and jobs:
+        log_event(
+            log, "webhook.received", company=delivery.target.company, entity=delivery.target.entity.name,
+            count=len(delivery.changes), kind=delivery.collection or "records",
+        )  # fmt: skip
+    return Reply(202, "", jobs)

@@ -1,0 +1,261 @@
+"""Deliberate defects: each breaks one rule of the app from outside, in this process only, and must be caught.
+
+A simulation that finds nothing shows nothing unless it can find something. Every defect names the rule it breaks and
+where it shows quickest: how a run is bent so that few seeds are enough.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, Final
+
+from business_central_emulator import Fault, FaultKind
+
+from shared.business_central import client, page_queries, retry
+from shared.business_central.records import Record
+from shared.changes import cloud_events, ledger_rules, page_job, page_reader, plan_runs
+from shared.changes.ledger import Ledger
+from shared.changes.ledger_rules import Decision, Known
+from shared.changes.pulled_versions import PulledVersionStore
+from shared.changes.streams import Role, StreamStore
+from shared.dead_letters import frame
+from shared.orders import next_step, submit
+from shared.orders import order_store as order_book
+from shared.orders.order_entry import OrderEntry
+from shared.orders.order_store import OrderStore
+from shared.webhooks import receive
+from shared.webhooks.delivery import parse_delivery
+from tests.simulation.plan import Plan, plan_of
+from tests.simulation.run import Outcome, Run
+
+type Patch = tuple[object, str, Any]
+
+_BLIND: Final = retry.RetryPolicy(attempts=3)
+_LATE: Final = Fault(kind=FaultKind.LATE_COMMIT, match="POST .*salesOrders", times=None, probability=0.6, late_s=200.0)
+_NO_ANSWER: Final = Fault(kind=FaultKind.TIMEOUT_AFTER, match="POST .*salesOrders", times=None, probability=0.6)
+_BAD_LINKS: Final = Fault(kind=FaultKind.SKIP_TOKEN, match="GET .*skiptoken", times=None, probability=0.7)
+_FLAKY: Final = Fault(kind=FaultKind.UNAVAILABLE, match="GET ", times=None, probability=0.55)
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """One rule broken."""
+
+    name: str
+    rule: str  # what holds without the defect
+    patches: Callable[[], list[Patch]]
+    bend: dict[str, Any] = field(default_factory=dict)  # fields of the plan
+    kind: str = "busy"
+
+    def plan(self, seed: int) -> Plan:
+        """Return a run in which the defect shows."""
+        plan = plan_of(seed, kind=self.kind)
+        env = {**plan.env, **self.bend.get("env", {})}
+        return replace(plan, **{**self.bend, "env": env})
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Break the rule while the body runs."""
+        with ExitStack() as stack:
+            for owner, name, value in self.patches():
+                stack.callback(setattr, owner, name, getattr(owner, name))
+                setattr(owner, name, value)
+            yield
+
+    def caught_by(self, seeds: range) -> Outcome | None:
+        """Return the first run that catches the defect, None when all seeds pass."""
+        with self.installed():
+            for seed in seeds:
+                outcome = Run(self.plan(seed)).play()
+                if outcome.findings:
+                    return outcome
+        return None
+
+
+# -- the patches, one function per defect
+
+
+def _mark_first() -> list[Patch]:
+    real = plan_runs.start_run
+
+    def start(ctx: Any, stores: Any, state: Any, *rest: Any, **named: Any) -> Any:
+        jobs = real(ctx, stores, state, *rest, **named)
+        stores.streams.change(state.stream, lambda held: replace(held, mark=ctx.now() if held.mark else None))
+        return jobs
+
+    return [(plan_runs, "start_run", start)]
+
+
+def _no_overlap() -> list[Patch]:
+    return [(plan_runs, "OVERLAP", timedelta(0))]
+
+
+def _gt() -> list[Patch]:
+    real = page_queries.page_query
+    return [(page_queries, "page_query", lambda ask: real(ask).replace("Time%20ge%20", "Time%20gt%20"))]
+
+
+def _blind_retry() -> list[Patch]:
+    return [(retry, "ONCE", _BLIND)]
+
+
+def _no_lookup() -> list[Patch]:
+    return [(client.BusinessCentralClient, "find_orders", lambda *_, **__: [])]
+
+
+def _no_settle() -> list[Patch]:
+    return [(next_step, "SETTLE", timedelta(0))]
+
+
+def _no_lease() -> list[Patch]:
+    def save(book: OrderStore, entry: OrderEntry) -> OrderEntry:
+        held = book.load(entry.key, entry.company)
+        return real(book, replace(entry, etag=held.etag, index=held.index) if held else replace(entry, etag=""))
+
+    real = OrderStore.save
+    return [(OrderStore, "save", save), (order_book, "LEASE_S", 0), (submit, "LEASE_S", 0)]
+
+
+def _ledger_skipped() -> list[Patch]:
+    def decide(*_: Any, **__: Any) -> Decision:
+        return Decision(("created",), None)
+
+    return [(ledger_rules, "decide", decide)]
+
+
+def _others_claims_ignored() -> list[Patch]:
+    real = ledger_rules.decide
+
+    def decide(entity: Any, record: Any, known: Known | None, base: Any, *, job: str, **rest: Any) -> Decision:
+        mine = replace(known, created_by=job) if known and known.created_by else known
+        return real(entity, record, mine, base, job=job, **rest)
+
+    return [(ledger_rules, "decide", decide)]
+
+
+def _own_claims_silent() -> list[Patch]:
+    real = ledger_rules.decide
+
+    def decide(entity: Any, record: Any, known: Known | None, base: Any, *, job: str, **rest: Any) -> Decision:
+        taken = replace(known, created_by="another") if known and known.created_by else known
+        return real(entity, record, taken, base, job=job, **rest)
+
+    return [(ledger_rules, "decide", decide)]
+
+
+def _no_baseline() -> list[Patch]:
+    return [(Ledger, "_base", lambda *_: {})]
+
+
+def _client_error_to_bc() -> list[Patch]:
+    real = receive.receive
+
+    def receive_or_refuse(*given: Any) -> receive.Reply:
+        reply = real(*given)
+        return reply if reply.jobs or reply.status == 200 else receive.Reply(400)
+
+    def parse(body: bytes, **rest: Any) -> Any:
+        delivery = parse_delivery(body, **rest)
+        return replace(delivery, target=None) if delivery.collection else delivery  # takes a collection for nonsense
+
+    return [(receive, "receive", receive_or_refuse), (receive, "parse_delivery", parse)]
+
+
+def _our_clock() -> list[Patch]:
+    real = page_job._later
+    ahead = timedelta(minutes=40)
+    return [(page_job, "_later", lambda mark, began: real(mark, began + ahead if began else None))]
+
+
+def _no_ownership() -> list[Patch]:
+    real = StreamStore.take_page
+
+    def take(*given: Any) -> Role:
+        real(*given)
+        return Role.GO
+
+    return [(StreamStore, "take_page", take)]
+
+
+def _seen_skipped() -> list[Patch]:
+    return [(PulledVersionStore, "load", lambda *_, **__: set())]
+
+
+def _never_compared() -> list[Patch]:
+    return [(plan_runs, "COMPARE_EVERY", timedelta(days=365)), (plan_runs, "plan_compare", lambda *_: [])]
+
+
+def _never_reconciled() -> list[Patch]:
+    return [(plan_runs, "plan_delta", lambda *_: [])]
+
+
+def _set_aside_lost() -> list[Patch]:
+    return [(frame, "dead_letter", lambda *_, **__: None)]
+
+
+def _first_page_only() -> list[Patch]:
+    real = page_reader.read_page
+    return [(page_job, "read_page", lambda *given: replace(real(*given), more=False))]
+
+
+def _no_nested() -> list[Patch]:
+    return [(page_job, "_nested_counts", lambda *_: False)]
+
+
+def _doubt_rejects() -> list[Patch]:
+    def wait(entry: Any, error: Any, *_: Any, **__: Any) -> next_step.Reject:
+        return next_step.Reject(error)
+
+    return [(next_step, "wait_or_park", wait)]
+
+
+def _status_alone() -> list[Patch]:
+    def is_posted(record: Record, *_: Any, **__: Any) -> bool:
+        return record.text("status") in {"Paid", "Canceled", "Corrective"}
+
+    return [(ledger_rules, "_is_posted", is_posted)]
+
+
+def _random_ids() -> list[Patch]:
+    counter = itertools.count()
+    real = cloud_events._event
+    return [(cloud_events, "_event", lambda *given: real(*given).replace('"id":"', f'"id":"{next(counter)}-', 1))]
+
+
+_DEAF: Final = {"is_deaf": True, "env": {"BC_CHANGES": "created,updated,deleted"}}
+_CRASHES: Final = {"crash_p": 0.02, "nest_p": 0.02}
+_MANY_ORDERS: Final = {"orders": 25, "spells": 0}
+
+DEFECTS: Final = (
+    Defect("watermark first", "output before the watermark", _mark_first, {**_DEAF, "fault": _FLAKY}),
+    Defect("no overlap", "a delta reads behind its watermark for late commits", _no_overlap, {"actions": 150}),
+    Defect("gt", "rows of equal time over the edge of a page", _gt,
+           {"fault": _BAD_LINKS, "page_rows": 3, "actions": 120, "collection_at": 1000, **_DEAF}),
+    Defect("blind retry", "an order is not posted again without a look", _blind_retry,
+           {**_MANY_ORDERS, "fault": _NO_ANSWER}),
+    Defect("no look-up", "an order in doubt is looked up", _no_lookup, {**_MANY_ORDERS, "fault": _NO_ANSWER}),
+    Defect("no settle time", "a look-up waits until BC can no longer be at it", _no_settle,
+           {**_MANY_ORDERS, "fault": _LATE}),
+    Defect("no lease", "one worker at a time posts an order", _no_lease,
+           {**_MANY_ORDERS, "nest_p": 0.3, "stall_p": 0.01}),
+    Defect("ledger skipped", "a record is announced once", _ledger_skipped),
+    Defect("others' claims ignored", "what another job announced is silent", _others_claims_ignored),
+    Defect("own claims silent", "a job delivered again announces again", _own_claims_silent, _CRASHES),
+    Defect("no baseline", "old records are no news", _no_baseline),
+    Defect("4xx to BC", "the webhook route answers 2xx or 5xx", _client_error_to_bc, {"collection_at": 4}),
+    Defect("our clock", "the watermark is BC's time", _our_clock, {"is_deaf": True}),
+    Defect("no ownership", "a page's successor is started by one delivery", _no_ownership,
+           {**_DEAF, "stall_p": 0.02, "nest_p": 0.1, "page_rows": 3, "actions": 100}),
+    Defect("seen book skipped", "the overlap is silent", _seen_skipped),
+    Defect("never compared", "what no delta shows is found by the compare", _never_compared, _DEAF),
+    Defect("never reconciled", "what no notification told is found by the delta", _never_reconciled, _DEAF),
+    Defect("set aside and lost", "a message that failed too often comes back", _set_aside_lost,
+           {"crash_p": 0.03, "fault": _FLAKY, "actions": 80}),
+    Defect("first page only", "a page enqueues the next", _first_page_only, {"page_rows": 3, **_DEAF}),
+    Defect("variants by item only", "a changed variant is a changed item", _no_nested, {"actions": 80}),
+    Defect("doubt rejects", "a transient fault is waited out", _doubt_rejects, {**_MANY_ORDERS, "fault": _NO_ANSWER}),
+    Defect("posted by status", "a draft that gets its posted number is posted", _status_alone),
+    Defect("random event ids", "the same change has the same id", _random_ids, _CRASHES),
+)  # fmt: skip

@@ -1,0 +1,227 @@
+"""One seeded run: a life with trouble, then quiet, then the judgement."""
+
+import logging
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+from business_central_emulator.clock import DEFAULT_START
+
+from shared.dead_letters import redrive
+from shared.orders import resume
+from tests.simulation.oracle import Oracle
+from tests.simulation.people import People
+from tests.simulation.plan import Plan
+from tests.simulation.senders import Senders
+from tests.simulation.telling import Telling
+from tests.simulation.weather import Weather
+from tests.simulation.workers import Workers
+from tests.simulation.world import World
+
+#: Quiet after the last fault in which everything that waits by itself must have come in.
+HEALING: Final = timedelta(minutes=75)
+#: Then a person puts back what has been given up.
+AFTER_HANDS: Final = timedelta(minutes=45)
+#: Then the app stands still for a day, so that the daily compare is due.
+STANDSTILL: Final = timedelta(hours=25)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of one run."""
+
+    plan: Plan
+    findings: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)  # faults by kind as they struck
+    crashed_at: Counter[str] = field(default_factory=Counter)
+    checked: Counter[str] = field(default_factory=Counter)
+    results: Counter[str] = field(default_factory=Counter)
+    events: int = 0
+    messages: int = 0
+    repeated: int = 0
+    virtual: timedelta = timedelta(0)
+    log: list[str] = field(default_factory=list)
+
+    @property
+    def lost(self) -> int:
+        """Findings of something lost."""
+        return sum(finding.startswith("lost") for finding in self.findings)
+
+    @property
+    def doubled(self) -> int:
+        """Findings of something told or done twice."""
+        return sum(finding.startswith("doubled") for finding in self.findings)
+
+
+class _Lines(logging.Handler):
+    """Puts the app's own log between the events of a replayed run."""
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        super().__init__()
+        self._note = note
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take one line."""
+        self._note(f"app: {record.getMessage()}")
+
+
+class Run:
+    """All parts of one run."""
+
+    def __init__(self, plan: Plan, *, verbose: bool = False) -> None:
+        """Build the world of a plan."""
+        self.plan = plan
+        self.outcome = Outcome(plan)
+        rolls = random.Random(plan.seed)
+        self._rolls = rolls
+        names = "CRONUS International Ltd." if plan.companies == 1 else "*"
+        self.world = World(
+            seed=plan.seed, env={"BC_COMPANIES": names, **plan.env}, demo_data=False, page_rows=plan.page_rows
+        )
+        self._handler = _Lines(self._note) if verbose else None
+        if verbose:
+            self.world.note = self._note
+        bc = self.world.bc
+        self.companies = list(bc.environment.companies.values())[: plan.companies]
+        self.people = People(bc, rolls, self.companies)
+        self.senders = Senders(self.world, rolls, self.companies)
+        self.telling = Telling(self.world)
+        self.weather = Weather(self.world, self.people, rolls, self.outcome.counts)
+        self.workers = Workers(self.world, self.weather, plan, rolls, self.outcome.counts)
+        self.oracle = Oracle(self.world, self.telling, self.people, self.senders, self.companies)
+        self.world.point = self.workers.at
+        self.workers.meanwhile = [self._some_work, self._some_work, self._some_work, self.world.deliver_webhooks,
+                                  self._people_act]  # fmt: skip
+        bc.webhooks.max_entries = plan.collection_at
+        bc.latency.base_s = plan.latency_s
+        self._actions = plan.actions
+        self._orders = plan.orders
+        self._by_hand: Counter[str] = Counter()
+
+    def play(self) -> Outcome:
+        """Run it and judge it."""
+        app = logging.getLogger("shared")
+        if self._handler is None:
+            return self._play()
+        app.addHandler(self._handler)
+        app.setLevel(logging.INFO)
+        try:
+            return self._play()
+        finally:
+            app.removeHandler(self._handler)
+
+    def _play(self) -> Outcome:
+        world = self.world
+        self.people.settle_in()
+        world.clock.advance(timedelta(minutes=self._rolls.uniform(1, 59)))  # runs do not all begin on the hour
+        world.start()
+        world.clock.advance(1)
+        self.oracle.watch_begins()
+        begins = world.clock.now()
+        self.weather.plan(self.plan, begins)
+        self.workers.on = not self.plan.is_calm
+        self._live()
+        self._heal()
+        self.oracle.judge_created()
+        self._hands()
+        world.clock.advance(STANDSTILL)
+        self._pass(HEALING)
+        trouble = self.outcome.counts["crash"] + self.outcome.counts["stall"] + self.outcome.counts["storage fault"]
+        self.oracle.judge(may_repeat=trouble > 0, by_hand=self._by_hand)
+        return self._finish()
+
+    def _live(self) -> None:
+        world, plan = self.world, self.plan
+        start = world.clock.now()
+        end = start + plan.life
+        self.people.is_announced = lambda record: self._told("created", record)
+        self.senders.is_created = self._is_created
+        slow = plan.kind in {"month", "outage", "compare"}
+        while world.clock.now() < end:
+            left = (end - world.clock.now()) / plan.life
+            busy = self._actions > plan.actions * left or self._orders > plan.orders * left
+            step_s = self._rolls.uniform(5, 90) if busy else self._rolls.uniform(30, 900 if slow else 120)
+            world.clock.advance(step_s)
+            self.weather.change()
+            if self._actions > 0 and self._actions > plan.actions * left:
+                self._people_act()
+            if self._orders > 0 and self._orders > plan.orders * left:
+                self._orders -= 1
+                self.senders.send()
+            self._tick()
+        while self._orders > 0:
+            self._orders -= 1
+            self.senders.send()
+        self._tick()
+
+    def _tick(self) -> None:
+        if self.world.works:
+            self.world.tick()
+        else:
+            self.world.deliver_webhooks()
+
+    def _heal(self) -> None:
+        """End all trouble and let time do the rest."""
+        self.world.note("healing begins")
+        self.weather.clear()
+        self.workers.on = False
+        self.world.webhooks_answer = self.world.works = True
+        self._pass(HEALING)
+
+    def _hands(self) -> None:
+        """Let a person put back what was given up."""
+        world = self.world
+        self.telling.read()
+        for message in world.stores.dead_letters.all(1000):
+            outgoing = redrive.redrive(world.ctx, world.stores.dead_letters, message.queue, message.name)
+            if outgoing is not None:
+                self.outcome.counts["redriven by hand"] += 1
+                world.leave(outgoing)
+        for sent in self.senders.sent.values():
+            results = self.telling.results.get(sent.key)
+            if results and results[-1]["status"] == "parked":
+                self.outcome.counts["redriven by hand"] += 1
+                self._by_hand[sent.key] += 1
+                world.leave(resume.redrive(world.stores.orders, sent.key)[1])
+        self._pass(AFTER_HANDS)
+
+    def _pass(self, span: timedelta) -> None:
+        self.world.run_for(span, every=timedelta(seconds=150))
+
+    def _finish(self) -> Outcome:
+        outcome = self.outcome
+        outcome.findings = self.oracle.findings
+        outcome.checked = self.oracle.checked
+        outcome.results = self.oracle.results()
+        outcome.repeated = self.oracle.repeated
+        outcome.crashed_at = self.workers.crashed_at
+        outcome.events = len(self.telling.events)
+        outcome.messages = self.senders.messages
+        outcome.virtual = self.world.clock.now() - DEFAULT_START
+        return outcome
+
+    # -- what others do meanwhile
+
+    def _some_work(self) -> None:
+        busy = [queue for queue in self.world.worked_queues() if self.world.queues.waiting(queue)]
+        if busy and self.world.works:
+            self.world.step(self._rolls.choice(busy))
+
+    def _people_act(self) -> None:
+        if self._actions > 0:
+            self._actions -= 1
+            self.people.act()
+
+    def _told(self, change: str, record: str) -> bool:
+        self.telling.read()
+        return self.telling.has(change, record)
+
+    def _is_created(self, key: str) -> bool:
+        self.telling.read()
+        return any(result["status"] == "created" for result in self.telling.results.get(key, ()))
+
+    def _note(self, text: str) -> None:
+        self.outcome.log.append(f"{self.world.clock.now():%d %H:%M:%S.%f} {text}")

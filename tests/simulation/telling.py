@@ -1,0 +1,98 @@
+"""What has left the app, as a reader of `bc-events` and `sales-order-results` gets it."""
+
+import hashlib
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from shared.changes.cloud_events import BATCH_TYPE
+from shared.resource_names import CONTAINER, QUEUE_EVENTS, QUEUE_RESULTS
+from tests.simulation.world import Left, World
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One event on its way out."""
+
+    event_id: str
+    type: str
+    source: str
+    subject: str
+    data: dict[str, Any]
+    job: str
+    at: datetime
+    is_lost: bool = False  # in a blob that was overwritten before a slow reader could fetch it
+
+    @property
+    def change(self) -> str:
+        """What happened, for example `created`."""
+        return self.type.split(".")[2]
+
+    @property
+    def record(self) -> str:
+        """Id of the record."""
+        return self.subject.partition("(")[2].rstrip(")")
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """ETags of the record and of what is nested in it, as a version."""
+        nested = [
+            str(row["@odata.etag"])
+            for value in self.data.values()
+            if isinstance(value, list)
+            for row in value
+            if "@odata.etag" in row
+        ]
+        return (str(self.data.get("@odata.etag", "")), *sorted(nested))
+
+
+class Telling:
+    """Everything told so far, read once."""
+
+    def __init__(self, world: World) -> None:
+        """Read the messages that have left."""
+        self.faults: list[str] = []
+        self.events: list[Told] = []
+        self.by_record: dict[tuple[str, str], list[Told]] = defaultdict(list)  # (change, record id)
+        self.by_id: dict[str, list[Told]] = defaultdict(list)
+        self.results: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        self._world = world
+        self._read = 0
+
+    def read(self) -> None:
+        """Read what has left since."""
+        new, self._read = self._world.left[self._read :], len(self._world.left)
+        for left in new:
+            if left.queue == QUEUE_RESULTS:
+                result = json.loads(left.body)
+                self.results[result["orderKey"]].append(result)
+            elif left.queue == QUEUE_EVENTS:
+                self._add(left)
+
+    def _add(self, left: Left) -> None:
+        if len(left.body.encode()) > 48 * 1024:
+            self.faults.append(f"a message of {len(left.body)} characters does not fit its queue")
+        events = json.loads(left.body)
+        lost = False
+        if events[0]["type"] == BATCH_TYPE:
+            head, blob = events[0], left.blob or b""
+            name = head["dataref"].removeprefix(f"{CONTAINER}/")
+            if f"sha256:{hashlib.sha256(blob).hexdigest()}" != head["checksum"]:
+                self.faults.append(f"checksum of {name} is wrong")
+            lost = self._world.blobs.get(name) != blob
+            events = [json.loads(line) for line in blob.splitlines()]
+            if len(events) != head["count"]:
+                self.faults.append(f"count of {name} is wrong")
+        for event in events:
+            told = Told(
+                event["id"], event["type"], event["source"], event["subject"], event["data"], left.job, left.at, lost
+            )
+            self.events.append(told)
+            self.by_record[told.change, told.record].append(told)
+            self.by_id[told.event_id].append(told)
+
+    def has(self, change: str, record: str) -> bool:
+        """Say whether a change of a record has been told, in a way that everybody could read."""
+        return any(not told.is_lost for told in self.by_record.get((change, record), ()))

@@ -1,0 +1,253 @@
+"""Spells of bad weather: faults of Business Central, of the network, of storage and of the app, each for some minutes.
+
+Everything is counted by kind when it strikes, not when it is planned.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from business_central_emulator import Fault, FaultKind, Request, Tamper, TamperKind
+from business_central_emulator.faults import Faults
+from business_central_emulator.tampering import Entries, Tampering
+
+from tests.simulation.people import People
+from tests.simulation.plan import Plan
+from tests.simulation.world import World
+
+_WHERE: Final = (
+    "",
+    "",
+    "GET ",
+    "POST ",
+    "salesOrders",
+    "POST .*salesOrders",
+    "items",
+    "salesInvoices",
+    "subscriptions",
+)
+_API: Final = tuple(FaultKind)
+#: Further answers that an honest environment gives at times.
+_STATUSES: Final = ((401, "denied"), (403, "denied"), (404, "not_found"), (409, "conflict"))
+
+
+class CountedFaults(Faults):
+    """The emulator's script, with a count of what struck."""
+
+    def __init__(self, rolls: random.Random, counts: Counter[str]) -> None:
+        """Take where to count."""
+        super().__init__(rolls)
+        self._counts = counts
+
+    def strike(self, request: Request) -> tuple[Fault | None, list[Fault]]:
+        """Return the faults that bend this answer."""
+        decisive, bending = super().strike(request)
+        for fault in ([decisive] if decisive else []) + bending:
+            self._counts[f"api {fault.status or fault.kind}"] += 1
+        return decisive, bending
+
+
+class CountedTampering(Tampering):
+    """The network's tricks on notifications, counted."""
+
+    def __init__(self, rolls: random.Random, counts: Counter[str]) -> None:
+        """Take where to count."""
+        super().__init__(rolls)
+        self._counts = counts
+
+    def send(self, url: str, entries: Entries, now: datetime, send: Callable[[Entries], int | None]) -> int | None:
+        """Send one delivery, perhaps not as it should be."""
+        before = {id(rule): rule.times for rule in self.rules}
+        status = super().send(url, entries, now, send)
+        for rule in self.rules:
+            if rule.times != before.get(id(rule)):
+                self._counts[f"notification {rule.kind}"] += 1
+        return status
+
+
+@dataclass(slots=True)
+class Spell:
+    """One spell: what begins it and what ends it."""
+
+    begins: datetime
+    ends: datetime
+    name: str
+    begin: Callable[[], object]
+    end: Callable[[], object]
+    began: bool = False
+
+
+class Weather:
+    """The spells of one run."""
+
+    def __init__(self, world: World, people: People, rolls: random.Random, counts: Counter[str]) -> None:
+        """Take the world to make trouble in."""
+        self._world = world
+        self._people = people
+        self._rolls = rolls
+        self._counts = counts
+        self._spells: list[Spell] = []
+        self.store_p = 0.0
+        world.bc.faults = CountedFaults(random.Random(rolls.random()), counts)
+        world.bc.webhooks.tampering = CountedTampering(random.Random(rolls.random()), counts)
+        self._kinds: list[tuple[Callable[[datetime], Spell], int]] = [
+            (self._api, 12), (self._status, 3), (self._bc_down, 3), (self._tampering, 8), (self._http_down, 3),
+            (self._workers_down, 2), (self._storage, 3), (self._lost_subscription, 5), (self._copy, 2),
+            (self._broken, 4), (self._restart, 2),
+        ]  # fmt: skip
+
+    def plan(self, plan: Plan, begins: datetime) -> None:
+        """Roll the spells of a run."""
+        for _ in range(plan.spells):
+            make = self._rolls.choices([one for one, _ in self._kinds], [weight for _, weight in self._kinds])[0]
+            self._spells.append(make(begins + plan.life * self._rolls.random()))
+        for _ in range(plan.lost_subscriptions):
+            self._spells.append(self._lost_subscription(begins + plan.life * self._rolls.random()))
+        if plan.outage:
+            make = self._rolls.choice((self._bc_down, self._http_down, self._workers_down))
+            spell = make(begins + timedelta(hours=2))
+            spell.ends = spell.begins + plan.outage
+            self._spells.append(spell)
+        if plan.is_deaf:
+            rules = self._world.bc.webhooks.tampering.rules
+            rules.append(Tamper(kind=TamperKind.DROP, times=10**6))
+        if plan.fault is not None:
+            self._world.bc.faults.script.append(replace(plan.fault))
+
+    def change(self) -> None:
+        """Begin and end what is due."""
+        now = self._world.clock.now()
+        for spell in list(self._spells):
+            if not spell.began and spell.begins <= now:
+                spell.began = True
+                self._world.note(f"weather begins: {spell.name} until {spell.ends:%d %H:%M:%S}")
+                self._counts[f"spell {spell.name}"] += 1
+                spell.begin()
+            if spell.began and spell.ends <= now:
+                self._world.note(f"weather ends: {spell.name}")
+                spell.end()
+                self._spells.remove(spell)
+
+    def clear(self) -> None:
+        """End everything."""
+        for spell in self._spells:
+            if spell.began:
+                spell.end()
+        self._spells.clear()
+        self._world.bc.faults.clear()
+        self._world.bc.webhooks.tampering.rules.clear()
+
+    # -- kinds
+
+    def _spell(
+        self, at: datetime, name: str, minutes: tuple[float, float], begin: Callable[[], object],
+        end: Callable[[], object] = lambda: None,
+    ) -> Spell:  # fmt: skip
+        return Spell(at, at + timedelta(minutes=self._rolls.uniform(*minutes)), name, begin, end)
+
+    def _script(self, at: datetime, name: str, minutes: tuple[float, float], fault: Fault) -> Spell:
+        script = self._world.bc.faults.script
+
+        def end() -> None:
+            script[:] = [one for one in script if one is not fault]
+
+        return self._spell(at, name, minutes, lambda: script.append(fault), end)
+
+    def _api(self, at: datetime) -> Spell:
+        kind = self._rolls.choice(_API)
+        where = self._rolls.choice(_WHERE)
+        if kind is FaultKind.LATE_COMMIT:
+            where = "POST .*salesOrders"
+        if kind is FaultKind.SKIP_TOKEN:
+            where = "GET .*skiptoken"
+        if kind in {FaultKind.STALE_READ, FaultKind.MISSING_READ} and not where.startswith("GET"):
+            where = "GET "
+        fault = Fault(
+            kind=kind, match=where, times=None, probability=self._rolls.choice((0.1, 0.3, 0.7)),
+            retry_after=self._rolls.choice((None, "2", "30", "400")) if kind is FaultKind.THROTTLED else None,
+            body=self._rolls.choice(("json", "xml", "html", "empty")), delay_s=self._rolls.choice((0.0, 5.0)),
+            late_s=self._rolls.uniform(5, 480), window_s=self._rolls.choice((5.0, 30.0, 90.0)),
+        )  # fmt: skip
+        if kind is FaultKind.SLOW:
+            fault.delay_s = self._rolls.choice((5.0, 45.0, 110.0))
+        return self._script(at, f"{kind} on '{where}'", (2, 40), fault)
+
+    def _status(self, at: datetime) -> Spell:
+        status, name = self._rolls.choice(_STATUSES)
+        places = {409: ("POST .*salesOrders",), 404: ("items", "subscriptions")}  # a 404 to an order is BC's last word
+        where = self._rolls.choice(places.get(status, ("items", "salesOrders", "subscriptions")))
+        fault = Fault(kind=FaultKind.UNAVAILABLE, match=where, times=None, probability=0.5, status=status)
+        return self._script(at, f"{status} {name} on '{where}'", (2, 30), fault)
+
+    def _bc_down(self, at: datetime) -> Spell:
+        kind = self._rolls.choice(
+            (FaultKind.UNAVAILABLE, FaultKind.RESET_BEFORE, FaultKind.HTML_ERROR, FaultKind.TIMEOUT_BEFORE)
+        )
+        return self._script(at, f"BC down ({kind})", (3, 180), Fault(kind=kind, times=None))
+
+    def _tampering(self, at: datetime) -> Spell:
+        kind = self._rolls.choice(tuple(TamperKind))
+        chance = self._rolls.choice((0.3, 0.7, 1.0))
+        rules = self._world.bc.webhooks.tampering.rules
+        # one rule per delivery, so that each use of one is seen in its count
+        rule = Tamper(kind=kind, times=10**6, probability=chance, delay_s=self._rolls.uniform(10, 3000))
+        return self._spell(
+            at, f"notifications {kind}", (5, 120), lambda: rules.append(rule),
+            lambda: rules.remove(rule) if rule in rules else None,
+        )  # fmt: skip
+
+    def _http_down(self, at: datetime) -> Spell:
+        def turn(answers: bool) -> None:
+            self._world.webhooks_answer = answers
+
+        return self._spell(at, "webhook route down", (5, 600), lambda: turn(False), lambda: turn(True))
+
+    def _workers_down(self, at: datetime) -> Spell:
+        def turn(works: bool) -> None:
+            self._world.works = works
+
+        return self._spell(at, "no worker runs", (5, 300), lambda: turn(False), lambda: turn(True))
+
+    def _storage(self, at: datetime) -> Spell:
+        def turn(chance: float) -> None:
+            self.store_p = chance
+
+        chance = self._rolls.choice((0.02, 0.1, 0.5))
+        return self._spell(at, "storage in trouble", (2, 15), lambda: turn(chance), lambda: turn(0.0))
+
+    def _lost_subscription(self, at: datetime) -> Spell:
+        def lose() -> None:
+            bc = self._world.bc
+            rows = sorted(row.id for row in bc.environment.subscriptions)
+            if rows:
+                bc.delete_subscription_silently(self._rolls.choice(rows))
+
+        return self._spell(at, "subscription deleted silently", (0, 0), lose)
+
+    def _copy(self, at: datetime) -> Spell:
+        return self._spell(at, "environment copied", (0, 0), self._world.bc.copy_environment)
+
+    def _restart(self, at: datetime) -> Spell:
+        def restart() -> None:
+            self._world.hosts = [self._world.new_process() for _ in self._world.hosts]
+
+        return self._spell(at, "all processes restarted", (0, 0), restart)
+
+    def _broken(self, at: datetime) -> Spell:
+        broken: list[str] = []
+
+        def begin() -> None:
+            record = self._people.a_record()
+            if record is not None:
+                broken.append(record.id)
+                self._world.bc.faults.broken[record.id] = self._rolls.choice(("500", "dialog"))
+
+        def end() -> None:
+            for record_id in broken:
+                self._world.bc.faults.broken.pop(record_id, None)
+                self._people.mend(record_id)
+
+        return self._spell(at, "broken record", (5, 90), begin, end)

@@ -1,0 +1,89 @@
+"""What happens at a point of the app's code: it dies, waits, finds storage gone, or others work meanwhile."""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from shared.errors import StoreUnavailable
+from shared.resource_names import TABLES
+from tests.simulation.plan import Plan
+from tests.simulation.weather import Weather
+from tests.simulation.world import Crash, World
+
+_TABLE_POINTS: Final = tuple(f"{when} {table}" for when in ("before", "after") for table in TABLES)
+_MOST_NESTED: Final = 3
+_STALLS_S: Final = (20.0, 120.0, 240.0)
+
+
+class Workers:
+    """The hook of a run; off until `on` is set."""
+
+    def __init__(self, world: World, weather: Weather, plan: Plan, rolls: random.Random, counts: Counter[str]) -> None:
+        """Take what may happen how often; other work is given by `meanwhile`."""
+        self._world = world
+        self._weather = weather
+        self._plan = plan
+        self._rolls = rolls
+        self._counts = counts
+        self._nested = 0
+        self.on = False
+        self.crash_at = ""  # a point at which the next worker dies, whatever the chances
+        self.crashed_at: Counter[str] = Counter()
+        self.meanwhile: list[Callable[[], object]] = []
+
+    def at(self, point: str) -> None:
+        """Roll what happens here."""
+        if not self.on:
+            return
+        roll = 1.0 if self._is_overtaken() else self._rolls.random()
+        if roll < self._plan.crash_p or (self.crash_at and point == self.crash_at):
+            self.crash_at = ""
+            self._counts["crash"] += 1
+            self.crashed_at[point] += 1
+            self._world.note(f"CRASH at {point}")
+            raise Crash(point)
+        if (
+            self._weather.store_p
+            and roll < 1.0
+            and point.startswith(_TABLE_POINTS)
+            and self._rolls.random() < self._weather.store_p
+        ):
+            self._counts["storage fault"] += 1
+            self._world.note(f"storage fault at {point}")
+            raise StoreUnavailable(f"scripted {point}")
+        if self._nested >= _MOST_NESTED or self._world.sending:
+            return
+        if self._rolls.random() < self._plan.stall_p:
+            self._stall(point)
+        elif self._rolls.random() < self._plan.nest_p:
+            self._others(point)
+
+    def _is_overtaken(self) -> bool:
+        """Say whether another worker took this one's message.
+
+        Such a worker lives on. If it claimed something after the other one had finished the message, and then died
+        before its output, nobody would come back for the claim: two rare faults within one second, not played here.
+        """
+        return bool(self._world.at_work) and self._world.is_overtaken(self._world.at_work[-1][1])
+
+    def _stall(self, point: str) -> None:
+        """The worker sleeps, its lease is lost, and others take its message."""
+        self._counts["stall"] += 1
+        self._world.note(f"stall at {point}")
+        self._world.clock.advance(self._rolls.choice(_STALLS_S))
+        for queue, message in self._world.at_work:
+            self._world.queues.show(queue, message, self._world.clock.now())
+            self._world.doubt(message)
+        self._others(point)
+
+    def _others(self, point: str) -> None:
+        self._counts["interleaved"] += 1
+        self._nested += 1
+        self._world.note(f"others work at {point}")
+        try:
+            for _ in range(self._rolls.randint(1, 3)):
+                self._rolls.choice(self.meanwhile)()
+        finally:
+            self._nested -= 1
+            self._world.note(f"back to {point}")

@@ -1,0 +1,392 @@
+"""One world: Business Central, the app's workers and what they leave behind, all in one process on a virtual clock.
+
+The app's code is the shipped code; only its adapters to tables, vault, login and network are the in-memory ones. The
+hook `point` is called before and after every outside effect: a `Crash` raised there kills the function it is raised in,
+as the loss of a process would, and other workers run inside of it, which is how two of them interleave.
+"""
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+from urllib.parse import parse_qs, urlsplit
+
+import requests
+from business_central_emulator import BusinessCentral, HandshakeAnswer, VirtualClock, mount
+
+from shared import resource_names, triggers
+from shared.business_central.client import BusinessCentralClient
+from shared.business_central.port import Budget, Slot
+from shared.business_central.transport import Transport
+from shared.connections.companies import Companies
+from shared.connections.context import Context
+from shared.connections.settings_reader import read_settings
+from shared.connections.webhook_secret import WebhookSecret
+from shared.dead_letters import frame
+from shared.errors import IntegrationError
+from shared.outputs import Outputs
+from shared.services import Connection, stores_of
+from shared.webhooks import receive
+from tests.simulation.network import PointedAdapter
+from tests.simulation.queues import MAX_DELIVERIES, Message, Queues
+from tests.simulation.schedule import Schedule
+from tests.support.memory_storage import MemoryTables
+
+PUBLIC_URL: Final = "https://connect.example"
+ENV: Final = {
+    "AzureWebJobsStorage": "UseDevelopmentStorage=true",
+    "KEY_VAULT_URL": "https://vault.example",
+    "BC_TENANT_ID": "lmints.io",
+    "BC_CLIENT_ID": "6ff7e2f1-1f4d-4a0e-8a86-52b6f1e4a2aa",
+    "PUBLIC_URL": PUBLIC_URL,
+}
+TIMERS: Final[dict[str, Callable[[Connection], Outputs]]] = {
+    "pull_items": triggers.pull_items,
+    "reconcile": triggers.reconcile,
+    "keep_subscriptions": triggers.keep_subscriptions,
+    "retry_sales_orders": triggers.put_back,
+}
+WORK: Final[dict[str, Callable[[Connection, str, str], Outputs]]] = {
+    resource_names.QUEUE_PAGES: triggers.do_page_job,
+    resource_names.QUEUE_NOTIFICATIONS: triggers.do_notification_job,
+    resource_names.QUEUE_ORDERS: triggers.do_order,
+}
+#: Processes that serve at the same time.
+HOSTS: Final = 3
+
+
+class Crash(BaseException):
+    """The process is gone."""
+
+
+class _Tokens:
+    def token(self) -> str:
+        return "good-app"
+
+    def discard(self, token: str) -> None:
+        """Nothing to discard."""
+
+
+class _Unlimited:
+    @contextmanager
+    def slot(self, *, reserved: bool) -> Iterator[Slot]:
+        del reserved
+        yield Slot(close_for=lambda _: None)
+
+
+@dataclass
+class Secrets:
+    """A vault in memory."""
+
+    values: dict[str, str] = field(
+        default_factory=lambda: {resource_names.SECRET_WEBHOOK: "a webhook secret of this world"}
+    )
+
+    def read(self, name: str) -> str | None:
+        """Return a secret."""
+        return self.values.get(name)
+
+    def write(self, name: str, value: str) -> None:
+        """Store a secret."""
+        self.values[name] = value
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """One message that left for the rest of the business, and its blob as it was then."""
+
+    queue: str
+    body: str
+    at: datetime
+    job: str = ""  # name of the job that sent it; the message's id when the job has none
+    blob: bytes | None = None
+
+
+class World:
+    """See the module."""
+
+    def __init__(
+        self,
+        *,
+        seed: int = 1,
+        env: dict[str, str] | None = None,
+        budget: Budget | None = None,
+        point: Callable[[str], None] | None = None,
+        demo_data: bool = True,
+        page_rows: int | None = None,
+    ) -> None:
+        """Set up an app that has never run. `point` is called before and after every outside effect; it may crash."""
+        self.rolls = random.Random(seed)
+        self.clock = VirtualClock()
+        self.point: Callable[[str], None] = point or (lambda _: None)
+        self.note: Callable[[str], None] = lambda _: None  # takes lines for the log of a replayed run
+        self.bc = BusinessCentral(self.clock.now, seed=seed, handshake=self._handshake, demo_data=demo_data)
+        self.tables = MemoryTables(
+            before=lambda op: self.point(f"before {op}"), after=lambda op: self.point(f"after {op}")
+        )
+        self.queues = Queues()
+        self.blobs: dict[str, bytes] = {}
+        self.left: list[Left] = []
+        self.secrets = Secrets()
+        self.settings = read_settings({**ENV, **(env or {})})
+        self.budget = budget or _Unlimited()
+        self.schedule = Schedule()
+        self.webhooks_answer = True  # False: the app's HTTP side is down
+        self.works = True  # False: no timer and no queue function runs
+        self.sending = False  # BC's sender is at work
+        self.at_work: list[tuple[str, Message]] = []  # messages in workers' hands, the innermost worker last
+        self.may_repeat: set[str] = set()  # jobs cut off between their output and the delete of their message
+        self.stalled: set[str] = set()  # jobs that two workers were at
+        self.refused: list[int] = []  # answers of the webhook route that make BC delete its subscriptions
+        self.done_runs: dict[str, datetime] = {}  # runs that were completed
+        self._page_rows = page_rows
+        self._depth = 0
+        self.stores = stores_of(self.tables, self.settings.connection)
+        self.hosts = [self.new_process() for _ in range(HOSTS)]
+
+    @property
+    def ctx(self) -> Context:
+        """The process that works now."""
+        return self.hosts[self._depth % HOSTS]
+
+    @property
+    def connection(self) -> Connection:
+        """What the use cases of the process that works now are given."""
+        return Connection(context=self.ctx, stores=self.stores)
+
+    def new_process(self) -> Context:
+        """Return a context as a fresh process builds it: nothing in memory."""
+        adapter = PointedAdapter(self.bc, point=self._at, on_delay=self.clock.advance, page_rows=self._page_rows)
+        session = mount(requests.Session(), adapter, self.settings.api_url)
+        session.trust_env = False
+        transport = Transport(
+            self.settings.api_url, _Tokens(), self.budget, new_session=lambda: session,
+            sleep=self._wait,
+            roll=self.rolls.random, monotonic=lambda: self.clock.now().timestamp(),
+        )  # fmt: skip
+        bc = BusinessCentralClient(transport, tenant_id=self.settings.tenant_id, environment=self.settings.environment)
+
+        def new_id() -> str:
+            return f"{self.rolls.getrandbits(128):032x}"
+
+        return Context(
+            settings=self.settings,
+            bc=bc,
+            companies=Companies(bc, self.settings.companies, self.clock.now),
+            secrets=self.secrets,
+            webhook_secret=WebhookSecret(self.secrets, now=self.clock.now, new_id=new_id),
+            now=self.clock.now,
+            new_id=new_id,
+            sleep=self.clock.advance,
+        )
+
+    def _at(self, point: str) -> None:
+        self.point(point)
+
+    def _wait(self, wait_s: float) -> None:
+        self.clock.advance(wait_s)
+
+    # -- the host's part
+
+    @contextmanager
+    def _process(self) -> Iterator[None]:
+        """Let another process work for a while; it may die, and then starts anew with an empty memory."""
+        self._depth += 1
+        try:
+            yield
+        except Crash:
+            self.note("crash")
+            self.hosts[self._depth % HOSTS] = self.new_process()
+        finally:
+            self._depth -= 1
+
+    def run_timer(self, name: str) -> None:
+        """Run a timer function once."""
+        with self._process():
+            self.note(f"timer {name}")
+            try:
+                outgoing = TIMERS[name](self.connection)
+            except IntegrationError as error:
+                self.note(f"timer {name} failed: {error}")
+                return
+            self._leave(outgoing, "", f"timer {name}")
+
+    def step(self, queue: str) -> bool:
+        """Work on one message of a queue; False when none is visible."""
+        message = self.queues.take(queue, self.clock.now())
+        if message is None:
+            return False
+        if message.deliveries > MAX_DELIVERIES and not queue.endswith("-poison"):
+            self.queues.failed(queue, message, self.clock.now())  # the host hands it to nobody a sixth time
+            return True
+        with self._process():
+            self.at_work.append((queue, message))
+            self.note(f"{queue} takes {message.message_id} delivery {message.deliveries} {message.body[:160]}")
+            try:
+                self._work(queue, message)
+            except IntegrationError as error:
+                self.note(f"{queue} failed {message.message_id}: {type(error).__name__} {error}")
+                self.queues.failed(queue, message, self.clock.now())
+            finally:
+                self.at_work.pop()
+        return True
+
+    def _work(self, queue: str, message: Message) -> None:
+        self.point(f"before {queue}")
+        body, message_id = message.body.encode(), message.message_id
+        job = job_of(message.body, message_id)
+        if queue.endswith("-poison"):
+            self.may_repeat.add(job)  # its worker died before; and taking it aside may be cut off, too
+            outgoing = frame.dead_letter_poison(
+                self.ctx, self.stores.dead_letters, self.stores.orders, queue.removesuffix("-poison"), body, message_id
+            )
+        else:
+            outgoing = frame.guarded(
+                self.ctx, self.stores.dead_letters, queue, body, message_id, message.deliveries,
+                lambda text: WORK[queue](self.connection, text, message_id),
+            )  # fmt: skip
+        is_mine = False
+        try:
+            self._leave(outgoing, message.body, job)
+            self.point(f"before delete {queue}")
+            is_mine = self.queues.done(queue, message)
+        finally:
+            if not is_mine or job in self.may_repeat | self.stalled:
+                # a copy of a commit compares, too, and what a copy sends are copies
+                self.may_repeat |= {job_of(text, "") for text in outgoing.notifications}
+            if not is_mine:  # cut off, or somebody else was faster: this job and what it sent may come again
+                sent = [job_of(text, "") for text in outgoing.pages + outgoing.notifications]
+                self.may_repeat |= {job, *sent}
+        if queue == resource_names.QUEUE_PAGES:
+            self._note_done(message.body)
+
+    def doubt(self, message: Message) -> None:
+        """Note that two workers are at one message: its job, and what it sends, may be told twice."""
+        self.stalled.add(job_of(message.body, message.message_id))
+
+    def is_overtaken(self, message: Message) -> bool:
+        """Say whether two workers are, or were, at this message."""
+        return job_of(message.body, message.message_id) in self.stalled
+
+    def _note_done(self, body: str) -> None:
+        job = json.loads(body)
+        for state in self.stores.changes.streams.all() if job["phase"] in {"commit", "settle"} else ():
+            if state.done_run:
+                self.done_runs.setdefault(state.done_run, self.clock.now())
+
+    def drain(self, most: int = 100_000) -> int:
+        """Work until no message is visible; return how many were worked on."""
+        done = 0
+        while done < most:
+            visible = [queue for queue in self.worked_queues() if self.step(queue)]
+            if not visible:
+                break
+            done += len(visible)
+        return done
+
+    def worked_queues(self) -> list[str]:
+        """Return the queues that functions listen to."""
+        return [name for queue in resource_names.WORK_QUEUES for name in (queue, f"{queue}-poison")]
+
+    def leave(self, outgoing: Outputs) -> None:
+        """Write what an HTTP function sends out."""
+        self._leave(outgoing, "", "http")
+
+    def _leave(self, outgoing: Outputs, body: str, job: str) -> None:
+        """Write the outputs in any order, as the host does; a crash in between leaves some unwritten."""
+        effects: list[tuple[str, str]] = []
+        effects += [(resource_names.QUEUE_EVENTS, text) for text in outgoing.events]
+        effects += [(resource_names.QUEUE_RESULTS, text) for text in outgoing.results]
+        effects += [(resource_names.QUEUE_ORDERS, text) for text in outgoing.orders]
+        effects += [(resource_names.QUEUE_PAGES, text) for text in outgoing.pages]
+        effects += [(resource_names.QUEUE_NOTIFICATIONS, text) for text in outgoing.notifications]
+        self.rolls.shuffle(effects)
+        if outgoing.blob is not None:
+            self.point("before blob")
+            self.blobs[job_of(body, "") + ".ndjson"] = outgoing.blob
+        for queue, text in effects:
+            self.point(f"before put {queue}")
+            self.note(f"put {queue} {text[:200]}")
+            if queue in {resource_names.QUEUE_EVENTS, resource_names.QUEUE_RESULTS}:
+                self.left.append(Left(queue, text, self.clock.now(), job, outgoing.blob))
+            else:
+                self.queues.put(queue, text, self.clock.now())
+            self.point(f"after put {queue}")
+
+    # -- Business Central calls in
+
+    def deliver_webhooks(self) -> int:
+        """Let BC's sender run; return the number of its calls."""
+        if self.sending:
+            return 0
+        self.sending = True
+        try:
+            return self.bc.run_webhooks(self._post)
+        finally:
+            self.sending = False
+
+    def _post(self, url: str, headers: object, body: bytes) -> int | None:
+        del headers
+        return self._call(url, body)[0]
+
+    def _handshake(self, url: str) -> HandshakeAnswer | None:
+        status, text = self._call(url, b"")
+        return None if status is None else HandshakeAnswer(status=status, content_type="text/plain", body=text.encode())
+
+    def _call(self, url: str, body: bytes) -> tuple[int | None, str]:
+        if not self.webhooks_answer:
+            return None, ""
+        parts = urlsplit(url)
+        if not url.startswith(f"{PUBLIC_URL}/api/bc/notifications/"):
+            return 404, ""
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        answer: tuple[int | None, str] = (None, "")
+        with self._process():
+            try:
+                reply = receive.receive(query, parts.path.rpartition("/")[2], body, lambda: self.ctx)
+                for job in reply.jobs:
+                    self.point(f"before put {resource_names.QUEUE_NOTIFICATIONS}")
+                    self.queues.put(resource_names.QUEUE_NOTIFICATIONS, job.to_text(), self.clock.now())
+                    self.note(f"notified {job.to_text()[:200]}")
+                answer = reply.status, reply.body
+                if not 200 <= reply.status < 300 and reply.status not in {408, 429} and reply.status < 500:
+                    self.refused.append(reply.status)
+            except IntegrationError:  # the queue did not take it
+                answer = 500, ""
+        return answer
+
+    # -- convenience
+
+    def run_for(self, span: timedelta, *, every: timedelta = timedelta(minutes=1)) -> None:
+        """Let time pass with all timers on their default schedules, webhooks delivered and queues drained."""
+        end = self.clock.now() + span
+        while self.clock.now() < end:
+            self.clock.advance(every)
+            self.tick()
+
+    def tick(self) -> None:
+        """Do what is due now."""
+        self.deliver_webhooks()
+        if not self.works:
+            return
+        for name in self.schedule.due(self.clock.now()):
+            self.run_timer(name)
+        self.drain()
+
+    def start(self) -> None:
+        """Bring the app into its steady state: ledger taken, items pulled, webhooks registered."""
+        for name in ("reconcile", "pull_items", "keep_subscriptions"):
+            self.run_timer(name)
+            self.drain()
+
+
+def job_of(body: str, message_id: str) -> str:
+    """Return the name of the job in a message, as the output bindings and the parking read it."""
+    try:
+        name = json.loads(body)["job"]
+    except (ValueError, KeyError, TypeError):
+        return message_id
+    return name if isinstance(name, str) else message_id

@@ -1,0 +1,77 @@
+"""What a `World` left behind, read as its consumers would: events with their batches resolved, results, counts."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import Any
+
+from business_central_emulator.store import Record
+
+from shared.changes.cloud_events import BATCH_TYPE
+from shared.connections.settings_reader import read_settings
+from shared.resource_names import QUEUE_EVENTS, QUEUE_RESULTS
+from tests.simulation.world import ENV, World
+
+type Event = dict[str, Any]
+
+
+def small_world(**more: Any) -> World:
+    """A started world without demo items and documents: fast, and every event in it is the test's own doing."""
+    world = World(demo_data=False, **more)
+    for company in list(world.bc.environment.companies.values()):
+        world.bc.user.create_customer(company=company.id, displayName="Customer")
+    world.start()
+    world.left.clear()
+    return world
+
+
+def restart(world: World, **env: str) -> None:
+    """Start every process anew: nothing in memory, perhaps with other settings."""
+    if env:
+        world.settings = read_settings({**ENV, **env})
+    world.hosts = [world.new_process() for _ in world.hosts]
+
+
+def messages(world: World, queue: str) -> Iterator[Any]:
+    """The messages that left on a queue, decoded."""
+    return (json.loads(left.body) for left in world.left if left.queue == queue)
+
+
+def events(world: World) -> list[Event]:
+    """Every event that left, in order; a claim check is followed to its blob, whose sum and count are checked."""
+    found: list[Event] = []
+    for batch in messages(world, QUEUE_EVENTS):
+        for event in batch:
+            if event["type"] != BATCH_TYPE:
+                found.append(event)
+                continue
+            container, _, name = event["dataref"].partition("/")
+            blob = world.blobs[name]
+            assert container == "bc-data"
+            assert event["checksum"] == "sha256:" + sha256(blob).hexdigest()
+            lines = blob.decode().splitlines()
+            assert event["count"] == len(lines)
+            found += [json.loads(line) for line in lines]
+    return found
+
+
+def told(world: World, kind: str = "") -> Counter[tuple[str, str]]:
+    """How often each (type, subject) was told, without the `bc.` and the version; of types that begin with `kind`."""
+    found = ((event["type"].removeprefix("bc.").removesuffix(".v1"), event["subject"]) for event in events(world))
+    return Counter(each for each in found if each[0].startswith(kind))
+
+
+def subject(record: Record) -> str:
+    """The subject of an event about a record."""
+    return f"{record.entity.name}({record.id})"
+
+
+def results(world: World) -> list[dict[str, Any]]:
+    """The results of sales orders, in order."""
+    return list(messages(world, QUEUE_RESULTS))
+
+
+def requests_made(world: World) -> int:
+    """How many requests Business Central has had."""
+    return sum(usage.requests for usage in world.bc.limits.usage.values())

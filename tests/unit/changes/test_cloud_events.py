@@ -1,0 +1,134 @@
+"""CloudEvents: ids that depend on what happened and nothing else, and batches that always fit a queue message."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from hashlib import sha256
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.business_central import records
+from shared.business_central.entities import ITEMS, SALES_INVOICES, Entity
+from shared.changes import cloud_events
+
+AT = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
+SOURCE = "https://api.example/v2.0/t/p/api/v2.0/companies(1)"
+ID = "7b1c4a52-91d3-f011-8d4c-6045bd1a2c10"
+
+
+def record(tag: str = "a", price: str = "129.50", name: str = "Parka") -> records.Record:
+    """An item."""
+    head = f'{{"@odata.etag":"{tag}","id":"{ID}","displayName":{json.dumps(name)}'
+    return records.parse_record(
+        f'{head},"unitPrice":{price},"lastModifiedDateTime":"2026-02-11T09:14:27.53Z"}}'.encode()
+    )
+
+
+def test_an_event_is_a_cloud_event_with_the_record_inside() -> None:
+    """All attributes of design.md section 4, and the record as BC sent it."""
+    event = json.loads(cloud_events.change_event(SOURCE, ITEMS, "created", record()), parse_float=Decimal)
+    assert event.pop("data") == json.loads(record().raw, parse_float=Decimal)
+    assert len(event.pop("id")) == 32
+    assert event == {
+        "specversion": "1.0", "source": SOURCE, "type": "bc.item.created.v1", "subject": f"items({ID})",
+        "time": "2026-02-11T09:14:27.53Z", "datacontenttype": "application/json",
+    }  # fmt: skip
+
+
+def test_numbers_leave_digit_for_digit() -> None:
+    """The record's own text is embedded; nothing is decoded and encoded again."""
+    price = "1234567890.123456789012345600"
+    assert f'"unitPrice":{price}' in cloud_events.change_event(SOURCE, ITEMS, "created", record(price=price))
+
+
+def event_id(change: str, source: str = SOURCE, entity: Entity = ITEMS, tag: str = "a") -> str:
+    """The id of an event."""
+    return str(json.loads(cloud_events.change_event(source, entity, change, record(tag)))["id"])
+
+
+@pytest.mark.parametrize("change", ["created", "posted"])
+def test_what_happens_once_has_one_id_for_ever(change: str) -> None:
+    """A record is created and posted once: later versions of it make no other id (P5)."""
+    assert event_id(change, tag="a") == event_id(change, tag="b")
+
+
+@pytest.mark.parametrize("change", ["pulled", "updated"])
+def test_what_happens_to_each_version_has_an_id_per_version(change: str) -> None:
+    """Another version is another event; the same version is the same one."""
+    assert event_id(change, tag="a") == event_id(change, tag="a")
+    assert event_id(change, tag="a") != event_id(change, tag="b")
+
+
+def test_different_things_have_different_ids() -> None:
+    """Change, entity and company are part of the id."""
+    changes = ("pulled", "created", "posted", "updated")
+    ids = {event_id(c, s, e) for c in changes for s in (SOURCE, SOURCE + "x") for e in (ITEMS, SALES_INVOICES)}
+    assert len(ids) == 16
+
+
+def test_a_deleted_record_leaves_its_id_only() -> None:
+    """All that BC tells of a deleted record is its id and a time."""
+    event = json.loads(cloud_events.deleted_event(SOURCE, ITEMS, ID, "2026-02-11T09:14:55.4Z"))
+    assert event["type"] == "bc.item.deleted.v1"
+    assert event["data"] == {"id": ID}
+    again = json.loads(cloud_events.deleted_event(SOURCE, ITEMS, ID, "2026-02-12T00:00:00Z"))
+    assert again["id"] == event["id"]
+
+
+def test_no_events_make_no_message() -> None:
+    """Nothing is sent to say that nothing happened."""
+    assert cloud_events.pack(SOURCE, "job", [], now=AT) is None
+
+
+names = st.lists(st.text(st.characters(exclude_categories=("Cs",)), max_size=6000), min_size=1, max_size=40)
+
+
+@given(names)
+def test_a_batch_fits_the_queue_and_loses_nothing(texts: list[str]) -> None:
+    """Inline or by claim check: at most 48 KiB before base64, every event once and in order, count and sum right."""
+    told = [
+        cloud_events.change_event(SOURCE, ITEMS, "pulled", record(str(n), name=text)) for n, text in enumerate(texts)
+    ]
+    batch = cloud_events.pack(SOURCE, "run-00-000001", told, now=AT)
+    assert batch is not None
+    assert len(batch.message.encode()) <= cloud_events.MESSAGE_BYTES
+    message = json.loads(batch.message)
+    if batch.blob is None:
+        assert message == [json.loads(event) for event in told]
+        return
+    (reference,) = message
+    lines = batch.blob.decode().split("\n")
+    assert lines == [*told, ""]
+    assert reference["type"] == "bc.batch.v1"
+    assert reference["dataref"] == "bc-data/run-00-000001.ndjson"
+    assert reference["count"] == len(told)
+    assert reference["checksum"] == "sha256:" + sha256(batch.blob).hexdigest()
+
+
+@pytest.mark.parametrize("over", [-1, 0, 1])
+def test_the_edge_of_a_queue_message_is_exact(over: int) -> None:
+    """48 KiB go inline, one byte more goes to the blob; bytes count, not characters."""
+    empty = len(cloud_events.change_event(SOURCE, ITEMS, "pulled", record(name=""))) + 2
+    text = "x" * (cloud_events.MESSAGE_BYTES - empty + over)
+    batch = cloud_events.pack(
+        SOURCE, "job", [cloud_events.change_event(SOURCE, ITEMS, "pulled", record(name=text))], now=AT
+    )
+    assert batch is not None
+    assert (batch.blob is not None) == (over > 0)
+    raw = replace(record(), raw=record().raw.replace("Parka", "é" * (cloud_events.MESSAGE_BYTES // 2)))
+    wide = cloud_events.pack(SOURCE, "job", [cloud_events.change_event(SOURCE, ITEMS, "pulled", raw)], now=AT)
+    assert wide is not None
+    assert wide.blob is not None
+
+
+def test_a_repeated_job_announces_its_blob_under_the_same_id() -> None:
+    """A redelivery overwrites the same blob and says so under the same id, hours later, too."""
+    told = [cloud_events.change_event(SOURCE, ITEMS, "pulled", record(name="x" * 60_000))]
+    first, again = (cloud_events.pack(SOURCE, "job", told, now=at) for at in (AT, AT.replace(hour=15)))
+    assert first is not None
+    assert again is not None
+    assert json.loads(first.message)[0]["id"] == json.loads(again.message)[0]["id"]
+    assert first.blob == again.blob

@@ -1,0 +1,185 @@
+"""What is announced about a record, given what is known: once each, and again only for the job that announced it."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.business_central import records
+from shared.business_central.entities import ITEMS, SALES_INVOICES, Entity
+from shared.changes.ledger_rules import Base, Decision, Known, base_of, decide, decide_deleted, number_digest
+
+ID = "7b1c4a52-91d3-f011-8d4c-6045bd1a2c10"
+CREATED = frozenset({"created"})
+ALL = frozenset({"created", "updated", "deleted"})
+
+
+def item(tag: str = "a") -> records.Record:
+    """An item in some version."""
+    return records.parse_record(json.dumps({"@odata.etag": tag, "id": ID}).encode())
+
+
+def invoice(status: str, number: str) -> records.Record:
+    """An invoice in some state."""
+    fields = {"@odata.etag": status + number, "id": ID, "status": status, "number": number}
+    return records.parse_record(json.dumps(fields).encode())
+
+
+def look(
+    record: records.Record, known: Known | None = None, base: Base | None = None, *, job: str = "j1",
+    changes: frozenset[str] = CREATED, told_created: bool = False, fresh: bool = True, entity: Entity = ITEMS,
+) -> Decision:  # fmt: skip
+    """Decide with defaults."""
+    return decide(
+        entity, record, known, base, job=job, changes=changes, told_created=told_created, fresh=fresh
+    )  # fmt: skip
+
+
+def test_a_record_nobody_knows_is_created() -> None:
+    """Neither in the baseline nor in the ledger: it is new, and the job claims it."""
+    assert look(item()) == Decision(("created",), Known(created_by="j1"))
+
+
+def test_a_record_of_the_baseline_is_old() -> None:
+    """It was there when the watch began; nothing is told and nothing stored."""
+    assert look(item(), base=Base()) == Decision((), None)
+
+
+def test_what_bc_tells_to_be_created_outranks_the_baseline() -> None:
+    """A record made while the baseline was taken is in it, and still new."""
+    assert look(item(), base=Base(), told_created=True).announce == ("created",)
+
+
+def test_the_same_job_announces_again_and_another_keeps_silent() -> None:
+    """A redelivery repeats itself word for word; whoever else comes finds it told (P5)."""
+    first = look(item())
+    again = look(item(), first.known)
+    assert (again.announce, again.known) == (("created",), None)
+    assert look(item(), first.known, job="j2") == Decision((), None)
+    assert look(item(), first.known, job="j2", told_created=True) == Decision((), None)
+
+
+def test_updates_are_told_once_per_version() -> None:
+    """Each new version is news to the first job that sees it."""
+    known = look(item("a"), changes=ALL).known
+    assert look(item("a"), known, job="j2", changes=ALL) == Decision((), None)
+    second = look(item("b"), known, job="j2", changes=ALL)
+    assert second.announce == ("updated",)
+    assert look(item("b"), second.known, job="j2", changes=ALL).announce == ("updated",)
+    assert look(item("b"), second.known, job="j3", changes=ALL).announce == ()
+    assert look(item("c"), second.known, job="j3", changes=ALL).announce == ("updated",)
+
+
+def test_updates_are_not_told_unless_asked_for() -> None:
+    """BC_CHANGES without `updated` tells creations only."""
+    known = look(item("a")).known
+    assert look(item("b"), known, job="j2").announce == ()
+
+
+def test_an_old_record_in_the_overlap_is_no_update() -> None:
+    """The first delta reads a little of the past; a record of the baseline not modified since is no news."""
+    assert look(item(), base=Base(), changes=ALL, fresh=False) == Decision((), None)
+    assert look(item(), base=Base(), changes=ALL, fresh=True).announce == ("updated",)
+
+
+def test_a_created_record_is_not_told_as_updated_in_the_same_version() -> None:
+    """The created event carries that version already."""
+    known = look(item("a"), changes=ALL).known
+    assert look(item("a"), known, job="j2", changes=ALL).announce == ()
+
+
+@pytest.mark.parametrize("status", ["Open", "Paid", "Canceled", "Corrective"])
+def test_an_invoice_first_seen_posted_is_created_and_posted(status: str) -> None:
+    """Posting an order makes an invoice that was never a draft."""
+    decision = look(invoice(status, "103001"), entity=SALES_INVOICES)
+    assert decision.announce == ("created", "posted")
+    assert look(invoice(status, "103001"), decision.known, job="j2", entity=SALES_INVOICES).announce == ()
+
+
+def test_a_draft_is_created_and_later_posted_under_another_number() -> None:
+    """Posting gives a draft another number: that is how Open is told from a released draft."""
+    draft = look(invoice("Draft", "102001"), entity=SALES_INVOICES)
+    assert draft.announce == ("created",)
+    released = look(invoice("Open", "102001"), draft.known, job="j2", entity=SALES_INVOICES)
+    assert released.announce == ()
+    posted = look(invoice("Open", "103001"), released.known or draft.known, job="j3", entity=SALES_INVOICES)
+    assert posted.announce == ("posted",)
+    assert look(invoice("Paid", "103001"), posted.known, job="j4", entity=SALES_INVOICES).announce == ()
+    assert look(invoice("Open", "103001"), posted.known, job="j3", entity=SALES_INVOICES).announce == ("posted",)
+
+
+def test_a_draft_posted_under_its_own_number_is_told_once_it_is_plain() -> None:
+    """Where the series are one, Open stays ambiguous and Paid settles it."""
+    draft = look(invoice("Draft", "1"), entity=SALES_INVOICES).known
+    assert look(invoice("Open", "1"), draft, job="j2", entity=SALES_INVOICES).announce == ()
+    assert look(invoice("Paid", "1"), draft, job="j3", entity=SALES_INVOICES).announce == ("posted",)
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "told"),
+    [
+        (("Paid", "1"), ("Canceled", "1"), ()),
+        (("Draft", "1"), ("Open", "2"), ("posted",)),
+        (("Draft", "1"), ("Paid", "1"), ("posted",)),
+        (("Draft", "1"), ("Open", "1"), ()),
+        (("Draft", "1"), ("In_x0020_Review", "1"), ()),
+        (("Open", "1"), ("Paid", "1"), ()),  # it was posted then, most likely; a second message would be a lie
+        (("Open", "1"), ("Open", "2"), ("posted",)),  # it was a released draft then
+    ],
+)
+def test_an_invoice_of_the_baseline_is_told_when_it_is_surely_posted_since(
+    was: tuple[str, str], now: tuple[str, str], told: tuple[str, ...]
+) -> None:
+    """The baseline keeps the number of what was not surely settled, so that a later posting is seen."""
+    base = base_of(SALES_INVOICES, *was)
+    assert look(invoice(*now), base=base, entity=SALES_INVOICES).announce == told
+
+
+def test_the_baseline_keeps_numbers_only_where_they_decide() -> None:
+    """Items and settled invoices need no more than their id."""
+    assert base_of(ITEMS, "", "1") == Base()
+    assert base_of(SALES_INVOICES, "Paid", "1") == Base()
+    assert base_of(SALES_INVOICES, "Draft", "1") == Base(number_digest("1"), draft=True)
+    assert base_of(SALES_INVOICES, "Open", "1") == Base(number_digest("1"), draft=False)
+
+
+def test_a_deletion_is_told_once_and_of_known_records_only() -> None:
+    """Who never heard of a record need not hear that it is gone."""
+    assert decide_deleted(None, None, job="j1") == Decision((), None)
+    first = decide_deleted(Known(created_by="j0"), None, job="j1")
+    assert first == Decision(("deleted",), Known(created_by="j0", deleted_by="j1"))
+    assert decide_deleted(first.known, None, job="j1") == Decision(("deleted",), None)
+    assert decide_deleted(first.known, None, job="j2") == Decision((), None)
+    assert decide_deleted(None, Base(), job="j1").announce == ("deleted",)
+
+
+steps = st.tuples(
+    st.sampled_from(["j1", "j2", "j3"]),
+    st.sampled_from([("Draft", "1"), ("Open", "1"), ("Open", "2"), ("Paid", "2"), ("Canceled", "2")]),
+    st.booleans(),
+)
+
+
+@given(st.lists(steps, max_size=12), st.none() | st.sampled_from([("Draft", "1"), ("Open", "1"), ("Paid", "2")]))
+def test_no_order_of_sightings_tells_anything_by_two_jobs(
+    seen: list[tuple[str, tuple[str, str], bool]], was: tuple[str, str] | None
+) -> None:
+    """However sightings are doubled and shuffled, one job only tells a creation and one only a posting (P5).
+
+    The job that told it tells it again whenever it is delivered again.
+    """
+    base = None if was is None else base_of(SALES_INVOICES, *was)
+    known: Known | None = None
+    tellers: dict[str, set[str]] = {}
+    for job, state, told_created in seen:
+        record = invoice(*state)
+        decision = look(
+            record, known, base, job=job, told_created=told_created, entity=SALES_INVOICES, changes=ALL
+        )  # fmt: skip
+        known = decision.known or known
+        for change in set(decision.announce) - {"updated"}:
+            tellers.setdefault(change, set()).add(job)
+        again = look(record, known, base, job=job, told_created=told_created, entity=SALES_INVOICES, changes=ALL)
+        assert set(decision.announce) - {"updated"} <= set(again.announce)
+    assert all(len(jobs) == 1 for jobs in tellers.values())

@@ -1,0 +1,122 @@
+"""Streams and runs in terms of rows: one owner per page, one completion per run, no lost move."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from shared.changes.jobs import PageJob
+from shared.changes.streams import STALL, Role, Stream, StreamState, StreamStore
+from shared.errors import StateConflict
+from shared.storage.table import Row, Table
+from tests.support.memory_storage import MemoryTables
+
+AT = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
+STREAM = Stream("pull", "c", "items")
+JOB = PageJob(run="r", purpose="pull", mode="delta", company="c", entity="items")
+
+
+@pytest.fixture
+def table() -> Table:
+    """An empty table."""
+    return MemoryTables().table("BcWatermarks")
+
+
+@pytest.fixture
+def book(table: Table) -> StreamStore:
+    """A book over it."""
+    return StreamStore(table, "lmints.io.production")
+
+
+def started(book: StreamStore, partitions: int = 1) -> StreamState:
+    """A stream with a run under way."""
+    return book.save(StreamState(stream=STREAM, run="r", mode="delta", partitions=partitions, planned_at=AT))
+
+
+def test_a_state_survives_its_row(book: StreamStore) -> None:
+    """Every field, and those that are not set stay so."""
+    full = StreamState(
+        stream=STREAM, mark=AT, watch_from=AT, generation=3, run="r", mode="full", partitions=4, planned_at=AT,
+        ended_at=AT, done_run="q", done_at=AT, rows=5, again=True, broken=2, error="e", error_at=AT,
+    )  # fmt: skip
+    assert book.load(STREAM) == StreamState(stream=STREAM)
+    stored = book.save(full)
+    assert book.load(STREAM) == full == stored
+    book.save(replace(stored, mark=None, error_at=None))
+    assert book.load(STREAM).mark is None
+    assert book.all() == [replace(full, mark=None, error_at=None)]
+
+
+def test_a_row_with_foreign_values_heals_itself(book: StreamStore, table: Table) -> None:
+    """Somebody edited the table by hand: what can't be used counts as never set."""
+    table.insert(Row(partition="lmints.io.production", key=STREAM.key, values={"mark": "yesterday", "rows": "x"}))
+    assert book.load(STREAM) == StreamState(stream=STREAM)
+
+
+def test_the_second_of_two_movers_learns_that_it_lost(book: StreamStore) -> None:
+    """And `change` loads again until nobody was faster."""
+    first = second = started(book)
+    book.save(replace(first, rows=1))
+    with pytest.raises(StateConflict):
+        book.save(replace(second, rows=2))
+    calls: list[int] = []
+
+    def edit(state: StreamState) -> StreamState:
+        if not calls:
+            book.save(replace(book.load(STREAM), broken=7))
+        calls.append(1)
+        return replace(state, rows=state.rows + 1)
+
+    assert (book.change(STREAM, edit).rows, book.load(STREAM).broken, len(calls)) == (2, 7, 2)
+
+
+def test_the_first_to_start_a_page_owns_it(book: StreamStore) -> None:
+    """Its own redelivery goes on, a copy does not, and an earlier page only repeats itself."""
+    started(book)
+    assert book.take_page(JOB, "m1", AT) is Role.GO
+    assert book.take_page(JOB, "m1", AT) is Role.GO
+    assert book.take_page(JOB, "m2", AT) is Role.COPY
+    assert book.take_page(JOB.next(), "m3", AT) is Role.GO
+    assert book.take_page(JOB, "m1", AT) is Role.REPEAT
+
+
+def test_a_redriven_page_takes_over(book: StreamStore) -> None:
+    """Its message died; put back it is another message, and the one that counts from then on."""
+    started(book)
+    book.take_page(JOB, "m1", AT)
+    redriven = replace(JOB, redrive=1)
+    assert book.take_page(redriven, "m9", AT) is Role.GO
+    assert book.take_page(JOB, "m1", AT) is Role.COPY
+    assert book.take_page(redriven, "m9", AT) is Role.GO
+
+
+def test_a_run_is_complete_once_its_last_partition_is(book: StreamStore) -> None:
+    """In whatever order; a repeat of the end changes nothing."""
+    started(book, partitions=3)
+    ends = [replace(JOB, partition=n, phase="commit", began="2026-03-04T12:00:00.000Z", total=n) for n in range(3)]
+    assert book.end_partition(ends[2], AT) is None
+    assert book.end_partition(ends[2], AT) is None
+    assert book.end_partition(ends[0], AT) is None
+    progress = book.end_partition(ends[1], AT)
+    assert progress is not None
+    assert sorted(part.rows for part in progress) == [0, 1, 2]
+    assert {part.began for part in progress} == {AT}
+
+
+def test_the_end_of_an_old_run_completes_nothing(book: StreamStore) -> None:
+    """Another run has begun since."""
+    state = started(book)
+    book.save(replace(state, run="s"))
+    assert book.end_partition(replace(JOB, phase="commit"), AT) is None
+
+
+def test_a_run_lives_as_long_as_it_moves(book: StreamStore) -> None:
+    """From its planning or its newest page; an ended one is not alive."""
+    state = started(book)
+    assert book.is_alive(state, AT + STALL - timedelta(seconds=1))
+    assert not book.is_alive(state, AT + STALL)
+    book.take_page(JOB, "m1", AT + timedelta(minutes=10))
+    assert book.is_alive(state, AT + STALL)
+    assert not book.is_alive(replace(state, ended_at=AT), AT)
+    book.forget_run(STREAM, "r")
+    assert not book.is_alive(state, AT + STALL)

@@ -1,0 +1,160 @@
+"""The decision table of an order: each row is a sentence of P8, P9 or P17."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.business_central.port import PostedOrder
+from shared.errors import (
+    BCConflict,
+    BCDenied,
+    BCRejected,
+    BCThrottled,
+    BCUnavailable,
+    BudgetExhausted,
+    IntegrationError,
+    TokenError,
+)
+from shared.orders import next_step
+from shared.orders.next_step import PATIENCE, SETTLE, Adopt, Park, Post, Reject, Wait
+from shared.orders.order_entry import OrderEntry
+
+NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
+OURS, OTHER = PostedOrder("id-1", "101001"), PostedOrder("id-2", "101002")
+MINUTE = timedelta(minutes=1)
+
+
+def entry(**more: Any) -> OrderEntry:
+    """An order that came a minute ago and was never posted."""
+    known: dict[str, Any] = {"first_at": NOW - MINUTE, "status": "posting", **more}
+    return OrderEntry(key="K", company="c", message=b"{}", **known)
+
+
+def doubt(age: timedelta, **more: Any) -> OrderEntry:
+    """An order whose newest post was sent so long ago, without an answer."""
+    return entry(status="waiting", unknown=True, posted_at=NOW - age, attempts=1, **more)
+
+
+def wait(code: str, minutes: float = 1, *, unknown: bool = False) -> tuple[object, ...]:
+    """A wait as `plain` shows it."""
+    return ("Wait", code, unknown, NOW + timedelta(minutes=minutes))
+
+
+def plain(step: next_step.Step) -> tuple[object, ...]:
+    """A step by what matters of it: errors by their code."""
+    match step:
+        case Adopt(document):
+            return ("Adopt", document.number)
+        case Post(before):
+            return ("Post", *before)
+        case Reject(error):
+            return ("Reject", error.code)
+        case Wait(error, unknown, until):
+            return ("Wait", getattr(error, "code", type(error).__name__), unknown, until)
+        case Park(error, unknown):
+            return ("Park", getattr(error, "code", type(error).__name__), unknown)
+
+
+@dataclass
+class Row:
+    """One row of the table."""
+
+    said: str
+    entry: OrderEntry
+    found: Any
+    step: tuple[object, ...]
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+LOST = BCUnavailable("no answer", code="network")
+THROTTLED = BCThrottled("too many", code="Application_TooManyRequests", retry_after_s=600)
+NO_FIELD = BCRejected("unknown field", status=400, code="BadRequest")
+STUMBLED = BCRejected("a document is broken", status=400, code="Application_DialogException")
+
+LOOKED_UP = [
+    Row("P8: an order that is nowhere is posted", entry(), [], ("Post",)),
+    Row("P8: a shared number is no order of ours: those that bear it are remembered, and the order is posted",
+        entry(), [OURS, OTHER], ("Post", "101001", "101002"), {"shared": True}),
+    Row("P8: an order in doubt that is found is adopted, never posted again", doubt(MINUTE), [OURS],
+        ("Adopt", "101001")),
+    Row("P8: a worker died after it had noted its post: the order is in doubt", entry(posted_at=NOW - MINUTE), [OURS],
+        ("Adopt", "101001")),
+    Row("P17: a document that was there before the first post is not this order",
+        doubt(SETTLE, before="101001"), [OURS], ("Post", "101001"), {"shared": True}),
+    Row("P17: of two documents the one that was not there before is this order",
+        doubt(MINUTE, before="101001"), [OURS, OTHER], ("Adopt", "101002"), {"shared": True}),
+    Row("P8: an order in doubt is not posted again while BC may still be working on it",
+        doubt(SETTLE - timedelta(seconds=1)), [], wait("outcome_unknown", unknown=True)),
+    Row("P8: once BC can no longer be at it, a lost post is repeated", doubt(SETTLE), [], ("Post", "")),
+    Row("P9: patience is over and the newest post surely made nothing: parked, and no longer in doubt",
+        doubt(SETTLE, first_at=NOW - PATIENCE, error_code="network"), [], ("Park", "network", False)),
+    Row("P9: patience is over while the outcome is open: looked up again before a person hears of it",
+        doubt(MINUTE, first_at=NOW - PATIENCE), [], wait("outcome_unknown", unknown=True)),
+    Row("P9: a look-up that is not answered makes the order wait", entry(), LOST, wait("network")),
+    Row("P9: a look-up that is not answered settles no doubt", doubt(SETTLE), LOST, wait("network", unknown=True)),
+    Row("P9: no token and no slot are waited out", entry(), TokenError("x", code="grant"),
+        wait("grant")),
+    Row("P9: no token and no slot are waited out", entry(), BudgetExhausted("x"), wait("BudgetExhausted")),
+    Row("P9: what BC can't even look for is refused", entry(), NO_FIELD, ("Reject", "BadRequest")),
+    Row("P8: an order in doubt is never rejected by a failed look-up", doubt(MINUTE), NO_FIELD,
+        wait("BadRequest", unknown=True)),
+    Row("P9: a look-up that stumbled over another document rejects nothing", entry(), STUMBLED,
+        wait("Application_DialogException")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", LOOKED_UP, ids=lambda row: row.said)
+def test_after_a_look_up(row: Row) -> None:
+    """What was found decides; what could not be read decides nothing."""
+    shared = row.more.get("shared", False)
+    assert plain(next_step.after_look_up(row.entry, row.found, NOW, shared=shared)) == row.step
+
+
+POSTED = [
+    Row("P8: what BC answers to a post is this order", entry(), OURS, ("Adopt", "101001")),
+    Row("P8: no answer leaves the outcome open", entry(), LOST, wait("network", unknown=True)),
+    Row("P9: 429 did nothing and is waited out as long as BC asks", entry(), THROTTLED,
+        wait("Application_TooManyRequests", 10)),
+    Row("P9: a login without the permission is waited out", entry(), BCDenied("no", code="Denied"), wait("Denied")),
+    Row("P9: a lock is waited out", entry(), BCConflict("locked", code="Locked"), wait("Locked")),
+    Row("P9: nothing was sent without a token", entry(), TokenError("x", code="e", retryable=True), wait("e")),
+    Row("P9: what BC refuses for good is rejected after one try", entry(), STUMBLED,
+        ("Reject", "Application_DialogException")),
+    Row("P9: after 72 hours a person decides", entry(first_at=NOW - PATIENCE), THROTTLED,
+        ("Park", "Application_TooManyRequests", False)),
+    Row("P9: an open outcome is looked up for two hours more",
+        entry(first_at=NOW - PATIENCE - timedelta(minutes=119)), LOST, wait("network", unknown=True)),
+    Row("P9: and then a person decides, and is told that it is open",
+        entry(first_at=NOW - PATIENCE - timedelta(minutes=120)), LOST, ("Park", "network", True)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", POSTED, ids=lambda row: row.said)
+def test_after_a_post(row: Row) -> None:
+    """Only a refusal is final; what was not answered stays open."""
+    assert plain(next_step.after_post(row.entry, row.found, NOW)) == row.step
+
+
+@given(st.integers(-3, 300))
+def test_waiting_grows_to_half_an_hour(waits: int) -> None:
+    """From a minute to thirty, never shorter than the time before."""
+    assert timedelta(minutes=1) <= next_step.delay(waits) <= timedelta(minutes=30)
+    assert next_step.delay(waits) <= next_step.delay(waits + 1)
+
+
+errors = st.sampled_from([LOST, THROTTLED, NO_FIELD, STUMBLED, BudgetExhausted("x"), TokenError("x")])
+
+
+@given(st.one_of(errors, st.just([OURS]), st.just([])), st.integers(0, 80 * 60), st.booleans())
+def test_an_order_in_doubt_is_never_posted_early_nor_rejected(found: Any, minutes: int, shared: bool) -> None:
+    """Whatever is found and however old the doubt is (P8)."""
+    age = timedelta(minutes=minutes)
+    step = next_step.after_look_up(doubt(age, first_at=NOW - age), found, NOW, shared=shared)
+    assert not isinstance(step, Reject)
+    if isinstance(step, Post):
+        assert age >= SETTLE
+        assert not isinstance(found, IntegrationError)

@@ -1,0 +1,316 @@
+"""Sales order messages: every fault of one at once, each naming its field and rule; what is valid leaves unharmed."""
+
+import json
+import re
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared import exact_json
+from shared.errors import InvalidMessage
+from shared.orders import order_message
+
+GUID = "7b1c4a52-91d3-f011-8d4c-6045bd1a2c10"
+#: The customer's own sample (design.md section 4): a bare BC order.
+SAMPLE = (
+    '{"orderDate": "2023-09-01", "customerNumber": "GL00000008", "currencyCode": "GBP",'
+    ' "paymentTermsId": "3bb5b4b6-ea4c-43ca-ba1c-3b69e29a6668"}'
+)
+
+
+def message(order: object = None, **more: object) -> str:
+    """A wrapped message."""
+    return json.dumps({"company": "CRONUS", "order": {"customerNumber": "C1"} if order is None else order, **more})
+
+
+def parse(text: str, message_id: str = "m-1") -> order_message.OrderRequest:
+    """Parse with a message id."""
+    return order_message.parse_message(text, message_id=message_id)
+
+
+def faults(text: str) -> list[str]:
+    """The faults of a message that must be refused."""
+    with pytest.raises(InvalidMessage) as caught:
+        parse(text)
+    return caught.value.faults
+
+
+def verdict(text: str) -> order_message.OrderRequest | list[str]:
+    """The order, or the faults it is refused for; any other error fails the test."""
+    try:
+        return parse(text)
+    except InvalidMessage as error:
+        return error.faults
+
+
+def line(**fields: object) -> dict[str, object]:
+    """A line that is fine but for what is given."""
+    return {"lineType": "Item", "lineObjectNumber": "1000", "quantity": 1, **fields}
+
+
+def order(*lines: object, **fields: object) -> str:
+    """A message with an order of these fields and lines."""
+    rest = {"salesOrderLines": list(lines)} if lines else {}
+    return message({"customerNumber": "C1", **rest, **fields})
+
+
+NOT_A_MESSAGE = ["", "x", "{", "5", "null", "[]", '"order"', "[" * 100_000, '{"a": NaN}', '{"a": "\\ud800"}']
+
+
+@pytest.mark.parametrize("text", NOT_A_MESSAGE, ids=range(len(NOT_A_MESSAGE)))
+def test_what_is_no_json_object_is_one_fault(text: str) -> None:
+    """The rule is named, and no part of the content is repeated."""
+    (fault,) = faults(text)
+    assert fault in {"message: must be JSON", "message: must be a JSON object"}
+
+
+HEADER = [
+    ("externalDocumentNumber", "x" * 36, "has 36 characters, at most 35 are allowed"),
+    ("externalDocumentNumber", 17, "must be text"),
+    ("customerNumber", "x" * 21, "has 21 characters, at most 20 are allowed"),
+    ("customerId", "C1", "must be a GUID"),
+    ("orderDate", "01.09.2023", "must be a date such as 2026-02-11"),
+    ("orderDate", "2023-02-30", "must be a date such as 2026-02-11"),
+    ("orderDate", "2023-09-01T00:00:00Z", "must be a date such as 2026-02-11"),
+    ("orderDate", "20230901", "must be a date such as 2026-02-11"),
+    ("requestedDeliveryDate", 20230901, "must be a date such as 2026-02-11"),
+    ("currencyCode", "x" * 11, "has 11 characters, at most 10 are allowed"),
+    ("paymentTermsId", "30D", "must be a GUID"),
+    ("pricesIncludeTax", "true", "must be true or false"),
+    ("pricesIncludeTax", 1, "must be true or false"),
+    ("discountAmount", "5.00", "must be a number"),
+    ("discountAmount", True, "must be a number"),
+    ("sellToCity", "x" * 31, "has 31 characters, at most 30 are allowed"),
+    ("shipToPostCode", ["24103"], "must be text"),
+    ("email", "x" * 81, "has 81 characters, at most 80 are allowed"),
+    ("number", "SO-1", "is set by Business Central and can't be sent"),
+    ("id", GUID, "is set by Business Central and can't be sent"),
+    ("status", "Draft", "is set by Business Central and can't be sent"),
+    ("billToCity", "Kiel", "is set by Business Central and can't be sent"),
+    ("salesOrderLines", {}, "must be a list"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "rule"), HEADER)
+def test_a_wrong_header_field_is_named_with_its_rule(name: str, value: object, rule: str) -> None:
+    """Wrong type, length, date, GUID, or a field BC sets itself."""
+    assert f"{name}: {rule}" in faults(order(**{name: value}))
+
+
+LINE = [
+    (line(quantity="2"), "salesOrderLines[0].quantity: must be a number"),
+    (line(quantity=None, unitPrice=False), "salesOrderLines[0].unitPrice: must be a number"),
+    (line(itemId="1000"), "salesOrderLines[0].itemId: must be a GUID"),
+    (line(lineObjectNumber="x" * 21), "salesOrderLines[0].lineObjectNumber: has 21 characters, at most 20 are allowed"),
+    (line(description="x" * 101), "salesOrderLines[0].description: has 101 characters, at most 100 are allowed"),
+    (line(shipmentDate="soon"), "salesOrderLines[0].shipmentDate: must be a date such as 2026-02-11"),
+    (line(id=GUID), "salesOrderLines[0].id: is set by Business Central and can't be sent"),
+    (line(amountExcludingTax=5), "salesOrderLines[0].amountExcludingTax: is set by Business Central and can't be sent"),
+    (line(itemId=GUID, accountId=GUID), "salesOrderLines[0]: itemId and accountId exclude each other"),
+    (
+        {"lineObjectNumber": "1000"},
+        "salesOrderLines[0].lineType: is required with lineObjectNumber or quantity (Item, Account, ...)",
+    ),
+    (
+        {"lineType": "Comment", "quantity": 2},
+        "salesOrderLines[0].lineType: is required with lineObjectNumber or quantity (Item, Account, ...)",
+    ),
+    (
+        {"lineType": "Item", "quantity": 2},
+        "salesOrderLines[0].lineObjectNumber: this or itemId is required on a line of type Item",
+    ),
+    (
+        {"lineType": "Account", "lineObjectNumber": "1", "unitOfMeasureCode": "PCS"},
+        "salesOrderLines[0].unitOfMeasureCode: can be set only on a line of type Item",
+    ),
+    ("PRK-1001", "salesOrderLines[0]: must be a JSON object"),
+    (None, "salesOrderLines[0]: must be a JSON object"),
+]
+
+
+@pytest.mark.parametrize(("bad", "fault"), LINE)
+def test_a_wrong_line_is_named_with_its_place_and_rule(bad: object, fault: str) -> None:
+    """A line is found by its place in the list."""
+    assert fault in faults(order(bad))
+    second = fault.replace("[0]", "[1]", 1)
+    assert faults(order(line(), bad)) == [each.replace("[0]", "[1]", 1) for each in faults(order(bad))]
+    assert second in faults(order(line(), bad))
+
+
+@pytest.mark.parametrize("kind", ["item", "Items", "", 5, ["Item"], {"a": 1}, True])
+def test_an_unknown_line_type_is_refused_with_the_list_of_known_ones(kind: object) -> None:
+    """Whatever was sent, the answer says what may be sent."""
+    found = faults(order(line(lineType=kind)))
+    assert any("salesOrderLines[0].lineType: must be one of Comment, Account, Item" in fault for fault in found)
+
+
+def test_all_faults_come_in_one_answer() -> None:
+    """A sender corrects a message once, not once per fault."""
+    bad = message(
+        {"orderDate": "x", "externalDocumentNumber": "x" * 36, "salesOrderLines": [line(quantity="1"), 5]},
+        company=7, orderKey="k" * 201,
+    )  # fmt: skip
+    names = [fault.partition(":")[0] for fault in faults(bad)]
+    assert sorted(names) == sorted([
+        "company", "orderKey", "orderDate", "externalDocumentNumber", "customerNumber", "salesOrderLines[0].quantity",
+        "salesOrderLines[1]",
+    ])  # fmt: skip
+
+
+def test_a_customer_is_required() -> None:
+    """By number or by id; blank text is none."""
+    for text in (message({}), message({"customerNumber": "  "}), message({"customerNumber": None})):
+        assert "customerNumber: this or customerId is required" in faults(text)
+    assert parse(message({"customerId": GUID.upper()})).customer_id == GUID
+
+
+def test_a_message_with_a_member_id_needs_a_key() -> None:
+    """The worker takes a member `id` for the message's own id, so that would be no key."""
+    assert faults('{"customerNumber": "C1", "Id": "5"}')[-1].startswith("orderKey: is required when")
+    assert parse('{"orderKey": "k", "order": {"customerNumber": "C1"}, "id": "5"}').key == "K"
+
+
+@given(st.binary(max_size=200).map(lambda raw: raw.decode("latin-1")) | st.text(max_size=200))
+def test_no_text_raises_anything_else(text: str) -> None:
+    """Whatever comes, it is an order or an InvalidMessage; anything else would kill its worker five times."""
+    assert verdict(text)
+
+
+names = st.sampled_from([
+    "orderKey", "company", "order", "customerNumber", "customerId", "salesOrderLines", "lineType", "itemId", "quantity",
+    "externalDocumentNumber", "orderDate", "unitPrice", "id", "again",
+])  # fmt: skip
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(st.characters(), max_size=8) | st.sampled_from(["Item", GUID])
+    | st.decimals(allow_nan=False, allow_infinity=False, places=3).map(str),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=6),
+    max_leaves=20,
+)  # fmt: skip
+
+
+@given(st.dictionaries(names, anything, max_size=8))
+def test_no_document_raises_anything_else(document: dict[str, Any]) -> None:
+    """As above for JSON that looks like orders; what passes has a key, a number that fits, and a body that parses."""
+    text = json.dumps(document)
+    request = verdict(text)
+    if isinstance(request, list):
+        assert request
+        assert all(": " in fault for fault in request)
+        return
+    assert request.key
+    body = exact_json.loads(request.body)
+    assert body["externalDocumentNumber"] == request.external_number
+    assert order_message.message_key(text, "m-1") == request.key
+
+
+def test_the_customers_sample_is_an_order() -> None:
+    """A bare order as the customer sends it; its key is the message's own id."""
+    request = parse(SAMPLE, "5f3759df-0000-4000-8000-0123456789ab")
+    assert request.key == "5F3759DF-0000-4000-8000-0123456789AB"
+    assert request.external_number == "5F3759DF0000400080000123456789AB"
+    assert (request.company, request.customer_number) == ("", "GL00000008")
+    assert {**exact_json.loads(SAMPLE), "externalDocumentNumber": request.external_number} == exact_json.loads(
+        request.body
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "external", "own"),
+    [
+        (message(orderKey="web-7"), "WEB-7", "WEB-7", True),
+        (message({"customerNumber": "C1", "externalDocumentNumber": "po-1 "}), "PO-1", "PO-1", True),
+        (message({"customerNumber": "C1", "externalDocumentNumber": "po-1"}, orderKey="k"), "K", "PO-1", False),
+        (message({"customerNumber": "C1", "externalDocumentNumber": "k"}, orderKey="K"), "K", "K", True),
+        (message(), "M-1", "M-1", True),
+        (message(orderKey=GUID), GUID.upper(), GUID.replace("-", "").upper(), True),
+    ],
+)
+def test_the_key_is_the_senders_or_the_number_or_the_messages_id(text: str, key: str, external: str, own: bool) -> None:
+    """In this order; BC keeps codes in upper case, so a key is compared in upper case."""
+    request = parse(text)
+    assert (request.key, request.external_number, request.key_is_external) == (key, external, own)
+
+
+@given(st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=200))
+def test_the_external_number_of_a_key_fits_and_is_stable(key: str) -> None:
+    """At most 35 characters whatever the key, the same for every spelling of its case."""
+    upper = key.upper()
+    assert len(order_message.external_of(upper)) <= order_message.EXTERNAL_LENGTH
+    assert order_message.external_of(upper) == order_message.external_of(upper).upper()
+
+
+def test_long_keys_stay_apart() -> None:
+    """A key too long for BC is replaced by a digest of the whole of it."""
+    assert order_message.external_of("K" * 36 + "1") != order_message.external_of("K" * 36 + "2")
+    assert re.fullmatch(r"[0-9A-F]{32}", order_message.external_of("K" * 36))
+
+
+amounts = st.from_regex(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,10})?", fullmatch=True)
+
+
+@given(amounts, amounts, amounts)
+def test_decimals_reach_bc_digit_for_digit(quantity: str, price: str, discount: str) -> None:
+    """What BC gets are the digits that were sent: no float in between."""
+    text = (
+        f'{{"customerNumber":"C1","discountAmount":{discount},"salesOrderLines":'
+        f'[{{"lineType":"Item","lineObjectNumber":"1","unitPrice":{price},"quantity":{quantity}}}]}}'
+    )
+    body = parse(text).body
+    found = re.search(r'"quantity":([^,}]+),"unitPrice":([^,}]+)[,}]', body)
+    assert found is not None
+    assert [Decimal(text) for text in found.groups()] == [Decimal(quantity), Decimal(price)]
+    for sent, left in ((quantity, found[1]), (price, found[2])):
+        if "." in sent:
+            assert sent == left
+
+
+def test_properties_leave_in_the_order_bc_validates_them() -> None:
+    """What a line is comes before its variant, unit, quantity, price and discount; unknown properties come last."""
+    shuffled = {
+        "invented": 1, "discountPercent": 0, "unitPrice": 2, "quantity": 3, "unitOfMeasureCode": "PCS",
+        "itemVariantId": GUID, "lineObjectNumber": "1", "lineType": "Item",
+    }  # fmt: skip
+    body = exact_json.loads(parse(order(shuffled, invented=1, orderDate="2026-02-11")).body)
+    assert list(body) == [
+        "externalDocumentNumber", "customerNumber", "orderDate", "invented", "salesOrderLines",
+    ]  # fmt: skip
+    assert list(body["salesOrderLines"][0]) == [
+        "lineType", "lineObjectNumber", "itemVariantId", "unitOfMeasureCode", "quantity", "unitPrice",
+        "discountPercent", "invented",
+    ]  # fmt: skip
+
+
+def test_the_order_of_properties_makes_no_other_order() -> None:
+    """A sender may write its JSON in any order: it is the same order to the digest."""
+    one = parse('{"customerNumber":"C1","orderDate":"2026-02-11","externalDocumentNumber":"E"}')
+    other = parse('{"externalDocumentNumber":"E","orderDate":"2026-02-11","customerNumber":"C1"}')
+    assert one.digest == other.digest
+    assert parse(message(orderKey="K")).digest != parse(message({"customerNumber": "C2"}, orderKey="K")).digest
+
+
+@pytest.mark.parametrize("text", [*NOT_A_MESSAGE, '{"order": 5}', '{"orderKey": 5, "order": {}}', "{}"])
+def test_a_message_without_a_key_is_filed_under_its_own_id(text: str) -> None:
+    """Even what can't be read has a place where it is found again."""
+    assert order_message.message_key(text, "m-1") == "M-1"
+
+
+def test_a_refused_message_is_filed_under_its_own_key() -> None:
+    """An operator looks for it by the key the sender knows."""
+    assert order_message.message_key('{"orderKey": " web-7 ", "order": {}}', "m-1") == "WEB-7"
+    assert order_message.message_key('{"externalDocumentNumber": "po-1"}', "m-1") == "PO-1"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [SAMPLE, message(), message(orderKey="web-7"), '{"customerNumber": "C1", "orderKey": "within the order"}'],
+)
+def test_a_message_put_back_is_the_same_order(text: str) -> None:
+    """Put back on the queue a message gets another id; its key is written out first so that it stays the same."""
+    again = order_message.keyed(text, "m-1")
+    before, after = parse(text, "m-1"), parse(again, "m-2")
+    assert (after.key, after.external_number, after.digest) == (before.key, before.external_number, before.digest)
+    for unreadable in NOT_A_MESSAGE:
+        assert order_message.keyed(unreadable, "m-1") == unreadable

@@ -1,0 +1,213 @@
+"""Page jobs that repeat, cross and die, and streams that fail: nothing is lost, and no other stream stops."""
+
+from datetime import timedelta
+
+import pytest
+from business_central_emulator import FaultKind
+
+from shared.changes import page_job
+from shared.changes.jobs import PageJob
+from shared.resource_names import QUEUE_EVENTS, QUEUE_PAGES
+from tests.simulation.world import Crash
+from tests.support.page_world import LEASE_S, created, fail, items, mark, note_page_sizes, pulled, run, stream, world_of
+from tests.support.worlds import events, small_world, subject, told
+
+
+def test_a_copy_of_a_page_job_does_nothing() -> None:
+    """A predecessor delivered twice leaves two messages for one page: one of them is enough."""
+    world = world_of()
+    made = items(world, 10)
+    world.run_timer("pull_items")
+    (message,) = world.queues.names[QUEUE_PAGES]
+    for _ in range(2):
+        world.queues.put(QUEUE_PAGES, message.body, world.clock.now())
+    world.drain()
+    assert told(world) == pulled(made)
+    assert mark(world) == world.clock.now()
+
+
+def test_a_page_delivered_again_tells_the_same_and_starts_nothing() -> None:
+    """Its outputs were written and its message came back: same events, same ids, no second chain."""
+    world = world_of()
+    made = items(world, 10)
+    world.run_timer("pull_items")
+    text = world.queues.names[QUEUE_PAGES][0].body
+    world.drain()
+    again = page_job.read(world.ctx, world.stores.changes, PageJob.from_text(text), "message-of-old")
+    first = world.left[0].body
+    assert again.pages == ()
+    assert again.events in {(), (first,)}
+    assert told(world) == pulled(made)
+
+
+def test_a_redelivered_watch_page_tells_what_it_claimed_though_it_has_moved_on() -> None:
+    """It claimed three records and died before its output; one changed meanwhile and is on a later page now (P5)."""
+    world = world_of()
+    world.clock.advance(60)
+    made = items(world, 6)
+    world.run_timer("reconcile")
+    crashed = []
+
+    def point(name: str) -> None:
+        if name == f"before put {QUEUE_EVENTS}" and not crashed:
+            crashed.append(name)
+            raise Crash(name)
+
+    world.point = point
+    world.drain()
+    assert crashed
+    world.clock.advance(1)
+    for item in made[:2]:
+        world.bc.user.update(item, {"displayName": "changed since"})
+    world.clock.advance(LEASE_S)
+    world.drain()
+    assert told(world, "item.created") == created(made)
+
+
+@pytest.mark.parametrize("place", range(1, 60, 3))
+@pytest.mark.parametrize("timer", ["pull_items", "reconcile"])
+def test_a_crash_anywhere_loses_nothing_and_repeats_only_under_the_same_id(place: int, timer: str) -> None:
+    """Killed at any outside effect, the run goes on where it was (P4, P5, P11)."""
+    world = world_of()
+    world.clock.advance(60)
+    made = items(world, 7)
+    count = 0
+
+    def point(name: str) -> None:
+        nonlocal count
+        count += 1
+        if count == place:
+            raise Crash(name)
+
+    world.point = point
+    run(world, timer)
+    world.point = lambda _: None
+    world.clock.advance(LEASE_S)
+    world.drain()
+    world.clock.advance(timedelta(minutes=13))
+    run(world, timer)
+    kind = "item.pulled" if timer == "pull_items" else "item.created"
+    assert set(told(world, "item.")) == {(kind, subject(item)) for item in made}
+    assert len({event["id"] for event in events(world)}) == len(made)
+    repeated = sum(told(world).values()) - len(made)
+    assert repeated <= len(made) / 2 + 1  # at most the page that was cut off
+
+
+def test_a_killed_page_reads_at_most_itself_again() -> None:
+    """A pull killed in its fifth page makes one request more than a pull that was not (P11)."""
+    asked: dict[bool, list[int]] = {}
+    for killed in (False, True):
+        world = world_of(rows=5, BC_PULL_ITEM_VARIANTS="false")
+        made = items(world, 100)
+        note_page_sizes(world, asked.setdefault(killed, []))
+        world.point = _Killer(f"before put {QUEUE_EVENTS}", 4) if killed else world.point
+        run(world, "pull_items")
+        world.clock.advance(LEASE_S)
+        world.drain()
+        assert set(told(world)) == set(pulled(made))
+    assert len(asked[False]) >= 5
+    assert len(asked[True]) == len(asked[False]) + 1
+
+
+class _Killer:
+    """Kills the process at the n-th time of a place, once."""
+
+    def __init__(self, name: str, place: int) -> None:
+        self._name, self._left = name, place
+
+    def __call__(self, name: str) -> None:
+        self._left -= name == self._name
+        if name == self._name and self._left == 0:
+            raise Crash(name)
+
+
+def test_a_run_whose_message_was_lost_is_begun_anew(caplog: pytest.LogCaptureFixture) -> None:
+    """Somebody cleared the queue: after a while without progress the timer starts over, and all is told."""
+    world = world_of()
+    made = items(world, 4)
+    world.run_timer("pull_items")
+    world.queues.names[QUEUE_PAGES].clear()
+    world.clock.advance(timedelta(minutes=5))
+    run(world, "pull_items")
+    assert told(world) == {}
+    world.clock.advance(timedelta(minutes=10))
+    run(world, "pull_items")
+    assert told(world) == pulled(made)
+    assert "run.superseded" in caplog.text
+
+
+def test_a_job_of_an_old_run_starts_nothing() -> None:
+    """A message that turns up hours late does not wake its run."""
+    world = world_of()
+    items(world, 10)
+    world.run_timer("pull_items")
+    text = world.queues.names[QUEUE_PAGES].pop().body
+    world.clock.advance(timedelta(minutes=15))
+    run(world, "pull_items")
+    done = world.stores.changes.streams.load(stream(world))
+    world.queues.put(QUEUE_PAGES, text, world.clock.now())
+    world.step(QUEUE_PAGES)
+    assert world.queues.waiting(QUEUE_PAGES) == 0
+    assert world.stores.changes.streams.load(stream(world)) == done
+
+
+def test_an_entity_that_may_not_be_read_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    """A missing permission ends that stream's run with a note; the rest goes on (P13)."""
+    world = world_of()
+    world.clock.advance(60)
+    made = items(world, 2, unitPrice=5)
+    fail(world, FaultKind.SERVER_ERROR, "salesInvoices\\?", times=None, status=403)
+    run(world, "reconcile")
+    assert told(world) == created(made)
+    state = world.stores.changes.streams.load(stream(world, "watch", "salesInvoices"))
+    assert "403" in state.error
+    assert state.ended_at is not None
+    assert "stream.failed" in caplog.text
+    world.bc.faults.clear()
+    invoice = world.bc.user.create_invoice()
+    world.clock.advance(timedelta(minutes=15))
+    run(world, "reconcile")
+    assert told(world, "salesInvoice") == created([invoice], "salesInvoice")
+    assert world.stores.changes.streams.load(stream(world, "watch", "salesInvoices")).error == ""
+
+
+def test_a_removed_company_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    """Deleted in BC while it is watched: its streams fail, the other company's go on."""
+    world = small_world()
+    mine = world.bc.company("My Company")
+    world.clock.advance(60)
+    made = items(world, 2)
+    del world.bc.environment.companies[mine.id]
+    run(world, "reconcile")
+    run(world, "pull_items")
+    assert told(world) == created(made) | pulled(made)
+    assert any("stream.failed" in line and mine.id in line for line in caplog.messages)
+
+
+def test_a_refusal_of_a_page_that_has_told_something_is_set_aside_and_not_dropped() -> None:
+    """It claimed records and died; on its return BC refuses: the claims must not be lost with the run."""
+    world = world_of()
+    world.clock.advance(60)
+    made = items(world, 2)
+    world.run_timer("reconcile")
+    crashed = []
+
+    def point(name: str) -> None:
+        if name == f"before put {QUEUE_EVENTS}" and not crashed:
+            crashed.append(name)
+            raise Crash(name)
+
+    world.point = point
+    world.drain()
+    fail(world, FaultKind.SERVER_ERROR, "items\\?", times=None, status=403)
+    for _ in range(6):
+        world.clock.advance(LEASE_S)
+        world.drain()
+    assert told(world, "item.") == {}
+    world.bc.faults.clear()
+    for _ in range(5):
+        world.clock.advance(timedelta(minutes=20))
+        world.run_timer("retry_sales_orders")
+        world.drain()
+    assert told(world, "item.created") == created(made)
+    assert world.stores.dead_letters.all(10) == []

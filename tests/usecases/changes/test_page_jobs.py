@@ -1,0 +1,320 @@
+"""Pages of pulls and reconciles: nothing missed, nothing told twice, nothing stops for one bad record."""
+
+import json
+import logging
+import re
+from datetime import timedelta
+
+import pytest
+from business_central_emulator import FaultKind
+from business_central_emulator.clock import EMPTY_DATETIME
+
+from shared.changes import plan_runs
+from shared.resource_names import QUEUE_EVENTS, QUEUE_PAGES
+from tests.simulation.world import World
+from tests.support.page_world import CRONUS, created, fail, items, mark, note_page_sizes, pulled, run, stream, world_of
+from tests.support.worlds import events, messages, restart, subject, told
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 7, 2000])
+def test_the_first_pull_tells_every_item_once_with_its_variants(rows: int) -> None:
+    """In partitions, whatever the page size; then the watermark stands at BC's time of the first page."""
+    world = World(demo_data=False, env={"BC_COMPANIES": CRONUS, "BC_PAGE_ROWS": str(rows)})
+    made = items(world, 20)
+    for item in made[::3]:
+        world.bc.user.create_variant(item, "RED")
+    world.clock.advance(timedelta(hours=1))
+    run(world, "pull_items")
+    assert told(world) == pulled(made)
+    assert sum(len(event["data"]["itemVariants"]) for event in events(world)) == len(made[::3])
+    assert mark(world) == world.clock.now()
+
+
+def test_the_first_pull_runs_in_chains_of_pages() -> None:
+    """Each chain has one page job at a time; how many requests are under way is the budget's business (P10, P11)."""
+    world = World(demo_data=False, env={"BC_COMPANIES": CRONUS, "BC_PAGE_ROWS": "10"})
+    world.bc.bulk_items(400)
+    world.run_timer("pull_items")
+    assert world.queues.waiting(QUEUE_PAGES) == plan_runs.PARTITIONS
+    while world.step(QUEUE_PAGES):
+        assert world.queues.waiting(QUEUE_PAGES) <= plan_runs.PARTITIONS
+    assert len(told(world)) == 400
+    assert set(told(world).values()) == {1}
+
+
+def test_a_quiet_delta_takes_no_execution_for_its_commit() -> None:
+    """Nor for variants of which none has changed; with news on a page the rest follows by itself (idle cost)."""
+    world = world_of()
+    item = items(world, 3)[0]
+    run(world, "pull_items")
+
+    def pages() -> int:
+        world.clock.advance(timedelta(hours=1))
+        world.run_timer("pull_items")
+        count = 0
+        while world.step(QUEUE_PAGES):
+            count += 1
+        assert mark(world) == world.clock.now()
+        return count
+
+    assert pages() == 1
+    world.bc.user.update(item, {"displayName": "Bench"})
+    assert pages() == 2  # the news are on the first page, the second tells nothing
+    world.bc.user.create_variant(item, "RED")
+    assert pages() == 3
+
+
+@pytest.mark.parametrize("runs_between", [0, 1])
+def test_a_quiet_page_delivered_again_tells_nothing(runs_between: int) -> None:
+    """It has told nothing, so nothing of it can be lost; what came since is told by the runs of their time."""
+    world = world_of()
+    run(world, "pull_items")
+    world.clock.advance(timedelta(hours=1))
+    world.run_timer("pull_items")
+    (message,) = world.queues.names[QUEUE_PAGES]
+    world.drain()
+    made = items(world, 3)
+    for _ in range(runs_between):
+        world.clock.advance(timedelta(minutes=1))
+        run(world, "pull_items")
+    before = told(world)
+    world.queues.put(QUEUE_PAGES, message.body, world.clock.now())
+    world.drain()
+    assert told(world) == before
+    world.clock.advance(timedelta(minutes=1))
+    run(world, "pull_items")
+    assert told(world) == pulled(made)
+
+
+def test_a_delta_tells_what_changed_and_nothing_of_the_overlap_again() -> None:
+    """Each run reads ten minutes of the past; what was told then is not told again, however often it is read."""
+    world = world_of()
+    made = items(world, 8)
+    run(world, "pull_items")
+    assert told(world) == pulled(made)
+    for minutes in (1, 4, 5, 6):
+        world.clock.advance(timedelta(minutes=minutes))
+        run(world, "pull_items")
+    assert told(world) == pulled(made)
+    world.bc.user.update(made[3], {"displayName": "another name"})
+    world.clock.advance(60)
+    run(world, "pull_items")
+    assert told(world) == pulled(made) | {("item.pulled", subject(made[3])): 2}
+    assert len({event["id"] for event in events(world)}) == len(made) + 1
+
+
+def test_a_variant_alone_brings_its_item() -> None:
+    """A changed variant does not touch its item's time, so the delta looks at the variants, too."""
+    world = world_of()
+    made = items(world, 5)
+    world.clock.advance(timedelta(hours=1))
+    run(world, "pull_items")
+    world.left.clear()
+    world.clock.advance(timedelta(hours=1))
+    variant = world.bc.user.create_variant(made[2], "RED")
+    run(world, "pull_items")
+    assert told(world) == pulled([made[2]])
+    assert [one["code"] for one in events(world)[0]["data"]["itemVariants"]] == ["RED"]
+    world.clock.advance(timedelta(minutes=5))
+    run(world, "pull_items")
+    assert told(world) == pulled([made[2]])
+    world.bc.user.update(variant, {"description": "as red as can be"})
+    run(world, "pull_items")
+    assert told(world) == pulled([made[2]], 2)
+
+
+def test_without_the_option_variants_are_neither_read_nor_told() -> None:
+    """BC_PULL_ITEM_VARIANTS=false: no expand, no look at the variants."""
+    world = world_of(BC_PULL_ITEM_VARIANTS="false")
+    item = items(world, 1)[0]
+    run(world, "pull_items")
+    world.bc.user.create_variant(item, "RED")
+    world.clock.advance(60)
+    run(world, "pull_items")
+    assert told(world) == pulled([item])
+    assert "itemVariants" not in events(world)[0]["data"]
+
+
+def test_equal_times_over_page_edges_are_all_told_once() -> None:
+    """Twenty records of one millisecond in pages of three: BC's links go by position, not by time."""
+    world = world_of()
+    made = items(world, 20)
+    run(world, "pull_items")
+    assert told(world) == pulled(made)
+
+
+@pytest.mark.parametrize("broken_links", [1, 2, 5])
+@pytest.mark.parametrize("same_time", [True, False])
+def test_a_link_that_bc_no_longer_honours_costs_nothing(broken_links: int, same_time: bool) -> None:
+    """Asked for anew behind the last record; ties at the edge are neither lost nor told twice."""
+    world = world_of()
+    made = []
+    for _ in range(14):
+        made += items(world, 1)
+        world.clock.advance(0 if same_time else 1)
+    world.run_timer("pull_items")
+    world.step(QUEUE_PAGES)
+    fail(world, FaultKind.SKIP_TOKEN, "skiptoken", times=broken_links)
+    world.drain()
+    assert told(world) == pulled(made)
+    assert mark(world) is not None
+
+
+def test_a_link_broken_in_a_full_pull_goes_on_by_number() -> None:
+    """The full pull goes in order of number, and so does its new beginning."""
+    world = World(demo_data=False, env={"BC_COMPANIES": CRONUS, "BC_PAGE_ROWS": "3"})
+    made = items(world, 30)
+    fail(world, FaultKind.SKIP_TOKEN, "skiptoken", times=3)
+    run(world, "pull_items")
+    assert told(world) == pulled(made)
+
+
+@pytest.mark.parametrize("kind", [FaultKind.GATEWAY_TIMEOUT_AFTER, FaultKind.TIMEOUT_AFTER])
+def test_a_page_too_slow_is_asked_for_in_a_smaller_size(kind: FaultKind) -> None:
+    """504 and time-outs mean "ask for less"; nothing is lost and the size grows again."""
+    world = world_of(rows=400)
+    world.bc.bulk_items(1000)
+    made = len(world.bc.table("items"))
+    asked: list[int] = []
+    note_page_sizes(world, asked)
+    fail(world, kind, "items\\?", times=1 if kind is FaultKind.GATEWAY_TIMEOUT_AFTER else 3)
+    run(world, "pull_items")
+    assert len(told(world)) == made
+    assert set(told(world).values()) == {1}
+    assert {400, 100} <= set(asked)
+    assert max(asked[asked.index(100) :]) >= 400
+
+
+@pytest.mark.parametrize("how", ["500", "dialog"])
+@pytest.mark.parametrize("timer", ["pull_items", "reconcile"])
+@pytest.mark.parametrize(("rows", "count"), [(10, 30), (120, 170)])
+def test_one_broken_record_is_isolated_and_reported(
+    how: str, timer: str, rows: int, count: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """BC can't serve its page; all others are told, the run completes, the log names the place (P13)."""
+    world = world_of(rows)
+    world.clock.advance(60)
+    made = items(world, count)
+    at = world.clock.now()
+    broken = made[rows + 4]  # on the second page
+    world.bc.faults.broken[broken.id] = how
+    run(world, timer)
+    rest = [item for item in made if item is not broken]
+    assert told(world, "item.") == (pulled(rest) if timer == "pull_items" else created(rest))
+    assert mark(world, "pull" if timer == "pull_items" else "watch") == at
+    (line,) = [line for line in caplog.messages if line.startswith("record.broken")]
+    assert re.search(r"row \d+ from 2026-02-11T\S+ on: .*(internal error|date formula)", line)
+    state = world.stores.changes.streams.load(stream(world, "pull" if timer == "pull_items" else "watch"))
+    assert (state.broken, state.error) == (1, "")
+
+
+def test_a_record_healed_later_is_found_by_the_compare() -> None:
+    """It was left out of the delta; the daily listing shows that nobody knows it."""
+    world = world_of(rows=10)
+    world.clock.advance(60)
+    made = items(world, 5)
+    world.bc.faults.broken[made[2].id] = "500"
+    run(world, "reconcile")
+    world.bc.faults.broken.clear()
+    world.clock.advance(timedelta(hours=25))
+    run(world, "reconcile")
+    assert told(world) == created(made)
+
+
+def test_an_outage_is_no_broken_record() -> None:
+    """When nothing can be read the queue waits; no record is given up."""
+    world = world_of()
+    made = items(world, 4)
+    fail(world, FaultKind.SERVER_ERROR, "items\\?", times=None)
+    run(world, "pull_items")
+    world.clock.advance(30)
+    world.drain()
+    assert told(world) == {}
+    world.bc.faults.clear()
+    world.clock.advance(30)
+    world.drain()
+    assert told(world) == pulled(made)
+
+
+def test_rows_without_a_time_are_told_by_the_pull_and_by_the_compare() -> None:
+    """A delta never sees a row stamped year 1: the full pull goes by number, the listing by id (P12)."""
+    fresh = World(demo_data=False, env={"BC_COMPANIES": CRONUS})
+    old = fresh.bc.bulk_items(3, changed_at=EMPTY_DATETIME, step_ms=0)
+    run(fresh, "pull_items")
+    assert told(fresh) == pulled(old)
+    world = world_of()
+    late = world.bc.bulk_items(3, changed_at=EMPTY_DATETIME, step_ms=0)
+    run(world, "reconcile")
+    assert told(world) == {}
+    world.clock.advance(timedelta(hours=25))
+    run(world, "reconcile")
+    assert told(world, "item.created") == created(late)
+
+
+def test_a_record_committed_late_is_caught_by_the_overlap() -> None:
+    """Its stamp is older than the watermark: a long posting commits after others were read (P12)."""
+    world = world_of()
+    world.clock.advance(60)
+    stamped = world.clock.now()
+    world.clock.advance(timedelta(minutes=8))
+    run(world, "reconcile")
+    run(world, "pull_items")
+    assert mark(world) == world.clock.now()
+    late = world.bc.bulk_items(2, changed_at=stamped, step_ms=0)
+    world.clock.advance(60)
+    run(world, "reconcile")
+    run(world, "pull_items")
+    assert told(world) == pulled(late) | created(late)
+
+
+def test_a_batch_too_large_for_a_message_goes_to_a_blob() -> None:
+    """The message refers to it with count and checksum; a repeat of the job overwrites the same blob."""
+    world = world_of(rows=500)
+    made = world.bc.bulk_items(300)
+    world.run_timer("pull_items")
+    world.step(QUEUE_PAGES)
+    (batch,) = messages(world, QUEUE_EVENTS)
+    assert batch[0]["type"] == "bc.batch.v1"
+    assert batch[0]["count"] == 300
+    assert all(len(left.body.encode()) <= 48 * 1024 for left in world.left)
+    assert told(world) == pulled(made)
+    assert len(world.blobs) == 1
+
+
+def test_the_watermark_moves_only_when_all_is_told() -> None:
+    """Up to the last message the old watermark stands; then it is BC's time of the first page, not the last."""
+    world = world_of()
+    first = mark(world)
+    world.clock.advance(timedelta(minutes=20))
+    made = items(world, 10)
+    began = world.clock.now()
+    world.run_timer("pull_items")
+    while world.queues.waiting(QUEUE_PAGES):
+        assert mark(world) == first
+        world.clock.advance(1)
+        world.step(QUEUE_PAGES)
+    assert told(world) == pulled(made)
+    assert mark(world) == began + timedelta(seconds=1)
+
+
+def test_a_new_process_goes_on_with_what_the_old_one_left() -> None:
+    """Everything that matters between two pages is in the queue and the tables."""
+    world = world_of()
+    made = items(world, 12)
+    world.run_timer("pull_items")
+    while world.step(QUEUE_PAGES):
+        restart(world)
+    assert told(world) == pulled(made)
+
+
+def test_no_line_of_a_run_holds_a_record(caplog: pytest.LogCaptureFixture) -> None:
+    """Names and numbers of customers and items stay out of the log (P15)."""
+    caplog.set_level(logging.DEBUG)
+    world = world_of()
+    world.clock.advance(60)
+    world.bc.user.create_item(displayName="a very secret item")
+    run(world, "pull_items")
+    run(world, "reconcile")
+    assert len(told(world)) == 2
+    assert "secret" not in caplog.text
+    assert json.loads(caplog.messages[-1].partition(" ")[2])

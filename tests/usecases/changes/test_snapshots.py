@@ -1,0 +1,119 @@
+"""Listings of all ids: the baseline of the watch, and the daily comparison that finds what no delta sees."""
+
+from datetime import timedelta
+
+import pytest
+from business_central_emulator.clock import EMPTY_DATETIME
+
+from shared.resource_names import QUEUE_NOTIFICATIONS, QUEUE_PAGES
+from tests.simulation.world import Crash, World
+from tests.support.page_world import CRONUS, LEASE_S, created, items, run, world_of
+from tests.support.worlds import events, subject, told
+
+
+def test_what_was_there_before_the_watch_is_never_announced() -> None:
+    """The first listing is the baseline; only what comes after is news."""
+    world = World(demo_data=True, env={"BC_COMPANIES": CRONUS})
+    world.start()
+    world.left.clear()
+    world.clock.advance(timedelta(hours=1))
+    run(world, "reconcile")
+    world.clock.advance(timedelta(hours=25))
+    run(world, "reconcile")
+    assert told(world) == {}
+
+
+def test_a_record_made_while_the_baseline_is_taken_is_announced_or_old_but_never_doubled() -> None:
+    """Between the listing's first page and its end: the first delta reads from where the listing began."""
+    world = World(demo_data=False, env={"BC_COMPANIES": CRONUS, "BC_TRIGGERS": "items"})
+    world.bc.bulk_items(20)
+    world.run_timer("reconcile")
+    world.step(QUEUE_PAGES)
+    world.clock.advance(1)
+    made = items(world, 2)
+    world.drain()
+    for _ in range(3):
+        world.clock.advance(timedelta(minutes=15))
+        run(world, "reconcile")
+    assert told(world) == created(made)
+
+
+@pytest.mark.parametrize("changes", ["created", "created,deleted"])
+def test_deletes_that_nobody_told_are_found_by_the_compare(changes: str) -> None:
+    """Deletes are invisible to any delta; the daily listing shows what is missing."""
+    world = world_of(BC_CHANGES=changes)
+    world.clock.advance(60)
+    made = items(world, 3)
+    run(world, "reconcile")
+    world.bc.user.delete(made[0])
+    world.clock.advance(timedelta(hours=25))
+    run(world, "reconcile")
+    gone = {("item.deleted", subject(made[0])): 1} if "deleted" in changes else {}
+    assert told(world) == created(made) | gone
+    world.clock.advance(timedelta(hours=25))
+    run(world, "reconcile")
+    assert told(world) == created(made) | gone
+
+
+def test_old_listings_are_dropped() -> None:
+    """One listing is in force; the tables do not grow with the days."""
+    world = world_of(BC_TRIGGERS="items")
+    world.bc.bulk_items(50)
+    sizes = []
+    for _ in range(6):
+        world.clock.advance(timedelta(hours=25))
+        run(world, "reconcile")
+        rows = world.stores.changes.records.query(
+            f"{world.settings.connection}|{world.bc.company().id}|items", "b|", "b}"
+        )
+        sizes.append(len(list(rows)))
+    assert len(set(sizes[2:])) == 1
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("place", ["before put bc-notifications", "after put bc-pages", "before delete bc-pages"])
+def test_a_comparison_cut_off_between_its_outputs_loses_and_invents_nothing(seed: int, place: str) -> None:
+    """Its outputs are written in any order: settled before its findings were in the queue, it is compared again."""
+    env = {"BC_COMPANIES": CRONUS, "BC_TRIGGERS": "items", "BC_CHANGES": "created,deleted"}
+    world = World(seed=seed, env=env, demo_data=False)
+    old = items(world, 5)
+    world.start()
+    world.left.clear()
+    late = world.bc.bulk_items(3, changed_at=EMPTY_DATETIME, step_ms=0)
+    world.bc.user.delete(old[0])
+    world.clock.advance(timedelta(hours=25))
+    crashed = []
+
+    def point(name: str) -> None:
+        at_commit = any('"phase":"commit"' in m.body and '"list"' in m.body for _, m in world.at_work)
+        if name == place and at_commit and not crashed:
+            crashed.append(name)
+            raise Crash(name)
+
+    world.point = point
+    run(world, "reconcile")
+    world.clock.advance(LEASE_S)
+    world.drain()
+    assert crashed
+    assert set(told(world)) == set(created(late)) | {("item.deleted", subject(old[0]))}
+    assert len({event["id"] for event in events(world)}) == len(late) + 1
+
+
+def test_a_record_made_while_a_listing_is_read_is_not_taken_for_deleted() -> None:
+    """It has a row and is not in the listing: only reading it back tells that it is there."""
+    world = world_of(BC_TRIGGERS="items", BC_CHANGES="created,deleted")
+    items(world, 5)
+    run(world, "reconcile")
+    world.left.clear()
+    world.clock.advance(timedelta(hours=25))
+    world.run_timer("reconcile")
+    while '"phase":"records"' in world.queues.names[QUEUE_PAGES][0].body:
+        world.step(QUEUE_PAGES)
+    made = items(world, 2)
+    world.clock.advance(40)
+    assert world.deliver_webhooks()
+    while world.step(QUEUE_NOTIFICATIONS):
+        pass
+    assert told(world) == created(made)
+    world.drain()
+    assert told(world) == created(made)

@@ -1,0 +1,162 @@
+"""What an operator asks: everything in one look, whatever is broken, and the story of one order."""
+
+import json
+from dataclasses import asdict
+from datetime import timedelta
+
+import pytest
+from business_central_emulator import Fault, FaultKind
+
+from shared.dead_letters import frame
+from shared.operations import status
+from shared.operations.status_view import LoginView, StatusView
+from shared.resource_names import QUEUE_PAGES
+from tests.simulation.world import World
+from tests.support.shop import Shop
+from tests.support.worlds import restart, small_world
+
+CRONUS = "CRONUS International Ltd."
+LOGIN = LoginView(state="ok", mode="client_secret")
+
+
+def look(world: World) -> StatusView:
+    """The status now."""
+    return status.view(world.ctx, world.stores, LOGIN)
+
+
+def test_a_fresh_app_says_that_nothing_has_run() -> None:
+    """Before the first timers there is nothing to show, and that is shown."""
+    view = look(World(demo_data=False))
+    assert (view.streams, view.subscriptions, view.orders, view.messages) == ((), (), (), ())
+    assert [company.name for company in view.companies] == [CRONUS, "My Company"]
+    assert view.login == LOGIN
+
+
+def test_a_healthy_app_shows_watermarks_webhooks_and_runs() -> None:
+    """Per company and entity how far it is read, when last, and until when its webhook lives."""
+    world = small_world()
+    world.run_for(timedelta(minutes=30))
+    view = look(world)
+    assert {(stream.company, stream.entity, stream.state) for stream in view.streams} == {
+        (company, entity, "ok") for company in (CRONUS, "My Company")
+        for entity in ("items (pull)", "items (watch)", "salesShipments (watch)", "salesInvoices (watch)")
+    }  # fmt: skip
+    assert all(stream.watermark and stream.last_run and not stream.error for stream in view.streams)
+    assert {(one.company, one.entity, one.state) for one in view.subscriptions} == {
+        (company, entity, "ok") for company in (CRONUS, "My Company")
+        for entity in ("items", "salesShipments", "salesInvoices")
+    }  # fmt: skip
+    assert all(one.expires_at and one.expires_at > world.clock.now() for one in view.subscriptions)
+    assert [trigger.entity for trigger in view.triggers] == ["items", "salesShipments", "salesInvoices"]
+
+
+def test_a_run_under_way_and_a_failed_one_are_told_apart() -> None:
+    """The word and the reason."""
+    world = small_world(env={"BC_COMPANIES": CRONUS})
+    world.clock.advance(timedelta(minutes=15))
+    world.run_timer("pull_items")
+    assert {stream.state for stream in look(world).streams if "pull" in stream.entity} == {"running"}
+    world.bc.faults.add(Fault(kind=FaultKind.SERVER_ERROR, match="items", times=None, status=403))
+    world.drain()
+    (stream,) = [stream for stream in look(world).streams if "pull" in stream.entity]
+    assert stream.state == "failed"
+    assert "403" in stream.error
+
+
+def test_a_company_that_is_not_there_is_shown() -> None:
+    """Misspelt in BC_COMPANIES: an entry of its own with the reason."""
+    world = small_world(env={"BC_COMPANIES": f"{CRONUS},Contoso"})
+    assert [(company.name, bool(company.error)) for company in look(world).companies] == [
+        (CRONUS, False), ("Contoso", True),
+    ]  # fmt: skip
+
+
+def test_the_status_answers_while_bc_does_not() -> None:
+    """What BC can't tell is said to be so, and everything else is there."""
+    world = small_world(env={"BC_COMPANIES": CRONUS})
+    restart(world)
+    world.bc.faults.add(Fault(kind=FaultKind.UNAVAILABLE, times=None))
+    view = look(world)
+    (company,) = view.companies
+    assert "503" in company.error
+    assert view.streams
+    assert view.subscriptions
+
+
+def test_a_webhook_past_its_time_is_shown_as_lost() -> None:
+    """The app could not renew it for three days."""
+    world = small_world(env={"BC_COMPANIES": CRONUS})
+    world.clock.advance(timedelta(days=4))
+    assert {one.state for one in look(world).subscriptions} == {"lost"}
+
+
+def test_orders_that_are_not_in_bc_are_listed_and_counted() -> None:
+    """Waiting, parked and rejected ones by key, with the code of their reason; created ones are no concern."""
+    shop = Shop()
+    shop.submit(shop.message("fine"))
+    shop.submit(shop.message("bad", shop.order(customerNumber="NOBODY")))
+    shop.fail(FaultKind.THROTTLED)
+    shop.submit(shop.message("later"))
+    view = look(shop.world)
+    assert (view.orders_waiting, view.orders_rejected, view.orders_parked) == (1, 1, 0)
+    assert {(order.key, order.company, order.state, order.code) for order in view.orders} == {
+        ("BAD", CRONUS, "rejected", "Application_DialogException"),
+        ("LATER", CRONUS, "waiting", "Application_TooManyRequests"),
+    }
+
+
+def test_counts_are_whole_though_the_list_is_cut() -> None:
+    """Hundreds of rejected orders do not make the page endless."""
+    shop = Shop()
+    for number in range(130):
+        shop.send(shop.message(f"k{number}", shop.order(orderDate="x")))
+    shop.world.drain()
+    view = look(shop.world)
+    assert view.orders_rejected == 130
+    assert len(view.orders) == 100
+
+
+def test_messages_set_aside_are_shown_as_they_are_redriven() -> None:
+    """Their id is what the redrive takes."""
+    world = small_world(env={"BC_COMPANIES": CRONUS})
+    frame.dead_letter_poison(
+        world.ctx, world.stores.dead_letters, world.stores.orders, QUEUE_PAGES, b'{"job":"j-1"}', "m-1"
+    )
+    (message,) = look(world).messages
+    assert (message.id, message.queue, message.since) == ("bc-pages/j-1", QUEUE_PAGES, world.clock.now())
+    assert message.reason
+
+
+def test_nothing_of_a_record_or_a_secret_is_in_the_status() -> None:
+    """Names of companies, counts, times and codes only."""
+    shop = Shop()
+    shop.submit(shop.message("bad", shop.order(customerNumber="NOBODY", email="person@example.com")))
+    shop.world.run_for(timedelta(minutes=20))
+    text = json.dumps(asdict(look(shop.world)), default=str)
+    assert "person@example.com" not in text
+    for record in shop.world.bc.environment.subscriptions:
+        assert record["clientState"] not in text
+        assert record["notificationUrl"].rpartition("/")[2] not in text
+
+
+@pytest.mark.parametrize("key", ["web-1", " WEB-1 ", "Web-1"])
+def test_the_story_of_an_order_is_told_by_its_key(key: str) -> None:
+    """However the key is written."""
+    shop = Shop()
+    (result,) = shop.submit(shop.message())
+    (story,) = status.order_story(shop.world.stores.orders, key)
+    assert story["status"] == "created"
+    assert (story["id"], story["number"]) == (result["id"], result["number"])
+    assert (story["externalDocumentNumber"], story["attempts"], story["error"]) == ("WEB-1", 1, None)
+    assert status.order_story(shop.world.stores.orders, "web") == []
+
+
+def test_the_story_says_that_an_outcome_is_open() -> None:
+    """Until it is settled, and when it will be looked at again."""
+    shop = Shop()
+    shop.fail(FaultKind.RESET_AFTER)
+    shop.submit(shop.message())
+    (story,) = status.order_story(shop.world.stores.orders, "WEB-1")
+    assert (story["status"], story["outcomeUnknown"]) == ("waiting", True)
+    assert story["nextTry"] > shop.world.clock.now()
+    assert story["error"]["code"] == "network"
