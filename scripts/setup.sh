@@ -141,7 +141,7 @@ set_up_python() {
 set_up_node() {
   say "installing the locked node packages"
   rm -f node_modules/.stamp
-  step "installing node packages" env PATH="$ROOT/$VENV/bin:$PATH" npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+  step "installing node packages" env PATH="$ROOT/$VENV/bin:$PATH" npm ci --include=dev --ignore-scripts --no-audit --no-fund --loglevel=error
   node_signature >node_modules/.stamp
 }
 

@@ -31,7 +31,7 @@ _MEASURED = ("unit", "usecases")
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Leave the other suites unmeasured."""
-    if item.path.relative_to(Path(__file__).parent).parts[0] not in _MEASURED:
+    if not any(item.path.is_relative_to(Path(__file__).parent / suite) for suite in _MEASURED):
         item.add_marker("no_cover")
 
 

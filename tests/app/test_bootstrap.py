@@ -144,7 +144,7 @@ def test_the_first_run_makes_everything_and_the_second_nothing(ready: Checkout) 
 def test_packages_are_installed_by_hash_only(ready: Checkout) -> None:
     """Nothing is installed that the lock file does not name, and npm runs no scripts of packages."""
     assert "uv pip sync --quiet --require-hashes --python .venv/bin/python requirements-dev.txt\n" in ready.calls
-    assert "npm ci --ignore-scripts" in ready.calls
+    assert "npm ci --include=dev --ignore-scripts" in ready.calls
 
 
 @pytest.mark.parametrize(
@@ -349,7 +349,8 @@ def test_python_locks_have_a_hash_for_every_package_and_no_address(name: str) ->
 def test_the_node_lock_pins_every_package_and_names_no_registry() -> None:
     """What package.json names is locked at that version; every package has an integrity hash and no address."""
     packages = json.loads((ROOT / "package-lock.json").read_text())["packages"]
-    wanted = json.loads((ROOT / "package.json").read_text())["dependencies"]
+    named = json.loads((ROOT / "package.json").read_text())
+    wanted = named["dependencies"] | named["devDependencies"]
     assert wanted == {name: packages[f"node_modules/{name}"]["version"] for name in wanted}
     assert wanted["azurite"] == "3.35.0"  # the one that runs on node 20 and on node 24
     assert [path for path, held in packages.items() if path and "integrity" not in held] == []
