@@ -56,6 +56,8 @@ for name in "$@"; do
   if [ -n "$(find "tests/$name" -name 'test_*.py' 2>/dev/null | head -n 1)" ]; then suite "tests/$name"; fi
 done
 
+case " $* " in *" local "*) part emulator "$BIN/python" -m pytest -rs local/emulators/business_central/tests ;; esac
+
 printf '\n== summary\n'
 cat "$TABLE"
 if [ "$FAILED" -ne 0 ]; then

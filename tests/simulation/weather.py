@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from business_central_emulator import Fault, FaultKind, Request, Tamper, TamperKind
-from business_central_emulator.faults import Faults
-from business_central_emulator.tampering import Entries, Tampering
+from business_central_emulator.server.faults import Faults
+from business_central_emulator.webhooks.tampering import Entries, Tampering
 
 from tests.simulation.people import People
 from tests.simulation.plan import Plan
@@ -29,7 +29,7 @@ _WHERE: Final = (
     "salesInvoices",
     "subscriptions",
 )
-_API: Final = tuple(FaultKind)
+_API: Final = tuple(kind for kind in FaultKind if kind is not FaultKind.ANSWER)
 #: Further answers that an honest environment gives at times.
 _STATUSES: Final = ((401, "denied"), (403, "denied"), (404, "not_found"), (409, "conflict"))
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from business_central_emulator import Fault, FaultKind, Tamper, TamperKind
-from business_central_emulator.store import Record
+from business_central_emulator.data.record import Record
 
 from shared.changes import plan_runs
 from shared.changes.jobs import NotificationJob, RecordChange

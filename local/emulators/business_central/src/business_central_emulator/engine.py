@@ -2,30 +2,40 @@
 
 One engine is one environment of one tenant. `handle` answers an API request; `run_webhooks` runs the sender's due jobs;
 `user` does what people in Business Central do; `faults` and `webhooks.tampering` make things go wrong. All randomness
-comes from one seed, all time from the injected clock. Not thread-safe by itself: `lock` is for those who share it.
+comes from one seed, all time from the injected clock. `lock` is held while a request or the sender's job is in work.
 """
 
+import contextlib
 import json
 import threading
 import uuid
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from email.utils import format_datetime as http_date
 from typing import Any, Final
 
-from business_central_emulator import batch, bulk, dispatch, errors, faults, odata_query, oracle, seeding
-from business_central_emulator.calls import Call, Outcome
-from business_central_emulator.clock import Clock
-from business_central_emulator.environment import Company, Environment, Work
-from business_central_emulator.faults import Fault, FaultKind, Faults
-from business_central_emulator.limits import Limits, TokenCheck, accept_good_tokens
-from business_central_emulator.messages import Handshake, Post, Request, Response
-from business_central_emulator.reading import Reader
-from business_central_emulator.routing import Address, parse_address
-from business_central_emulator.store import Record, Table
-from business_central_emulator.subscriptions import MAYBE_SUPPORTED, Subscriptions
-from business_central_emulator.user import User
-from business_central_emulator.webhooks import Webhooks
+from business_central_emulator import dispatch
+from business_central_emulator.business import bulk, seeding
+from business_central_emulator.business.user import User
+from business_central_emulator.data import errors, oracle
+from business_central_emulator.data.clock import Clock
+from business_central_emulator.data.environment import Company, Environment, Work
+from business_central_emulator.data.record import Record
+from business_central_emulator.data.sight import Sight
+from business_central_emulator.data.store import Table
+from business_central_emulator.odata import batch
+from business_central_emulator.odata import query as odata_query
+from business_central_emulator.odata.calls import Call, Outcome
+from business_central_emulator.odata.reading import Reader
+from business_central_emulator.odata.routing import Address, parse_address
+from business_central_emulator.server import faults
+from business_central_emulator.server.exchange import Engine, Handshake, Post, Request, Response
+from business_central_emulator.server.faults import Fault, FaultKind, Faults
+from business_central_emulator.server.limits import Limits, TokenCheck, accept_good_tokens
+from business_central_emulator.webhooks.sender import Webhooks
+from business_central_emulator.webhooks.subscription_api import Hooks
+from business_central_emulator.webhooks.subscriptions import MAYBE_SUPPORTED, Subscriptions
 
 DEFAULT_TENANT_ID: Final = "2c9f3b5a-7d41-4e0b-9a61-0f6d5b8c4e21"
 DEFAULT_TENANT_DOMAIN: Final = "lmints.io"
@@ -52,7 +62,7 @@ class _LateCommit:
     works: list[Work]
 
 
-class BusinessCentral:
+class BusinessCentral(Engine):
     """One environment of one tenant, in memory."""
 
     def __init__(
@@ -139,8 +149,9 @@ class BusinessCentral:
 
     def run_webhooks(self, post: Post) -> int:
         """Run the sender's due jobs; returns the number of POSTs made."""
-        self.settle()
-        return self.webhooks.run(post)
+        with self.lock:
+            self.settle()
+            return self.webhooks.run(post)
 
     def commit(self, work: Work, *, can_schedule: bool = True) -> None:
         """Commit a unit of work and let the webhook triggers see it."""
@@ -192,13 +203,25 @@ class BusinessCentral:
 
     def handle(self, request: Request) -> Response:
         """Answer one API request."""
-        self.settle()
-        correlation = self.environment.ids.guid()
+        with self.lock:
+            self.settle()
+            correlation = self.environment.ids.guid()
+            try:
+                response = self._answer(request, correlation)
+            except errors.ApiError as error:
+                response = _error_response(error, correlation)
+            return self._finished(response, correlation)
+
+    @contextlib.contextmanager
+    def turn(self, request: Request) -> Iterator[bool]:
+        """Return the place of a request among those in process; False when too many wait already."""
+        principal = self.principal_of(request) or "anonymous"
+        has_place = self.limits.enter(principal)
         try:
-            response = self._answer(request, correlation)
-        except errors.ApiError as error:
-            response = _error_response(error, correlation)
-        return self._finished(response, correlation)
+            yield has_place
+        finally:
+            if has_place:
+                self.limits.leave(principal)
 
     def _answer(self, request: Request, correlation: str) -> Response:
         principal = self.principal_of(request)
@@ -257,18 +280,16 @@ class BusinessCentral:
         if request.method != "GET" and (request.header("Data-Access-Intent") or "").lower() == "readonly":
             raise errors.bad_request("The data access intent of a write cannot be ReadOnly.")
         company = self._company_of(address, request)
-        sight = faults.sight(work.now, self.faults, bending)
+        sight = self._sight(work.now, bending)
         call = Call(
             request=request,
             address=address,
             reader=Reader(self.environment, company, sight, metadata != "none", self.links_full_pages),
-            subscriptions=self.subscriptions,
             user_id=str(uuid.uuid5(_PRINCIPALS, principal)),
-            handshake=self.handshake,
-            webhook_log=self.webhooks.log,
             changed_status=self.changed_status,
         )
-        outcome = dispatch.run(call, work if company is None else work.within(company))
+        hooks = Hooks(self.subscriptions, self.handshake, self.webhooks.log)
+        outcome = dispatch.run(call, work if company is None else work.within(company), hooks)
         headers = {"OData-Version": "4.0"}
         if outcome.body:
             headers["Content-Type"] = outcome.content_type or _JSON.replace("minimal", metadata)
@@ -353,6 +374,11 @@ class BusinessCentral:
         body = json.dumps({"value": [row]}).encode()
         return Response(status=200, headers={"Content-Type": "application/json; charset=utf-8"}, body=body)
 
+    def _sight(self, now: datetime, bending: list[Fault]) -> Sight:
+        stale = [fault.window_s for fault in bending if fault.kind is FaultKind.STALE_READ]
+        missing = [fault.window_s for fault in bending if fault.kind is FaultKind.MISSING_READ]
+        return Sight(now, self.faults.broken, max(stale, default=0.0), max(missing, default=0.0))
+
     def _delay_s(self, bending: list[Fault], outcome: Outcome) -> float:
         slow = [fault for fault in bending if fault.kind is FaultKind.SLOW]
         base_s = self.latency.base_s + sum(fault.delay_s for fault in slow)
@@ -370,10 +396,7 @@ class BusinessCentral:
             "ms-correlation-x": self.environment.ids.guid(),
             "Server": "Microsoft-HTTPAPI/2.0",
         }
-        return Response(
-            status=response.status, headers=headers, body=response.body, delay_s=response.delay_s,
-            transport=response.transport,
-        )  # fmt: skip
+        return replace(response, headers=headers)
 
 
 def _no_answer(_url: str) -> None:
