@@ -29,7 +29,10 @@ _WHERE: Final = (
     "salesInvoices",
     "subscriptions",
 )
-_API: Final = tuple(kind for kind in FaultKind if kind is not FaultKind.ANSWER)
+#: Those that the orders' states know what to do about; TRANSIENT and LATE_ROLLBACK come with them.
+_API: Final = tuple(
+    kind for kind in FaultKind if kind not in {FaultKind.ANSWER, FaultKind.LATE_ROLLBACK, FaultKind.TRANSIENT}
+)
 #: Further answers that an honest environment gives at times.
 _STATUSES: Final = ((401, "denied"), (403, "denied"), (404, "not_found"), (409, "conflict"))
 
@@ -163,7 +166,7 @@ class Weather:
             where = "POST .*salesOrders"
         if kind is FaultKind.SKIP_TOKEN:
             where = "GET .*skiptoken"
-        if kind in {FaultKind.STALE_READ, FaultKind.MISSING_READ} and not where.startswith("GET"):
+        if kind is FaultKind.REPLICA_LAG and not where.startswith("GET"):
             where = "GET "
         fault = Fault(
             kind=kind, match=where, times=None, probability=self._rolls.choice((0.1, 0.3, 0.7)),

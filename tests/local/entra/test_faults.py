@@ -40,7 +40,7 @@ def test_a_dropped_request_was_not_carried_out(token, control, login):
         ("faults", {"kind": "500", "colour": "red"}),
         ("faults", {"kind": "500", "times": 0}),
         ("faults", {"kind": "answer"}),
-        ("faults", {"kind": "stale_read"}),
+        ("faults", {"kind": "replica_lag"}),
         ("settings", {"token_lifetime_s": "long"}),
         ("settings", {"token_lifetime_s": 0}),
         ("settings", {"unknown": True}),

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from business_central_emulator import BusinessCentral, Fault, FaultKind, Tamper, TamperKind, Transport, VirtualClock
+from business_central_emulator.server.faults import TRANSIENT_ANSWERS
 from emulator_world import Api, Subscribe, Subscriber
 
 ORDER = {"customerNumber": "10000", "externalDocumentNumber": "WEB-1"}
@@ -133,30 +134,6 @@ def test_slowness_is_modelled_not_slept(api: Api, bc: BusinessCentral) -> None:
     assert api.get("customers").delay_s == pytest.approx(0.2 + 5 * 0.0001)
 
 
-def test_a_stale_read_shows_the_row_as_it_was(api: Api, bc: BusinessCentral, clock: VirtualClock) -> None:
-    """Within the window a changed row is read in its former version and a new one not at all."""
-    item = bc.user.create_item(displayName="old")
-    clock.advance(100)
-    bc.user.update(item, {"displayName": "new"})
-    fresh = bc.user.create_item(displayName="fresh")
-    bc.faults.add(Fault(kind=FaultKind.STALE_READ, match="GET", times=None, window_s=30))
-    assert api.get(f"items({item.id})").json()["displayName"] == "old"
-    assert api.get(f"items({fresh.id})").status == 404
-    assert fresh.id not in {row["id"] for row in api.rows("items")}
-    clock.advance(31)
-    assert api.get(f"items({item.id})").json()["displayName"] == "new"
-    assert api.get(f"items({fresh.id})").status == 200
-
-
-def test_a_record_may_not_be_found_right_after_created(api: Api, bc: BusinessCentral, clock: VirtualClock) -> None:
-    """404 until the window has passed."""
-    item = bc.user.create_item()
-    bc.faults.add(Fault(kind=FaultKind.MISSING_READ, match="GET", times=None, window_s=5))
-    assert api.get(f"items({item.id})").status == 404
-    clock.advance(6)
-    assert api.get(f"items({item.id})").status == 200
-
-
 @pytest.mark.parametrize(("kind", "status"), [("500", 500), ("dialog", 400)])
 def test_one_broken_record_spoils_every_answer_that_holds_it(
     api: Api, bc: BusinessCentral, kind: FaultKind, status: int
@@ -266,3 +243,26 @@ def test_unknown_faults_cannot_be_scripted() -> None:
     for given in ({}, {"kind": "nope"}, {"kind": "503", "tims": 1}, {"kind": "503", "body": "yaml"}):
         with pytest.raises(ValueError, match=r"fault|FaultKind|body"):
             Fault.from_json(given)
+
+
+@pytest.mark.parametrize("reason", sorted(TRANSIENT_ANSWERS))
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_what_passes_by_itself_may_be_told_with_400(api: Api, bc: BusinessCentral, reason: str, method: str) -> None:
+    """Locks, deadlocks, metadata lost for a moment: refused with a 4xx, nothing is written, the next try is fine."""
+    bc.faults.add(Fault(kind=FaultKind.TRANSIENT, match=method, reason=reason))
+    count = len(bc.table("items"))
+    answers = [api.call(method, "items", {"displayName": "x"} if method == "POST" else None) for _ in range(2)]
+    assert [answer.status < 300 for answer in answers] == [False, True]
+    assert answers[0].json()["error"]["code"] == TRANSIENT_ANSWERS[reason][1]
+    assert len(bc.table("items")) == count + (method == "POST")
+
+
+def test_a_burst_heals_after_seconds(api: Api, bc: BusinessCentral, clock: VirtualClock) -> None:
+    """It begins with the first request that it strikes."""
+    bc.faults.add(Fault(kind=FaultKind.TRANSIENT, match="GET", times=None, lasts_s=5))
+    clock.advance(100)
+    assert api.get("items").status == 400
+    clock.advance(4.9)
+    assert api.get("items").status == 400
+    clock.advance(0.1)
+    assert api.get("items").status == 200

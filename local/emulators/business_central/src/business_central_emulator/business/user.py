@@ -4,11 +4,13 @@ Every method takes `company` (id or name; the first company by default). `can_sc
 user whose changes are recorded for webhooks but do not start the sender's job.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Protocol
 
 from business_central_emulator.business import documents, lines, masters, posting
+from business_central_emulator.business.drafts import Drafts
 from business_central_emulator.business.posting import Posted
 from business_central_emulator.data import errors, values
 from business_central_emulator.data.environment import Company, Environment, Work
@@ -20,12 +22,15 @@ class _Engine(Protocol):
     """What people work in."""
 
     environment: Environment
+    drafts: Drafts
 
     def company(self, key: str | None = None) -> Company: ...
 
     def settle(self) -> None: ...
 
     def commit(self, work: Work, *, can_schedule: bool = True) -> None: ...
+
+    def postpone(self, done: list[Work], seconds: float, *, commits: bool) -> None: ...
 
 
 class User:
@@ -34,6 +39,20 @@ class User:
     def __init__(self, engine: _Engine) -> None:
         self._engine = engine
         self.can_schedule = True
+        self._transaction: list[Work] | None = None
+
+    @contextlib.contextmanager
+    def transaction(self, seconds: float, *, commits: bool = True) -> Iterator[None]:
+        """Do what is inside in one transaction that stays open for some seconds and then commits, or rolls back.
+
+        Until then it is seen by reads with `ReadWrite` only.
+        """
+        works = self._transaction = []
+        try:
+            yield
+        finally:
+            self._transaction = None
+            self._engine.postpone(works, seconds, commits=commits)
 
     def create(self, entity_set: str, given: Mapping[str, Any] | None = None, *, company: str | None = None) -> Record:
         """Create a row from JSON-like values: a master record, or a document with its lines inside."""
@@ -191,7 +210,11 @@ class User:
         except errors.ApiError:
             work.rollback()
             raise
-        self._engine.commit(work, can_schedule=self.can_schedule)
+        self._engine.drafts.changed_by_person(step.record for step in work.tx.steps)
+        if self._transaction is not None:
+            self._transaction.append(work)
+        else:
+            self._engine.commit(work, can_schedule=self.can_schedule)
         return result
 
 

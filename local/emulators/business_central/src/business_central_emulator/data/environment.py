@@ -225,6 +225,7 @@ class Work:
             history.append(Event(len(history) + 1, self.now, company_id, record.entity.name, record.id, kind, number))
         for hook in self.tx.on_commit:
             hook()
+        self.tx.remember(self.environment.now())
         return self.tx.changes
 
     def rollback(self) -> None:

@@ -1,4 +1,4 @@
-"""One row of a table: its values, its ETag, and what stale reads see of it."""
+"""One row of a table: its values and its ETag."""
 
 import base64
 import hashlib
@@ -11,7 +11,7 @@ from business_central_emulator.data.schema import Entity
 class Record:
     """One row. `row` holds the values in the order of the entity's columns."""
 
-    __slots__ = ("created_at", "entity", "id", "previous", "rendered", "row", "version")
+    __slots__ = ("created_at", "entity", "id", "rendered", "row", "version")
 
     def __init__(self, entity: Entity, row: list[Any], created_at: datetime) -> None:
         self.entity = entity
@@ -19,7 +19,6 @@ class Record:
         self.id: str = row[entity.position[entity.key]]
         self.version = 1  # counts changes that move the ETag
         self.created_at = created_at
-        self.previous: list[Any] | None = None  # the values before the last change, for stale reads
         self.rendered: bytes | None = None  # cached JSON, dropped at each change
 
     def __getitem__(self, name: str) -> Any:

@@ -4,9 +4,10 @@ A change goes through `Transaction`; it keeps what each row was and becomes, so 
 behind and a "late commit" fault can take a finished write back and apply it minutes later.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from business_central_emulator.data.indexes import HashIndex, OrderIndex
@@ -15,6 +16,17 @@ from business_central_emulator.data.schema import Entity
 from business_central_emulator.data.values import default_of
 
 MAX_ORDER_INDEXES: Final = 8
+MAX_LAG: Final = timedelta(hours=1)  # how far a replica can be behind in this emulator
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a committed change replaced (None = the row was not there)."""
+
+    at: datetime
+    record: Record
+    before: list[Any] | None
+    version: int
 
 
 class Table:
@@ -23,6 +35,8 @@ class Table:
     def __init__(self, entity: Entity) -> None:
         self.entity = entity
         self.records: dict[str, Record] = {}
+        self.origin: Table | None = None  # of a replica's view: the table it was taken from
+        self.past: deque[Past] = deque()  # what committed changes replaced, the newest last; for lagging replicas
         self._orders: dict[tuple[str, ...], OrderIndex] = {}
         self._hashes: dict[str, HashIndex] = {}
 
@@ -68,6 +82,12 @@ class Table:
         if found is None:
             raise LookupError(f"no {self.entity.name} whose {name} is {value}")
         return found
+
+    def remember(self, past: Past) -> None:
+        """Keep what a committed change replaced, as long as a replica may lag."""
+        self.past.append(past)
+        while self.past[0].at < past.at - MAX_LAG:
+            self.past.popleft()
 
     def put(self, record: Record) -> None:
         """Add a row to the table and its indexes."""
@@ -153,13 +173,17 @@ class Transaction:
         self.steps.append(Step(table, record, before, row, record.version, silent))
         table.replace_row(record, row)
         if not silent:
-            record.previous = before
             record.version += 1
 
     def delete(self, table: Table, record: Record) -> None:
         """Take a row out."""
         table.drop(record)
         self.steps.append(Step(table, record, record.row, None, record.version))
+
+    def remember(self, now: datetime) -> None:
+        """Tell the tables what was committed, and when."""
+        for step in self.steps:
+            step.table.remember(Past(now, step.record, step.before, step.version))
 
     def rollback(self) -> None:
         """Undo every step, newest first."""

@@ -71,7 +71,7 @@ def written(call: Call, record: Record, target: Target, status: int) -> Outcome:
     preferences = [part.strip().lower() for part in (call.request.header("Prefer") or "").split(",")]
     if status == 201 and {"return-no-content", "return=minimal"} & set(preferences):
         return Outcome(204, location=location)
-    text = call.reader.single(record, target.segment, options)
+    text = call.reader.single(record, options)
     return Outcome(status, with_context(call, text, target.context, options), location=location, rows=1)
 
 

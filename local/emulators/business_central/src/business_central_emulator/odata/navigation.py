@@ -63,14 +63,13 @@ def read_companies(call: Call, segment: Segment) -> Outcome:
     """Answer a GET of `companies` or one of them."""
     if call.request.method != "GET":
         raise errors.method_not_allowed(call.request.method, "companies")
-    environment = call.reader.environment
     options = parse_query(call.address.query, ENTITIES["companies"])
-    table = environment.company_rows
+    table = call.reader.table("companies")
     if segment.key is not None:
         record = table.get(segment.guid())
         if record is None:
             raise errors.company_not_found()
-        text = call.reader.single(record, "companies", options)
+        text = call.reader.single(record, options)
         return Outcome(200, with_context(call, text, "companies/$entity"), rows=1)
     page = call.reader.page(table, options, max_rows=_page_rows(call)[0])
     body = page.body(context=context_of(call, "companies", options), url=call.address.url, options=options)
@@ -82,7 +81,7 @@ def read(call: Call, target: Target) -> Outcome:
     entity = target.entity
     options = parse_query(call.address.query, entity)
     if target.record is not None:
-        text = call.reader.single(target.record, target.segment, options)
+        text = call.reader.single(target.record, options)
         return Outcome(200, with_context(call, text, target.context, options), rows=1)
     table = call.reader.table(entity.name)
     among = target.among

@@ -1,45 +1,62 @@
 """Collections and single rows as JSON: pages with their next links, `$select`, `$expand`, counts."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from urllib.parse import quote
 
 from business_central_emulator.data import errors
 from business_central_emulator.data.environment import Company, Environment
 from business_central_emulator.data.record import Record
+from business_central_emulator.data.replica import as_of
 from business_central_emulator.data.schema import ENTITIES
-from business_central_emulator.data.sight import Sight
 from business_central_emulator.data.store import Table
 from business_central_emulator.odata import planning
 from business_central_emulator.odata.query import MAX_PAGE_ROWS, Options
-from business_central_emulator.odata.render import row_json, stale_json, with_expansions
+from business_central_emulator.odata.render import row_json, with_expansions
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reader:
     """Reads for one request: where, under which faults, and with how much metadata."""
 
     environment: Environment
     company: Company | None
-    sight: Sight
+    broken: Mapping[str, str]  # record id -> how reading it fails: "500" or "dialog"
     shows_metadata: bool = True  # False with odata.metadata=none: no context, no ETags
     links_full_pages: bool = False  # a page that is just full gets a next link even if nothing follows
+    at: datetime | None = None  # the read is answered by a replica that is this far; None = current
+    on_read: Callable[[Record], None] | None = None  # called before a row is written: reads that modify drafts
 
     def table(self, name: str) -> Table:
         """Return the table of an entity set."""
         if name == "subscriptions":
-            return self.environment.subscriptions
+            return self._seen(self.environment.subscriptions)
+        if name == "companies":
+            return self._seen(self.environment.company_rows)
         if self.company is None:
             raise errors.bad_request("A company must be given in the path, the query or the Company header.")
-        return self.company.tables[name]
+        return self._seen(self.company.tables[name])
 
-    def single(self, record: Record, segment: str, options: Options) -> bytes:
-        """Return one row with its expansions; 404 when it is not seen."""
-        text = self._row(record, options)
-        if text is None:
-            raise errors.segment_not_found(segment)
-        return text
+    def _seen(self, table: Table) -> Table:
+        return table if self.at is None else as_of(table, self.at)
+
+    def single(self, record: Record, options: Options) -> bytes:
+        """Return one row with its expansions.
+
+        Raises:
+            ApiError: the row is broken.
+        """
+        if self.on_read is not None:
+            self.on_read(record)
+        broken = self.broken.get(record.id)
+        if broken == "dialog":
+            raise errors.dialog("The record cannot be read: a date formula is not valid.")
+        if broken is not None:
+            raise errors.server_error()
+        text = row_json(record, etag=self.shows_metadata, select=options.select)
+        return with_expansions(text, record, options.expand, self._expansion) if options.expand else text
 
     def page(self, table: Table, options: Options, *, max_rows: int, among: list[Record] | None = None) -> "Page":
         """Return one page of a collection."""
@@ -55,21 +72,8 @@ class Reader:
         left = None if options.top is None else options.top - len(records)
         has_more = next(rows, None) is not None or (self.links_full_pages and len(records) == size)
         goes_on = bool(records) and has_more and left != 0
-        texts = [text for record in records if (text := self._row(record, options)) is not None]
+        texts = [self.single(record, options) for record in records]
         return Page(texts, total, records[-1].id if goes_on else None, left if goes_on else None)
-
-    def _row(self, record: Record, options: Options) -> bytes | None:
-        if self.sight.is_clear:
-            text = row_json(record, etag=self.shows_metadata, select=options.select)
-        else:
-            row = self.sight.row(record)
-            if row is None:
-                return None
-            if row is not record.row:
-                text = stale_json(record, row, select=options.select)
-            else:
-                text = row_json(record, etag=self.shows_metadata, select=options.select)
-        return with_expansions(text, record, options.expand, self._expansion) if options.expand else text
 
     def _expansion(self, record: Record, name: str, options: Options) -> bytes:
         nav = record.entity.nav(name)
@@ -79,13 +83,12 @@ class Reader:
         value = record[nav.local]
         if not nav.many:
             found = table.get(value) if nav.remote == "id" else table.find(nav.remote, value)
-            text = None if found is None else self._row(found, options)
-            return text or b"null"
+            return b"null" if found is None else self.single(found, options)
         plan = planning.plan(table, options, among=table.where(nav.remote, value))
         rows: Iterator[Record] = islice(plan.rows(), options.skip, None)
         if options.top is not None:
             rows = islice(rows, options.top)
-        return b"[" + b",".join(text for row in rows if (text := self._row(row, options)) is not None) + b"]"
+        return b"[" + b",".join(self.single(row, options) for row in rows) + b"]"
 
 
 @dataclass(frozen=True, slots=True)

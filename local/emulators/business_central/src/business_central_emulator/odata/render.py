@@ -41,11 +41,6 @@ def row_json(record: Record, *, etag: bool = True, select: tuple[str, ...] | Non
     return _object(record, record.row, select, shows_etag=shows_etag)
 
 
-def stale_json(record: Record, row: list[Any], *, select: tuple[str, ...] | None) -> bytes:
-    """Return the row as it was before its last change, as a lagging replica would."""
-    return _object(record, row, select, shows_etag=True)
-
-
 def _object(record: Record, row: list[Any], select: tuple[str, ...] | None, *, shows_etag: bool) -> bytes:
     fields = _fields(record.entity, row, select)
     if not shows_etag:

@@ -82,6 +82,10 @@ def _advance(engine: BusinessCentral, args: Args) -> Any:
 
 
 def _create(engine: BusinessCentral, args: Args) -> Any:
+    if "openForSeconds" in args:  # a transaction that ends later, perhaps in a rollback
+        rest = {name: value for name, value in args.items() if name not in ("openForSeconds", "commits")}
+        with engine.user.transaction(float(args["openForSeconds"]), commits=bool(args.get("commits", True))):
+            return _create(engine, rest)
     name, count = args["entitySet"], int(args.get("count", 1))
     made = []
     for _ in range(count):
@@ -170,11 +174,15 @@ def _add_company(engine: BusinessCentral, args: Args) -> Any:
 
 def _add_fault(engine: BusinessCentral, args: Args) -> Any:
     fault = engine.faults.add(Fault.from_json(args))
-    return asdict(fault)
+    return _fault_json(fault)
+
+
+def _fault_json(fault: Fault) -> dict[str, Any]:
+    return asdict(fault) | {"ends": None if fault.ends is None else format_datetime(fault.ends)}
 
 
 def _faults(engine: BusinessCentral, _args: Args) -> Any:
-    return {"script": [asdict(fault) for fault in engine.faults.script], "broken": engine.faults.broken}
+    return {"script": [_fault_json(fault) for fault in engine.faults.script], "broken": engine.faults.broken}
 
 
 def _clear_faults(engine: BusinessCentral, _args: Args) -> Any:
@@ -232,6 +240,19 @@ def _limits(engine: BusinessCentral, args: Args) -> Any:
     return {"enforced": engine.limits.enforced}
 
 
+def _drafts(engine: BusinessCentral, args: Args) -> Any:
+    drafts = engine.drafts
+    drafts.modified_by_reads = bool(args.get("modifiedByReads", drafts.modified_by_reads))
+    drafts.read_only_fails = bool(args.get("readOnlyFails", drafts.read_only_fails))
+    drafts.readers = set(args.get("readers", drafts.readers))
+    return {"pending": sorted(drafts.pending), "modifiedByReads": drafts.modified_by_reads}
+
+
+def _rename_company(engine: BusinessCentral, args: Args) -> Any:
+    company = engine.rename_company(args["company"], name=args.get("name"), display_name=args.get("displayName"))
+    return {"id": company.id, "name": company.name, "displayName": company.display_name}
+
+
 def _latency(engine: BusinessCentral, args: Args) -> Any:
     engine.latency.base_s = float(args.get("base_s", engine.latency.base_s))
     engine.latency.per_row_us = float(args.get("per_row_us", engine.latency.per_row_us))
@@ -254,6 +275,8 @@ COMMANDS: Final[Mapping[str, Callable[[BusinessCentral, Args], Any]]] = {
     "items/inventory": _inventory,
     "items/bulk": _bulk_items,
     "companies/add": _add_company,
+    "companies/rename": _rename_company,
+    "drafts": _drafts,
     "faults/add": _add_fault,
     "faults/list": _faults,
     "faults/clear": _clear_faults,

@@ -33,7 +33,7 @@ def subscriptions(call: Call, work: Work, segments: list[Segment], hooks: Hooks)
         raise errors.segment_not_found(segments[1].name)
     target = Target(ENTITIES["subscriptions"], context="subscriptions", segment="subscriptions")
     segment, method = segments[0], call.request.method
-    table = call.reader.environment.subscriptions
+    table = call.reader.table("subscriptions")
     if segment.key is not None:
         target.record = table.get(segment.text())
         if target.record is None:
@@ -45,12 +45,12 @@ def subscriptions(call: Call, work: Work, segments: list[Segment], hooks: Hooks)
         body = _subscription_body(call)
         created = hooks.subscriptions.create(work, body, call.user_id, hooks.handshake)
         location = f"{call.address.root}/subscriptions('{created.id}')"
-        text = call.reader.single(created, "subscriptions", Options())
+        text = call.reader.single(created, Options())
         return Outcome(201, with_context(call, text, "subscriptions"), location=location)
     if method == "PATCH" and record is not None:
         check_etag(call, record, required=True)
         hooks.subscriptions.renew(work, record, _subscription_body(call), call.user_id, hooks.handshake)
-        return Outcome(200, with_context(call, call.reader.single(record, "subscriptions", Options()), "subscriptions"))
+        return Outcome(200, with_context(call, call.reader.single(record, Options()), "subscriptions"))
     if method == "DELETE" and record is not None:
         check_etag(call, record, required=True)
         hooks.subscriptions.remove(work, record)
