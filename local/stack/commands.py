@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,6 +10,12 @@ from local.emulators.entra.directory import DOMAIN, IDENTITY_OBJECT_ID, TENANT_I
 from local.emulators.entra.engine import KEYS
 from local.stack.tls import TlsFiles
 
+MODULES = {
+    "login": "local.emulators.entra",
+    "key_vault": "local.emulators.key_vault",
+    "business_central": "business_central_emulator",
+    "tls_proxy": "local.stack.tls_proxy",
+}
 CALLBACK = "/api/connect/callback"  # registered with the login under the app's public address
 
 
@@ -30,7 +37,7 @@ class Addresses:
 def emulator_commands(
     addresses: Addresses, tls: TlsFiles, *, webhook_delay_s: float, business_central_options: tuple[str, ...]
 ) -> dict[str, list[str]]:
-    """Give the options of each `python -m local.<name>`, by name."""
+    """Give the command line of each emulator and of the proxy, by name."""
     ca = str(tls.ca)
     authority = f"{addresses.https('login')}/{TENANT_ID}"
     keys = f"{authority}/{KEYS}"
@@ -62,6 +69,6 @@ def emulator_commands(
     commands = {}
     for name, (port_name, own) in options.items():
         given = {"--port": str(addresses.ports[port_name]), "--cert": str(tls.cert), "--key": str(tls.key), **own}
-        commands[name] = [word for pair in given.items() for word in pair]
+        commands[name] = [sys.executable, "-m", MODULES[name], *(word for pair in given.items() for word in pair)]
     commands["business_central"] += business_central_options
     return commands

@@ -22,6 +22,7 @@ from typing import Literal, Self
 
 import requests
 
+from local import EMULATOR_SOURCE
 from local.emulators.entra.directory import CLIENT_ID, DOMAIN, new_secret
 from local.emulators.entra.managed_identity import PATH as IDENTITY_PATH
 from local.stack.app_settings import app_settings, clean_environment, write_settings
@@ -37,12 +38,6 @@ HOST_TIMEOUT_S = 120.0  # Core Tools loads its extension bundle first
 REQUEST_TIMEOUT_S = 10.0
 PORT_NAMES = ("host", "public", "login", "identity", "key_vault", "business_central", "blob", "queue", "table")
 CHILDREN = ("login", "key_vault", "business_central", "azurite", "tls_proxy", "host")  # as they start
-MODULES = {
-    "login": "local.emulators.entra",
-    "key_vault": "local.emulators.key_vault",
-    "business_central": "business_central_emulator",
-    "tls_proxy": "local.stack.tls_proxy",
-}
 NEVER = "0 0 0 29 2 Mon"  # how timers are off under Core Tools, which has no switch for it
 
 Say = Callable[[str], None]
@@ -320,13 +315,14 @@ class Stack:
             webhook_delay_s=self._webhook_delay_s,
             business_central_options=self._business_central_options,
         )
+        path = {"PYTHONPATH": f"{ROOT}{os.pathsep}{EMULATOR_SOURCE}"}
         secret_env = {"LOGIN_CLIENT_SECRET": self.client_secret, "LOGIN_IDENTITY_HEADER": self.identity_header}
-        for name, options in commands.items():
+        for name, command in commands.items():
             self._children[name] = Child(
                 name,
-                [sys.executable, "-m", MODULES[name], *options],
+                command,
                 log_path=self._log_path(name),
-                env={**self._environment, **(secret_env if name == "login" else {})},
+                env={**self._environment, **path, **(secret_env if name == "login" else {})},
                 cwd=ROOT,
             )
 

@@ -1,4 +1,4 @@
-"""`python -m local.tls_proxy`: TLS in front of the functions host, as App Service's front end is in Azure.
+"""`python -m local.stack.tls_proxy`: TLS in front of the functions host, as App Service's front end is in Azure.
 
 Business Central calls https addresses only. Bodies stream through in both directions; the host keeps seeing the public
 `Host`, and learns by `X-Forwarded-Proto` that the caller used https. While the host is down callers get 503, which
@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Mapping
 
 import aiohttp
 from aiohttp import web
-from business_central_emulator.serving import Endpoint, add_tls_options, serve, server_tls
+from business_central_emulator.server.serving import Endpoint, add_tls_options, serve, server_tls
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -89,7 +89,7 @@ def _kept(headers: Mapping[str, str]) -> CIMultiDict[str]:
 
 def main() -> None:
     """Serve until told to stop."""
-    parser = argparse.ArgumentParser(prog="python -m local.tls_proxy", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m local.stack.tls_proxy", description=__doc__)
     add_tls_options(parser)
     parser.add_argument("--target", required=True, help="origin of the functions host, e.g. http://127.0.0.1:7071")
     options = parser.parse_args()

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import pytest
 from azure.core.credentials import AccessToken
-from business_central_emulator.scripted_faults import Fault
-from business_central_emulator.serving import server_tls
-from business_central_emulator.threaded import served
+from business_central_emulator.server.faults import Fault, FaultKind
+from business_central_emulator.server.serving import server_tls
+from business_central_emulator.server.threaded import served
 
 from local.emulators.entra.directory import DOMAIN, IDENTITY_CLIENT_ID, IDENTITY_OBJECT_ID, demo_directory
 from local.emulators.entra.engine import LoginEngine, utc_now
@@ -88,7 +88,13 @@ def vault(request: pytest.FixtureRequest) -> Vault:
         memory = MemorySecrets()
         return Vault(memory, lambda: memory.failing.update({"read", "write"}), memory.failing.clear)
     engine = request.getfixturevalue("engine")
-    fault = Fault(match="/secrets/", status=403, body='{"error":{"code":"Forbidden","message":"x"}}', times=100)
+    fault = Fault(
+        kind=FaultKind.ANSWER,
+        match="/secrets/",
+        status=403,
+        text='{"error":{"code":"Forbidden","message":"x"}}',
+        times=100,
+    )
     return Vault(request.getfixturevalue("key_vault"), lambda: engine.faults.add(fault), engine.faults.clear)
 
 
@@ -135,15 +141,23 @@ def test_a_vault_that_refuses_is_told_as_unavailable(vault: Vault) -> None:
 def test_a_passing_fault_is_ridden_out(key_vault: KeyVaultSecrets, engine: VaultEngine) -> None:
     """One 503 and one 429 are retried by the SDK within a second or two."""
     key_vault.write("bc-token-cache", "value")
-    engine.faults.add(Fault(match="GET /secrets/", status=503))
-    engine.faults.add(Fault(match="GET /secrets/", status=429, headers={"Retry-After": "1"}))
+    engine.faults.add(Fault(kind=FaultKind.ANSWER, match="GET .*/secrets/", status=503))
+    engine.faults.add(Fault(kind=FaultKind.ANSWER, match="GET .*/secrets/", status=429, headers={"Retry-After": "1"}))
     assert key_vault.read("bc-token-cache") == "value"
 
 
 def test_an_error_names_status_and_code_and_no_value(key_vault: KeyVaultSecrets, engine: VaultEngine) -> None:
     """The message is for a log: what was done, the vault's words, and nothing that was sent or stored."""
     body = '{"error":{"code":"Forbidden","message":"no the-value","innererror":{"code":"ForbiddenByRbac"}}}'
-    engine.faults.add(Fault(match="PUT /secrets/", status=403, body=body, headers={"Content-Type": "application/json"}))
+    engine.faults.add(
+        Fault(
+            kind=FaultKind.ANSWER,
+            match="PUT .*/secrets/",
+            status=403,
+            text=body,
+            headers={"Content-Type": "application/json"},
+        )
+    )
     with pytest.raises(StoreUnavailable) as refused:
         key_vault.write("bc-token-cache", "the-value")
     assert str(refused.value) == "Key Vault, write secret bc-token-cache: 403 ForbiddenByRbac"

@@ -161,10 +161,11 @@ def test_cause_wrong_settings(patient: Patient) -> None:
 def test_cause_the_vault_refuses(patient: Patient) -> None:
     """6: an identity without its role at the vault."""
     fault = {
-        "match": "GET /secrets",
+        "kind": "answer",
+        "match": "GET .*/secrets",
         "status": 403,
         "headers": {"Content-Type": "application/json"},
-        "body": json.dumps({"error": {"code": "Forbidden", "innererror": {"code": "ForbiddenByRbac"}}}),
+        "text": json.dumps({"error": {"code": "Forbidden", "innererror": {"code": "ForbiddenByRbac"}}}),
         "times": 9,
     }
     patient.control(patient.stack.vault_url, "POST", "faults", **fault)

@@ -7,8 +7,8 @@ import itertools
 from collections import Counter, defaultdict
 from datetime import datetime
 
-from business_central_emulator.environment import Company, Event
-from business_central_emulator.store import Record
+from business_central_emulator.data.environment import Company, Event
+from business_central_emulator.data.record import Record
 
 from shared.business_central.entities import ENTITIES
 from tests.simulation.people import People

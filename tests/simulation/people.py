@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from business_central_emulator import BusinessCentral, Fault, FaultKind, Request
-from business_central_emulator.environment import Company
-from business_central_emulator.errors import ApiError
-from business_central_emulator.store import Record
+from business_central_emulator.data.environment import Company
+from business_central_emulator.data.errors import ApiError
+from business_central_emulator.data.record import Record
 
 CUSTOMERS: Final = ("C00010", "C00020", "C00030")
 BLOCKED_CUSTOMER: Final = "C00030"

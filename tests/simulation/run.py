@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
-from business_central_emulator.clock import DEFAULT_START
+from business_central_emulator.data.clock import DEFAULT_START
 
 from shared.dead_letters import redrive
 from shared.orders import resume

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
-from business_central_emulator.environment import Company
+from business_central_emulator.data.environment import Company
 
 from shared.orders.order_message import external_of
 from shared.resource_names import QUEUE_ORDERS

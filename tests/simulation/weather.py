@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from business_central_emulator import Fault, FaultKind, Request, Tamper, TamperKind
-from business_central_emulator.faults import Faults
-from business_central_emulator.tampering import Entries, Tampering
+from business_central_emulator.server.faults import Faults
+from business_central_emulator.webhooks.tampering import Entries, Tampering
 
 from tests.simulation.people import People
 from tests.simulation.plan import Plan
@@ -29,7 +29,10 @@ _WHERE: Final = (
     "salesInvoices",
     "subscriptions",
 )
-_API: Final = tuple(FaultKind)
+#: Those that the orders' states know what to do about; TRANSIENT and LATE_ROLLBACK come with them.
+_API: Final = tuple(
+    kind for kind in FaultKind if kind not in {FaultKind.ANSWER, FaultKind.LATE_ROLLBACK, FaultKind.TRANSIENT}
+)
 #: Further answers that an honest environment gives at times.
 _STATUSES: Final = ((401, "denied"), (403, "denied"), (404, "not_found"), (409, "conflict"))
 
@@ -163,7 +166,7 @@ class Weather:
             where = "POST .*salesOrders"
         if kind is FaultKind.SKIP_TOKEN:
             where = "GET .*skiptoken"
-        if kind in {FaultKind.STALE_READ, FaultKind.MISSING_READ} and not where.startswith("GET"):
+        if kind is FaultKind.REPLICA_LAG and not where.startswith("GET"):
             where = "GET "
         fault = Fault(
             kind=kind, match=where, times=None, probability=self._rolls.choice((0.1, 0.3, 0.7)),

@@ -5,8 +5,8 @@ MSAL is the real one; all runs in this process on a clock that the test moves.
 
 from collections.abc import Callable
 
-from business_central_emulator.exchange import Engine, Request, Response
-from business_central_emulator.in_process import session_for
+from business_central_emulator.server.adapter import session_for
+from business_central_emulator.server.exchange import Engine, Request, Response
 
 from local.emulators.entra.browser import sign_in as browse
 from local.emulators.entra.directory import CLIENT_ID, DOMAIN, demo_directory
@@ -101,7 +101,7 @@ class _Secrets:
         self._process.effect(f"write {name}", lambda: self._secrets.write(name, value))
 
 
-class _Login:
+class _Login(Engine):
     """The way to the login. What a dead process asked has reached Entra all the same."""
 
     def __init__(self, login: Engine, process: Process) -> None:
@@ -185,7 +185,7 @@ class World:
         raise AssertionError("no token after many tries")
 
 
-class _Callback:
+class _Callback(Engine):
     def __init__(self) -> None:
         self.query: dict[str, str] = {}
 

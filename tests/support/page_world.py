@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from business_central_emulator import Fault, FaultKind
-from business_central_emulator.store import Record
+from business_central_emulator.data.record import Record
 
 from shared.changes.streams import Stream
 from tests.simulation.world import World

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from business_central_emulator import Fault, FaultKind
-from business_central_emulator.store import Record
+from business_central_emulator.data.record import Record
 
 from shared.resource_names import QUEUE_ORDERS
 from tests.simulation.world import World

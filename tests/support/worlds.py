@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
 
-from business_central_emulator.store import Record
+from business_central_emulator.data.record import Record
 
 from shared.changes.cloud_events import BATCH_TYPE
 from shared.connections.settings_reader import read_settings

@@ -10,7 +10,7 @@ import argparse
 import asyncio
 import os
 
-from business_central_emulator.serving import Endpoint, add_tls_options, application, serve, server_tls
+from business_central_emulator.server.serving import Endpoint, add_tls_options, application, serve, server_tls
 
 from local.emulators.entra.directory import demo_directory
 from local.emulators.entra.engine import LoginEngine

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode, urlsplit
 
-from business_central_emulator.exchange import Request, Response
+from business_central_emulator.server.exchange import Request, Response
 
 from local.emulators.entra.directory import Application, Directory, User
 from local.emulators.entra.errors import LoginRefused, missing_parameter, not_consented, unknown_application

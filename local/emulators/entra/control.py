@@ -3,7 +3,7 @@
 | path | body | does |
 |---|---|---|
 | `POST reset` | | forgets sign-ins, faults, the request list and every change made here |
-| `POST faults` | a `local.faults.Fault` | scripts a fault; `DELETE faults` forgets them |
+| `POST faults` | a `server.faults.Fault` of the Business Central emulator | scripts it; `DELETE faults` forgets them |
 | `GET requests` | | lists what was asked, without secrets; `DELETE requests` empties the list |
 | `POST signed-in` | `user` | whom the browser counts as signed in with; empty brings the page back |
 | `POST revoke`, `POST expire` | `user` (optional) | revokes / lets expire the refresh tokens |
@@ -17,8 +17,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from business_central_emulator.exchange import Request, Response, json_response
-from business_central_emulator.scripted_faults import Fault, FaultScript
+from business_central_emulator.server.exchange import Request, Response, json_response
+from business_central_emulator.server.faults import Fault, Faults
 
 from local.emulators.entra.authorize import Authorize
 from local.emulators.entra.directory import Application, ClientSecret, Directory, new_secret
@@ -32,7 +32,7 @@ class Control:
     """Answers the control paths of one login."""
 
     def __init__(
-        self, *, directory: Directory, grants: Grants, minter: Minter, authorize: Authorize, faults: FaultScript
+        self, *, directory: Directory, grants: Grants, minter: Minter, authorize: Authorize, faults: Faults
     ) -> None:
         self._directory = directory
         self._grants = grants

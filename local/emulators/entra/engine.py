@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from business_central_emulator.exchange import Request, Response, json_response
-from business_central_emulator.scripted_faults import FaultScript
+from business_central_emulator.server.exchange import Engine, Request, Response, json_response
+from business_central_emulator.server.faults import BUSINESS_CENTRAL, Faults, answered
 
 from local.emulators.entra.authorize import Authorize, error_page
 from local.emulators.entra.control import PREFIX as CONTROL_PREFIX
@@ -49,7 +49,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class LoginEngine:
+class LoginEngine(Engine):
     """Entra for one tenant. `now` is the clock of everything it issues and checks."""
 
     def __init__(
@@ -70,7 +70,7 @@ class LoginEngine:
         self.directory.applications = fresh.applications
         self.directory.identities = fresh.identities
         self.requests: list[Asked] = []
-        self.faults = FaultScript()
+        self.faults = Faults(refused=BUSINESS_CENTRAL)
         self.grants = Grants()
         self.minter = Minter(self.directory, self.key)
         self.authorize = Authorize(self.directory, self.grants)
@@ -89,13 +89,11 @@ class LoginEngine:
         with self._lock:
             if request.path.startswith(CONTROL_PREFIX):
                 return self._answer_control(request)
-            fault = self.faults.take(request.method, request.path)
-            if fault is not None and fault.is_instead:
-                answer = fault.answer()
+            known = len(self.requests)
+            answer = answered(self.faults, request, lambda: self._answer(request))
+            if len(self.requests) == known:  # the fault came before the engine
                 self._remember(request, answer.status, 0)
-                return answer
-            answer = self._answer(request)
-            return fault.spoil(answer) if fault is not None else answer
+            return answer
 
     def _answer_control(self, request: Request) -> Response:
         match f"{request.method} {request.path.removeprefix(CONTROL_PREFIX)}":

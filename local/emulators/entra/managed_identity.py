@@ -8,7 +8,7 @@ from __future__ import annotations
 import hmac
 from datetime import datetime
 
-from business_central_emulator.exchange import Request, Response, json_response
+from business_central_emulator.server.exchange import Request, Response, json_response
 
 from local.emulators.entra.directory import RESOURCES, Directory
 from local.emulators.entra.tokens import Minter
@@ -28,7 +28,7 @@ class ManagedIdentityEndpoint:
     def answer(self, request: Request, *, now: datetime) -> Response:
         """Answer one request."""
         query = request.query
-        if not hmac.compare_digest(request.headers.get("x-identity-header", "").encode(), self._header.encode()):
+        if not hmac.compare_digest((request.header("X-IDENTITY-HEADER") or "").encode(), self._header.encode()):
             return _refusal(401, "Unauthorized: the X-IDENTITY-HEADER is missing or wrong.")
         if query.get("api-version") not in API_VERSIONS:
             return _refusal(400, f"The api-version '{query.get('api-version', '')}' is not supported.")

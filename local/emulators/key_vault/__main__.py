@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 
-from business_central_emulator.serving import Endpoint, add_tls_options, application, serve, server_tls
+from business_central_emulator.server.serving import Endpoint, add_tls_options, application, serve, server_tls
 
 from local.emulators.key_vault.access import Access, keys_at
 from local.emulators.key_vault.engine import VaultEngine

@@ -1,8 +1,8 @@
 """The vault as one object: routes the secrets API, answers as Key Vault does, applies scripted faults.
 
-Control paths, which need no token: `POST /_emulator/faults` (a `local.faults.Fault`), `DELETE /_emulator/faults`,
-`GET` and `DELETE /_emulator/requests`, `GET /_emulator/secrets` (names and sizes), `PUT /_emulator/secrets/{name}` with
-`{"value": ...}` (seeds a secret), `POST /_emulator/reset`.
+Control paths, which need no token: `POST /_emulator/faults` (a `server.faults.Fault` of the Business Central emulator),
+`DELETE /_emulator/faults`, `GET` and `DELETE /_emulator/requests`, `GET /_emulator/secrets` (names and sizes),
+`PUT /_emulator/secrets/{name}` with `{"value": ...}` (seeds a secret), `POST /_emulator/reset`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import requests
-from business_central_emulator.exchange import Request, Response, json_response
-from business_central_emulator.scripted_faults import Fault, FaultScript
+from business_central_emulator.server.exchange import Engine, Request, Response, json_response
+from business_central_emulator.server.faults import BUSINESS_CENTRAL, Fault, Faults, answered
 
 from local.emulators.key_vault.access import Access, NotAllowed, NotAuthenticated
 from local.emulators.key_vault.bodies import change_from, deleted_body, secret_body
@@ -29,7 +29,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class VaultEngine:
+class VaultEngine(Engine):
     """One vault."""
 
     def __init__(self, access: Access, *, now: Callable[[], datetime] = utc_now) -> None:
@@ -41,7 +41,7 @@ class VaultEngine:
     def reset(self) -> None:
         """Forget all secrets, faults and requests."""
         self.secrets = Secrets()
-        self.faults = FaultScript()
+        self.faults = Faults(refused=BUSINESS_CENTRAL)
         self.requests: list[dict[str, object]] = []
 
     def handle(self, request: Request) -> Response:
@@ -49,20 +49,14 @@ class VaultEngine:
         with self._lock:
             if request.path.startswith(CONTROL):
                 return self._control(request)
-            fault = self.faults.take(request.method, request.path)
-            if fault is not None and fault.is_instead:
-                answer = fault.answer()
-            else:
-                answer = self._answer(request)
-                if fault is not None:
-                    answer = fault.spoil(answer)
+            answer = answered(self.faults, request, lambda: self._answer(request))
             self.requests.append({"method": request.method, "path": request.path, "status": answer.status})
             return answer
 
     def _answer(self, request: Request) -> Response:
         now = self._now()
         try:
-            self._access.check(request.headers.get("authorization", ""), now=now)
+            self._access.check(request.header("Authorization") or "", now=now)
             return self._route(request, now=now)
         except NotAuthenticated as error:
             challenge = {"WWW-Authenticate": self._access.challenge}

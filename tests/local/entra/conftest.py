@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import msal
 import pytest
 import requests
-from business_central_emulator.in_process import session_for
+from business_central_emulator.server.adapter import session_for
 
 from local.emulators.entra.directory import CLIENT_ID, DOMAIN, demo_directory
 from local.emulators.entra.engine import LoginEngine

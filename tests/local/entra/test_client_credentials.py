@@ -7,8 +7,8 @@ import jwt
 import msal
 import pytest
 from azure.identity import ManagedIdentityCredential
-from business_central_emulator.in_process import session_for
-from business_central_emulator.threaded import served
+from business_central_emulator.server.adapter import session_for
+from business_central_emulator.server.threaded import served
 
 from local.emulators.entra.directory import CLIENT_ID, DOMAIN, IDENTITY_CLIENT_ID, IDENTITY_OBJECT_ID, TENANT_ID
 

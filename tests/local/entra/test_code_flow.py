@@ -7,8 +7,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import jwt
 import pytest
-from business_central_emulator.exchange import Response
-from business_central_emulator.in_process import EngineAdapter
+from business_central_emulator.server.adapter import EngineAdapter
+from business_central_emulator.server.exchange import Engine, Response
 
 from local.emulators.entra.browser import SignInFailed, sign_in
 from local.emulators.entra.directory import CLIENT_ID, DOMAIN, TENANT_ID
@@ -105,7 +105,7 @@ def test_a_person_picks_a_user_on_the_page(http, client):
     """Without a hint the page lists the users; the scripted browser picks one and lands on the redirect URI."""
     received = {}
 
-    class Callback:
+    class Callback(Engine):
         def handle(self, request):
             received.update(request.query)
             return Response(status=200, headers={"Content-Type": "text/plain"}, body=b"connected")

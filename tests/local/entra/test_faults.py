@@ -8,7 +8,9 @@ ORIGIN = "https://localhost:8443"
 
 def test_a_throttled_login_answers_as_scripted_and_then_works(token, control):
     """429 with Retry-After as often as asked, and honest answers afterwards."""
-    control("faults", match="POST .*/token", status=429, headers={"Retry-After": "7"}, body="{}", times=2)
+    control(
+        "faults", kind="answer", match="POST .*/token", status=429, headers={"Retry-After": "7"}, text="{}", times=2
+    )
     answers = [token(grant_type="client_credentials") for _ in range(3)]
     assert [answer.status_code for answer in answers] == [429, 429, 200]
     assert answers[0].headers["Retry-After"] == "7"
@@ -16,15 +18,15 @@ def test_a_throttled_login_answers_as_scripted_and_then_works(token, control):
 
 def test_a_slow_login_times_a_client_out(http, control):
     """A delay longer than the client's patience is a timeout, without anybody waiting for it."""
-    control("faults", match="GET .*/keys", delay_s=60)
+    control("faults", kind="slow", match="GET .*/keys", delay_s=60)
     with pytest.raises(requests.ReadTimeout):
         http.get(f"{ORIGIN}/common/discovery/v2.0/keys", timeout=5)
     assert http.get(f"{ORIGIN}/common/discovery/v2.0/keys", timeout=5).status_code == 200
 
 
 def test_a_dropped_request_was_not_carried_out(token, control, login):
-    """With `drop` the connection closes and no token was issued."""
-    control("faults", match="token", drop=True)
+    """The connection closes and no token was issued."""
+    control("faults", kind="reset_before_commit", match="token")
     with pytest.raises(requests.ConnectionError):
         token(grant_type="client_credentials")
     assert token(grant_type="client_credentials").status_code == 200
@@ -34,9 +36,11 @@ def test_a_dropped_request_was_not_carried_out(token, control, login):
     ("path", "fields"),
     [
         ("faults", {"match": "token"}),
-        ("faults", {"match": "(", "drop": True}),
-        ("faults", {"match": "token", "status": 500, "colour": "red"}),
-        ("faults", {"match": "token", "status": 500, "times": 0}),
+        ("faults", {"kind": "reset_before_commit", "match": "("}),
+        ("faults", {"kind": "500", "colour": "red"}),
+        ("faults", {"kind": "500", "times": 0}),
+        ("faults", {"kind": "answer"}),
+        ("faults", {"kind": "replica_lag"}),
         ("settings", {"token_lifetime_s": "long"}),
         ("settings", {"token_lifetime_s": 0}),
         ("settings", {"unknown": True}),
@@ -60,7 +64,7 @@ def test_what_the_login_does_not_know_is_not_answered_with_success(http):
 def test_reset_brings_the_first_state_back(token, control, http):
     """After a reset the first secret works again and no fault or request is left."""
     control("secrets")
-    control("faults", match="token", status=500)
+    control("faults", kind="500", match="token")
     control("reset")
     assert token(grant_type="client_credentials").status_code == 200
     assert len(http.get(f"{ORIGIN}/_emulator/requests").json()) == 1

@@ -65,7 +65,7 @@ def test_without_rotation_an_old_refresh_token_still_works(token, refresh_token)
 def test_a_lost_reply_has_still_used_the_token_up(http, token, refresh_token, control):
     """A reply lost on the wire after rotation: the login moved on although the client learnt nothing."""
     control("settings", rotate=True)
-    control("faults", match="POST .*/token", lose_reply=True)
+    control("faults", kind="reset_after_commit", match="POST .*/token")
     with pytest.raises(requests.ConnectionError):
         token(grant_type="refresh_token", refresh_token=refresh_token)
     assert token(grant_type="refresh_token", refresh_token=refresh_token).json()["error_codes"] == [70000]

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from azure.identity import ManagedIdentityCredential
 from azure.keyvault.secrets import SecretClient
-from business_central_emulator.serving import server_tls
-from business_central_emulator.threaded import served
+from business_central_emulator.server.serving import server_tls
+from business_central_emulator.server.threaded import served
 
 from local.emulators.entra.directory import DOMAIN, IDENTITY_CLIENT_ID, IDENTITY_OBJECT_ID, demo_directory
 from local.emulators.entra.engine import LoginEngine

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import requests
-from business_central_emulator.in_process import session_for
+from business_central_emulator.server.adapter import session_for
 
 from local.emulators.entra.directory import DOMAIN, TENANT_ID, ManagedIdentity, demo_directory
 from local.emulators.entra.engine import LoginEngine

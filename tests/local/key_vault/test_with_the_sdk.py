@@ -2,7 +2,7 @@
 
 import pytest
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
-from business_central_emulator.scripted_faults import Fault
+from business_central_emulator.server.faults import Fault, FaultKind
 
 
 def test_the_sdk_answers_the_challenge_and_reads_back_what_it_wrote(client, vault):
@@ -93,7 +93,9 @@ def test_a_bad_name_is_refused(client):
 def test_a_scripted_fault_reaches_the_sdk(client, vault, status):
     """Throttling and outage come as scripted, once."""
     client.set_secret("s", "1")
-    vault.faults.add(Fault(match="GET /secrets/s", status=status, headers={"Retry-After": "1"}))
+    vault.faults.add(
+        Fault(kind=FaultKind.ANSWER, match="GET .*/secrets/s", status=status, headers={"Retry-After": "1"})
+    )
     with pytest.raises(HttpResponseError) as refused:
         client.get_secret("s")
     assert refused.value.status_code == status
@@ -103,7 +105,7 @@ def test_a_scripted_fault_reaches_the_sdk(client, vault, status):
 def test_a_reply_lost_after_the_write(client, vault):
     """A write whose answer is lost has happened: what a crash in the middle of a save looks like."""
     client.set_secret("s", "1")
-    vault.faults.add(Fault(match="PUT /secrets/s", lose_reply=True))
+    vault.faults.add(Fault(kind=FaultKind.RESET_AFTER, match="PUT .*/secrets/s"))
     with pytest.raises(AzureError):
         client.set_secret("s", "2")
     assert client.get_secret("s").value == "2"

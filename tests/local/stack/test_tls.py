@@ -5,15 +5,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import requests
-from business_central_emulator.exchange import json_response
-from business_central_emulator.serving import server_tls
-from business_central_emulator.threaded import served
+from business_central_emulator.server.exchange import Engine, json_response
+from business_central_emulator.server.serving import server_tls
+from business_central_emulator.server.threaded import served
 from cryptography import x509
 
 from local.stack.tls import LIFETIME, ensure_certificates
 
 
-class Answering:
+class Answering(Engine):
     """An engine that answers everything."""
 
     def handle(self, request):

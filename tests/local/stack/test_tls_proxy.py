@@ -9,16 +9,16 @@ import threading
 import pytest
 import requests
 from aiohttp import web
-from business_central_emulator.exchange import Response, json_response
-from business_central_emulator.serving import server_tls
-from business_central_emulator.threaded import served, served_application
+from business_central_emulator.server.exchange import Engine, Response, json_response
+from business_central_emulator.server.serving import server_tls
+from business_central_emulator.server.threaded import served, served_application
 
 from local.stack.ports import free_ports
 from local.stack.tls import ensure_certificates
 from local.stack.tls_proxy import proxy_application
 
 
-class Echo:
+class Echo(Engine):
     """A host that tells what reached it."""
 
     def handle(self, request):
@@ -29,7 +29,7 @@ class Echo:
             {
                 "method": request.method,
                 "url": request.url,
-                "headers": dict(request.headers),
+                "headers": {name.lower(): value for name, value in request.headers.items()},
                 "length": len(request.body),
                 "text": request.body[:100].decode("latin-1"),
             },

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from business_central_emulator import odata_filter
-from business_central_emulator.schema import ENTITIES
+from business_central_emulator.data.schema import ENTITIES
+from business_central_emulator.odata import filter as odata_filter
 from hypothesis import given
 from hypothesis import strategies as st
 

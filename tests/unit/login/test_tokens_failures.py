@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 
 import pytest
-from business_central_emulator.scripted_faults import Fault
+from business_central_emulator.server.faults import Fault, FaultKind
 
 from shared.errors import TokenError
 from shared.resource_names import SECRET_TOKEN_CACHE
@@ -31,7 +31,7 @@ def test_the_old_token_serves_while_the_login_is_away(connected: World) -> None:
     """In the last five minutes of a token an outage of Entra is not felt until one minute before its end."""
     process = connected.start()
     first = process.tokens.token()
-    connected.login.faults.add(Fault(match=REFRESH, status=503, times=1000))
+    connected.login.faults.add(Fault(kind=FaultKind.ANSWER, match=REFRESH, status=503, times=1000))
     connected.clock.advance(57 * 60)
     assert process.tokens.token() == first
     connected.clock.advance(2 * 60)
@@ -43,15 +43,26 @@ def test_the_old_token_serves_while_the_login_is_away(connected: World) -> None:
 @pytest.mark.parametrize(
     ("fault", "code"),
     [
-        (Fault(match=REFRESH, status=503, body="<html>"), "login_503"),
-        (Fault(match=REFRESH, status=429, headers={"Retry-After": "3600"}), "login_429"),
-        (Fault(match=REFRESH, drop=True), "login_unreachable"),
-        (Fault(match=REFRESH, delay_s=60), "login_unreachable"),
-        (Fault(match=REFRESH, status=200, body='{"access_token": "eyJ'), "login_unreadable"),
-        (Fault(match=REFRESH, status=302, headers={"Location": "https://elsewhere.example/"}), "login_unreadable"),
-        (Fault(match=REFRESH, status=400, body='{"error": "temporarily_unavailable"}'), "temporarily_unavailable"),
+        (Fault(kind=FaultKind.ANSWER, match=REFRESH, status=503, text="<html>"), "login_503"),
+        (Fault(kind=FaultKind.ANSWER, match=REFRESH, status=429, headers={"Retry-After": "3600"}), "login_429"),
+        (Fault(kind=FaultKind.RESET_BEFORE, match=REFRESH), "login_unreachable"),
+        (Fault(kind=FaultKind.SLOW, match=REFRESH, delay_s=60), "login_unreachable"),
+        (Fault(kind=FaultKind.ANSWER, match=REFRESH, status=200, text='{"access_token": "eyJ'), "login_unreadable"),
         (
-            Fault(match=REFRESH, status=400, body='{"error": "invalid_grant", "error_description": "AADSTS90033: x"}'),
+            Fault(kind=FaultKind.ANSWER, match=REFRESH, status=302, headers={"Location": "https://elsewhere.example/"}),
+            "login_unreadable",
+        ),
+        (
+            Fault(kind=FaultKind.ANSWER, match=REFRESH, status=400, text='{"error": "temporarily_unavailable"}'),
+            "temporarily_unavailable",
+        ),
+        (
+            Fault(
+                kind=FaultKind.ANSWER,
+                match=REFRESH,
+                status=400,
+                text='{"error": "invalid_grant", "error_description": "AADSTS90033: x"}',
+            ),
             "invalid_grant",
         ),
     ],
@@ -150,7 +161,11 @@ def test_no_secret_leaves_by_log_row_or_error(connected: World, caplog: pytest.L
     process.tokens.finish_sign_in(flow, answer)
     secrets = {SECRET, flow["code_verifier"], answer["code"], process.tokens.token()}
     connected.login.grants.revoke()
-    for fault in (None, Fault(match=REFRESH, status=503), Fault(match=REFRESH, status=400, body="<html>")):
+    for fault in (
+        None,
+        Fault(kind=FaultKind.ANSWER, match=REFRESH, status=503),
+        Fault(kind=FaultKind.ANSWER, match=REFRESH, status=400, text="<html>"),
+    ):
         if fault:
             connected.login.faults.add(fault)
         connected.clock.advance(3600)

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from business_central_emulator import Fault, FaultKind, Tamper, TamperKind
-from business_central_emulator.store import Record
+from business_central_emulator.data.record import Record
 
 from shared.changes import plan_runs
 from shared.changes.jobs import NotificationJob, RecordChange
@@ -156,7 +156,7 @@ def test_a_record_not_visible_yet_is_found_by_the_reconcile() -> None:
     """BC told of it before a read could see it."""
     world = world_of()
     item = world.bc.user.create_item(displayName="x")
-    world.bc.faults.add(Fault(kind=FaultKind.MISSING_READ, match="GET", times=None, window_s=600))
+    world.bc.faults.add(Fault(kind=FaultKind.REPLICA_LAG, match="GET", times=None, window_s=600))
     notify(world)
     assert told(world) == {}
     world.bc.faults.clear()

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from business_central_emulator import FaultKind
-from business_central_emulator.clock import EMPTY_DATETIME
+from business_central_emulator.data.clock import EMPTY_DATETIME
 
 from shared.changes import plan_runs
 from shared.resource_names import QUEUE_EVENTS, QUEUE_PAGES

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from business_central_emulator.clock import EMPTY_DATETIME
+from business_central_emulator.data.clock import EMPTY_DATETIME
 
 from shared.resource_names import QUEUE_NOTIFICATIONS, QUEUE_PAGES
 from tests.simulation.world import Crash, World

@@ -6,21 +6,23 @@ What it knows follows published facts and recorded answers; what it does not kno
     bc = BusinessCentral(clock, seed=7)
     session = mount(requests.Session(), EngineAdapter(bc), "https://api.businesscentral.dynamics.com")
 
-`python -m business_central_emulator --help` starts it as a server.
+`business-central-emulator --help` starts it as a server.
 """
 
-from business_central_emulator.adapter import EngineAdapter, mount
-from business_central_emulator.clock import ScaledClock, VirtualClock
+from business_central_emulator.data.clock import ScaledClock, VirtualClock
 from business_central_emulator.engine import BusinessCentral, Latency
-from business_central_emulator.faults import Fault, FaultKind
-from business_central_emulator.messages import HandshakeAnswer, Request, Response, Transport
-from business_central_emulator.tampering import Tamper, TamperKind
+from business_central_emulator.server.adapter import EngineAdapter, mount, session_for
+from business_central_emulator.server.exchange import Engine, HandshakeAnswer, Request, Response, Transport
+from business_central_emulator.server.faults import Fault, FaultKind, Faults
+from business_central_emulator.webhooks.tampering import Tamper, TamperKind
 
 __all__ = [
     "BusinessCentral",
+    "Engine",
     "EngineAdapter",
     "Fault",
     "FaultKind",
+    "Faults",
     "HandshakeAnswer",
     "Latency",
     "Request",
@@ -31,4 +33,5 @@ __all__ = [
     "Transport",
     "VirtualClock",
     "mount",
+    "session_for",
 ]

@@ -4,20 +4,24 @@ Everything here runs inside one `Work`; the caller commits or rolls back. What t
 the recorded errors, what the emulator does not know with 501.
 """
 
-from business_central_emulator import errors, metadata, subscription_api, writing
-from business_central_emulator.calls import Call, Outcome
-from business_central_emulator.environment import Work
-from business_central_emulator.navigation import read, read_companies, walk
-from business_central_emulator.routing import RUNTIME_API, Segment
-from business_central_emulator.schema import SPELLINGS, UNEMULATED_SETS
+from business_central_emulator.business import writing
+from business_central_emulator.data import errors
+from business_central_emulator.data.environment import Work
+from business_central_emulator.data.schema import SPELLINGS, UNEMULATED_SETS
+from business_central_emulator.odata import metadata
+from business_central_emulator.odata.calls import Call, Outcome
+from business_central_emulator.odata.navigation import read, read_companies, walk
+from business_central_emulator.odata.routing import RUNTIME_API, Segment
+from business_central_emulator.webhooks import subscription_api
+from business_central_emulator.webhooks.subscription_api import Hooks
 
 
-def run(call: Call, work: Work) -> Outcome:
+def run(call: Call, work: Work, hooks: Hooks) -> Outcome:
     """Carry out one operation."""
     address = call.address
     segments = list(address.segments)
     if address.api == RUNTIME_API:
-        return subscription_api.runtime(call, work, segments)
+        return subscription_api.runtime(call, work, segments, hooks)
     if not segments:
         return Outcome(200, metadata.service_document(address.root))
     first = segments[0].name
@@ -29,7 +33,7 @@ def run(call: Call, work: Work) -> Outcome:
     if name is None:
         raise errors.segment_not_found(first)
     if name == "subscriptions":
-        return subscription_api.subscriptions(call, work, segments)
+        return subscription_api.subscriptions(call, work, segments, hooks)
     if name == "companies":
         if len(segments) == 1:
             return read_companies(call, segments[0])

@@ -2,30 +2,41 @@
 
 One engine is one environment of one tenant. `handle` answers an API request; `run_webhooks` runs the sender's due jobs;
 `user` does what people in Business Central do; `faults` and `webhooks.tampering` make things go wrong. All randomness
-comes from one seed, all time from the injected clock. Not thread-safe by itself: `lock` is for those who share it.
+comes from one seed, all time from the injected clock. `lock` is held while a request or the sender's job is in work.
 """
 
+import contextlib
 import json
 import threading
 import uuid
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from email.utils import format_datetime as http_date
+from functools import partial
 from typing import Any, Final
 
-from business_central_emulator import batch, bulk, dispatch, errors, faults, odata_query, oracle, seeding
-from business_central_emulator.calls import Call, Outcome
-from business_central_emulator.clock import Clock
-from business_central_emulator.environment import Company, Environment, Work
-from business_central_emulator.faults import Fault, FaultKind, Faults
-from business_central_emulator.limits import Limits, TokenCheck, accept_good_tokens
-from business_central_emulator.messages import Handshake, Post, Request, Response
-from business_central_emulator.reading import Reader
-from business_central_emulator.routing import Address, parse_address
-from business_central_emulator.store import Record, Table
-from business_central_emulator.subscriptions import MAYBE_SUPPORTED, Subscriptions
-from business_central_emulator.user import User
-from business_central_emulator.webhooks import Webhooks
+from business_central_emulator import dispatch
+from business_central_emulator.business import bulk, seeding
+from business_central_emulator.business.drafts import Drafts
+from business_central_emulator.business.user import User
+from business_central_emulator.data import errors, oracle
+from business_central_emulator.data.clock import Clock
+from business_central_emulator.data.environment import Company, Environment, Work
+from business_central_emulator.data.record import Record
+from business_central_emulator.data.store import Table
+from business_central_emulator.odata import batch
+from business_central_emulator.odata import query as odata_query
+from business_central_emulator.odata.calls import Call, Outcome
+from business_central_emulator.odata.reading import Reader
+from business_central_emulator.odata.routing import Address, parse_address
+from business_central_emulator.server import faults
+from business_central_emulator.server.exchange import Engine, Handshake, Post, Request, Response
+from business_central_emulator.server.faults import Fault, FaultKind, Faults
+from business_central_emulator.server.limits import Limits, TokenCheck, accept_good_tokens
+from business_central_emulator.webhooks.sender import Webhooks
+from business_central_emulator.webhooks.subscription_api import Hooks
+from business_central_emulator.webhooks.subscriptions import MAYBE_SUPPORTED, Subscriptions
 
 DEFAULT_TENANT_ID: Final = "2c9f3b5a-7d41-4e0b-9a61-0f6d5b8c4e21"
 DEFAULT_TENANT_DOMAIN: Final = "lmints.io"
@@ -47,12 +58,15 @@ class Latency:
 
 
 @dataclass(slots=True)
-class _LateCommit:
+class _Pending:
+    """Works of a transaction that is still open: seen by reads with `ReadWrite`, then committed or rolled back."""
+
     due: datetime
     works: list[Work]
+    commits: bool
 
 
-class BusinessCentral:
+class BusinessCentral(Engine):
     """One environment of one tenant, in memory."""
 
     def __init__(
@@ -92,9 +106,10 @@ class BusinessCentral:
         )
         self.subscriptions = Subscriptions(self.environment, optional_resources=optional)
         self.webhooks = Webhooks(self.environment, self.subscriptions, delay_s=delay_s)
-        self.faults = Faults(self.environment.ids.random)
+        self.faults = Faults(self.environment.ids.random, clock=self.clock)
         self.user = User(self)
-        self._late: list[_LateCommit] = []
+        self.drafts = Drafts()
+        self._open: list[_Pending] = []
         self.limits.reset()
         for company in seeding.companies(demo_data=demo_data):
             self.environment.add_company(company)
@@ -113,6 +128,22 @@ class BusinessCentral:
         """Open a further company with the code tables of the demo data and nothing else."""
         company = seeding.empty_company(name, display_name=display_name)
         self.environment.add_company(company)
+        return company
+
+    def rename_company(self, key: str, *, name: str | None = None, display_name: str | None = None) -> Company:
+        """Rename a company, as its card in Business Central does; its id stays. Two may bear one display name."""
+        company = self.company(key)
+        company.name = name or company.name
+        company.display_name = company.display_name if display_name is None else display_name
+        work = Work(self.environment, company)
+        record = self.environment.company_rows.the("id", company.id)
+        row = list(record.row)
+        for column, value in (
+            ("name", company.name), ("displayName", company.display_name), ("systemModifiedAt", work.now),
+        ):  # fmt: skip
+            row[record.entity.position[column]] = value
+        work.tx.modify(self.environment.company_rows, record, row)
+        self.commit(work)
         return company
 
     def bulk_items(
@@ -139,26 +170,45 @@ class BusinessCentral:
 
     def run_webhooks(self, post: Post) -> int:
         """Run the sender's due jobs; returns the number of POSTs made."""
-        self.settle()
-        return self.webhooks.run(post)
+        with self.lock:
+            self.settle()
+            return self.webhooks.run(post)
 
     def commit(self, work: Work, *, can_schedule: bool = True) -> None:
         """Commit a unit of work and let the webhook triggers see it."""
         self.webhooks.record(work.commit(), can_schedule=can_schedule)
 
     def settle(self) -> None:
-        """Let the late commits whose time has come become visible, in their order."""
+        """Let the open transactions whose time has come be committed, in their order, or forgotten."""
         now = self.environment.now()
-        due = [late for late in self._late if late.due <= now]
-        self._late = [late for late in self._late if late.due > now]
-        for late in due:
-            for work in late.works:
-                if work.tx.reapply():
+        due = [one for one in self._open if one.due <= now]
+        self._open = [one for one in self._open if one.due > now]
+        for one in due:
+            for work in one.works:
+                if one.commits and work.tx.reapply():
                     self.commit(work)
 
     def late_commits(self) -> int:
-        """Return how many writes are still to become visible."""
-        return len(self._late)
+        """Return how many transactions are still open."""
+        return len(self._open)
+
+    def postpone(self, done: list[Work], seconds: float, *, commits: bool) -> None:
+        """Take finished works back and keep them as an open transaction that ends in some seconds."""
+        for work in reversed(done):
+            work.rollback()
+        works = [work for work in done if work.tx.steps]
+        if works:
+            self._open.append(_Pending(self.environment.now() + timedelta(seconds=seconds), works, commits))
+
+    @contextlib.contextmanager
+    def _uncommitted(self) -> Iterator[bool]:
+        """Show what open transactions wrote, as READ UNCOMMITTED does; says whether there is any."""
+        applied = [work for one in self._open for work in one.works if work.tx.reapply()]
+        try:
+            yield bool(applied)
+        finally:
+            for work in reversed(applied):
+                work.rollback()
 
     def copy_environment(self) -> None:
         """Do what an environment copy does to webhooks: no subscription and no notification survives."""
@@ -192,13 +242,25 @@ class BusinessCentral:
 
     def handle(self, request: Request) -> Response:
         """Answer one API request."""
-        self.settle()
-        correlation = self.environment.ids.guid()
+        with self.lock:
+            self.settle()
+            correlation = self.environment.ids.guid()
+            try:
+                response = self._answer(request, correlation)
+            except errors.ApiError as error:
+                response = _error_response(error, correlation)
+            return self._finished(response, correlation)
+
+    @contextlib.contextmanager
+    def turn(self, request: Request) -> Iterator[bool]:
+        """Return the place of a request among those in process; False when too many wait already."""
+        principal = self.principal_of(request) or "anonymous"
+        has_place = self.limits.enter(principal)
         try:
-            response = self._answer(request, correlation)
-        except errors.ApiError as error:
-            response = _error_response(error, correlation)
-        return self._finished(response, correlation)
+            yield has_place
+        finally:
+            if has_place:
+                self.limits.leave(principal)
 
     def _answer(self, request: Request, correlation: str) -> Response:
         principal = self.principal_of(request)
@@ -216,19 +278,12 @@ class BusinessCentral:
             return Response(status=404, headers={"Content-Type": "application/xml"}, body=_NO_ENVIRONMENT)
         done: list[Work] = []
         response = self._carry_out(request, address, principal, bending, correlation, done)
-        if decisive is not None and decisive.kind is FaultKind.LATE_COMMIT:
-            self._postpone(done, decisive)
+        if decisive is not None and decisive.kind in (FaultKind.LATE_COMMIT, FaultKind.LATE_ROLLBACK):
+            self.postpone(done, decisive.late_s, commits=decisive.kind is FaultKind.LATE_COMMIT)
         else:
             for work in done:
                 self.commit(work)
         return response if decisive is None else faults.afterwards(decisive, response, correlation)
-
-    def _postpone(self, done: list[Work], fault: Fault) -> None:
-        for work in reversed(done):
-            work.rollback()
-        works = [work for work in done if work.tx.steps]
-        if works:
-            self._late.append(_LateCommit(self.environment.now() + timedelta(seconds=fault.late_s), works))
 
     def _carry_out(
         self,
@@ -254,21 +309,38 @@ class BusinessCentral:
         self, request: Request, address: Address, principal: str, bending: list[Fault], work: Work
     ) -> Response:
         metadata = _metadata_level(request)
-        if request.method != "GET" and (request.header("Data-Access-Intent") or "").lower() == "readonly":
+        intent = (request.header("Data-Access-Intent") or "").lower()
+        if request.method != "GET" and intent == "readonly":
             raise errors.bad_request("The data access intent of a write cannot be ReadOnly.")
         company = self._company_of(address, request)
-        sight = faults.sight(work.now, self.faults, bending)
+        work = work if company is None else work.within(company)
+        reader = Reader(
+            self.environment,
+            company,
+            self.faults.broken,
+            metadata != "none",
+            self.links_full_pages,
+            at=None if request.method != "GET" or intent == "readwrite" else self._replica(work.now, bending),
+        )
         call = Call(
             request=request,
             address=address,
-            reader=Reader(self.environment, company, sight, metadata != "none", self.links_full_pages),
-            subscriptions=self.subscriptions,
+            reader=reader,
             user_id=str(uuid.uuid5(_PRINCIPALS, principal)),
-            handshake=self.handshake,
-            webhook_log=self.webhooks.log,
             changed_status=self.changed_status,
         )
-        outcome = dispatch.run(call, work if company is None else work.within(company))
+        hooks = Hooks(self.subscriptions, self.handshake, self.webhooks.log)
+        if request.method != "GET":
+            outcome = dispatch.run(call, work, hooks)
+        elif intent == "readwrite":
+            with self._uncommitted() as is_dirty:
+                if not is_dirty and principal not in self.drafts.readers:
+                    call.reader.on_read = partial(self.drafts.recalculate, work)
+                outcome = dispatch.run(call, work, hooks)
+        else:
+            if intent == "readonly":
+                call.reader.on_read = self.drafts.refuse
+            outcome = dispatch.run(call, work, hooks)
         headers = {"OData-Version": "4.0"}
         if outcome.body:
             headers["Content-Type"] = outcome.content_type or _JSON.replace("minimal", metadata)
@@ -353,6 +425,15 @@ class BusinessCentral:
         body = json.dumps({"value": [row]}).encode()
         return Response(status=200, headers={"Content-Type": "application/json; charset=utf-8"}, body=body)
 
+    def _replica(self, now: datetime, bending: list[Fault]) -> datetime | None:
+        """Return how far the replica is that answers this read; None when it is current."""
+        lags_s = [
+            fault.window_s if fault.least_s is None else self.faults.rolls.uniform(fault.least_s, fault.window_s)
+            for fault in bending
+            if fault.kind is FaultKind.REPLICA_LAG
+        ]
+        return now - timedelta(seconds=max(lags_s)) if lags_s else None
+
     def _delay_s(self, bending: list[Fault], outcome: Outcome) -> float:
         slow = [fault for fault in bending if fault.kind is FaultKind.SLOW]
         base_s = self.latency.base_s + sum(fault.delay_s for fault in slow)
@@ -370,10 +451,7 @@ class BusinessCentral:
             "ms-correlation-x": self.environment.ids.guid(),
             "Server": "Microsoft-HTTPAPI/2.0",
         }
-        return Response(
-            status=response.status, headers=headers, body=response.body, delay_s=response.delay_s,
-            transport=response.transport,
-        )  # fmt: skip
+        return replace(response, headers=headers)
 
 
 def _no_answer(_url: str) -> None:

@@ -1,0 +1,1 @@
+"""What there is: entity tables as data, values, rows, indexes, transactions, companies. Knows no URL and no HTTP."""

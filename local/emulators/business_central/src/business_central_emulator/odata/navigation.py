@@ -1,0 +1,114 @@
+"""Reads: from the segments of a URL to a row or a set, and from there to a page or a single entity."""
+
+from business_central_emulator.data import errors
+from business_central_emulator.data.environment import Work
+from business_central_emulator.data.record import Record
+from business_central_emulator.data.schema import ENTITIES, SPELLINGS, UNEMULATED_NAVS, UNEMULATED_SETS, Entity
+from business_central_emulator.odata.calls import Call, Outcome, Target, context_of, with_context
+from business_central_emulator.odata.filter import conjuncts, equal_values
+from business_central_emulator.odata.query import MAX_PAGE_ROWS, Options, parse_query
+from business_central_emulator.odata.routing import Segment
+
+
+def walk(call: Call, work: Work, segments: list[Segment]) -> Target:
+    """Return where the segments below the company lead."""
+    head, *rest = segments
+    name = SPELLINGS.get(head.name.lower())
+    if head.name.lower() in UNEMULATED_SETS:
+        raise errors.NotEmulatedError(f"the entity set {head.name}")
+    if name is None or not ENTITIES[name].scoped:
+        raise errors.segment_not_found(head.name)
+    target = Target(ENTITIES[name], context=f"companies({work.company.id})/{name}", segment=head.name)
+    if head.key is not None:
+        _key(call, target, head)
+    for segment in rest:
+        if target.record is None:
+            raise errors.segment_not_found(segment.name)
+        target = _step(call, target, segment)
+    return target
+
+
+def _key(call: Call, target: Target, segment: Segment) -> None:
+    wanted = segment.guid()
+    record = call.reader.table(target.entity.name).get(wanted)
+    if target.among is not None and record not in target.among:
+        record = None
+    if record is None:
+        raise errors.segment_not_found(segment.name)
+    target.record = record
+
+
+def _step(call: Call, at: Target, segment: Segment) -> Target:
+    record = at.record
+    nav = next((nav for nav in at.entity.navs if nav.name.lower() == segment.name.lower()), None)
+    if nav is None or record is None:
+        if segment.name in UNEMULATED_NAVS:
+            raise errors.NotEmulatedError(f"the navigation {segment.name}")
+        raise errors.segment_not_found(segment.name)
+    table = call.reader.table(nav.target)
+    context = f"{at.context}({record.id})/{nav.name}"
+    target = Target(ENTITIES[nav.target], parent=record, context=context, segment=segment.name)
+    if nav.many:
+        target.among = table.where(nav.remote, record[nav.local])
+        if segment.key is not None:
+            _key(call, target, segment)
+        return target
+    target.record = table.get(record[nav.local])
+    if target.record is None:
+        raise errors.segment_not_found(segment.name)
+    return target
+
+
+def read_companies(call: Call, segment: Segment) -> Outcome:
+    """Answer a GET of `companies` or one of them."""
+    if call.request.method != "GET":
+        raise errors.method_not_allowed(call.request.method, "companies")
+    options = parse_query(call.address.query, ENTITIES["companies"])
+    table = call.reader.table("companies")
+    if segment.key is not None:
+        record = table.get(segment.guid())
+        if record is None:
+            raise errors.company_not_found()
+        text = call.reader.single(record, options)
+        return Outcome(200, with_context(call, text, "companies/$entity"), rows=1)
+    page = call.reader.page(table, options, max_rows=_page_rows(call)[0])
+    body = page.body(context=context_of(call, "companies", options), url=call.address.url, options=options)
+    return Outcome(200, body, rows=len(page.rows))
+
+
+def read(call: Call, target: Target) -> Outcome:
+    """Answer a GET of a set or a row."""
+    entity = target.entity
+    options = parse_query(call.address.query, entity)
+    if target.record is not None:
+        text = call.reader.single(target.record, options)
+        return Outcome(200, with_context(call, text, target.context, options), rows=1)
+    table = call.reader.table(entity.name)
+    among = target.among
+    if entity.needs_parent and target.parent is None:
+        among = _lines_asked_for(call, entity, options)
+    max_rows, applied = _page_rows(call)
+    page = call.reader.page(table, options, max_rows=max_rows, among=among)
+    body = page.body(context=context_of(call, target.context, options), url=call.address.url, options=options)
+    return Outcome(200, body, applied_preference=applied, rows=len(page.rows))
+
+
+def _lines_asked_for(call: Call, entity: Entity, options: Options) -> list[Record]:
+    """Return the lines a bare collection GET may see: one document's, or those with the ids asked for."""
+    table = call.reader.table(entity.name)
+    for term in conjuncts(options.node):
+        equal = equal_values(term)
+        if equal and equal[0] == "documentId":
+            return table.where("documentId", equal[1][0])  # a second document is not loaded
+        if equal and equal[0] == "id":
+            return [record for value in equal[1] if (record := table.get(value))]
+    raise errors.dialog("You must specify an Id or a Document Id to get the lines.")
+
+
+def _page_rows(call: Call) -> tuple[int, str | None]:
+    """Return the page size asked for and the preference to confirm."""
+    for part in (call.request.header("Prefer") or "").split(","):
+        name, _, value = part.strip().partition("=")
+        if name.lower() == "odata.maxpagesize" and value.isdecimal() and int(value) > 0:
+            return min(int(value), MAX_PAGE_ROWS), "odata.maxpagesize"
+    return MAX_PAGE_ROWS, None

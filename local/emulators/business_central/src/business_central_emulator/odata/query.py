@@ -1,0 +1,157 @@
+"""Query options of a request: `$filter $orderby $top $skip $select $expand $count`, nested in `$expand` too.
+
+The raw text of each option is kept, because Business Central repeats the options, already encoded, in its next links.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+from urllib.parse import quote, unquote, unquote_plus
+
+from business_central_emulator.data import errors
+from business_central_emulator.data.schema import ENTITIES, UNEMULATED_NAVS, Entity
+from business_central_emulator.odata import filter as odata_filter
+
+MAX_PAGE_ROWS: Final = 20_000
+_KNOWN: Final = frozenset(
+    {"$filter", "$orderby", "$top", "$skip", "$select", "$expand", "$count", "$skiptoken", "$schemaversion"}
+)
+#: Options a next link does not repeat: they are replaced (`$skiptoken`, `aid`, `$top`) or used up (`$skip`).
+_NOT_REPEATED: Final = frozenset({"$skiptoken", "aid", "$top", "$skip"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The options of one level."""
+
+    node: odata_filter.Node | None = None
+    order: tuple[tuple[str, bool], ...] = ()  # (property, descending)
+    top: int | None = None
+    skip: int = 0
+    select: tuple[str, ...] | None = None
+    expand: Mapping[str, "Options"] = field(default_factory=lambda: MappingProxyType({}))
+    count: bool = False
+    skip_token: str | None = None
+    repeated: str = ""  # raw text of the options that a next link repeats
+
+
+def parse_query(raw: str, entity: Entity) -> Options:
+    """Read a raw query string for a request on `entity`.
+
+    Raises:
+        ApiError: 400 or 501, as for the option that is wrong.
+    """
+    pairs = [_raw_pair(part) for part in raw.split("&") if part]
+    found = {name: unquote_plus(value) for name, value in pairs}
+    repeated = "&".join(f"{_shown(name)}={value}" for name, value in pairs if name not in _NOT_REPEATED)
+    options = _options(found, entity)
+    token = found.get("$skiptoken")
+    values = {name: getattr(options, name) for name in Options.__dataclass_fields__}
+    return Options(**{**values, "skip_token": token, "repeated": repeated})
+
+
+def custom_options(raw: str) -> dict[str, str]:
+    """Return the options without a dollar sign (`company`, `tenant`, `validationToken`)."""
+    pairs = [_raw_pair(part) for part in raw.split("&") if part]
+    return {name: unquote_plus(value) for name, value in pairs if not name.startswith("$")}
+
+
+def _raw_pair(part: str) -> tuple[str, str]:
+    name, _, value = part.partition("=")
+    return unquote(name), value
+
+
+def _shown(name: str) -> str:
+    return quote(name, safe="$")
+
+
+def _options(found: Mapping[str, str], entity: Entity) -> Options:
+    for name in found:
+        if name.startswith("$") and name not in _KNOWN:
+            raise errors.NotEmulatedError(f"the query option {name}")
+    if found.get("$schemaversion", "2.0") != "2.0":
+        raise errors.NotEmulatedError("schema version 2.1")
+    filter_text = found.get("$filter", "")
+    return Options(
+        node=odata_filter.parse(filter_text, entity) if filter_text.strip() else None,
+        order=tuple(_order(found.get("$orderby", ""), entity)),
+        top=_natural(found, "$top"),
+        skip=_natural(found, "$skip") or 0,
+        select=_select(found.get("$select"), entity),
+        expand=MappingProxyType(dict(_expand(found.get("$expand", ""), entity))),
+        count=_flag(found.get("$count", "false")),
+    )
+
+
+def _natural(found: Mapping[str, str], name: str) -> int | None:
+    text = found.get(name)
+    if text is None:
+        return None
+    if not text.isdecimal():
+        raise errors.bad_request(
+            f"Invalid value '{text}' for {name} query option found. A non-negative integer is due."
+        )
+    return int(text)
+
+
+def _flag(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise errors.bad_request(f"Invalid value '{text}' for $count query option found.")
+    return text == "true"
+
+
+def _order(text: str, entity: Entity) -> Iterator[tuple[str, bool]]:
+    for part in text.split(","):
+        words = part.split()
+        if not words:
+            continue
+        if entity.column(words[0]) is None:
+            raise errors.unknown_property_in_filter(words[0], entity.type_name)
+        direction = words[1] if len(words) == 2 else "asc"
+        if len(words) > 2 or direction not in ("asc", "desc"):
+            raise errors.bad_request(f"Syntax error in $orderby: '{part.strip()}'.")
+        yield words[0], direction == "desc"
+
+
+def _select(text: str | None, entity: Entity) -> tuple[str, ...] | None:
+    if text is None or text.strip() in ("", "*"):
+        return None
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    for name in names:
+        if entity.column(name) is None and entity.nav(name) is None:
+            raise errors.unknown_property_in_filter(name, entity.type_name)
+    return tuple(name for name in names if entity.column(name))
+
+
+def _expand(text: str, entity: Entity) -> Iterator[tuple[str, Options]]:
+    for part in _split(text, ","):
+        name, _, rest = part.strip().partition("(")
+        nav = entity.nav(name.strip())
+        if name.strip() in UNEMULATED_NAVS:
+            raise errors.NotEmulatedError(f"the navigation {name.strip()}")
+        if nav is None:
+            raise errors.unknown_property_in_filter(name.strip(), entity.type_name)
+        if rest and not rest.rstrip().endswith(")"):
+            raise errors.bad_request(f"Syntax error in $expand: '{part}'.")
+        inner = rest.rstrip()[:-1] if rest else ""
+        found = {}
+        for option in _split(inner, ";"):
+            key, _, value = option.strip().partition("=")
+            found[key] = value
+        yield nav.name, _options(found, ENTITIES[nav.target])
+
+
+def _split(text: str, mark: str) -> Iterator[str]:
+    """Split at `mark` outside of parentheses and quotes."""
+    depth, quoted, start = 0, False, 0
+    for at, sign in enumerate(text):
+        if sign == "'":
+            quoted = not quoted
+        elif not quoted and sign in "()":
+            depth += 1 if sign == "(" else -1
+        elif sign == mark and depth == 0 and not quoted:
+            yield text[start:at]
+            start = at + 1
+    if text[start:].strip():
+        yield text[start:]
