@@ -316,7 +316,7 @@ class EntraTokens:
         `authorization_code` takes the client secret if the vault holds one, else the managed identity.
         """
         if self._credential is None:
-            secret = None if self._mode is AuthMode.MANAGED_IDENTITY else self._secrets.read(SECRET_CLIENT)
+            secret = None if self._mode is AuthMode.MANAGED_IDENTITY else self._client_secret()
             may_use_identity = self._mode is not AuthMode.CLIENT_SECRET
             credential: Credential | None = secret or (self._assertion if may_use_identity else None)
             if not credential:
@@ -326,10 +326,14 @@ class EntraTokens:
             self._credential = credential
         self._entra.use_credential(self._credential)
 
+    def _client_secret(self) -> str:
+        """Return the client secret, "" when the vault holds none; a file or a shell adds a line break at its end."""
+        return (self._secrets.read(SECRET_CLIENT) or "").strip()
+
     def _has_new_secret(self) -> bool:
         if not isinstance(self._credential, str):
             return False
-        secret = self._secrets.read(SECRET_CLIENT)
+        secret = self._client_secret()
         if not secret or secret == self._credential:
             return False
         self._credential = secret
