@@ -45,6 +45,7 @@ EVENTS: Final[dict[str, str]] = {
     "message.redriven": "a dead letter was put back to work",
     "bc.throttled": "BC answered 429",
     "bc.retried": "a read was repeated after a transient fault",
+    "bc.intent_refused": "BC refused a read of what is committed and served it without that; once for each collection",
     "bc.failed": "a call to BC failed for good",
 }
 
