@@ -20,6 +20,7 @@ from shared.connections.state_owner import StateOwner
 from shared.connections.webhook_secret import WebhookSecret
 from shared.dead_letters.dead_letter_store import DeadLetterStore
 from shared.errors import ConfigError, StoreUnavailable
+from shared.invocation import invocation_id
 from shared.login.tokens import EntraTokens
 from shared.operations import doctor, status
 from shared.operations.diagnosis import Knock
@@ -138,7 +139,7 @@ def build(env: Mapping[str, str], *, now: Clock = utc_now) -> Services:
         token_vault=_token_vault(settings, secrets),
     )  # fmt: skip
     budget = RequestBudget(connections, settings.connection, now=now, new_id=new_id)
-    transport = Transport(settings.api_url, tokens, budget, ca_bundle=settings.ca_bundle)
+    transport = Transport(settings.api_url, tokens, budget, ca_bundle=settings.ca_bundle, request_id=invocation_id)
     bc = BusinessCentralClient(
         transport, tenant_id=settings.tenant_id, environment=settings.environment, threads=THREADS
     )
