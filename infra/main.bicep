@@ -94,6 +94,9 @@ param bcChanges string = 'created'
 @maxValue(20000)
 param bcPageRows int = 2000
 
+@description('Tenant and environment under which state is kept, once they are written in another way: lmints.io.production.')
+param bcStateName string = ''
+
 // ---------------------------------------------------------------------------------------------- size and keeping
 
 @description('Memory of an instance in MB.')
@@ -226,6 +229,7 @@ module resources 'resources.bicep' = {
       triggers: bcTriggers
       changes: bcChanges
       pageRows: bcPageRows
+      stateName: bcStateName
     }
     scale: {
       instanceMemoryMB: instanceMemoryMB

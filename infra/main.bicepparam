@@ -35,6 +35,7 @@ param bcPullSalesInvoiceLines = bool(readEnvironmentVariable('BC_PULL_SALES_INVO
 param bcTriggers = readEnvironmentVariable('BC_TRIGGERS', 'items,salesShipments,salesInvoices')
 param bcChanges = readEnvironmentVariable('BC_CHANGES', 'created')
 param bcPageRows = int(readEnvironmentVariable('BC_PAGE_ROWS', '2000'))
+param bcStateName = readEnvironmentVariable('BC_STATE_NAME', '')
 
 // ---------------------------------------------------------------------------------------------- size and keeping
 

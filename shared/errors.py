@@ -20,9 +20,13 @@ from typing import ClassVar
 
 
 class IntegrationError(Exception):
-    """Base of all errors raised on purpose; `.retryable` is whether the same call may succeed later by itself."""
+    """Base of all errors raised on purpose; `.retryable` is whether the same call may succeed later by itself.
+
+    `.is_pause`: nothing is wrong, BC's limits ask for a pause; work that waits for its end is nobody's alarm.
+    """
 
     retryable: bool = False
+    is_pause: ClassVar[bool] = False
 
 
 class ConfigError(IntegrationError):
@@ -67,9 +71,10 @@ class StateConflict(IntegrationError):
 
 
 class BudgetExhausted(IntegrationError):
-    """All request slots stayed busy for the whole waiting time."""
+    """All request slots stayed busy for the whole waiting time, or are closed beyond it as BC asked for a pause."""
 
     retryable = True
+    is_pause = True
 
 
 class BCError(IntegrationError):
@@ -109,6 +114,7 @@ class BCThrottled(BCError):
 
     kind = "throttled"
     retryable = True
+    is_pause = True
 
 
 class BCUnavailable(BCError):

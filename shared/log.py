@@ -40,10 +40,12 @@ EVENTS: Final[dict[str, str]] = {
     "order.waiting": "a sales order waits for a transient fault to pass",
     "order.parked": "a sales order was given up after its time; a person must look",
     "order.redriven": "an order was put back to work by hand",
+    "message.waiting": "a queue message waits for the end of a pause that BC asked for, and comes back by itself",
     "message.dead_lettered": "a queue message failed too often or can never be worked on; it is kept for a person",
     "message.redriven": "a dead letter was put back to work",
     "bc.throttled": "BC answered 429",
     "bc.retried": "a read was repeated after a transient fault",
+    "bc.intent_refused": "BC refused a read of what is committed and served it without that; once for each collection",
     "bc.failed": "a call to BC failed for good",
 }
 

@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared import resource_names
 from shared.business_central.client import BusinessCentralClient
@@ -16,23 +16,27 @@ from shared.clock import Clock, new_id, utc_now
 from shared.connections.companies import Companies
 from shared.connections.context import Context
 from shared.connections.settings_reader import read_settings
+from shared.connections.state_owner import StateOwner
 from shared.connections.webhook_secret import WebhookSecret
 from shared.dead_letters.dead_letter_store import DeadLetterStore
-from shared.errors import StoreUnavailable
+from shared.errors import ConfigError, StoreUnavailable
+from shared.invocation import invocation_id
 from shared.login.tokens import EntraTokens
 from shared.operations import doctor, status
 from shared.operations.diagnosis import Knock
-from shared.operations.findings import Report
+from shared.operations.findings import Report, settings_findings
 from shared.operations.handshake_probe import knock
 from shared.operations.page_session import derive_key
 from shared.operations.queue_depths import QueueDepths
 from shared.operations.status_view import LoginView, StatusView
 from shared.operations.stores import Stores
 from shared.orders.order_store import OrderStore
+from shared.settings import Settings
 from shared.storage.azure_tables import AzureTables
 from shared.storage.identity import client_assertion
 from shared.storage.key_vault import KeyVaultSecrets
-from shared.storage.table import Table, Tables
+from shared.storage.moved_secrets import MovedSecrets
+from shared.storage.table import SecretStore, Table, Tables
 from shared.webhooks.notes import WebhookNoteStore
 
 #: Requests or plans that one call may have under way; the budget allows no more requests.
@@ -54,6 +58,7 @@ class Services:
     connection: Connection
     tokens: EntraTokens
     connections: Table
+    owner: StateOwner
 
     def view(self) -> StatusView:
         """Return the state of everything."""
@@ -79,7 +84,14 @@ class Services:
 
         depths = QueueDepths(settings.storage, ca_bundle=settings.ca_bundle)
         instruments = doctor.Instruments(token=self.tokens.token, login=self.login, knock=knock_at, depth=depths.read)
-        return doctor.examine(self.connection.context, self.connection.stores, instruments)
+        report = doctor.examine(self.connection.context, self.connection.stores, instruments)
+        try:
+            self.owner.check()
+        except ConfigError as error:
+            return replace(report, findings=settings_findings(error) + report.findings)
+        except StoreUnavailable:
+            return report  # the doctor has met it, too
+        return report
 
     def session_key(self) -> bytes:
         """Return the key that signs the connect page's sessions."""
@@ -104,8 +116,15 @@ def services() -> Services:
 
 
 def connection() -> Connection:
-    """Return the connection of this process. Raises ConfigError like `services`."""
-    return services().connection
+    """Return the connection of this process, once it is sure whose state it is.
+
+    Raises:
+        ConfigError: as `services` and `StateOwner.check`.
+        StoreUnavailable: the table did not answer.
+    """
+    made = services()
+    made.owner.check()
+    return made.connection
 
 
 def build(env: Mapping[str, str], *, now: Clock = utc_now) -> Services:
@@ -115,9 +134,12 @@ def build(env: Mapping[str, str], *, now: Clock = utc_now) -> Services:
     tables = AzureTables(settings.storage, settings.ca_bundle)
     secrets = KeyVaultSecrets(settings.key_vault_url, client_id=identity, ca_bundle=settings.ca_bundle)
     connections = tables.table(resource_names.TABLE_CONNECTIONS)
-    tokens = EntraTokens(settings, secrets, connections, now=now, new_id=new_id, assertion=client_assertion(identity))
+    tokens = EntraTokens(
+        settings, secrets, connections, now=now, new_id=new_id, assertion=client_assertion(identity),
+        token_vault=_token_vault(settings, secrets),
+    )  # fmt: skip
     budget = RequestBudget(connections, settings.connection, now=now, new_id=new_id)
-    transport = Transport(settings.api_url, tokens, budget, ca_bundle=settings.ca_bundle)
+    transport = Transport(settings.api_url, tokens, budget, ca_bundle=settings.ca_bundle, request_id=invocation_id)
     bc = BusinessCentralClient(
         transport, tenant_id=settings.tenant_id, environment=settings.environment, threads=THREADS
     )
@@ -133,7 +155,19 @@ def build(env: Mapping[str, str], *, now: Clock = utc_now) -> Services:
         threads=THREADS,
     )
     stores = stores_of(tables, settings.connection, threads=THREADS)
-    return Services(connection=Connection(context=context, stores=stores), tokens=tokens, connections=connections)
+    return Services(
+        connection=Connection(context=context, stores=stores), tokens=tokens, connections=connections,
+        owner=StateOwner(connections, settings, now),
+    )  # fmt: skip
+
+
+def _token_vault(settings: Settings, secrets: SecretStore) -> SecretStore:
+    """Return the vault of the token cache; what an earlier release kept in the other one is read from there once."""
+    if settings.token_vault_url == settings.key_vault_url:
+        return secrets
+    identity = settings.storage.client_id
+    own = KeyVaultSecrets(settings.token_vault_url, client_id=identity, ca_bundle=settings.ca_bundle)
+    return MovedSecrets(own, before=secrets)
 
 
 def stores_of(tables: Tables, connection: str, *, threads: int = 1) -> Stores:

@@ -38,6 +38,7 @@ class Settings:
 
     storage: StorageSettings
     key_vault_url: str
+    token_vault_url: str  # where bc-token-cache is kept; the same vault unless one of its own is named
     tenant_id: str
     environment: str
     companies: tuple[str, ...]  # ids or names as configured; ("*",) means all
@@ -51,14 +52,19 @@ class Settings:
     expanded: frozenset[str]  # entity sets whose records are read with their variants or lines
     changes: frozenset[str]
     page_rows: int
+    state_name: str = ""  # names the state of a tenant written in another way, or of a renamed environment
 
     @property
     def connection(self) -> str:
-        """Name of the connection: tenant and environment; the first part of every partition key."""
-        return f"{self.tenant_id.lower()}.{self.environment.lower()}"
+        """Name of the connection's state, the first part of every partition key."""
+        return self.state_name or f"{self.tenant_id.lower()}.{self.environment.lower()}"
 
 
 _TRUE_FALSE = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+#: One entry of a comma list, in double quotes (doubled inside) or as it is, and the blanks around it.
+_ENTRY = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^",\s](?:[^,]*[^,\s])?|))\s*(?=,|$)')
 
 
 class EnvReader:
@@ -102,7 +108,10 @@ class EnvReader:
         return self._checked(name, convert, "")
 
     def url(self, name: str) -> str:
-        """Return an https origin without a trailing slash; `%WEBSITE_HOSTNAME%` is filled in."""
+        """Return an https origin as URLs compare (RFC 6454, 6.2): host in lower case, no default port, no slash.
+
+        `%WEBSITE_HOSTNAME%` is filled in.
+        """
 
         def convert(value: str) -> str:
             if "%WEBSITE_HOSTNAME%" in value:
@@ -110,12 +119,7 @@ class EnvReader:
                 if not host:
                     raise ValueError("set where WEBSITE_HOSTNAME is not (outside Azure)")
                 value = value.replace("%WEBSITE_HOSTNAME%", host)
-            parts = urlsplit(value)
-            if parts.scheme != "https" or not parts.hostname or parts.username or parts.query or parts.fragment:
-                raise ValueError("an https URL such as https://example.com")
-            if parts.path.strip("/"):
-                raise ValueError("an https URL without a path")
-            return f"https://{parts.netloc}"
+            return _origin(value)
 
         return self._checked(name, convert, "")
 
@@ -141,13 +145,19 @@ class EnvReader:
         return self._checked(name, convert, allowed[0])
 
     def names(self, name: str) -> tuple[str, ...]:
-        """Return a comma list with at least one entry."""
+        """Return a comma list with at least one entry; one that holds a comma stands in double quotes (RFC 4180, 2)."""
 
         def convert(value: str) -> tuple[str, ...]:
-            entries = tuple(entry.strip() for entry in value.split(",") if entry.strip())
-            if not entries:
+            entries, end = [], 0
+            while end <= len(value):
+                found = _ENTRY.match(value, end)
+                if found is None:
+                    raise ValueError('a comma list; an entry that holds a comma or begins with " in double quotes')
+                entries.append(found[1].replace('""', '"') if found[1] is not None else found[2])
+                end = found.end() + 1
+            if not any(entries):
                 raise ValueError("a comma list with at least one entry")
-            return entries
+            return tuple(entry for entry in entries if entry)
 
         return self._checked(name, convert, ())
 
@@ -196,3 +206,18 @@ class EnvReader:
         return StorageSettings(
             connection_string=connection_string, table_endpoint=endpoint.rstrip("/"), client_id=client_id
         )
+
+
+def _origin(value: str) -> str:
+    fault = "an https URL such as https://example.com"
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise ValueError(fault) from None  # its text holds the value
+    if parts.scheme != "https" or not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError(fault)
+    if parts.path.strip("/"):
+        raise ValueError("an https URL without a path")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"https://{host}" if port in {None, 443} else f"https://{host}:{port}"

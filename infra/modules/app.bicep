@@ -107,6 +107,7 @@ var settings = {
   BC_TRIGGERS: bc.triggers
   BC_CHANGES: bc.changes
   BC_PAGE_ROWS: string(bc.pageRows)
+  BC_STATE_NAME: bc.stateName
 }
 
 // A rule matches addresses and forwarding headers, never a path, so it cannot be laid on the notification route alone.

@@ -123,6 +123,9 @@ type businessCentralType = {
   @minValue(1)
   @maxValue(20000)
   pageRows: int
+
+  @description('BC_STATE_NAME: <tenant>.<environment>, or empty.')
+  stateName: string
 }
 
 @export()

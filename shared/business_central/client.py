@@ -8,7 +8,16 @@ from shared.business_central.entities import Entity
 from shared.business_central.environment_api import ROUTE, EnvironmentApi, document_of, page_of
 from shared.business_central.odata import is_plain
 from shared.business_central.order_api import OrderApi
-from shared.business_central.port import Company, PageAnswer, PageAsk, PostedOrder, Subscription, Wanted, WebhookLogLine
+from shared.business_central.port import (
+    Company,
+    Intent,
+    PageAnswer,
+    PageAsk,
+    PostedOrder,
+    Subscription,
+    Wanted,
+    WebhookLogLine,
+)
 from shared.business_central.records import Record
 from shared.business_central.transport import Transport
 from shared.business_central.webhook_api import WebhookApi
@@ -27,7 +36,6 @@ class BusinessCentralClient:
         self._api = EnvironmentApi(transport, tenant_id=tenant_id, environment=environment)
         self._webhooks = WebhookApi(self._api)
         self._orders = OrderApi(self._api)
-        self._send = transport.send
         self._threads = threads
 
     # -- reads
@@ -38,14 +46,17 @@ class BusinessCentralClient:
 
     def companies(self) -> list[Company]:
         """Return all companies the connection may list."""
-        rows = self._api.records(f"api/{ROUTE}/companies")
+        rows = self._api.records(f"api/{ROUTE}/companies", intent=Intent.CURRENT)
         return [Company(row.key, row.text("name"), row.text("displayName") or row.text("name")) for row in rows]
 
     def page(self, ask: PageAsk) -> PageAnswer:
         """Read one page."""
         resource = page_queries.page_resource(ask)
-        url = self._api.checked(ask.link or self._api.url(resource) + page_queries.page_query(ask), resource)
-        answer = self._send("GET", url, headers={"Prefer": f"odata.maxpagesize={ask.rows}"})
+        first = self._api.url(resource) + page_queries.page_query(ask)
+        answer = self._api.get(
+            self._api.checked(ask.link, resource) if ask.link else first, intent=Intent.COMMITTED,
+            is_document=ask.entity.modified_by_reads, headers={"Prefer": f"odata.maxpagesize={ask.rows}"},
+        )  # fmt: skip
         size = sum(map(len, answer.chunks))
         page = page_of(answer)
         if page.next_link:
@@ -55,11 +66,22 @@ class BusinessCentralClient:
         return PageAnswer(page, answer.served_at, size=size, took_s=answer.took_s)
 
     def records(
-        self, company: str, entity: Entity, keys: Sequence[str], *, expanded: bool, reserved: bool = False
+        self,
+        company: str,
+        entity: Entity,
+        keys: Sequence[str],
+        *,
+        expanded: bool,
+        reserved: bool = False,
+        intent: Intent = Intent.COMMITTED,
     ) -> list[Record]:
         """Read up to 100 records by id."""
+        if intent is Intent.CURRENT and entity.modified_by_reads:
+            raise ValueError(f"reading {entity.name} on the primary may modify what it finds")
         query = page_queries.records_query(entity, keys, expanded=expanded)
-        return self._api.records(entity.resource(company), query, reserved=reserved)
+        return self._api.records(
+            entity.resource(company), query, intent=intent, is_document=entity.modified_by_reads, reserved=reserved
+        )
 
     def split_points(self, company: str, entity: Entity, parts: int, *, least: int) -> list[str]:
         """Return values of `number` that cut the entity into similar parts: one count, and one probe a part.
@@ -67,13 +89,15 @@ class BusinessCentralClient:
         Fewer rows than `least` are not cut, as the probes would cost more than they bring.
         """
         url = self._api.url(entity.resource(company))
-        total = document_of(self._send("GET", url + page_queries.count_query())).get("@odata.count")
+        total = document_of(self._api.get(url + page_queries.count_query(), intent=Intent.COMMITTED)).get(
+            "@odata.count"
+        )
         if not isinstance(total, int) or total < least:
             return []
         skips = [total * part // parts for part in range(1, parts)]
 
         def probe(skip: int) -> list[Record]:
-            return page_of(self._send("GET", url + page_queries.cut_query(skip))).records
+            return page_of(self._api.get(url + page_queries.cut_query(skip), intent=Intent.COMMITTED)).records
 
         probes = at_once(probe, [skip for skip in skips if skip], self._threads)
         numbers = [row.number for rows in probes for row in rows]
@@ -83,7 +107,7 @@ class BusinessCentralClient:
     def probe(self, company: str, entity: Entity, *, expanded: bool) -> datetime | None:
         """Read one record at most; asked once, as the doctor wants to see a fault and not to overcome it."""
         url = self._api.url(entity.resource(company)) + page_queries.probe_query(entity, expanded=expanded)
-        answer = self._send("GET", url, policy=retry.ONCE)
+        answer = self._api.get(url, intent=Intent.COMMITTED, is_document=entity.modified_by_reads, policy=retry.ONCE)
         page_of(answer)
         return answer.served_at
 

@@ -17,6 +17,7 @@ class Entity:
     expanded_set: str = ""  # entity set of the expanded records if it can be filtered by lastModifiedDateTime itself
     expanded_parent: str = ""  # property of an expanded record that holds the parent's id
     posts: bool = False  # a draft that is posted later: announces `posted` and has a status
+    modified_by_reads: bool = False  # by who may write sales headers, on the primary (AL: OnAfterGetRecord)
     order_number: str = ""  # property with the number of the sales order: where an order leaves its trace
     route: str = "v2.0"  # API route behind `/api/`
 
@@ -56,10 +57,11 @@ SALES_INVOICES: Final = Entity(
     option="BC_PULL_SALES_INVOICE_LINES",
     parts="lines",
     posts=True,
+    modified_by_reads=True,
     order_number="orderNumber",
 )
 #: Written and looked up, but neither watched nor pulled.
-SALES_ORDERS: Final = Entity(name="salesOrders", event="salesOrder", order_number="number")
+SALES_ORDERS: Final = Entity(name="salesOrders", event="salesOrder", modified_by_reads=True, order_number="number")
 
 #: Entities that can be watched, by entity set.
 ENTITIES: Final[dict[str, Entity]] = {entity.name: entity for entity in (ITEMS, SALES_SHIPMENTS, SALES_INVOICES)}

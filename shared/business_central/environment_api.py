@@ -1,17 +1,24 @@
 """The API of one environment: its URLs, its collections read to the end, its answers decoded.
 
-Knows no entity and no verb; `client.py`, `webhook_api.py` and `order_api.py` own those.
+Knows no entity and no verb; `client.py`, `webhook_api.py` and `order_api.py` own those. Every read says its intent.
 """
 
+import logging
+from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from shared import exact_json
 from shared.business_central import odata
 from shared.business_central.page_parser import Page, parse_page
+from shared.business_central.port import Intent
 from shared.business_central.records import Record
+from shared.business_central.retry import ONCE, READ, RetryPolicy
 from shared.business_central.transport import Answer, Transport
-from shared.errors import BCRejected, BCUnavailable
+from shared.errors import BCError, BCRejected, BCUnavailable
+from shared.log import log_event
+
+log: Final = logging.getLogger(__name__)
 
 ROUTE: Final = "v2.0"
 #: Upper bound of pages followed for small lists (companies, subscriptions, look-ups): a looping link must end.
@@ -24,6 +31,7 @@ class EnvironmentApi:
     def __init__(self, transport: Transport, *, tenant_id: str, environment: str) -> None:
         """Take the transport and the environment's place."""
         self.transport = transport
+        self._refused: set[str] = set()  # collections whose refusal of an intent was logged
         self._root = f"{transport.api_url}/v2.0/{quote(tenant_id, safe='')}/{quote(environment, safe='')}"
 
     def url(self, resource: str) -> str:
@@ -40,7 +48,55 @@ class EnvironmentApi:
             raise BCRejected("a link leads away from the collection that was asked for", code="nextLink")
         return link
 
-    def records(self, resource: str, query: str = "", *, reserved: bool = False) -> list[Record]:
+    def get(
+        self,
+        url: str,
+        *,
+        intent: Intent,
+        is_document: bool = False,
+        headers: Mapping[str, str] | None = None,
+        reserved: bool = False,
+        policy: RetryPolicy = READ,
+    ) -> Answer:
+        """Read with an intent; one that BC refuses on a document is repeated without, and logged once.
+
+        `is_document`: reading it on the primary may modify it. Whether `ReadOnly` then fails where BC would have
+        modified it is not documented; without the header BC chooses, mostly the replica.
+        """
+        try:
+            return self._send(url, {**(headers or {}), "Data-Access-Intent": intent}, reserved, policy)
+        except (BCRejected, BCUnavailable) as error:
+            if not is_document or intent is Intent.CURRENT or error.status not in {400, 500}:
+                raise
+            try:
+                answer = self._send(url, headers or {}, reserved, ONCE)
+            except BCError:
+                raise error from None
+            self._log_refusal(url, error)
+            return answer
+
+    def _send(self, url: str, headers: Mapping[str, str], reserved: bool, policy: RetryPolicy) -> Answer:
+        return self.transport.send("GET", url, headers=headers, reserved=reserved, policy=policy)
+
+    def _log_refusal(self, url: str, error: BCError) -> None:
+        """Log the first refusal of each collection."""
+        path = urlsplit(url).path
+        if path not in self._refused:
+            self._refused.add(path)
+            log_event(
+                log, "bc.intent_refused", level=logging.WARNING, path=path, status=error.status, bc_code=error.code,
+                bc_correlation_id=error.correlation_id,
+            )  # fmt: skip
+
+    def records(
+        self,
+        resource: str,
+        query: str = "",
+        *,
+        intent: Intent,
+        is_document: bool = False,
+        reserved: bool = False,
+    ) -> list[Record]:
         """Read a small collection to its end.
 
         Raises:
@@ -49,12 +105,17 @@ class EnvironmentApi:
         records: list[Record] = []
         url = self.url(resource) + query
         for _ in range(MAX_PAGES):
-            page = page_of(self.transport.send("GET", self.checked(url, resource), reserved=reserved))
+            page = page_of(self.get(url, intent=intent, is_document=is_document, reserved=reserved))
             records += page.records
             if not page.next_link:
                 return records
-            url = page.next_link
-        raise BCRejected(f"more than {MAX_PAGES} pages", code="nextLink")
+            url = self.checked(page.next_link, resource)
+        raise too_many_pages()
+
+
+def too_many_pages() -> BCRejected:
+    """Return the error of a list that does not end, which is no list: what it lacks may be on its further pages."""
+    return BCRejected(f"more than {MAX_PAGES} pages", code="nextLink")
 
 
 def page_of(answer: Answer) -> Page:

@@ -6,7 +6,7 @@ from typing import Final
 from shared.business_central import odata, records, retry
 from shared.business_central.entities import ORDER_TRACES, SALES_ORDERS
 from shared.business_central.environment_api import EnvironmentApi
-from shared.business_central.port import PostedOrder
+from shared.business_central.port import Intent, PostedOrder
 from shared.clock import format_time
 from shared.errors import BCUnavailable
 
@@ -58,7 +58,7 @@ class OrderApi:
         for entity in ORDER_TRACES if also_posted else (SALES_ORDERS,):
             select = f"id,externalDocumentNumber,{entity.order_number}"
             query = odata.query({"filter": wanted, "select": select})
-            for row in self._api.records(entity.resource(company), query, reserved=True):
+            for row in self._api.records(entity.resource(company), query, intent=Intent.CURRENT, reserved=True):
                 number = row.text(entity.order_number)
                 if row.text("externalDocumentNumber").upper() != external_number.upper() or not number:
                     continue

@@ -7,11 +7,23 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Literal, Protocol
 
 from shared.business_central.entities import Entity
 from shared.business_central.page_parser import Page
 from shared.business_central.records import Record
+
+
+class Intent(StrEnum):
+    """Which question a read asks, sent as `Data-Access-Intent` (docs: database-read-scale-out-overview).
+
+    Found counts when committed, missing counts when current: a replica shows only what is committed and lags without
+    bound; the primary shows what is current and may yet be rolled back. Nothing is concluded from the other kind.
+    """
+
+    COMMITTED = "ReadOnly"
+    CURRENT = "ReadWrite"
 
 
 class TokenSource(Protocol):
@@ -128,14 +140,17 @@ class WebhookLogLine:
 
 
 class BusinessCentral(Protocol):
-    """The verbs this app needs of Business Central. Every one raises BCError, TokenError, BudgetExhausted."""
+    """The verbs this app needs of Business Central. Every one raises BCError, TokenError, BudgetExhausted.
+
+    A read of what is committed unless its verb says that it is of what is current.
+    """
 
     def company_url(self, company: str) -> str:
         """Return the API URL of a company: the `source` of its events."""
         ...
 
     def companies(self) -> list[Company]:
-        """Return all companies the connection may list."""
+        """Return all companies the connection may list, as is current: one that is missing can't be served."""
         ...
 
     def page(self, ask: PageAsk) -> PageAnswer:
@@ -143,9 +158,22 @@ class BusinessCentral(Protocol):
         ...
 
     def records(
-        self, company: str, entity: Entity, keys: Sequence[str], *, expanded: bool, reserved: bool = False
+        self,
+        company: str,
+        entity: Entity,
+        keys: Sequence[str],
+        *,
+        expanded: bool,
+        reserved: bool = False,
+        intent: Intent = Intent.COMMITTED,
     ) -> list[Record]:
-        """Read up to 100 records by id; one that does not exist is simply not among the answers."""
+        """Read up to 100 records by id; one that does not exist is simply not among the answers.
+
+        `COMMITTED` for what is to be announced; `CURRENT` to learn what is missing, where a read modifies nothing.
+
+        Raises:
+            ValueError: `CURRENT` for an entity that is modified by such reads.
+        """
         ...
 
     def split_points(self, company: str, entity: Entity, parts: int, *, least: int) -> list[str]:
@@ -173,7 +201,7 @@ class BusinessCentral(Protocol):
         ...
 
     def webhook_resources(self, company: str) -> frozenset[str]:
-        """Return the resources (`v2.0/items`, lower case) this environment offers webhooks for."""
+        """Return the resources (`v2.0/items`, lower case) this environment offers webhooks for, as is current."""
         ...
 
     def probe(self, company: str, entity: Entity, *, expanded: bool) -> datetime | None:
@@ -185,7 +213,7 @@ class BusinessCentral(Protocol):
         ...
 
     def subscriptions(self) -> list[Subscription]:
-        """Return all webhooks of the environment, whoever made them."""
+        """Return all webhooks of the environment, whoever made them, as is current: a missing one is made anew."""
         ...
 
     def create_subscription(self, wanted: Wanted) -> Subscription:

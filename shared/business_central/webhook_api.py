@@ -8,8 +8,15 @@ from urllib.parse import quote
 
 from shared import exact_json
 from shared.business_central import retry
-from shared.business_central.environment_api import MAX_PAGES, ROUTE, EnvironmentApi, document_of, rows_of
-from shared.business_central.port import Subscription, Wanted, WebhookLogLine
+from shared.business_central.environment_api import (
+    MAX_PAGES,
+    ROUTE,
+    EnvironmentApi,
+    document_of,
+    rows_of,
+    too_many_pages,
+)
+from shared.business_central.port import Intent, Subscription, Wanted, WebhookLogLine
 from shared.clock import NO_TIME, parse_time
 from shared.errors import BCNotFound
 
@@ -28,28 +35,27 @@ class WebhookApi:
 
     def offered(self, company: str) -> frozenset[str]:
         """Return what `webhookSupportedResources` lists, in lower case."""
-        _, rows = rows_of(
-            self._send("GET", self._api.url(f"{_RUNTIME}/companies({company})/webhookSupportedResources"))
-        )
+        url = self._api.url(f"{_RUNTIME}/companies({company})/webhookSupportedResources")
+        _, rows = rows_of(self._api.get(url, intent=Intent.CURRENT))
         return frozenset(str(row.get("resource", "")).strip("/").lower() for row in rows)
 
     def log_lines(self, company: str) -> list[WebhookLogLine]:
         """Return the first page of `webhookLogs`; BC sorts it, newest first (AL: page "API Webhook Logs")."""
         url = self._api.url(f"{_RUNTIME}/companies({company})/webhookLogs")
-        value = document_of(self._send("GET", url, policy=retry.ONCE)).get("value")
+        value = document_of(self._api.get(url, intent=Intent.COMMITTED, policy=retry.ONCE)).get("value")
         return [_log_line(row) for row in (value if isinstance(value, list) else []) if isinstance(row, dict)]
 
     def subscriptions(self) -> list[Subscription]:
         """Return all webhooks of the environment."""
         url, found = self._api.url(_RESOURCE), []
         for _ in range(MAX_PAGES):
-            document, rows = rows_of(self._send("GET", url))
+            document, rows = rows_of(self._api.get(url, intent=Intent.CURRENT))
             found += [_subscription(row) for row in rows]
             url = str(document.get("@odata.nextLink") or "")
             if not url:
-                break
+                return found
             self._api.checked(url, _RESOURCE)
-        return found
+        raise too_many_pages()
 
     def create(self, wanted: Wanted) -> Subscription:
         """Register a webhook; not repeated here, the next run of the timer does."""

@@ -12,6 +12,7 @@ from shared.settings import MAX_PAGE_ROWS, AuthMode, EnvReader, Settings
 DEFAULTS: Final[dict[str, str | None]] = {
     "AzureWebJobsStorage": None,
     "KEY_VAULT_URL": None,
+    "TOKEN_VAULT_URL": "",
     "BC_TENANT_ID": None,
     "BC_ENVIRONMENT": "production",
     "BC_COMPANIES": "*",
@@ -28,12 +29,14 @@ DEFAULTS: Final[dict[str, str | None]] = {
     "BC_TRIGGERS": ",".join(ENTITIES),
     "BC_CHANGES": "created",
     "BC_PAGE_ROWS": "2000",
+    "BC_STATE_NAME": "",
 }
 
 CHANGES: Final = ("created", "updated", "deleted")
 _SCHEDULES: Final = ("BC_ITEM_PULL_SCHEDULE", "BC_RECONCILE_SCHEDULE", "BC_SUBSCRIPTION_SCHEDULE")
 _TENANT: Final = rf"{guid.PATTERN}|([A-Za-z0-9-]+\.)+[A-Za-z]{{2,}}"
 _ENVIRONMENT: Final = r"[A-Za-z0-9_-]{1,30}"
+_STATE: Final = rf"(({_TENANT})\.{_ENVIRONMENT})?"
 
 
 def read_settings(env: Mapping[str, str]) -> Settings:
@@ -46,6 +49,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
     settings = Settings(
         storage=read.storage(),
         key_vault_url=read.url("KEY_VAULT_URL"),
+        token_vault_url=read.url("TOKEN_VAULT_URL" if env.get("TOKEN_VAULT_URL", "").strip() else "KEY_VAULT_URL"),
         tenant_id=read.match("BC_TENANT_ID", _TENANT, "a tenant GUID or a verified domain such as lmints.io"),
         environment=read.match("BC_ENVIRONMENT", _ENVIRONMENT, "1 to 30 letters, digits, - or _"),
         companies=read.names("BC_COMPANIES"),
@@ -59,6 +63,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         expanded=frozenset([entity.name for entity in ENTITIES.values() if entity.option and read.flag(entity.option)]),
         changes=frozenset(read.subset("BC_CHANGES", CHANGES)),
         page_rows=read.whole("BC_PAGE_ROWS", 1, MAX_PAGE_ROWS),
+        state_name=read.match("BC_STATE_NAME", _STATE, "<tenant>.<environment> as an earlier setting had them").lower(),
     )
     for name in _SCHEDULES:
         read.schedule(name)

@@ -54,7 +54,7 @@ def guarded(
         if not isinstance(error, InvalidMessage) and delivery < DELIVERIES:
             raise
         retryable = not isinstance(error, InvalidMessage)
-        dead_letter(ctx, letters, queue, body, message_id, str(error), retryable=retryable)
+        dead_letter(ctx, letters, queue, body, message_id, str(error), retryable=retryable, is_pause=error.is_pause)
         return Outputs()
     if copy:
         letters.done(queue, name, now=ctx.now())
@@ -85,14 +85,24 @@ def plain(body: bytes) -> bytes:
 
 
 def dead_letter(
-    ctx: Context, letters: DeadLetterStore, queue: str, body: bytes, message_id: str, reason: str, *, retryable: bool
+    ctx: Context,
+    letters: DeadLetterStore,
+    queue: str,
+    body: bytes,
+    message_id: str,
+    reason: str,
+    *,
+    retryable: bool,
+    is_pause: bool = False,
 ) -> None:
-    """Keep a message and its reason, so that it can be seen and put back."""
+    """Keep a message and its reason, to be seen and put back; no alarm while it waits for a pause to end."""
     name = _name(queue, body, message_id)
     letter = DeadLetter(queue=queue, name=name, body=body, reason=reason, since=ctx.now())
     kept = letters.add(letter, retryable=retryable, now=ctx.now())
+    waits = is_pause and kept.next_try_at is not None
     log_event(
-        log, "message.dead_lettered", level=logging.ERROR, queue=queue, message_id=name, reason=reason,
+        log, "message.waiting" if waits else "message.dead_lettered", level=logging.INFO if waits else logging.ERROR,
+        queue=queue, message_id=name, reason=reason,
         attempts=kept.tries, next_try_at=kept.next_try_at,
     )  # fmt: skip
 

@@ -16,6 +16,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
 import requests
+from requests.auth import AuthBase
 
 from shared.errors import TokenError
 
@@ -53,11 +54,24 @@ class _Answer:
         """Nothing to raise: answers that are not to be read never come this far."""
 
 
-class _Http:
-    """MSAL's way to the network: bounded in time, no redirects (a form with a token must not follow one)."""
+class _NoAuth(AuthBase):
+    """Keeps requests from looking into `.netrc`, which would add a header of its own to the form's client secret."""
 
-    def __init__(self, session: requests.Session) -> None:
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        return request
+
+
+class _Http:
+    """MSAL's way to the network: bounded in time, no redirects (a form with a token must not follow one).
+
+    The certificates are named with each request: a session's own `verify` gives way to REQUESTS_CA_BUNDLE. MSAL's
+    telemetry headers stay behind: they repeat the error of an earlier answer, and one with a line break in it ended
+    every later request of the process.
+    """
+
+    def __init__(self, session: requests.Session, ca_bundle: str | None) -> None:
         self._session = session
+        self._verify: str | bool = ca_bundle or True
 
     def get(self, url: str, **options: Any) -> _Answer:
         return self._send("GET", url, **options)
@@ -74,10 +88,12 @@ class _Http:
         Raises:
             TokenError: 408, 429, 5xx or not JSON (a proxy's page): retryable. MSAL would log such a body whole.
         """
-        options.setdefault("timeout", TIMEOUT_S)
+        options |= {"timeout": TIMEOUT_S, "verify": self._verify, "auth": _NoAuth()}
+        headers = options.pop("headers", None) or {}
+        options["headers"] = {name: value for name, value in headers.items() if "telemetry" not in name.lower()}
         try:
             response = self._session.request(method, url, allow_redirects=False, **options)
-        except requests.RequestException as error:  # its text may hold a URL with a query
+        except (requests.RequestException, ValueError) as error:  # its text may hold a URL with a query
             raise _not_now(f"no answer from the login: {type(error).__name__}", "login_unreachable") from None
         status = response.status_code
         if status in {408, 429} or status >= 500:
@@ -155,14 +171,22 @@ class EntraApp:
     def redeem(self, flow: Mapping[str, Any], answer: Mapping[str, str]) -> Grant:
         """Exchange the code of a finished sign-in. The cache then holds this account only; untouched on failure.
 
+        MSAL gets `code` and `state` of the answer and nothing else: the rest comes from whoever called the address.
+
         Raises:
             TokenError: Entra refused, the user did, or the answer does not belong to this flow.
         """
+        if not answer.get("code"):
+            raise refusal({name: _one_line(answer.get(name, "")) for name in ("error", "error_description")})
         before = self.dump()
         self.load("{}")
         try:
             with _readable():
-                return _grant(self._app().acquire_token_by_auth_code_flow(dict(flow), dict(answer)))
+                return _grant(
+                    self._app().acquire_token_by_auth_code_flow(
+                        dict(flow), {name: answer.get(name, "") for name in ("code", "state")}
+                    )
+                )
         except BaseException:
             self.load(before)
             raise
@@ -207,8 +231,6 @@ class EntraApp:
                 # at DEBUG it writes the authorization code and its verifier, whole
                 logging.getLogger("msal").setLevel(logging.INFO)
                 session = self._session or requests.Session()
-                if self._ca_bundle:
-                    session.verify = self._ca_bundle
                 credential = self._credential
                 self._built = msal.ConfidentialClientApplication(
                     self._client_id,
@@ -218,7 +240,7 @@ class EntraApp:
                     # failure hides what Entra said; on any other host (local stack) it would ask Microsoft about it.
                     instance_discovery=False,
                     token_cache=self._cache,
-                    http_client=_Http(session),
+                    http_client=_Http(session, self._ca_bundle),
                     http_cache=_NoReplay(),
                 )
             return self._built
@@ -231,6 +253,10 @@ def refusal(answer: Mapping[str, Any]) -> TokenError:
     codes = {str(code) for code in answer.get("error_codes") or []} | set(re.findall(r"AADSTS(\d+)", described))
     message = f"{error}: {described}"[:REASON_CHARS] if described else error
     return TokenError(message, code=error, retryable=error in _TRANSIENT or bool(codes & _TRANSIENT_CODES))
+
+
+def _one_line(text: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in text[:REASON_CHARS]).strip()
 
 
 def _grant(result: Mapping[str, Any] | None) -> Grant:

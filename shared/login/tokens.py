@@ -73,15 +73,18 @@ class EntraTokens:
         sleep: Callable[[float], None] = time.sleep,
         assertion: Callable[[], str] | None = None,
         session: requests.Session | None = None,
+        token_vault: SecretStore | None = None,
     ) -> None:
         """Reach for nothing yet.
 
+        `secrets` holds the client secret; `token_vault` the token cache (None: the same vault).
         `connections` is the table BcConnections; `assertion` fetches the managed identity's client assertion (None:
         there is no identity); `session` replaces the network to the login in tests.
         """
         self._mode = settings.auth_mode
         self._client_id = settings.client_id
         self._secrets = secrets
+        self._vault = token_vault or secrets
         self._now = now
         self._new_id = new_id
         self._assertion = assertion
@@ -175,7 +178,7 @@ class EntraTokens:
         """
         self._check_delegated()
         with self._lock, self._leased():
-            base = self._secrets.read(SECRET_TOKEN_CACHE)
+            base = self._vault.read(SECRET_TOKEN_CACHE)
             began_at = self._now()
             grant = self._ask(lambda: self._entra.redeem(flow, answer))
             self._failure = None
@@ -194,7 +197,7 @@ class EntraTokens:
         """
         self._check_delegated()
         with self._lock, self._leased():
-            self._secrets.write(SECRET_TOKEN_CACHE, EMPTY)
+            self._vault.write(SECRET_TOKEN_CACHE, EMPTY)
             self._entra.load(EMPTY)
             self._access = self._unsaved = self._failure = None
             self._login_state.signed_out()
@@ -230,12 +233,12 @@ class EntraTokens:
 
     def _obtain_shared(self, now: datetime) -> AccessToken:
         if not self._has_looked:  # a new process: mostly another one has refreshed lately, and no lease is needed
-            stored = self._secrets.read(SECRET_TOKEN_CACHE)
+            stored = self._vault.read(SECRET_TOKEN_CACHE)
             self._has_looked = True
             if (found := self._usable(stored)) is not None:
                 return self._adopt(stored, found)
         with self._leased():
-            stored = self._secrets.read(SECRET_TOKEN_CACHE)
+            stored = self._vault.read(SECRET_TOKEN_CACHE)
             if self._unsaved is not None and stored not in {self._unsaved.base, self._unsaved.cache}:
                 self._unsaved = None  # another instance has stored a newer login since
             if self._unsaved is not None:
@@ -276,10 +279,10 @@ class EntraTokens:
         unsaved = self._unsaved
         if unsaved is None:
             raise TokenError("there is nothing to save", code="refresh_busy", retryable=True)
-        if not self._lease.extend() and self._secrets.read(SECRET_TOKEN_CACHE) != unsaved.base:
+        if not self._lease.extend() and self._vault.read(SECRET_TOKEN_CACHE) != unsaved.base:
             self._unsaved = None
             raise TokenError("another instance has stored a newer token", code="refresh_busy", retryable=True)
-        self._secrets.write(SECRET_TOKEN_CACHE, unsaved.cache)
+        self._vault.write(SECRET_TOKEN_CACHE, unsaved.cache)
         self._unsaved = None
         self._access = unsaved.access
         self._login_state.ok(user_name(unsaved.cache))
@@ -316,7 +319,7 @@ class EntraTokens:
         `authorization_code` takes the client secret if the vault holds one, else the managed identity.
         """
         if self._credential is None:
-            secret = None if self._mode is AuthMode.MANAGED_IDENTITY else self._secrets.read(SECRET_CLIENT)
+            secret = None if self._mode is AuthMode.MANAGED_IDENTITY else self._client_secret()
             may_use_identity = self._mode is not AuthMode.CLIENT_SECRET
             credential: Credential | None = secret or (self._assertion if may_use_identity else None)
             if not credential:
@@ -326,10 +329,14 @@ class EntraTokens:
             self._credential = credential
         self._entra.use_credential(self._credential)
 
+    def _client_secret(self) -> str:
+        """Return the client secret, "" when the vault holds none; a file or a shell adds a line break at its end."""
+        return (self._secrets.read(SECRET_CLIENT) or "").strip()
+
     def _has_new_secret(self) -> bool:
         if not isinstance(self._credential, str):
             return False
-        secret = self._secrets.read(SECRET_CLIENT)
+        secret = self._client_secret()
         if not secret or secret == self._credential:
             return False
         self._credential = secret

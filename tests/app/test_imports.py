@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FLOORS: Final = (
     "function_app", "triggers", "services", "operations", "webhooks", "dead_letters", "changes", "orders",
     "connections", "business_central", "login", "storage",
-    "settings", "outputs", "log", "resource_names", "ncrontab", "exact_json", "message_text", "clock", "concurrency",
+    "settings", "outputs", "log", "resource_names", "ncrontab", "exact_json", "message_text", "invocation", "clock",
+    "concurrency",
     "guid", "version", "errors",
 )  # fmt: skip
 #: Modules that decide and do nothing else: no network, clock, chance, environment, thread or Azure, and no store.

@@ -75,6 +75,8 @@ WRONG = {
     "BC_TRIGGERS": "items,customers",
     "BC_CHANGES": "renamed",
     "BC_PAGE_ROWS": "20001",
+    "TOKEN_VAULT_URL": "vault",
+    "BC_STATE_NAME": "production",
 }
 
 
@@ -147,3 +149,56 @@ def test_storage_may_be_reached_with_an_identity() -> None:
     by_uri = read_settings({**env, "AzureWebJobsStorage__tableServiceUri": "https://acc.table.core.usgovcloudapi.net/"})
     assert by_uri.storage.table_endpoint == "https://acc.table.core.usgovcloudapi.net"
     assert "AccountKey" not in repr(read(AzureWebJobsStorage="AccountKey=secret"))
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        ('"CRONUS USA, Inc.",Contoso', ("CRONUS USA, Inc.", "Contoso")),
+        (' "a, b" , c,, "say ""hi""" ', ("a, b", "c", 'say "hi"')),
+        ('Contoso "West" Ltd.', ('Contoso "West" Ltd.',)),
+        ('"*"', ("*",)),
+    ],
+)
+def test_a_name_that_holds_a_comma_stands_in_quotes(value: str, names: tuple[str, ...]) -> None:
+    """Company names hold commas in many countries; the rule is that of CSV."""
+    assert read(BC_COMPANIES=value).companies == names
+
+
+@pytest.mark.parametrize("value", ['"CRONUS', '"a" b', 'x,"y', '""', '"a""', ","])
+def test_a_quote_that_does_not_end_is_a_fault(value: str) -> None:
+    """A list that means something else than it looks like serves nobody."""
+    assert set(faults({**GOOD, "BC_COMPANIES": value})) == {"BC_COMPANIES"}
+
+
+@pytest.mark.parametrize(
+    ("value", "origin"),
+    [
+        ("https://API.BusinessCentral.dynamics.com:443/", "https://api.businesscentral.dynamics.com"),
+        ("https://localhost:8443", "https://localhost:8443"),
+        ("https://[::1]:8443", "https://[::1]:8443"),
+    ],
+)
+def test_origins_compare_as_urls_do(value: str, origin: str) -> None:
+    """Case of the host and the default port make no difference: a next link that leaves them out is ours."""
+    assert read(BC_API_URL=value).api_url == origin
+
+
+@pytest.mark.parametrize("value", ["https://x:70000", "https://[::1", "https://x:y", "https://@x.example"])
+def test_a_url_that_is_none_is_a_fault(value: str) -> None:
+    """And says nothing of its value."""
+    assert "https://example.com" in faults({**GOOD, "BC_API_URL": value})["BC_API_URL"]
+
+
+def test_tokens_may_have_a_vault_of_their_own() -> None:
+    """Without one they are where the other secrets are."""
+    assert read().token_vault_url == read().key_vault_url
+    assert read(TOKEN_VAULT_URL="https://tokens.example/").token_vault_url == "https://tokens.example"
+    assert set(faults({**GOOD, "TOKEN_VAULT_URL": "http://tokens.example"})) == {"TOKEN_VAULT_URL"}
+
+
+def test_a_renamed_environment_keeps_its_state_by_one_setting() -> None:
+    """BC_STATE_NAME says under which tenant and environment the state was begun."""
+    assert read(BC_STATE_NAME="LMints.io.Production", BC_ENVIRONMENT="Live").connection == "lmints.io.production"
+    guid_name = "6ff7e2f1-1f4d-4a0e-8a86-52b6f1e4a2aa.production"
+    assert read(BC_STATE_NAME=guid_name).connection == guid_name

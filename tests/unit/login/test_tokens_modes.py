@@ -134,3 +134,11 @@ def test_an_unknown_tenant_asks_for_a_person(clock: FixedClock) -> None:
     with pytest.raises(TokenError, match="AADSTS90002") as unknown:
         world.start().tokens.token()
     assert not unknown.value.retryable
+
+
+@pytest.mark.parametrize("secret", [f"{SECRET}\n", f" {SECRET}\r\n"])
+def test_a_client_secret_may_end_in_a_line_break(clock: FixedClock, secret: str) -> None:
+    """A file or a shell adds it; Entra's secrets have no blanks."""
+    world = World(clock, "client_secret")
+    world.secrets.versions[SECRET_CLIENT] = [secret]
+    assert world.is_good(world.start().tokens.token())

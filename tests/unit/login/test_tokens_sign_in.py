@@ -177,3 +177,17 @@ def test_a_replayed_callback_is_refused_by_the_login(connected: World) -> None:
     process.tokens.finish_sign_in(flow, answer)
     with pytest.raises(TokenError, match="AADSTS54005"):
         process.tokens.finish_sign_in(flow, answer)
+
+
+def test_what_a_caller_wrote_into_the_address_reaches_nobody(connected: World) -> None:
+    """A line break in `error` once stayed in MSAL's telemetry header and ended every later request of the process."""
+    process = connected.start()
+    for error in ("a\r\nX-Evil: 1", "\x00\x1b[2J", "é" * 5000, ""):
+        _, flow = process.tokens.begin_sign_in(CALLBACK)
+        with pytest.raises(TokenError) as refused:
+            process.tokens.finish_sign_in(flow, {"error": error, "error_description": error, "state": flow["state"]})
+        assert str(refused.value).isprintable()
+        assert len(str(refused.value)) < 1000
+    assert connected.is_good(process.tokens.token())
+    address, flow = process.tokens.begin_sign_in(CALLBACK)
+    assert process.tokens.finish_sign_in(flow, connected.answer_of(address)) == MEGAN

@@ -21,8 +21,8 @@ from business_central_emulator import (
 )
 
 from shared.business_central.client import BusinessCentralClient
-from shared.business_central.entities import ENTITIES, ITEMS, SALES_INVOICES, SALES_SHIPMENTS
-from shared.business_central.port import PageAsk, Wanted
+from shared.business_central.entities import ENTITIES, ITEMS, SALES_INVOICES, SALES_ORDERS, SALES_SHIPMENTS
+from shared.business_central.port import Intent, PageAsk, Wanted
 from shared.business_central.transport import Transport
 from shared.errors import BCDenied, BCError, BCNotFound, BCRejected, BCThrottled, BCUnavailable
 from shared.webhooks.plan import LIFETIME
@@ -400,3 +400,66 @@ def test_a_wrong_token_is_denied(place: Place) -> None:
     place.bc.check_token = lambda _: None
     with pytest.raises(BCDenied):
         place.client.companies()
+
+
+INTENTS: dict[str, tuple[Callable[[Place], object], str]] = {
+    "companies": (lambda place: place.client.companies(), "ReadWrite"),
+    "page": (lambda place: place.client.page(ask(place)), "ReadOnly"),
+    "ids": (lambda place: place.client.page(ask(place, what="ids")), "ReadOnly"),
+    "records": (lambda place: place.client.records(place.company, ITEMS, KEYS, expanded=False), "ReadOnly"),
+    "missing records": (
+        lambda place: place.client.records(place.company, ITEMS, KEYS, expanded=False, intent=Intent.CURRENT),
+        "ReadWrite",
+    ),
+    "drafts": (lambda place: place.client.records(place.company, SALES_INVOICES, KEYS, expanded=True), "ReadOnly"),
+    "cuts": (lambda place: place.client.split_points(place.company, ITEMS, 3, least=1), "ReadOnly"),
+    "probe": (lambda place: place.client.probe(place.company, SALES_INVOICES, expanded=True), "ReadOnly"),
+    "order": (lambda place: find(place, also_posted=True), "ReadWrite"),
+    "offered": (lambda place: place.client.webhook_resources(place.company), "ReadWrite"),
+    "log": (lambda place: place.client.webhook_logs(place.company), "ReadOnly"),
+    "subscriptions": (lambda place: place.client.subscriptions(), "ReadWrite"),
+}
+KEYS = ["7b1c4a52-91d3-f011-8d4c-6045bd1a2c10"]
+
+
+@pytest.mark.parametrize("verb", INTENTS)
+def test_every_read_says_which_question_it_asks(place: Place, verb: str) -> None:
+    """Found counts when committed, missing counts when current (P18)."""
+    read, intent = INTENTS[verb]
+    read(place)
+    assert place.headers
+    assert {headers["Data-Access-Intent"] for headers in place.headers} == {intent}
+
+
+def test_a_write_says_nothing_of_intent(place: Place) -> None:
+    """`ReadOnly` on a write is an error, and a write needs no other."""
+    post(place)
+    made = place.client.create_subscription(wanted(place))
+    made = place.client.renew_subscription(wanted(place), made)
+    place.client.delete_subscription(made)
+    assert not [headers for headers in place.headers if "Data-Access-Intent" in headers]
+
+
+def test_no_read_on_the_primary_touches_a_draft(place: Place) -> None:
+    """BC recalculates a draft whenever it is read there, so the client does not."""
+    for entity in (SALES_INVOICES, SALES_ORDERS):
+        with pytest.raises(ValueError, match="modify"):
+            place.client.records(place.company, entity, KEYS, expanded=False, intent=Intent.CURRENT)
+    assert place.lines == []
+
+
+def test_a_document_that_refuses_the_intent_is_read_without_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Only that read, only on a document, logged once; what fails either way keeps its own error."""
+    refused = Answer(400, b'{"error":{"code":"Application_X","message":"The transaction is read-only."}}')
+    network = Network(refused, Answer(200, b'{"value":[]}'), refused, Answer(200, b'{"value":[]}'), refused)
+    client = client_over(network.session(), API, UnlimitedBudget())
+    for _ in range(2):
+        assert client.page(PageAsk(company="c", entity=SALES_INVOICES)).page.records == []
+    assert [request.headers.get("Data-Access-Intent") for request in network.asked] == ["ReadOnly", None] * 2
+    assert caplog.text.count("bc.intent_refused") == 1
+    with pytest.raises(BCRejected, match="read-only"):
+        client.page(PageAsk(company="c", entity=SALES_INVOICES))
+    network.asked.clear()
+    with pytest.raises(BCRejected):
+        client.page(PageAsk(company="c", entity=ITEMS))
+    assert len(network.asked) == 1

@@ -10,7 +10,14 @@ from business_central_emulator import Fault, FaultKind
 from shared.changes.jobs import NotificationJob
 from shared.dead_letters import frame, redrive
 from shared.dead_letters.dead_letter_store import PATIENCE
-from shared.errors import BCUnavailable, IntegrationError, InvalidMessage, StoreUnavailable
+from shared.errors import (
+    BCThrottled,
+    BCUnavailable,
+    BudgetExhausted,
+    IntegrationError,
+    InvalidMessage,
+    StoreUnavailable,
+)
 from shared.outputs import Outputs
 from shared.resource_names import QUEUE_NOTIFICATIONS, QUEUE_ORDERS, QUEUE_PAGES, WORK_QUEUES
 from tests.simulation.queues import MAX_DELIVERIES
@@ -65,6 +72,21 @@ def test_the_last_delivery_sets_it_aside_with_its_reason(
     assert (message.queue, message.name, message.body) == (QUEUE_PAGES, "j-1", BODY)
     assert "down" in message.reason
     assert message.next_try_at is not None
+    assert [record.levelno for record in caplog.records if "message.dead_lettered" in record.message] == [logging.ERROR]
+
+
+@pytest.mark.parametrize("error", [BudgetExhausted("no slot"), BCThrottled("slower", status=429, retry_after_s=180.0)])
+def test_a_pause_that_bc_asks_for_is_nobodys_alarm(
+    world: World, error: IntegrationError, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A Retry-After longer than five deliveries is waited out without an ERROR, until the patience has an end."""
+    caplog.set_level(logging.INFO)
+    guard(world, error, frame.DELIVERIES)
+    assert [letter.next_try_at is not None for letter in world.stores.dead_letters.all(10)] == [True]
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "message.waiting" in caplog.text
+    world.clock.advance(PATIENCE)
+    guard(world, error, frame.DELIVERIES)
     assert [record.levelno for record in caplog.records if "message.dead_lettered" in record.message] == [logging.ERROR]
 
 
