@@ -21,9 +21,9 @@ from shared.dead_letters.dead_letter_store import DeadLetterStore
 from shared.errors import StoreUnavailable
 from shared.login.tokens import EntraTokens
 from shared.operations import doctor, status
-from shared.operations.diagnosis import Knock
+from shared.operations.diagnosis import HandshakeResult
 from shared.operations.findings import Report
-from shared.operations.handshake_probe import knock
+from shared.operations.handshake_probe import probe_handshake
 from shared.operations.page_session import derive_key
 from shared.operations.queue_depths import QueueDepths
 from shared.operations.status_view import LoginView, StatusView
@@ -74,11 +74,13 @@ class Services:
         """Say why nothing arrives."""
         settings = self.connection.context.settings
 
-        def knock_at(url: str) -> Knock:
-            return knock(url, self.connection.context.new_id(), ca_bundle=settings.ca_bundle)
+        def handshake(url: str) -> HandshakeResult:
+            return probe_handshake(url, self.connection.context.new_id(), ca_bundle=settings.ca_bundle)
 
         depths = QueueDepths(settings.storage, ca_bundle=settings.ca_bundle)
-        instruments = doctor.Instruments(token=self.tokens.token, login=self.login, knock=knock_at, depth=depths.read)
+        instruments = doctor.Instruments(
+            token=self.tokens.token, login=self.login, handshake=handshake, depth=depths.read
+        )
         return doctor.examine(self.connection.context, self.connection.stores, instruments)
 
     def session_key(self) -> bytes:

@@ -22,6 +22,9 @@ from shared.errors import ConfigError, IntegrationError
 from shared.log import log_event
 from shared.operations import connect_page, doctor, status
 from shared.operations.connect_page import ConnectPages, Redriven
+from shared.operations.connect_values import Reply, Request
+from shared.operations.pending_sign_ins import PendingSignIns
+from shared.operations.refusal_pages import failure_page
 from shared.orders import resume, submit
 from shared.outputs import Outputs
 from shared.services import Connection, Services
@@ -206,9 +209,7 @@ def open_connect() -> func.HttpResponse:
 def show_connect_page(req: func.HttpRequest, outputs: dict[str, Texts]) -> func.HttpResponse:
     """Answer `connect/start`: the page and its buttons."""
     form = {name: str(value) for name, value in (req.form.items() if req.method == "POST" else ())}
-    request = connect_page.Request(
-        method=req.method, query=dict(req.params), form=form, cookie=req.headers.get("cookie", "")
-    )
+    request = Request(method=req.method, query=dict(req.params), form=form, cookie=req.headers.get("cookie", ""))
     return _page(lambda made: connect_page.page(made, request), outputs)
 
 
@@ -217,12 +218,12 @@ def connect_callback(req: func.HttpRequest) -> func.HttpResponse:
     return _page(lambda made: connect_page.callback(made, dict(req.params), req.headers.get("cookie", "")), {})
 
 
-def _page(answer: Callable[[ConnectPages], connect_page.Reply], outputs: dict[str, Texts]) -> func.HttpResponse:
+def _page(answer: Callable[[ConnectPages], Reply], outputs: dict[str, Texts]) -> func.HttpResponse:
     leaving: list[Outputs] = []
     try:
         reply = answer(_pages(root.services(), leaving))
     except IntegrationError as error:
-        reply = connect_page.error_page(error)
+        reply = failure_page(error)
     for outgoing in leaving:
         _leave(outgoing, outputs)
     headers: dict[str, Any] = dict(reply.headers)
@@ -253,13 +254,12 @@ def _pages(made: Services, leaving: list[Outputs]) -> ConnectPages:
 
     return ConnectPages(
         sign_in=made.tokens,
-        connections=made.connections,
-        connection=ctx.settings.connection,
+        pending=PendingSignIns(made.connections, ctx.settings.connection),
         public_url=ctx.settings.public_url,
         key=made.session_key(),
         view=made.view,
         redrive_order=again_order,
-        redrive_message=again_message,
+        redrive_dead_letter=again_message,
         now=ctx.now,
         new_id=ctx.new_id,
     )

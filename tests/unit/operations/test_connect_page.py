@@ -9,9 +9,12 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from shared.errors import ConfigError, StoreUnavailable, TokenError
-from shared.operations.connect_page import ConnectPages, Redriven, Reply, Request, callback, error_page, open_page, page
+from shared.operations.connect_page import ConnectPages, Redriven, callback, open_page, page
+from shared.operations.connect_values import Reply, Request
 from shared.operations.page_session import COOKIE, FLOW_LIFETIME, SESSION_LIFETIME, derive_key
-from shared.operations.status_view import LoginView, MessageView, OrderView, StatusView
+from shared.operations.pending_sign_ins import PendingSignIns
+from shared.operations.refusal_pages import failure_page
+from shared.operations.status_view import DeadLetterView, LoginView, OrderView, StatusView
 from shared.resource_names import TABLE_CONNECTIONS
 from tests.conftest import FixedClock
 from tests.support.memory_storage import MemoryTables
@@ -65,13 +68,12 @@ class World:
         self._ids = 0
         self.pages = ConnectPages(
             sign_in=self.sign_in,
-            connections=self.table,
-            connection="lmints.io.production",
+            pending=PendingSignIns(self.table, "lmints.io.production"),
             public_url=PUBLIC,
             key=derive_key("webhook secret"),
             view=self.view,
             redrive_order=lambda company, key: self._redrive("order", company, key),
-            redrive_message=lambda message: self._redrive("message", message),
+            redrive_dead_letter=lambda message: self._redrive("message", message),
             now=clock,
             new_id=self._new_id,
         )
@@ -86,7 +88,7 @@ class World:
             login=LoginView(state=state, mode="authorization_code", user=self.sign_in.user),
             orders_parked=1,
             orders=(OrderView(key="SO-1", company="CRONUS UK Ltd.", state="parked"),),
-            messages=(MessageView(id="m-1", queue="bc-pages"),),
+            dead_letters=(DeadLetterView(id="m-1", queue="bc-pages"),),
         )
 
     def _redrive(self, *what: str) -> Redriven:
@@ -219,7 +221,7 @@ def test_every_page_carries_the_security_headers(world: World, browser: Browser)
         assert "unsafe" not in reply.headers["Content-Security-Policy"]
 
 
-@pytest.mark.parametrize("action", ["connect", "redrive_order", "redrive_message"])
+@pytest.mark.parametrize("action", ["connect", "redrive_order", "redrive_dead_letter"])
 def test_a_form_without_its_token_does_nothing(world: World, browser: Browser, action: str) -> None:
     """A missing, wrong or foreign form token is a 403 and has no effect."""
     other = Browser(world)
@@ -320,7 +322,7 @@ def test_the_redrive_buttons_name_what_they_mean(world: World, browser: Browser,
     """An order goes by company and key, a message by its id; the page says what came of it."""
     world.outcome = outcome
     assert browser.press("redrive_order").headers["Location"] == f"/api/connect/start?done={outcome}"
-    assert browser.press("redrive_message").status == 303
+    assert browser.press("redrive_dead_letter").status == 303
     assert world.redriven == [("order", "CRONUS UK Ltd.", "SO-1"), ("message", "m-1")]
     assert 'role="status"' in browser.get(done=str(outcome)).body
 
@@ -358,6 +360,6 @@ def test_a_page_that_cannot_be_filled_says_so(world: World, browser: Browser) ->
 
 def test_wrong_settings_are_named(world: World) -> None:
     """The trigger can show a ConfigError as a page: each wrong name, no value."""
-    reply = error_page(ConfigError({"BC_TENANT_ID": "is required"}))
+    reply = failure_page(ConfigError({"BC_TENANT_ID": "is required"}))
     assert reply.status == 503
     assert "BC_TENANT_ID" in reply.body
