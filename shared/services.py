@@ -83,9 +83,11 @@ class Services:
         )
         return doctor.examine(self.connection.context, self.connection.stores, instruments)
 
-    def session_key(self) -> bytes:
-        """Return the key that signs the connect page's sessions."""
-        return derive_key(self.connection.context.webhook_secret.made().decode())
+    def session_key(self, *, make: bool) -> bytes | None:
+        """Return the key that signs the connect page's sessions; without `make` None where there is no secret yet."""
+        secret = self.connection.context.webhook_secret
+        found = secret.made() if make else secret.read()
+        return None if found is None else derive_key(found.decode())
 
 
 _building = threading.Lock()

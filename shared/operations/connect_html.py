@@ -27,6 +27,7 @@ class Action(StrEnum):
 
     CONNECT = "connect"
     DISCONNECT = "disconnect"
+    END_SESSION = "end_session"
     REDRIVE_ORDER = "redrive_order"
     REDRIVE_DEAD_LETTER = "redrive_dead_letter"
 
@@ -61,6 +62,7 @@ def status_page(view: StatusView, *, form_token: str, notice: str = "") -> str:
             _order_section(view, form_token),
             _dead_letter_section(view.dead_letters, form_token, view.at),
             _help_section(),
+            _session_section(form_token),
         )
     )
     subtitle = f"Environment <strong>{escape(view.environment)}</strong>, as of {stamp(view.at)}"
@@ -220,4 +222,12 @@ def _help_section() -> str:
         "come with the next reconcile, within 15 minutes.</li>"
         "<li>Is the last read recent? If not, look for <code>stream.failed</code> in the log of the Function App.</li>"
         "<li>Is the order in the list above? Its code is Business Central's own.</li></ol></section>"
+    )
+
+
+def _session_section(form_token: str) -> str:
+    end = button(Action.END_SESSION, form_token, "End session")
+    return (
+        '<section aria-labelledby="session"><h2 id="session">This session</h2><p>It ends by itself four hours after it '
+        f"was opened. Business Central stays connected when it ends.</p>{end}</section>"
     )

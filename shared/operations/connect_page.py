@@ -4,7 +4,8 @@ Who may: the route `connect` asks for a function key, which the host checks on e
 with a form or a link. So that route only opens the door: it gives the browser a signed session cookie and sends it
 on, which takes the key out of the address. The page itself is the anonymous route `connect/start`, which answers to a
 session only; its forms also carry a token of that session. `connect/callback` is anonymous as Entra comes without a
-key; it answers to a session, to a `state` that this session began, and to each state once.
+key; it answers to a session, to a `state` that this session began, and to each state once. Both look at the session
+before anything else: nothing is parsed, built, read or written for a call without the shape of one.
 
 Values in, a `Reply` out; no redirect ever leads to an address that came with the request.
 """
@@ -18,10 +19,20 @@ from shared.clock import Clock, NewId
 from shared.errors import IntegrationError
 from shared.operations.connect_html import Action, status_page
 from shared.operations.connect_values import Reply, Request, see_other
+from shared.operations.ended_sessions import EndedSessions
 from shared.operations.page_parts import PAGE_PATH
-from shared.operations.page_session import form_token, is_form_token, is_session, new_session, read_cookie, set_cookie
+from shared.operations.page_session import (
+    form_token,
+    is_form_token,
+    is_session,
+    is_shaped,
+    new_session,
+    read_cookie,
+    set_cookie,
+)
 from shared.operations.pending_sign_ins import PendingSignIns
-from shared.operations.refusal_pages import failure_page, no_session, not_begun_here, not_done
+from shared.operations.refusal_pages import failure_page, no_session, not_begun_here, not_done, not_now, session_ended
+from shared.operations.sign_in_answer import sign_in_answer
 from shared.operations.status_view import StatusView
 
 CALLBACK_PATH: Final = "/api/connect/callback"
@@ -58,7 +69,8 @@ class ConnectPages:
     sign_in: SignIn
     pending: PendingSignIns
     public_url: str
-    key: bytes = field(repr=False)  # `derive_key` of the webhook secret
+    ended: EndedSessions
+    key: bytes | None = field(repr=False)  # `derive_key` of the webhook secret; None: there is none, so no session
     view: Callable[[], StatusView]
     redrive_order: Callable[[str, str], Redriven]  # (company, order key)
     redrive_dead_letter: Callable[[str], Redriven]  # (queue/name)
@@ -66,50 +78,79 @@ class ConnectPages:
     new_id: NewId
 
 
-def open_page(pages: ConnectPages) -> Reply:
+def open_page(open_pages: Callable[[], ConnectPages]) -> Reply:
     """Answer `connect`, for whoever brought a function key: start a session, and take the key out of the address."""
-    session = new_session(pages.key, nonce=pages.new_id(), now=pages.now())
-    return see_other(PAGE_PATH, cookies=(set_cookie(session),))
+    try:
+        pages = open_pages()
+        cookie = _new_cookie(pages)
+    except IntegrationError as error:
+        return failure_page(error)
+    return see_other(PAGE_PATH, cookie=cookie)
 
 
-def page(pages: ConnectPages, request: Request) -> Reply:
+def page(open_pages: Callable[[], ConnectPages], request: Request) -> Reply:
     """Answer `connect/start`: GET shows the page, POST does what a button asks."""
     session = read_cookie(request.cookie)
-    if not is_session(session, pages.key, now=pages.now()):
-        return no_session(pages.public_url)
+    pages = _entered(open_pages, session)
+    if isinstance(pages, Reply):
+        return pages
     try:
         if request.method == "POST":
-            return _act(pages, request.form, session)
-        token = form_token(session, pages.key)
+            return _act(pages, request, session)
+        token = form_token(session, pages.key or b"")
         return Reply(status=200, body=status_page(pages.view(), form_token=token, notice=request.query.get("done", "")))
     except IntegrationError as error:
         return failure_page(error)
 
 
-def callback(pages: ConnectPages, query: Mapping[str, str], cookie: str) -> Reply:
+def callback(open_pages: Callable[[], ConnectPages], request: Request) -> Reply:
     """Answer `connect/callback`: finish the sign-in that this browser began; the same callback again is refused."""
-    session = read_cookie(cookie)
-    if not is_session(session, pages.key, now=pages.now()):
-        return no_session(pages.public_url)
+    session = read_cookie(request.cookie)
+    pages = _entered(open_pages, session)
+    if isinstance(pages, Reply):
+        return pages
+    answer = sign_in_answer(request.query)
+    if answer is None:
+        return not_begun_here()
     try:
-        pending = pages.pending.take(query.get("state", ""), session=session, now=pages.now())
+        pending = pages.pending.take(answer["state"], session=session, now=pages.now())
         if pending is None:
             return not_begun_here()
-        pages.sign_in.finish_sign_in(pending.flow, query)
+        pages.sign_in.finish_sign_in(pending.flow, answer)
     except IntegrationError as error:
         return failure_page(error)
     return see_other(f"{PAGE_PATH}?done=connected")
 
 
-def _act(pages: ConnectPages, form: Mapping[str, str], session: str) -> Reply:
-    if not is_form_token(form.get("form_token", ""), session, pages.key):
+def _entered(open_pages: Callable[[], ConnectPages], session: str) -> ConnectPages | Reply:
+    """Let a session in, or say why not; a call without the shape of one costs nothing and learns nothing."""
+    if not is_shaped(session):
+        return no_session()
+    try:
+        pages = open_pages()
+        if pages.key is None or not is_session(session, pages.key, now=pages.now()) or pages.ended.holds(session):
+            return no_session()
+    except IntegrationError:
+        return not_now()
+    return pages
+
+
+def _act(pages: ConnectPages, request: Request, session: str) -> Reply:
+    form = request.form()
+    if form is None:
+        return not_done(400, "What was sent is no form of this page.")
+    if not is_form_token(form.get("form_token", ""), session, pages.key or b""):
         return not_done(403, "The form does not belong to this session, or the session was renewed since.")
     match form.get("action"):
         case Action.CONNECT:
             return _begin(pages, session)
         case Action.DISCONNECT:
             pages.sign_in.sign_out()
-            return see_other(f"{PAGE_PATH}?done=disconnected")
+            pages.ended.add(session, pages.now())
+            return see_other(f"{PAGE_PATH}?done=disconnected", cookie=_new_cookie(pages))
+        case Action.END_SESSION:
+            pages.ended.add(session, pages.now())
+            return session_ended()
         case Action.REDRIVE_ORDER:
             return see_other(f"{PAGE_PATH}?done={pages.redrive_order(form.get('company', ''), form.get('key', ''))}")
         case Action.REDRIVE_DEAD_LETTER:
@@ -122,3 +163,7 @@ def _begin(pages: ConnectPages, session: str) -> Reply:
     address, flow = pages.sign_in.begin_sign_in(f"{pages.public_url}{CALLBACK_PATH}")
     pages.pending.begin(flow, session=session, now=pages.now())
     return see_other(address)
+
+
+def _new_cookie(pages: ConnectPages) -> str:
+    return set_cookie(new_session(pages.key or b"", nonce=pages.new_id(), now=pages.now()))

@@ -4,13 +4,28 @@ from shared.errors import ConfigError, IntegrationError, StoreUnavailable, Token
 from shared.login.entra_codes import advice, entra_code
 from shared.operations.connect_values import Reply
 from shared.operations.page_parts import message_page
+from shared.operations.page_session import end_cookie
 
 
-def no_session(public_url: str) -> Reply:
+def no_session() -> Reply:
     """Return the page for a browser without a session; it names nothing but how to get one."""
     text = "This page needs a session, and yours has ended or was never opened in this browser."
-    do = f"Open {public_url}/api/connect?code=<function key>; the key is in the Azure portal under Function keys."
+    do = "Open /api/connect?code=<function key> here; the key is in the Azure portal under Function keys."
     return Reply(status=403, body=message_page("Not open", text, do, can_return=False))
+
+
+def not_now() -> Reply:
+    """Return the page for anybody while nobody's session can be checked; it tells strangers nothing of the reason."""
+    text = "The app cannot check sessions just now."
+    do = "Try again in a minute. If that goes on, ask with a function key: /api/status?doctor=1 names the reason."
+    return Reply(status=503, body=message_page("Not now", text, do, can_return=False))
+
+
+def session_ended() -> Reply:
+    """Return the page that says that the session is over, for this browser and every copy of its cookie."""
+    text = "This session is over, also for a copy of its cookie."
+    do = "To come back, open the page with a function key."
+    return Reply(status=200, body=message_page("Session ended", text, do, can_return=False), cookie=end_cookie())
 
 
 def not_begun_here() -> Reply:

@@ -26,7 +26,8 @@ PURE: Final = frozenset({
     "business_central/port", "login/token_cache", "login/entra_codes", "storage/table", "storage/table_rules",
     "storage/keys", "operations/connect_html", "operations/page_style", "operations/page_session",
     "operations/findings", "operations/failures", "operations/view_findings", "operations/diagnosis",
-    "operations/status_view", "operations/page_parts", "operations/connect_values", "operations/refusal_pages",
+    "operations/status_view", "operations/page_parts", "operations/connect_values", "operations/sign_in_answer",
+    "operations/refusal_pages",
     "operations/token_claims", "exact_json", "ncrontab", "errors", "guid", "version", "outputs", "resource_names",
 })  # fmt: skip
 #: Room -> the packages it may use besides the standard library.

@@ -154,7 +154,7 @@ def test_every_form_posts_home_with_its_token() -> None:
     outline = Outline(status_page(full_view(), form_token="the-token"))
     targets = [value for tag, name, value in outline.attributes if tag == "form" and name == "action"]
     methods = [value for tag, name, value in outline.attributes if tag == "form" and name == "method"]
-    assert len(outline.forms) == len(targets) == len(methods) == outline.tags.count("button") == 2
+    assert len(outline.forms) == len(targets) == len(methods) == outline.tags.count("button") == 3
     assert set(targets) == {"/api/connect/start"}
     assert set(methods) == {"post"}
     assert {form["form_token"] for form in outline.forms} == {"the-token"}
@@ -202,10 +202,10 @@ def test_nobody_signed_in_shows_connect_only() -> None:
 
 
 @pytest.mark.parametrize("mode", ["client_secret", "managed_identity"])
-def test_app_only_modes_have_no_buttons(mode: str) -> None:
-    """Where the app signs in as itself there is nothing to click."""
+def test_app_only_modes_have_no_login_buttons(mode: str) -> None:
+    """Where the app signs in as itself there is nothing to click but the end of the session."""
     view = replace(healthy_view(), login=LoginView(state="ok", mode=mode))
-    assert Outline(status_page(view, form_token="t")).forms == []
+    assert [form["action"] for form in Outline(status_page(view, form_token="t")).forms] == ["end_session"]
 
 
 def test_only_parked_and_rejected_orders_can_be_tried_again() -> None:
