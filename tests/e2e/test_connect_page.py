@@ -3,19 +3,27 @@
 `UPDATE_SCREENSHOTS=1` writes the pictures of docs/images anew.
 """
 
+import asyncio
 import json
 import os
+import re
+import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import requests
+from aiohttp import web
 
 from local.stack.demo import COMPANY, USER, Demo
 from local.stack.stack import ROOT, Stack
+from local.stack.tls_proxy import proxy_application
 from shared import resource_names
 from tests.support.browser import Browser, find, running_browser
 
@@ -91,11 +99,64 @@ def test_the_key_leaves_the_address_and_a_guarded_cookie_takes_its_place(site: S
     assert "the-function-key" not in cookie["value"]
 
 
+@contextmanager
+def filling_proxy(site: Site, host: str) -> Iterator[str]:
+    """Azure's front end as it is reported: it fills an empty `domain=` of a cookie in with the app's own name."""
+
+    async def fill(_: web.Request, response: web.StreamResponse) -> None:
+        cookies = response.headers.popall("Set-Cookie", [])
+        for cookie in cookies:
+            response.headers.add("Set-Cookie", re.sub(r"(?i)domain=(?=;|$)", f"Domain={host}", cookie))
+
+    async def start() -> tuple[web.AppRunner, int]:
+        application = proxy_application(site.stack.app_url)
+        application.on_response_prepare.append(fill)
+        runner = web.AppRunner(application)
+        await runner.setup()
+        folder = site.stack.ca_file.parent
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(folder / "server.pem", folder / "server.key")
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+        return runner, int(runner.addresses[0][1])
+
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    runner, port = asyncio.run_coroutine_threadsafe(start(), loop).result(30)
+    try:
+        yield f"https://{host}:{port}"
+    finally:
+        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(30)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def test_the_cookie_survives_a_front_end_that_fills_in_domains(site: Site) -> None:
+    """A `__Host-` cookie with a Domain is refused by browsers; ours has none to be filled in."""
+    with filling_proxy(site, "localhost") as address:
+        site.browser.open(f"{address}/api/connect?code=the-function-key")
+        assert site.browser.address == f"{address}/api/connect/start"
+        assert "Connection" in site.browser.text
+    site.browser.call("Network.clearBrowserCookies")
+
+
+def test_a_python_client_can_hold_a_session(site: Site) -> None:
+    """`requests` reads an empty Domain as "." and never sends such a cookie back; ours it does."""
+    with requests.Session() as client:
+        client.trust_env = False  # REQUESTS_CA_BUNDLE would win over the CA given here
+        client.verify = str(site.stack.ca_file)
+        answer = client.get(f"{site.stack.public_url}/api/connect?code=the-function-key", timeout=30)
+        assert answer.url == f"{site.stack.public_url}/api/connect/start"
+        assert answer.status_code == 200
+        assert "Connection" in answer.text
+
+
 def test_an_empty_app_says_what_to_do(site: Site) -> None:
     """Nobody has signed in: the page says so and offers exactly one way on."""
     site.visit()
     assert "A person must sign in" in site.browser.text
-    assert site.browser.ax_nodes("button") == ["Connect"]
+    assert site.browser.ax_nodes("button") == ["Connect", "End session"]
 
 
 def test_from_empty_to_connected(site: Site) -> None:
@@ -162,6 +223,18 @@ def test_a_form_of_an_older_session_does_nothing(connected: Site) -> None:
         allow_redirects=False, timeout=30,
     )  # fmt: skip
     assert answer.status_code == 403
+    connected.visit()
+    assert USER in connected.browser.text
+
+
+def test_a_session_can_be_ended(connected: Site) -> None:
+    """The button ends it; the way back is the function key, and the login of the app is not touched."""
+    connected.visit()
+    with connected.browser.navigation():
+        connected.browser.click('form:has(input[value="end_session"]) button')
+    assert "Session ended" in connected.browser.text
+    connected.browser.open(f"{connected.stack.public_url}/api/connect/start")
+    assert "Not open" in connected.browser.text
     connected.visit()
     assert USER in connected.browser.text
 
