@@ -3,12 +3,10 @@
 `UPDATE_SCREENSHOTS=1` writes the pictures of docs/images anew.
 """
 
-import asyncio
 import json
 import os
-import re
-import ssl
-import threading
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,11 +17,10 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from aiohttp import web
 
 from local.stack.demo import COMPANY, USER, Demo
+from local.stack.ports import choose
 from local.stack.stack import ROOT, Stack
-from local.stack.tls_proxy import proxy_application
 from shared import resource_names
 from tests.support.browser import Browser, find, running_browser
 
@@ -100,41 +97,24 @@ def test_the_key_leaves_the_address_and_a_guarded_cookie_takes_its_place(site: S
 
 
 @contextmanager
-def filling_proxy(site: Site, host: str) -> Iterator[str]:
-    """Azure's front end as it is reported: it fills an empty `domain=` of a cookie in with the app's own name."""
-
-    async def fill(_: web.Request, response: web.StreamResponse) -> None:
-        cookies = response.headers.popall("Set-Cookie", [])
-        for cookie in cookies:
-            response.headers.add("Set-Cookie", re.sub(r"(?i)domain=(?=;|$)", f"Domain={host}", cookie))
-
-    async def start() -> tuple[web.AppRunner, int]:
-        application = proxy_application(site.stack.app_url)
-        application.on_response_prepare.append(fill)
-        runner = web.AppRunner(application)
-        await runner.setup()
-        folder = site.stack.ca_file.parent
-        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        tls.load_cert_chain(folder / "server.pem", folder / "server.key")
-        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
-        return runner, int(runner.addresses[0][1])
-
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    runner, port = asyncio.run_coroutine_threadsafe(start(), loop).result(30)
-    try:
-        yield f"https://{host}:{port}"
-    finally:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(30)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+def filling_front_end(site: Site) -> Iterator[str]:
+    """A front end before the host that fills an empty Domain in."""
+    port, folder = choose({"front": 0})["front"], site.stack.ca_file.parent
+    command = [sys.executable, "-m", "tests.support.filling_front_end", "--target", site.stack.app_url]
+    command += ["--port", str(port), "--cert", str(folder / "server.pem"), "--key", str(folder / "server.key")]
+    path = os.pathsep.join(["", *sys.path])
+    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE) as child:
+        try:
+            assert child.stdout is not None
+            child.stdout.readline()  # says that it is ready
+            yield f"https://localhost:{port}"
+        finally:
+            child.terminate()
 
 
 def test_the_cookie_survives_a_front_end_that_fills_in_domains(site: Site) -> None:
     """A `__Host-` cookie with a Domain is refused by browsers; ours has none to be filled in."""
-    with filling_proxy(site, "localhost") as address:
+    with filling_front_end(site) as address:
         site.browser.open(f"{address}/api/connect?code=the-function-key")
         assert site.browser.address == f"{address}/api/connect/start"
         assert "Connection" in site.browser.text
