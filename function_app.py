@@ -123,23 +123,23 @@ def dead_letter_page(msg: func.QueueMessage) -> None:
 
 
 @app.route("connect", methods=["GET"])
-def connect(req: func.HttpRequest) -> func.HttpResponse:
+def connect(req: func.HttpRequest) -> str:
     """Open the connect page for whoever has a function key."""
-    return triggers.open_connect()
+    return triggers.open_connect(req)
 
 
 @app.route("connect/start", methods=["GET", "POST"], auth_level=func.AuthLevel.ANONYMOUS)
 @app.queue_output(arg_name="orders", queue_name=QUEUE_ORDERS, connection=STORAGE)
 @app.queue_output(arg_name="notifications", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE)
 @app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
-def connect_start(req: func.HttpRequest, orders: Texts, notifications: Texts, pages: Texts) -> func.HttpResponse:
+def connect_start(req: func.HttpRequest, orders: Texts, notifications: Texts, pages: Texts) -> str:
     """Show the connect page and do what its buttons ask; answers to a session only."""
     outputs = {QUEUE_ORDERS: orders, QUEUE_NOTIFICATIONS: notifications, QUEUE_PAGES: pages}
     return triggers.show_connect_page(req, outputs)
 
 
 @app.route("connect/callback", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
-def connect_callback(req: func.HttpRequest) -> func.HttpResponse:
+def connect_callback(req: func.HttpRequest) -> str:
     """Finish a sign-in."""
     return triggers.connect_callback(req)
 

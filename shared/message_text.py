@@ -76,6 +76,6 @@ def _utf8(body: bytes) -> str:
         place = f"byte 0x{body[error.start]:02X} at position {error.start}"
         raise InvalidMessage([f"message: is not UTF-8: {place} (Windows-1252 writes \u00e4 so)"]) from error
     if "\ufffd" in text:
-        place = text.index("\ufffd")
-        raise InvalidMessage([f"message: holds U+FFFD at position {place}, which stands for a letter lost on the way"])
+        at = text.index("\ufffd")
+        raise InvalidMessage([f"message: holds U+FFFD at position {at}, which stands for a letter lost on the way"])
     return text

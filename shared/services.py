@@ -23,9 +23,10 @@ from shared.errors import ConfigError, StoreUnavailable
 from shared.invocation import invocation_id
 from shared.login.tokens import EntraTokens
 from shared.operations import doctor, status
-from shared.operations.diagnosis import Knock
-from shared.operations.findings import Report, settings_findings
-from shared.operations.handshake_probe import knock
+from shared.operations.diagnosis import HandshakeResult
+from shared.operations.failures import settings_findings
+from shared.operations.findings import Report
+from shared.operations.handshake_probe import probe_handshake
 from shared.operations.page_session import derive_key
 from shared.operations.queue_depths import QueueDepths
 from shared.operations.status_view import LoginView, StatusView
@@ -79,11 +80,13 @@ class Services:
         """Say why nothing arrives."""
         settings = self.connection.context.settings
 
-        def knock_at(url: str) -> Knock:
-            return knock(url, self.connection.context.new_id(), ca_bundle=settings.ca_bundle)
+        def handshake(url: str) -> HandshakeResult:
+            return probe_handshake(url, self.connection.context.new_id(), ca_bundle=settings.ca_bundle)
 
         depths = QueueDepths(settings.storage, ca_bundle=settings.ca_bundle)
-        instruments = doctor.Instruments(token=self.tokens.token, login=self.login, knock=knock_at, depth=depths.read)
+        instruments = doctor.Instruments(
+            token=self.tokens.token, login=self.login, handshake=handshake, depth=depths.read
+        )
         report = doctor.examine(self.connection.context, self.connection.stores, instruments)
         try:
             self.owner.check()
@@ -93,9 +96,11 @@ class Services:
             return report  # the doctor has met it, too
         return report
 
-    def session_key(self) -> bytes:
-        """Return the key that signs the connect page's sessions."""
-        return derive_key(self.connection.context.webhook_secret.made().decode())
+    def session_key(self, *, make: bool) -> bytes | None:
+        """Return the key that signs the connect page's sessions; without `make` None where there is no secret yet."""
+        secret = self.connection.context.webhook_secret
+        found = secret.made() if make else secret.read()
+        return None if found is None else derive_key(found.decode())
 
 
 _building = threading.Lock()

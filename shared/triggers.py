@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import azure.functions as func
 
@@ -22,6 +22,9 @@ from shared.errors import ConfigError, IntegrationError
 from shared.log import log_event
 from shared.operations import connect_page, doctor, status
 from shared.operations.connect_page import ConnectPages, Redriven
+from shared.operations.connect_values import Reply, Request
+from shared.operations.ended_sessions import EndedSessions
+from shared.operations.pending_sign_ins import PendingSignIns
 from shared.orders import resume, submit
 from shared.outputs import Outputs
 from shared.services import Connection, Services
@@ -198,44 +201,40 @@ def _encode(value: object) -> str:
 # -- The connect page
 
 
-def open_connect() -> func.HttpResponse:
+def open_connect(req: func.HttpRequest) -> str:
     """Answer `connect`, which a function key protects."""
-    return _page(connect_page.open_page, {})
+    return _page(req, lambda open_pages, _: connect_page.open_page(open_pages), {}, has_key=True)
 
 
-def show_connect_page(req: func.HttpRequest, outputs: dict[str, Texts]) -> func.HttpResponse:
+def show_connect_page(req: func.HttpRequest, outputs: dict[str, Texts]) -> str:
     """Answer `connect/start`: the page and its buttons."""
-    form = {name: str(value) for name, value in (req.form.items() if req.method == "POST" else ())}
-    request = connect_page.Request(
-        method=req.method, query=dict(req.params), form=form, cookie=req.headers.get("cookie", "")
-    )
-    return _page(lambda made: connect_page.page(made, request), outputs)
+    return _page(req, connect_page.page, outputs)
 
 
-def connect_callback(req: func.HttpRequest) -> func.HttpResponse:
+def connect_callback(req: func.HttpRequest) -> str:
     """Answer `connect/callback`, to which Entra sends the browser back."""
-    return _page(lambda made: connect_page.callback(made, dict(req.params), req.headers.get("cookie", "")), {})
+    return _page(req, connect_page.callback, {})
 
 
-def _page(answer: Callable[[ConnectPages], connect_page.Reply], outputs: dict[str, Texts]) -> func.HttpResponse:
+def _page(
+    req: func.HttpRequest,
+    answer: Callable[[Callable[[], ConnectPages], Request], Reply],
+    outputs: dict[str, Texts],
+    *,
+    has_key: bool = False,
+) -> str:
+    """Answer with a text that the host makes a response of, so that its headers leave as they were written."""
     leaving: list[Outputs] = []
-    try:
-        reply = answer(_pages(root.services(), leaving))
-    except IntegrationError as error:
-        reply = connect_page.error_page(error)
+    request = Request(
+        method=req.method, query=dict(req.params), body=req.get_body(), cookie=req.headers.get("cookie", "")
+    )
+    reply = answer(lambda: _pages(root.services(), leaving, has_key=has_key), request)
     for outgoing in leaving:
         _leave(outgoing, outputs)
-    headers: dict[str, Any] = dict(reply.headers)
-    response = func.HttpResponse(
-        reply.body, status_code=reply.status, mimetype=reply.content_type.partition(";")[0], charset="utf-8",
-        headers=headers,
-    )  # fmt: skip
-    for cookie in reply.cookies:
-        response.headers.add("Set-Cookie", cookie)
-    return response
+    return reply.to_text(req.url)
 
 
-def _pages(made: Services, leaving: list[Outputs]) -> ConnectPages:
+def _pages(made: Services, leaving: list[Outputs], *, has_key: bool) -> ConnectPages:
     ctx, stores = made.connection.context, made.connection.stores
 
     def again_order(company: str, key: str) -> Redriven:  # noqa: ARG001 - a key names its orders in every company
@@ -253,13 +252,13 @@ def _pages(made: Services, leaving: list[Outputs]) -> ConnectPages:
 
     return ConnectPages(
         sign_in=made.tokens,
-        connections=made.connections,
-        connection=ctx.settings.connection,
+        pending=PendingSignIns(made.connections, ctx.settings.connection),
         public_url=ctx.settings.public_url,
-        key=made.session_key(),
+        ended=EndedSessions(made.connections, ctx.settings.connection),
+        key=made.session_key(make=has_key),
         view=made.view,
         redrive_order=again_order,
-        redrive_message=again_message,
+        redrive_dead_letter=again_message,
         now=ctx.now,
         new_id=ctx.new_id,
     )

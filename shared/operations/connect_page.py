@@ -4,7 +4,8 @@ Who may: the route `connect` asks for a function key, which the host checks on e
 with a form or a link. So that route only opens the door: it gives the browser a signed session cookie and sends it
 on, which takes the key out of the address. The page itself is the anonymous route `connect/start`, which answers to a
 session only; its forms also carry a token of that session. `connect/callback` is anonymous as Entra comes without a
-key; it answers to a session, to a `state` that this session began, and to each state once.
+key; it answers to a session, to a `state` that this session began, and to each state once. Both look at the session
+before anything else: nothing is parsed, built, read or written for a call without the shape of one.
 
 Values in, a `Reply` out; no redirect ever leads to an address that came with the request.
 """
@@ -15,26 +16,26 @@ from enum import StrEnum
 from typing import Any, Final, Protocol
 
 from shared.clock import Clock, NewId
-from shared.errors import ConfigError, IntegrationError, StateConflict, StoreUnavailable, TokenError
-from shared.login.entra_codes import entra_code
-from shared.operations.advice import login_finding
-from shared.operations.connect_html import PAGE_PATH, Action, message_page, status_page
+from shared.errors import IntegrationError
+from shared.operations.connect_html import Action, status_page
+from shared.operations.connect_values import Reply, Request, see_other
+from shared.operations.ended_sessions import EndedSessions
+from shared.operations.page_parts import PAGE_PATH
 from shared.operations.page_session import (
-    PendingSignIn,
     form_token,
     is_form_token,
     is_session,
+    is_shaped,
     new_session,
     read_cookie,
     set_cookie,
-    state_key,
 )
-from shared.operations.page_style import HEADERS
+from shared.operations.pending_sign_ins import PendingSignIns
+from shared.operations.refusal_pages import failure_page, no_session, not_begun_here, not_done, not_now, session_ended
+from shared.operations.sign_in_answer import sign_in_answer
 from shared.operations.status_view import StatusView
-from shared.storage.table import Delete, Row, Table
 
 CALLBACK_PATH: Final = "/api/connect/callback"
-HTML: Final = "text/html; charset=utf-8"
 
 
 class SignIn(Protocol):
@@ -62,150 +63,107 @@ class Redriven(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What the trigger passes on."""
-
-    method: str = "GET"
-    query: Mapping[str, str] = field(default_factory=dict)
-    form: Mapping[str, str] = field(default_factory=dict)  # fields of a form body; of a repeated one the first
-    cookie: str = ""  # the Cookie header
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
-    """What the trigger answers; `cookies` are whole Set-Cookie headers."""
-
-    status: int
-    body: str = ""
-    content_type: str = HTML
-    headers: Mapping[str, str] = field(default_factory=lambda: dict(HEADERS))
-    cookies: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectPages:
     """What the three routes need; one per process or per call, it holds no state."""
 
     sign_in: SignIn
-    connections: Table  # BcConnections
-    connection: str  # `Settings.connection`
+    pending: PendingSignIns
     public_url: str
-    key: bytes = field(repr=False)  # `derive_key` of the webhook secret
+    ended: EndedSessions
+    key: bytes | None = field(repr=False)  # `derive_key` of the webhook secret; None: there is none, so no session
     view: Callable[[], StatusView]
     redrive_order: Callable[[str, str], Redriven]  # (company, order key)
-    redrive_message: Callable[[str], Redriven]  # (message id)
+    redrive_dead_letter: Callable[[str], Redriven]  # (queue/name)
     now: Clock
     new_id: NewId
 
 
-def open_page(pages: ConnectPages) -> Reply:
+def open_page(open_pages: Callable[[], ConnectPages]) -> Reply:
     """Answer `connect`, for whoever brought a function key: start a session, and take the key out of the address."""
-    session = new_session(pages.key, nonce=pages.new_id(), now=pages.now())
-    return _go(PAGE_PATH, cookies=(set_cookie(session),))
+    try:
+        pages = open_pages()
+        cookie = _new_cookie(pages)
+    except IntegrationError as error:
+        return failure_page(error)
+    return see_other(PAGE_PATH, cookie=cookie)
 
 
-def page(pages: ConnectPages, request: Request) -> Reply:
+def page(open_pages: Callable[[], ConnectPages], request: Request) -> Reply:
     """Answer `connect/start`: GET shows the page, POST does what a button asks."""
     session = read_cookie(request.cookie)
-    if not is_session(session, pages.key, now=pages.now()):
-        return _no_session(pages)
+    pages = _entered(open_pages, session)
+    if isinstance(pages, Reply):
+        return pages
     try:
         if request.method == "POST":
-            return _act(pages, request.form, session)
-        token = form_token(session, pages.key)
+            return _act(pages, request, session)
+        token = form_token(session, pages.key or b"")
         return Reply(status=200, body=status_page(pages.view(), form_token=token, notice=request.query.get("done", "")))
     except IntegrationError as error:
-        return error_page(error)
+        return failure_page(error)
 
 
-def callback(pages: ConnectPages, query: Mapping[str, str], cookie: str) -> Reply:
+def callback(open_pages: Callable[[], ConnectPages], request: Request) -> Reply:
     """Answer `connect/callback`: finish the sign-in that this browser began; the same callback again is refused."""
-    session = read_cookie(cookie)
-    if not is_session(session, pages.key, now=pages.now()):
-        return _no_session(pages)
+    session = read_cookie(request.cookie)
+    pages = _entered(open_pages, session)
+    if isinstance(pages, Reply):
+        return pages
+    answer = sign_in_answer(request.query)
+    if answer is None:
+        return not_begun_here()
     try:
-        pending = _take(pages, query.get("state", ""), session)
+        pending = pages.pending.take(answer["state"], session=session, now=pages.now())
         if pending is None:
-            return _not_begun_here()
-        pages.sign_in.finish_sign_in(pending.flow, query)
+            return not_begun_here()
+        pages.sign_in.finish_sign_in(pending.flow, answer)
     except IntegrationError as error:
-        return error_page(error)
-    return _go(f"{PAGE_PATH}?done=connected")
+        return failure_page(error)
+    return see_other(f"{PAGE_PATH}?done=connected")
 
 
-def _act(pages: ConnectPages, form: Mapping[str, str], session: str) -> Reply:
-    if not is_form_token(form.get("form_token", ""), session, pages.key):
-        text = "The form does not belong to this session, or the session was renewed since."
-        return Reply(status=403, body=message_page("Not done", text, "Open the page again and repeat."))
+def _entered(open_pages: Callable[[], ConnectPages], session: str) -> ConnectPages | Reply:
+    """Let a session in, or say why not; a call without the shape of one costs nothing and learns nothing."""
+    if not is_shaped(session):
+        return no_session()
+    try:
+        pages = open_pages()
+        if pages.key is None or not is_session(session, pages.key, now=pages.now()) or pages.ended.holds(session):
+            return no_session()
+    except IntegrationError:
+        return not_now()
+    return pages
+
+
+def _act(pages: ConnectPages, request: Request, session: str) -> Reply:
+    form = request.form()
+    if form is None:
+        return not_done(400, "What was sent is no form of this page.")
+    if not is_form_token(form.get("form_token", ""), session, pages.key or b""):
+        return not_done(403, "The form does not belong to this session, or the session was renewed since.")
     match form.get("action"):
         case Action.CONNECT:
             return _begin(pages, session)
         case Action.DISCONNECT:
             pages.sign_in.sign_out()
-            return _go(f"{PAGE_PATH}?done=disconnected")
+            pages.ended.add(session, pages.now())
+            return see_other(f"{PAGE_PATH}?done=disconnected", cookie=_new_cookie(pages))
+        case Action.END_SESSION:
+            pages.ended.add(session, pages.now())
+            return session_ended()
         case Action.REDRIVE_ORDER:
-            return _go(f"{PAGE_PATH}?done={pages.redrive_order(form.get('company', ''), form.get('key', ''))}")
-        case Action.REDRIVE_MESSAGE:
-            return _go(f"{PAGE_PATH}?done={pages.redrive_message(form.get('id', ''))}")
-    return Reply(status=400, body=message_page("Not done", "The page knows no such action.", "Open the page again."))
+            return see_other(f"{PAGE_PATH}?done={pages.redrive_order(form.get('company', ''), form.get('key', ''))}")
+        case Action.REDRIVE_DEAD_LETTER:
+            return see_other(f"{PAGE_PATH}?done={pages.redrive_dead_letter(form.get('id', ''))}")
+    return not_done(400, "The page knows no such action.")
 
 
 def _begin(pages: ConnectPages, session: str) -> Reply:
     """Note the sign-in, then send the browser to Entra: a callback that overtook its row would be refused."""
-    now = pages.now()
     address, flow = pages.sign_in.begin_sign_in(f"{pages.public_url}{CALLBACK_PATH}")
-    partition = _partition(pages)
-    for row in pages.connections.query(partition):  # those never finished; a handful at most
-        left = PendingSignIn.from_values(row.values)
-        if left is None or left.is_over(now):
-            pages.connections.delete(partition, row.key)
-    pending = PendingSignIn.begun(flow, session=session, now=now)
-    pages.connections.insert(Row(partition=partition, key=state_key(str(flow["state"])), values=pending.values()))
-    return _go(address)
+    pages.pending.begin(flow, session=session, now=pages.now())
+    return see_other(address)
 
 
-def _take(pages: ConnectPages, state: str, session: str) -> PendingSignIn | None:
-    """Return the sign-in of this state if this session began it in time, and delete it: each is finished once."""
-    row = pages.connections.get(_partition(pages), state_key(state))
-    pending = PendingSignIn.from_values(row.values) if row is not None else None
-    if row is None or pending is None or pending.is_over(pages.now()) or not pending.is_of(session):
-        return None
-    try:
-        pages.connections.write([Delete(row)])
-    except StateConflict:  # the same callback at the same moment has taken it
-        return None
-    return pending
-
-
-def _partition(pages: ConnectPages) -> str:
-    return f"{pages.connection}|sign-in"
-
-
-def _go(address: str, *, cookies: tuple[str, ...] = ()) -> Reply:
-    return Reply(status=303, headers={**HEADERS, "Location": address}, cookies=cookies)
-
-
-def _no_session(pages: ConnectPages) -> Reply:
-    text = "This page needs a session, and yours has ended or was never opened in this browser."
-    do = f"Open {pages.public_url}/api/connect?code=<function key>; the key is in the Azure portal under Function keys."
-    return Reply(status=403, body=message_page("Not open", text, do, can_return=False))
-
-
-def _not_begun_here() -> Reply:
-    text = "This sign-in was not begun in this browser, is older than ten minutes, or has been used already."
-    return Reply(status=400, body=message_page("Sign-in refused", text, "Go back and begin again."))
-
-
-def error_page(error: IntegrationError) -> Reply:
-    """Answer with what went wrong and what to do; for the trigger too, when the app itself cannot be set up."""
-    if isinstance(error, ConfigError):
-        body = message_page("Wrong settings", str(error), "Correct these app settings; the app then restarts.")
-        return Reply(status=503, body=body)
-    if isinstance(error, StoreUnavailable):
-        text = "The vault or the storage account did not answer. Nothing is lost."
-        return Reply(status=503, body=message_page("Not now", text, f"Try again in a minute. {error}"))
-    if isinstance(error, TokenError) and not error.retryable:
-        code = entra_code(error)
-        do = login_finding(code, "").do
-        return Reply(status=400, body=message_page("Sign-in refused", str(error), do, code=code))
-    return Reply(status=503, body=message_page("Not now", str(error), "Try again in a minute."))
+def _new_cookie(pages: ConnectPages) -> str:
+    return set_cookie(new_session(pages.key or b"", nonce=pages.new_id(), now=pages.now()))

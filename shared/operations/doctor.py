@@ -1,42 +1,48 @@
 """The doctor: why nothing arrives. Looks at one thing after the other, in the order in which they depend on each other.
 
-Reads only. One request per company and entity, a few per company; of many companies only the first ten are looked at
-in detail, so that an answer comes within the limit of an HTTP call.
+Reads only, and answers within 12 seconds whatever hangs: every check has a limit of its own, and what does not depend
+on another runs beside it. One request per company and entity, a few per company; of many companies only the first ten
+are looked at in detail.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from shared.business_central.entities import ENTITIES, SALES_ORDERS, Entity
-from shared.business_central.port import Company, Wanted
+from shared.business_central.port import Company
+from shared.concurrency import at_once
 from shared.connections.context import Context
-from shared.errors import BCDenied, BCError, BCNotFound, BCRejected, ConfigError, IntegrationError, StoreUnavailable
-from shared.operations import diagnosis, status
-from shared.operations.diagnosis import Knock
-from shared.operations.findings import (
-    Finding,
-    Report,
-    clock_finding,
-    explain,
-    fine,
-    is_permission,
-    note,
-    settings_findings,
-    warning,
-    wrong,
-)
+from shared.errors import ConfigError, IntegrationError
+from shared.operations import bc_checks, diagnosis, status, view_findings
+from shared.operations.diagnosis import HandshakeResult
+from shared.operations.failures import explain, settings_findings
+from shared.operations.findings import Finding, Report, fine, note, wrong
 from shared.operations.status_view import LoginView
 from shared.operations.stores import Stores
+from shared.operations.time_limit import TookTooLong, within
 from shared.operations.token_claims import token_findings
 from shared.resource_names import QUEUE_EVENTS, QUEUE_RESULTS, SECRET_CLIENT, SECRET_WEBHOOK, WORK_QUEUES
 from shared.settings import AuthMode
-from shared.webhooks.keep import own_prefix, want_webhook
-from shared.webhooks.plan import plan
+from shared.webhooks.keep import own_prefix
 
-#: Companies looked at in detail.
-MOST_COMPANIES: Final = 10
+#: How long each check may take, in seconds. The longest way through (vault, login, companies, webhooks) takes 12 s.
+LIMITS_S: Final = {
+    "vault": 2.5, "login": 3.0, "business_central": 2.5, "permissions": 4.0, "webhooks": 4.0, "bc_log": 4.0,
+    "public_url": 9.0, "queues": 9.0, "runs": 9.0,
+}  # fmt: skip
+#: What a check does, as in "could not ...", and what to look at when it takes too long.
+_CHECKS: Final = {
+    "vault": ("read a secret", "Check KEY_VAULT_URL, DNS and private endpoints."),
+    "login": ("get an access token", "Check BC_LOGIN_URL and outbound rules; the vault and the tables are read, too."),
+    "business_central": ("list the companies", "Look at its service health, then at outbound rules."),
+    "permissions": ("read a record of every entity", "Business Central is slow, or all request slots are in use."),
+    "webhooks": ("compare the webhooks", "Business Central is slow, or all request slots are in use."),
+    "bc_log": ("read Business Central's webhook log", "Business Central is slow; look again in a minute."),
+    "public_url": ("shake hands with the public address", "Check PUBLIC_URL; what is there takes calls and is silent."),
+    "queues": ("read the length of the queues", "Check AzureWebJobsStorage, DNS and private endpoints."),
+    "runs": ("read the state of runs and orders", "Check AzureWebJobsStorage, DNS and private endpoints."),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +51,7 @@ class Instruments:
 
     token: Callable[[], str]  # as TokenSource.token
     login: Callable[[], LoginView]
-    knock: Callable[[str], Knock]  # plays Business Central's handshake with a notification URL
+    handshake: Callable[[str], HandshakeResult]  # plays Business Central's handshake with a notification URL
     depth: Callable[[str], int | None]  # messages in a queue, None: there is no such queue
 
 
@@ -55,171 +61,96 @@ def refused(error: ConfigError, now: datetime) -> Report:
 
 
 def examine(ctx: Context, stores: Stores, instruments: Instruments) -> Report:
-    """Look at everything; whatever fails is a finding and never raises."""
-    found: list[Finding] = [fine("settings", f"All settings can be read; {_told(ctx)}.")]
-    has_vault = _vault(ctx, found)
-    has_token = has_vault and _token(ctx, instruments, found)
-    companies = _companies(ctx, found) if has_token else []
-    if companies:
-        found += _permissions(ctx, companies)
-        found += _guarded("webhooks", "compare the webhooks", lambda: _webhooks(ctx, stores, companies))
-    found.append(diagnosis.knock_finding(instruments.knock(f"{own_prefix(ctx)}doctor"), ctx.settings.public_url))
-    found += _guarded("queues", "read the length of the queues", lambda: _queues(instruments))
-    found += _guarded("runs", "read the state of runs and orders", lambda: _state(ctx, stores, instruments, companies))
-    for company in companies[:MOST_COMPANIES]:
-        found += _log(ctx, company)
-    return Report(at=ctx.now(), environment=ctx.settings.environment, findings=tuple(found))
+    """Look at everything; whatever fails, or takes too long, is a finding and never raises."""
+    beside: list[Callable[[], list[Finding]]] = [
+        lambda: _from_vault_to_business_central(ctx, stores, instruments),
+        lambda: _limited("public_url", lambda: _public_url(ctx, instruments)),
+        lambda: _limited("queues", lambda: _queues(instruments)),
+        lambda: _limited("runs", lambda: _state(ctx, stores, instruments)),
+    ]
+    found = at_once(lambda look: look(), beside, len(beside) if ctx.threads > 1 else 1)
+    settings = fine("settings", f"All settings can be read; {_connection(ctx)}.")
+    return Report(
+        at=ctx.now(),
+        environment=ctx.settings.environment,
+        findings=(settings, *(one for some in found for one in some)),
+    )
 
 
-def _told(ctx: Context) -> str:
+def _connection(ctx: Context) -> str:
     settings = ctx.settings
     return f"environment {settings.environment} of {settings.tenant_id}, mode {settings.auth_mode}"
 
 
-def _guarded(check: str, what: str, look: Callable[[], list[Finding]]) -> list[Finding]:
+def _limited(check: str, look: Callable[[], list[Finding]]) -> list[Finding]:
+    what, do = _CHECKS[check]
     try:
-        return look()
+        return within(LIMITS_S[check], look)
     except IntegrationError as error:
         return [explain(check, error, what)]
+    except TookTooLong:
+        seen = f"Could not {what} within {LIMITS_S[check]:g} s."
+        return [wrong(check, f"{check}_hangs", seen, "What answers there takes the call and says nothing.", do)]
 
 
-def _vault(ctx: Context, found: list[Finding]) -> bool:
-    try:
-        webhook_secret = ctx.secrets.read(SECRET_WEBHOOK)
-        client_secret = ctx.secrets.read(SECRET_CLIENT) if ctx.settings.auth_mode is AuthMode.CLIENT_SECRET else "-"
-    except StoreUnavailable as error:
-        found.append(explain("vault", error, "read a secret"))
-        return False
+def _from_vault_to_business_central(ctx: Context, stores: Stores, instruments: Instruments) -> list[Finding]:
+    """Look at what is of no use without the one before; the first that is wrong ends it."""
+    companies: list[Company] = []
+    found: list[Finding] = []
+    for check, look in (
+        ("vault", lambda: _vault(ctx)),
+        ("login", lambda: _token(ctx, instruments)),
+        ("business_central", lambda: bc_checks.list_companies(ctx, companies)),
+    ):
+        seen = _limited(check, look)
+        found += seen
+        if any(one.check == check and one.is_wrong for one in seen):
+            return found
+    if not companies:
+        return found
+    beside: list[Callable[[], list[Finding]]] = [
+        lambda: _limited("permissions", lambda: bc_checks.check_permissions(ctx, companies)),
+        lambda: _limited("webhooks", lambda: bc_checks.check_webhooks(ctx, stores, companies)),
+        lambda: _limited("bc_log", lambda: bc_checks.read_log(ctx, companies)),
+    ]
+    for some in at_once(lambda look: look(), beside, len(beside) if ctx.threads > 1 else 1):
+        found += some
+    return found
+
+
+def _vault(ctx: Context) -> list[Finding]:
+    webhook_secret = ctx.secrets.read(SECRET_WEBHOOK)
+    client_secret = ctx.secrets.read(SECRET_CLIENT) if ctx.settings.auth_mode is AuthMode.CLIENT_SECRET else "-"
     if not client_secret:
         cause = f"Nobody has stored {SECRET_CLIENT}."
         do = "Create a client secret in the app registration and store its value in the vault under that name."
-        found.append(wrong("vault", "client_secret_missing", "The vault holds no client secret.", cause, do))
-        return False
+        return [wrong("vault", "client_secret_missing", "The vault holds no client secret.", cause, do)]
     if not webhook_secret:
         cause = "keep_subscriptions makes it when it first runs; until then notifications are answered 503."
-        found.append(note("vault", "webhook_secret_missing", f"The vault holds no {SECRET_WEBHOOK} yet.", cause))
-    else:
-        found.append(fine("vault", "The vault lets the app read its secrets."))
-    return True
+        return [note("vault", "webhook_secret_missing", f"The vault holds no {SECRET_WEBHOOK} yet.", cause)]
+    return [fine("vault", "The vault lets the app read its secrets.")]
 
 
-def _token(ctx: Context, instruments: Instruments, found: list[Finding]) -> bool:
+def _token(ctx: Context, instruments: Instruments) -> list[Finding]:
     settings = ctx.settings
-    try:
-        token = instruments.token()
-    except IntegrationError as error:
-        found.append(explain("login", error, "get an access token"))
-        return False
+    token = instruments.token()
     try:
         login = instruments.login()
         who = f" as {login.user}" if login.user else ""
     except IntegrationError:
         who = ""
-    found.append(fine("login", f"The login works{who}."))
-    found += token_findings(
-        token, now=ctx.now(), tenant_id=settings.tenant_id, client_id=settings.client_id,
-        is_delegated=settings.auth_mode is AuthMode.AUTHORIZATION_CODE,
-    )  # fmt: skip
-    return True
+    return [
+        fine("login", f"The login works{who}."),
+        *token_findings(
+            token, now=ctx.now(), tenant_id=settings.tenant_id, client_id=settings.client_id,
+            is_delegated=settings.auth_mode is AuthMode.AUTHORIZATION_CODE,
+        ),
+    ]  # fmt: skip
 
 
-def _companies(ctx: Context, found: list[Finding]) -> list[Company]:
-    ctx.companies.forget()
-    try:
-        companies = ctx.companies.served()
-        missing = ctx.companies.unknown()
-        listed = ", ".join(company.name for company in ctx.bc.companies())
-    except IntegrationError as error:
-        found.append(explain("business_central", error, "list the companies"))
-        return []
-    found.append(fine("business_central", "Business Central answers."))
-    for name in missing:
-        seen = f"BC_COMPANIES names {name}, and there is no such company."
-        cause = f"It was renamed, removed or misspelt, or the login may not open it. There are: {listed or 'none'}."
-        do = "Correct BC_COMPANIES, best by company id, which outlives a new name."
-        found.append(wrong("companies", "company_unknown", seen, cause, do))
-    if not companies and not missing:
-        cause = "The login may open no company."
-        do = "Give the user or application a permission set in the company."
-        found.append(wrong("companies", "company_none", "Business Central lists no company.", cause, do))
-    if companies:
-        found.append(fine("companies", f"Served: {', '.join(company.name for company in companies)}."))
-    return companies
-
-
-def _permissions(ctx: Context, companies: list[Company]) -> Iterator[Finding]:
-    """Read one record of everything that is read, and of orders; tell BC's time along the way."""
-    entities = [ENTITIES[name] for name in ctx.settings.triggers] + [SALES_ORDERS]
-    served_at: datetime | None = None
-    read = 0
-    for company in companies[:MOST_COMPANIES]:
-        for entity in entities:
-            expanded = bool(entity.expand) and ctx.expands(entity)
-            try:
-                served_at = ctx.bc.probe(company.key, entity, expanded=expanded)
-                asked_at = ctx.now()
-                read += 1
-            except (BCDenied, BCNotFound, BCRejected) as error:
-                yield _not_permitted(error, entity, company, expanded=expanded)
-            except IntegrationError as error:
-                yield explain("permissions", error, f"read {entity.name} of {company.name}")
-                return
-    if read:
-        yield fine("permissions", f"{read} of {len(entities) * len(companies[:MOST_COMPANIES])} entities may be read.")
-    if served_at is not None:
-        yield clock_finding(asked_at, served_at)
-    if len(companies) > MOST_COMPANIES:
-        seen = f"Only {MOST_COMPANIES} of {len(companies)} companies were looked at in detail."
-        yield note("permissions", "companies_cut", seen, "Every look costs requests of the shared limit.")
-
-
-def _not_permitted(error: BCError, entity: Entity, company: Company, *, expanded: bool) -> Finding:
-    what = f"{entity.name} of {company.name}"
-    seen = f"Reading {what} was refused: {error}."
-    if isinstance(error, BCNotFound):
-        cause = "The company is gone, or this version of Business Central has no such entity."
-        return wrong("permissions", "entity_missing", seen, cause, "Check BC_COMPANIES and BC_TRIGGERS.")
-    if is_permission(error):
-        parts = f" and {entity.expand}" if expanded else ""
-        cause = f"The user or application lacks read permission on {entity.name}{parts} in this company."
-        do = "Give it a permission set that covers the entity (User card or Microsoft Entra Applications)."
-        return wrong("permissions", "entity_not_permitted", seen, cause, do)
-    return warning("permissions", "entity_refused", seen, "Business Central refuses this read.", "Its code says why.")
-
-
-def _webhooks(ctx: Context, stores: Stores, companies: list[Company]) -> list[Finding]:
-    ctx.webhook_secret.forget()
-    secret = ctx.webhook_secret.read()
-    if secret is None:
-        cause = "keep_subscriptions has not run yet: it makes the webhook secret, then the webhooks."
-        do = "Wait for the next quarter of an hour, or start keep_subscriptions by hand."
-        return [wrong("webhooks", "webhook_missing", "There are no webhooks yet.", cause, do)]
-    found: list[Finding] = []
-    wanted: list[Wanted] = []
-    for company in companies:
-        offered = _offered(ctx, company)
-        for entity in (ENTITIES[name] for name in ctx.settings.triggers):
-            if offered is not None and f"{entity.route}/{entity.name}".lower() not in offered:
-                found.append(diagnosis.unsupported(entity.name, company.name))
-            else:
-                wanted.append(want_webhook(ctx, secret, company.key, entity))
-    existing = ctx.bc.subscriptions()
-    steps = plan(wanted, existing, own_prefix=own_prefix(ctx), now=ctx.now())
-    failures = {(held.company, held.entity): held.error for held in stores.notes.all() if held.status == "failed"}
-    return found + diagnosis.webhook_findings(
-        steps, existing, names=_names(companies), failures=failures, own_prefix=own_prefix(ctx), now=ctx.now()
-    )
-
-
-def _offered(ctx: Context, company: Company) -> frozenset[str] | None:
-    try:
-        return ctx.bc.webhook_resources(company.key)
-    except (BCDenied, BCNotFound, BCRejected):
-        return None  # a beta: without it the app simply tries
-
-
-def _names(companies: list[Company]) -> Mapping[str, str]:
-    return {company.key: company.name for company in companies}
+def _public_url(ctx: Context, instruments: Instruments) -> list[Finding]:
+    result = instruments.handshake(f"{own_prefix(ctx)}doctor")
+    return [diagnosis.handshake_finding(result, ctx.settings.public_url)]
 
 
 def _queues(instruments: Instruments) -> list[Finding]:
@@ -227,18 +158,14 @@ def _queues(instruments: Instruments) -> list[Finding]:
     return diagnosis.queue_findings({queue: instruments.depth(queue) for queue in queues})
 
 
-def _state(ctx: Context, stores: Stores, instruments: Instruments, companies: list[Company]) -> list[Finding]:
+def _state(ctx: Context, stores: Stores, instruments: Instruments) -> list[Finding]:
+    """Return what the kept state says; login, companies and webhooks are looked at above, at their source."""
     view = status.view(ctx, stores, instruments.login())
-    wanted = [(company.name, f"{name} (watch)") for company in companies for name in ctx.settings.triggers]
-    wanted += [(company.name, "items (pull)") for company in companies]
-    return diagnosis.run_findings(view, wanted) + diagnosis.waiting_findings(view)
-
-
-def _log(ctx: Context, company: Company) -> list[Finding]:
-    try:
-        return diagnosis.log_findings(ctx.bc.webhook_logs(company.key), company.name, now=ctx.now())
-    except (BCDenied, BCNotFound, BCRejected) as error:
-        cause = "webhookLogs is a beta and needs permission on the activity log."
-        return [note("bc_log", "bc_log_closed", f"Business Central's webhook log cannot be read: {error}.", cause)]
-    except IntegrationError as error:
-        return [explain("bc_log", error, f"read the webhook log of {company.name}")]
+    runs = view_findings.run_findings(view) + view_findings.never_read(view)
+    return [
+        *view_findings.with_fine(runs, "runs", f"All {len(view.streams)} streams were read when they should be."),
+        *view_findings.with_fine(
+            view_findings.order_findings(view), "orders", f"{view.orders_waiting} orders wait for a transient fault."
+        ),
+        *view_findings.with_fine(view_findings.dead_letter_findings(view), "dead_letters", "No dead letters."),
+    ]

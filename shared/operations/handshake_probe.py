@@ -6,20 +6,20 @@ from typing import Final
 
 import requests
 
-from shared.operations.diagnosis import HANDSHAKE_S, Knock
+from shared.operations.diagnosis import HANDSHAKE_S, HandshakeResult
 
 #: Longer than Business Central waits, to tell an address that is slow from one that is not there.
 _TIMEOUT_S: Final = 4 * HANDSHAKE_S
 
 
-def knock(
+def probe_handshake(
     url: str,
     token: str,
     *,
     ca_bundle: str | None = None,
     session: requests.Session | None = None,
     monotonic: Callable[[], float] = time.monotonic,
-) -> Knock:
+) -> HandshakeResult:
     """Ask a notification URL to repeat a token, as Business Central does; never raises and follows no redirect."""
     began = monotonic()
     try:
@@ -32,6 +32,8 @@ def knock(
                 allow_redirects=False,
             )
     except requests.RequestException as error:
-        return Knock(error=type(error).__name__, took_s=monotonic() - began)
+        return HandshakeResult(error=type(error).__name__, took_s=monotonic() - began)
     is_text = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower() == "text/plain"
-    return Knock(status=answer.status_code, is_exact=is_text and answer.text == token, took_s=monotonic() - began)
+    return HandshakeResult(
+        status=answer.status_code, is_exact=is_text and answer.text == token, took_s=monotonic() - began
+    )

@@ -11,6 +11,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ COOKIE: Final = "__Host-bc-connect"
 SESSION_LIFETIME: Final = timedelta(hours=4)
 #: How long a person may take on Entra's pages; an authorization code lives as long.
 FLOW_LIFETIME: Final = timedelta(minutes=10)
+_SHAPE: Final = re.compile(r"[0-9]{10,11}\.[A-Za-z0-9]{1,64}\.[A-Za-z0-9_-]{43}")
 
 
 def derive_key(webhook_secret: str) -> bytes:
@@ -34,10 +36,15 @@ def new_session(key: bytes, *, nonce: str, now: datetime) -> str:
     return f"{body}.{_sign(key, 'session', body)}"
 
 
+def is_shaped(value: str) -> bool:
+    """Whether a cookie may be a session; what is not is refused before anything is asked for."""
+    return _SHAPE.fullmatch(value) is not None
+
+
 def is_session(value: str, key: bytes, *, now: datetime) -> bool:
     """Whether the cookie is one of ours and has not ended."""
     body, _, signature = value.rpartition(".")
-    if not body or not _equal(signature, _sign(key, "session", body)):
+    if not is_shaped(value) or not _equal(signature, _sign(key, "session", body)):
         return False
     end, _, _ = body.partition(".")
     return now < datetime.fromtimestamp(int(end), UTC)
@@ -59,6 +66,11 @@ def set_cookie(session: str) -> str:
     return f"{COOKIE}={session}; Path=/; Max-Age={age_s}; Secure; HttpOnly; SameSite=Lax"
 
 
+def end_cookie() -> str:
+    """Return the Set-Cookie header that makes a browser forget its session."""
+    return f"{COOKIE}=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax"
+
+
 def read_cookie(header: str) -> str:
     """Return the session from a Cookie header, "" when there is none; whatever else is in there does not matter."""
     for part in header.split(";"):
@@ -70,7 +82,12 @@ def read_cookie(header: str) -> str:
 
 def state_key(state: str) -> str:
     """Return the row key of a sign-in: a hash, so that the table alone does not tell what a callback must bring."""
-    return hashlib.sha256(state.encode()).hexdigest()
+    return hashlib.sha256(_bytes(state)).hexdigest()
+
+
+def fingerprint(session: str) -> str:
+    """Return what a row holds of a session: a hash, so that the table alone opens nothing."""
+    return hashlib.sha256(_bytes(session)).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +106,7 @@ class PendingSignIn:
     @classmethod
     def begun(cls, flow: Mapping[str, Any], *, session: str, now: datetime) -> Self:
         """Make the record of a sign-in begun now in a session."""
-        return cls(flow=flow, browser=_fingerprint(session), expires_at=now + FLOW_LIFETIME)
+        return cls(flow=flow, browser=fingerprint(session), expires_at=now + FLOW_LIFETIME)
 
     @classmethod
     def from_values(cls, values: Mapping[str, object]) -> Self | None:
@@ -109,7 +126,7 @@ class PendingSignIn:
 
     def is_of(self, session: str) -> bool:
         """Whether this session began the sign-in."""
-        return _equal(self.browser, _fingerprint(session))
+        return _equal(self.browser, fingerprint(session))
 
     def is_over(self, now: datetime) -> bool:
         """Whether its time has passed."""
@@ -117,13 +134,14 @@ class PendingSignIn:
 
 
 def _sign(key: bytes, purpose: str, text: str) -> str:
-    digest = hmac.digest(key, f"{purpose}|{text}".encode(), "sha256")
+    digest = hmac.digest(key, _bytes(f"{purpose}|{text}"), "sha256")
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def _equal(one: str, other: str) -> bool:
-    return hmac.compare_digest(one.encode(), other.encode())
+    return hmac.compare_digest(_bytes(one), _bytes(other))
 
 
-def _fingerprint(session: str) -> str:
-    return hashlib.sha256(session.encode()).hexdigest()
+def _bytes(text: str) -> bytes:
+    """Return the bytes of a text that anybody may have sent: a byte that is no text never raises."""
+    return text.encode(errors="surrogatepass")

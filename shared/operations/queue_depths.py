@@ -1,5 +1,7 @@
 """How many messages lie in a storage queue: one REST call (Get Queue Metadata), so that no queue SDK is deployed.
 
+`azure-storage-blob`, which is deployed, signs only its own requests; its signing code is private and not used here.
+
 With an identity the call carries its token; with a connection string (local stack) it is signed with the account key:
 https://learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key
 """

@@ -1,7 +1,8 @@
 """What an operator asks: the state of everything in one look, and the story of one order."""
 
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from shared.business_central.entities import ENTITIES
 from shared.changes.streams import StreamState
@@ -9,8 +10,8 @@ from shared.connections.context import Context
 from shared.errors import IntegrationError
 from shared.operations.status_view import (
     CompanyView,
+    DeadLetterView,
     LoginView,
-    MessageView,
     OrderView,
     StatusView,
     StreamView,
@@ -18,12 +19,15 @@ from shared.operations.status_view import (
     describe_trigger,
 )
 from shared.operations.stores import Stores
+from shared.operations.view_findings import findings
 from shared.orders.order_entry import OrderEntry
 from shared.orders.order_store import OrderStore
 from shared.webhooks.notes import WebhookNote
 
 _LIST = 100  # orders and messages shown by name
 _COUNT = 10_000  # orders counted at most
+#: Stored words of the three reads that are not theirs any more.
+_PURPOSES: Final[dict[str, str]] = {"watch": "reconcile", "compare": "snapshot"}
 
 
 def view(ctx: Context, stores: Stores, login: LoginView) -> StatusView:
@@ -32,28 +36,27 @@ def view(ctx: Context, stores: Stores, login: LoginView) -> StatusView:
     names, companies = _companies(ctx)
     counts = stores.orders.counts(_COUNT)
     listed = [*stores.orders.stopped(_LIST), *stores.orders.waiting(_LIST)]
-    return StatusView(
+    gathered = StatusView(
         at=ctx.now(),
         environment=settings.environment,
         login=login,
         companies=companies,
         triggers=tuple(
-            describe_trigger(name, with_children=ctx.expands(ENTITIES[name]), changes=settings.changes)
+            describe_trigger(ENTITIES[name], expanded=ctx.expands(ENTITIES[name]), changes=settings.changes)
             for name in settings.triggers
         ),
-        streams=tuple(
-            _stream(state, names) for state in stores.changes.streams.all() if state.stream.purpose != "compare"
-        ),
+        streams=tuple(_stream(state, names) for state in stores.changes.streams.all()),
         subscriptions=tuple(_subscription(ctx.now(), note, names) for note in stores.notes.all()),
         orders_waiting=counts["waiting"],
         orders_parked=counts["parked"],
         orders_rejected=counts["rejected"],
         orders=tuple(_order(order, names) for order in listed[:_LIST]),
-        messages=tuple(
-            MessageView(id=f"{m.queue}/{m.name}", queue=m.queue, since=m.since, reason=m.reason)
+        dead_letters=tuple(
+            DeadLetterView(id=f"{m.queue}/{m.name}", queue=m.queue, since=m.since, reason=m.reason)
             for m in stores.dead_letters.all(_LIST)
         ),
     )
+    return replace(gathered, findings=findings(gathered))
 
 
 def _companies(ctx: Context) -> tuple[dict[str, str], tuple[CompanyView, ...]]:
@@ -76,7 +79,8 @@ def _stream(state: StreamState, names: dict[str, str]) -> StreamView:
         error = f"{state.broken} records could not be read; the log names them (record.broken)"
     return StreamView(
         company=names.get(state.stream.company, state.stream.company),
-        entity=f"{state.stream.entity} ({state.stream.purpose})",
+        entity=state.stream.entity,
+        purpose=_PURPOSES.get(state.stream.purpose, state.stream.purpose),
         state=word,
         watermark=state.mark,
         last_run=state.done_at,

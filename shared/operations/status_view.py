@@ -1,10 +1,13 @@
-"""What an operator sees: the connect page and the `status` function show the same values.
+"""What an operator sees: the connect page, the `status` function and the doctor show the same values.
 
 Names, counts, times and error codes only; no record of Business Central gets here. Times are aware UTC.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
+
+from shared.business_central.entities import Entity
+from shared.operations.findings import Finding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,7 +16,7 @@ class LoginView:
 
     state: str  # "ok", "needed", or "" before the first attempt
     mode: str  # authorization_code, client_secret, managed_identity
-    user: str = ""  # who is signed in; "" when the app signs in as itself
+    user: str = ""  # who is signed in, or was; "" when the app signs in as itself
     code: str = ""  # Entra's word for what is wrong: AADSTS50173, login_required, signed_out, ...
     reason: str = ""  # one sentence
     since: datetime | None = None
@@ -42,6 +45,7 @@ class StreamView:
 
     company: str
     entity: str
+    purpose: str  # "pull", "reconcile", "snapshot"
     state: str  # "ok", "running", "failed", "waiting" (for its first run)
     watermark: datetime | None = None  # everything changed before is announced
     last_run: datetime | None = None
@@ -50,7 +54,7 @@ class StreamView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionView:
-    """One webhook."""
+    """One webhook, as the app noted it when it last looked after it."""
 
     company: str
     entity: str
@@ -72,8 +76,8 @@ class OrderView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MessageView:
-    """A queue message that was set aside after failing too often."""
+class DeadLetterView:
+    """A queue message that failed too often and waits for a person, or for its next try."""
 
     id: str
     queue: str
@@ -96,22 +100,16 @@ class StatusView:
     orders_parked: int = 0
     orders_rejected: int = 0
     orders: tuple[OrderView, ...] = ()
-    messages: tuple[MessageView, ...] = ()
+    dead_letters: tuple[DeadLetterView, ...] = ()
+    findings: tuple[Finding, ...] = ()  # what is wrong, worst first; see `view_findings`
 
 
-#: What a trigger tells, by entity set: always, with its option, and at the end.
-_DOES = {
-    "items": ("Announces a new item", "with its variants", ""),
-    "salesShipments": ("Announces a posted sales shipment", "with its lines", ""),
-    "salesInvoices": ("Announces a new sales invoice", "with its lines", ", and once more when it is posted"),
-}
-
-
-def describe_trigger(entity: str, *, with_children: bool, changes: frozenset[str]) -> TriggerView:
-    """Say what a trigger does: `with_children` is its option (variants, lines), `changes` the setting BC_CHANGES."""
-    does, children, then = _DOES.get(entity, (f"Announces a new record of {entity}", "with its parts", ""))
+def describe_trigger(entity: Entity, *, expanded: bool, changes: frozenset[str]) -> TriggerView:
+    """Say what a trigger does: `expanded` is its option (variants, lines), `changes` the setting BC_CHANGES."""
+    sentence = f"Announces {entity.announces or f'a new record of {entity.name}'}"
+    sentence += f" with its {entity.parts or 'parts'}" if expanded else ""
+    sentence += ", and once more when it is posted" if entity.posts else ""
     more = [word for word in ("updated", "deleted") if word in changes]
-    sentence = (f"{does} {children}" if with_children else does) + then
     if more:
-        sentence += f"; also tells when one is {' or '.join(more)}"
-    return TriggerView(entity=entity, does=f"{sentence}.")
+        sentence += f"; also announces when one is {' or '.join(more)}"
+    return TriggerView(entity=entity.name, does=f"{sentence}.")

@@ -1,6 +1,7 @@
 """The webhook route: handshake and notifications.
 
 Answers 2xx or 5xx and nothing else, as Business Central deletes all subscriptions of a URL after any other answer.
+What is refused or dropped is counted and logged a line a minute: anybody can call this route, as often as he likes.
 """
 
 import logging
@@ -9,12 +10,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from shared.changes.jobs import NotificationJob
+from shared.clock import utc_now
 from shared.connections.context import Context
 from shared.errors import IntegrationError
 from shared.log import log_event
 from shared.webhooks.delivery import parse_delivery, plan_jobs
+from shared.webhooks.tally import Tally
 
 log: Final = logging.getLogger(__name__)
+_tally: Final = Tally()  # of this process
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,13 @@ class Reply:
 
 
 def receive(
-    query: Mapping[str, str], path: str, body: bytes, context: Callable[[], Context], *, sent_a_body: bool = False
+    query: Mapping[str, str],
+    path: str,
+    body: bytes,
+    context: Callable[[], Context],
+    *,
+    sent_a_body: bool = False,
+    tally: Tally = _tally,
 ) -> Reply:
     """Answer one call. A handshake touches neither settings nor vault nor storage: `context` is not called for it.
 
@@ -40,23 +50,25 @@ def receive(
         return Reply(200, token)
     if not body:
         if sent_a_body:
-            log_event(log, "webhook.refused", level=logging.ERROR, reason="the host lost a body sent in chunks")
+            _refused(tally, "the host lost a body sent in chunks")
         return Reply(503 if sent_a_body else 200)
     try:
         ctx = context()
         secret = ctx.webhook_secret.read()
     except IntegrationError as error:
-        log_event(log, "webhook.refused", level=logging.ERROR, reason=str(error))
+        _refused(tally, str(error))
         return Reply(503)
     if secret is None:
-        log_event(log, "webhook.refused", level=logging.ERROR, reason="the vault holds no bc-webhook-secret yet")
+        _refused(tally, "the vault holds no bc-webhook-secret yet")
         return Reply(503)
     settings = ctx.settings
     delivery = parse_delivery(
         body, path=path.lower(), secret=secret, connection=settings.connection, api_url=settings.api_url
     )
     if delivery.foreign or delivery.unread:
-        log_event(log, "webhook.dropped", level=logging.WARNING, foreign=delivery.foreign, unread=delivery.unread)
+        told = tally.add("dropped", utc_now(), foreign=delivery.foreign, unread=delivery.unread)
+        if told is not None:
+            log_event(log, "webhook.dropped", level=logging.WARNING, **told)
     jobs = tuple(plan_jobs(delivery, ctx.new_id))
     if delivery.target is not None and jobs:
         log_event(
@@ -64,3 +76,9 @@ def receive(
             count=len(delivery.changes), kind=delivery.collection or "records",
         )  # fmt: skip
     return Reply(202, "", jobs)
+
+
+def _refused(tally: Tally, reason: str) -> None:
+    told = tally.add("refused", utc_now())
+    if told is not None:
+        log_event(log, "webhook.refused", level=logging.ERROR, reason=reason, **told)

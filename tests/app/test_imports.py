@@ -25,9 +25,11 @@ PURE: Final = frozenset({
     "business_central/entities", "business_central/records", "business_central/page_queries",
     "business_central/page_parser", "business_central/rate", "business_central/retry", "business_central/odata",
     "business_central/port", "login/token_cache", "login/entra_codes", "storage/table", "storage/table_rules",
-    "storage/keys", "operations/connect_html", "operations/page_style", "operations/page_session", "operations/advice",
-    "operations/findings", "operations/diagnosis", "operations/status_view", "operations/token_claims", "exact_json",
-    "ncrontab", "message_text", "errors", "guid", "version", "outputs", "resource_names",
+    "storage/keys", "operations/connect_html", "operations/page_style", "operations/page_session",
+    "operations/findings", "operations/failures", "operations/view_findings", "operations/diagnosis",
+    "operations/status_view", "operations/page_parts", "operations/connect_values", "operations/sign_in_answer",
+    "operations/refusal_pages", "operations/token_claims", "exact_json", "ncrontab", "message_text", "errors", "guid",
+    "version", "outputs", "resource_names",
 })  # fmt: skip
 #: Room -> the packages it may use besides the standard library.
 PACKAGES: Final[dict[str, set[str]]] = {

@@ -5,16 +5,21 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 
 from local.stack.demo import COMPANY, USER, Demo
+from local.stack.ports import choose
 from local.stack.stack import ROOT, Stack
 from shared import resource_names
 from tests.support.browser import Browser, find, running_browser
@@ -91,11 +96,47 @@ def test_the_key_leaves_the_address_and_a_guarded_cookie_takes_its_place(site: S
     assert "the-function-key" not in cookie["value"]
 
 
+@contextmanager
+def filling_front_end(site: Site) -> Iterator[str]:
+    """A front end before the host that fills an empty Domain in."""
+    port, folder = choose({"front": 0})["front"], site.stack.ca_file.parent
+    command = [sys.executable, "-m", "tests.support.filling_front_end", "--target", site.stack.app_url]
+    command += ["--port", str(port), "--cert", str(folder / "server.pem"), "--key", str(folder / "server.key")]
+    path = os.pathsep.join(["", *sys.path])
+    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE) as child:
+        try:
+            assert child.stdout is not None
+            child.stdout.readline()  # says that it is ready
+            yield f"https://localhost:{port}"
+        finally:
+            child.terminate()
+
+
+def test_the_cookie_survives_a_front_end_that_fills_in_domains(site: Site) -> None:
+    """A `__Host-` cookie with a Domain is refused by browsers; ours has none to be filled in."""
+    with filling_front_end(site) as address:
+        site.browser.open(f"{address}/api/connect?code=the-function-key")
+        assert site.browser.address == f"{address}/api/connect/start"
+        assert "Connection" in site.browser.text
+    site.browser.call("Network.clearBrowserCookies")
+
+
+def test_a_python_client_can_hold_a_session(site: Site) -> None:
+    """`requests` reads an empty Domain as "." and never sends such a cookie back; ours it does."""
+    with requests.Session() as client:
+        client.trust_env = False  # REQUESTS_CA_BUNDLE would win over the CA given here
+        client.verify = str(site.stack.ca_file)
+        answer = client.get(f"{site.stack.public_url}/api/connect?code=the-function-key", timeout=30)
+        assert answer.url == f"{site.stack.public_url}/api/connect/start"
+        assert answer.status_code == 200
+        assert "Connection" in answer.text
+
+
 def test_an_empty_app_says_what_to_do(site: Site) -> None:
     """Nobody has signed in: the page says so and offers exactly one way on."""
     site.visit()
     assert "A person must sign in" in site.browser.text
-    assert site.browser.ax_nodes("button") == ["Connect"]
+    assert site.browser.ax_nodes("button") == ["Connect", "End session"]
 
 
 def test_from_empty_to_connected(site: Site) -> None:
@@ -162,6 +203,18 @@ def test_a_form_of_an_older_session_does_nothing(connected: Site) -> None:
         allow_redirects=False, timeout=30,
     )  # fmt: skip
     assert answer.status_code == 403
+    connected.visit()
+    assert USER in connected.browser.text
+
+
+def test_a_session_can_be_ended(connected: Site) -> None:
+    """The button ends it; the way back is the function key, and the login of the app is not touched."""
+    connected.visit()
+    with connected.browser.navigation():
+        connected.browser.click('form:has(input[value="end_session"]) button')
+    assert "Session ended" in connected.browser.text
+    connected.browser.open(f"{connected.stack.public_url}/api/connect/start")
+    assert "Not open" in connected.browser.text
     connected.visit()
     assert USER in connected.browser.text
 

@@ -113,7 +113,7 @@ def test_a_healthy_app_gets_a_clean_bill(patient: Patient) -> None:
     assert codes(report) == set()
     assert {found["check"] for found in report["findings"]} == {
         "settings", "vault", "login", "token", "business_central", "companies", "permissions", "clock", "webhooks",
-        "public_url", "queues", "runs", "parked", "bc_log",
+        "public_url", "queues", "runs", "orders", "dead_letters", "bc_log",
     }  # fmt: skip
 
 
@@ -253,8 +253,8 @@ def test_cause_notification_function_disabled(patient: Patient) -> None:
 def test_cause_message_set_aside(patient: Patient) -> None:
     """15: a queue message that makes no sense lies aside, with its reason."""
     patient.demo.events.put(resource_names.QUEUE_PAGES, '{"job": "nonsense"}')
-    until(lambda: "message_parked" in codes(patient.examine()), "the message")
-    assert "nonsense" in named(patient.examine(), "message_parked")["seen"]
+    until(lambda: "dead_letter" in codes(patient.examine()), "the message")
+    assert "nonsense" in named(patient.examine(), "dead_letter")["seen"]
 
 
 def test_cause_order_rejected(patient: Patient) -> None:

@@ -158,7 +158,7 @@ def _orders(demo: Demo, key: str) -> list[dict[str, Any]]:
 
 def _stream(demo: Demo, entity: str) -> dict[str, Any]:
     streams = demo._status()["streams"]
-    found: dict[str, Any] = next(stream for stream in streams if stream["entity"] == entity)
+    found: dict[str, Any] = next(stream for stream in streams if f"{stream['entity']} ({stream['purpose']})" == entity)
     return found
 
 

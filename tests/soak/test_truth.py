@@ -7,7 +7,7 @@ import pytest
 from tests.soak.report import Plan, Report, Sample
 from tests.soak.truth import Account, Judge, Sent
 
-_QUIET = {"messages": [], "orders_waiting": 0, "orders_parked": 0}
+_QUIET = {"dead_letters": [], "orders_waiting": 0, "orders_parked": 0}
 
 
 class FakeEmulator:
@@ -63,7 +63,7 @@ def test_what_never_came_is_lost(account: Account) -> None:
     account.told.clear()
     account.pulled.clear()
     del account.results["K"]
-    status = {"messages": [{"id": "bc-pages/1", "reason": "died"}], "orders_waiting": 1, "orders_parked": 0}
+    status = {"dead_letters": [{"id": "bc-pages/1", "reason": "died"}], "orders_waiting": 1, "orders_parked": 0}
     assert len(judged(account, status, poison=1).lost) == 6
 
 

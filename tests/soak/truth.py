@@ -154,7 +154,7 @@ class Judge:
     def awaited(self, status: dict[str, Any]) -> list[str]:
         """Return what must still come; `status` is the app's own view of itself."""
         missing = [*self._missing(Counter()), *(f"the result of {key}" for key in self._account.unanswered())]
-        missing += [f"message {one['id']} is set aside: {one['reason']}" for one in status["messages"]]
+        missing += [f"message {one['id']} is a dead letter: {one['reason']}" for one in status["dead_letters"]]
         stopped = status["orders_waiting"] + status["orders_parked"]
         missing += [f"{stopped} orders wait or are parked"] if stopped else []
         return missing

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import TokenError
-from shared.login.entra_codes import entra_code
-from shared.operations.advice import findings, login_finding
-from shared.operations.connect_html import NOTICES, in_words, message_page, status_page
+from shared.business_central.entities import ITEMS, Entity
+from shared.operations.connect_html import NOTICES, status_page
+from shared.operations.findings import Finding, Severity
+from shared.operations.page_parts import in_words, message_page
 from shared.operations.page_style import HEADERS
 from shared.operations.status_view import (
     CompanyView,
+    DeadLetterView,
     LoginView,
-    MessageView,
     OrderView,
     StatusView,
     StreamView,
@@ -32,6 +32,10 @@ VOID = {"meta", "input", "br"}
 CREATED = frozenset({"created"})
 
 
+def _entity(name: str) -> Entity:
+    return Entity(name=name, event=name, expand=name)
+
+
 def full_view(text: str = "x") -> StatusView:
     """A view with something of everything; `text` stands wherever text comes from outside."""
     return StatusView(
@@ -39,15 +43,18 @@ def full_view(text: str = "x") -> StatusView:
         environment=text,
         login=LoginView(state="needed", mode=text, user=text, code=text, reason=text, since=AT),
         companies=(CompanyView(name=text, id=text, error=text),),
-        triggers=(describe_trigger(text, with_children=True, changes=CREATED),),
-        streams=(StreamView(company=text, entity=text, state=text, watermark=AT, last_run=AT, error=text),),
+        triggers=(describe_trigger(_entity(text), expanded=True, changes=CREATED),),
+        streams=(
+            StreamView(company=text, entity=text, purpose=text, state=text, watermark=AT, last_run=AT, error=text),
+        ),
         subscriptions=(SubscriptionView(company=text, entity=text, state=text, expires_at=AT, error=text),),
         orders_parked=1,
         orders=(
             OrderView(key=text, company=text, state="parked", since=AT, code=text),
             OrderView(key=text, company=text, state="waiting", since=AT, code=text),
         ),
-        messages=(MessageView(id=text, queue=text, since=AT, reason=text),),
+        dead_letters=(DeadLetterView(id=text, queue=text, since=AT, reason=text),),
+        findings=(Finding(check=text, code=text, severity=Severity.ERROR, seen=text, cause=text, do=text),),
     )
 
 
@@ -58,11 +65,12 @@ def healthy_view() -> StatusView:
         environment="production",
         login=LoginView(state="ok", mode="authorization_code", user="megan@lmints.io", since=AT - timedelta(days=2)),
         companies=(CompanyView(name="CRONUS UK Ltd.", id="1"),),
-        triggers=(describe_trigger("items", with_children=True, changes=CREATED),),
+        triggers=(describe_trigger(ITEMS, expanded=True, changes=CREATED),),
         streams=(
             StreamView(
                 company="CRONUS UK Ltd.",
                 entity="items",
+                purpose="pull",
                 state="ok",
                 watermark=AT - timedelta(minutes=9),
                 last_run=AT - timedelta(minutes=4),
@@ -146,7 +154,7 @@ def test_every_form_posts_home_with_its_token() -> None:
     outline = Outline(status_page(full_view(), form_token="the-token"))
     targets = [value for tag, name, value in outline.attributes if tag == "form" and name == "action"]
     methods = [value for tag, name, value in outline.attributes if tag == "form" and name == "method"]
-    assert len(outline.forms) == len(targets) == len(methods) == outline.tags.count("button") == 2
+    assert len(outline.forms) == len(targets) == len(methods) == outline.tags.count("button") == 3
     assert set(targets) == {"/api/connect/start"}
     assert set(methods) == {"post"}
     assert {form["form_token"] for form in outline.forms} == {"the-token"}
@@ -188,16 +196,16 @@ def test_nobody_signed_in_shows_connect_only() -> None:
     """The first opening offers Connect and says why; there is nothing to disconnect."""
     view = StatusView(at=AT, environment="production", login=LoginView(state="", mode="authorization_code"))
     said = text_of(status_page(view, form_token="t"))
-    assert "Nobody has signed in yet." in said
+    assert "A person must sign in" in said
     assert "Connect" in said
     assert "Disconnect" not in said
 
 
 @pytest.mark.parametrize("mode", ["client_secret", "managed_identity"])
-def test_app_only_modes_have_no_buttons(mode: str) -> None:
-    """Where the app signs in as itself there is nothing to click."""
+def test_app_only_modes_have_no_login_buttons(mode: str) -> None:
+    """Where the app signs in as itself there is nothing to click but the end of the session."""
     view = replace(healthy_view(), login=LoginView(state="ok", mode=mode))
-    assert Outline(status_page(view, form_token="t")).forms == []
+    assert [form["action"] for form in Outline(status_page(view, form_token="t")).forms] == ["end_session"]
 
 
 def test_only_parked_and_rejected_orders_can_be_tried_again() -> None:
@@ -231,56 +239,12 @@ def test_spans_are_told_in_two_units(span: timedelta, words: str) -> None:
     assert in_words(span) == words
 
 
-def test_what_is_wrong_comes_with_a_next_step() -> None:
-    """Login, company, stream, webhook, orders and messages each give a finding, the login first."""
-    view = replace(
-        healthy_view(),
-        login=LoginView(state="needed", mode="authorization_code", code="AADSTS7000222"),
-        companies=(CompanyView(name="A", id="1", error="no permission"),),
-        streams=(
-            StreamView(company="A", entity="items", state="failed", error="Authorization_RequestDenied"),
-            StreamView(company="A", entity="salesInvoices", state="ok", last_run=AT - timedelta(hours=2)),
-        ),
-        subscriptions=(
-            SubscriptionView(company="A", entity="items", state="ok", expires_at=AT + timedelta(hours=3)),
-            SubscriptionView(company="A", entity="salesShipments", state="unsupported"),
-        ),
-        orders_parked=2,
-        orders_rejected=1,
-        messages=(MessageView(id="1", queue="bc-pages"),),
+def test_what_needs_attention_stands_first() -> None:
+    """Every finding that is wrong, with cause and next step, above everything that is fine; notes are left out."""
+    found = (
+        Finding(check="runs", code="run_stale", severity=Severity.ERROR, seen="Seen.", cause="Cause.", do="Do."),
+        Finding(check="runs", code="run_none", severity=Severity.NOTE, seen="Nothing was read yet."),
     )
-    found = findings(view)
-    assert len(found) == 8
-    assert found[0] == login_finding("AADSTS7000222", "")
-    assert "bc-client-secret" in found[0].do
-    assert all(each.problem and each.do for each in found)
-    assert findings(healthy_view()) == ()
-
-
-def test_an_unknown_code_is_told_in_entras_words() -> None:
-    """A code that is not in the list shows the reason Entra gave."""
-    assert login_finding("AADSTS999999", "invalid_grant: AADSTS999999: something new").problem.endswith("something new")
-    assert entra_code(TokenError("invalid_grant: AADSTS50173: revoked", code="invalid_grant")) == "AADSTS50173"
-    assert entra_code(TokenError("no answer", code="login_unreachable")) == "login_unreachable"
-
-
-@pytest.mark.parametrize(
-    ("entity", "with_children", "changes", "does"),
-    [
-        ("items", True, {"created"}, "Announces a new item with its variants."),
-        ("items", False, {"created"}, "Announces a new item."),
-        (
-            "salesInvoices",
-            True,
-            {"created", "updated", "deleted"},
-            (
-                "Announces a new sales invoice with its lines, and once more when it is posted; also tells when one is "
-                "updated or deleted."
-            ),
-        ),
-        ("customers", False, {"created"}, "Announces a new record of customers."),
-    ],
-)
-def test_a_trigger_says_what_it_does(entity: str, with_children: bool, changes: set[str], does: str) -> None:
-    """One sentence, with the option and the changes that are switched on."""
-    assert describe_trigger(entity, with_children=with_children, changes=frozenset(changes)).does == does
+    said = text_of(status_page(replace(healthy_view(), findings=found), form_token="t"))
+    assert "Needs attention Seen. Cause. Do. Connection" in said
+    assert "Nothing was read yet." not in said

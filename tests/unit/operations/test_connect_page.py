@@ -1,17 +1,23 @@
 """The connect page's routes: who gets in, what the buttons do, and the sign-in from the first click to the callback."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-from shared.errors import ConfigError, StoreUnavailable, TokenError
-from shared.operations.connect_page import ConnectPages, Redriven, Reply, Request, callback, error_page, open_page, page
-from shared.operations.page_session import COOKIE, FLOW_LIFETIME, SESSION_LIFETIME, derive_key
-from shared.operations.status_view import LoginView, MessageView, OrderView, StatusView
+from shared.errors import ConfigError, IntegrationError, StoreUnavailable, TokenError
+from shared.operations.connect_page import ConnectPages, Redriven, callback, open_page, page
+from shared.operations.connect_values import Reply, Request
+from shared.operations.ended_sessions import EndedSessions
+from shared.operations.page_session import COOKIE, FLOW_LIFETIME, SESSION_LIFETIME, derive_key, new_session
+from shared.operations.pending_sign_ins import PendingSignIns
+from shared.operations.refusal_pages import failure_page
+from shared.operations.status_view import DeadLetterView, LoginView, OrderView, StatusView
 from shared.resource_names import TABLE_CONNECTIONS
 from tests.conftest import FixedClock
 from tests.support.memory_storage import MemoryTables
@@ -65,13 +71,13 @@ class World:
         self._ids = 0
         self.pages = ConnectPages(
             sign_in=self.sign_in,
-            connections=self.table,
-            connection="lmints.io.production",
+            pending=PendingSignIns(self.table, "lmints.io.production"),
             public_url=PUBLIC,
+            ended=EndedSessions(self.table, "lmints.io.production"),
             key=derive_key("webhook secret"),
             view=self.view,
             redrive_order=lambda company, key: self._redrive("order", company, key),
-            redrive_message=lambda message: self._redrive("message", message),
+            redrive_dead_letter=lambda message: self._redrive("message", message),
             now=clock,
             new_id=self._new_id,
         )
@@ -86,7 +92,7 @@ class World:
             login=LoginView(state=state, mode="authorization_code", user=self.sign_in.user),
             orders_parked=1,
             orders=(OrderView(key="SO-1", company="CRONUS UK Ltd.", state="parked"),),
-            messages=(MessageView(id="m-1", queue="bc-pages"),),
+            dead_letters=(DeadLetterView(id="m-1", queue="bc-pages"),),
         )
 
     def _redrive(self, *what: str) -> Redriven:
@@ -109,17 +115,22 @@ class Browser:
         self.cookie = ""
 
     def open(self) -> Reply:
-        return self._keep(open_page(self.world.pages))
+        return self._keep(open_page(lambda: self.world.pages))
 
     def get(self, **query: str) -> Reply:
-        return self._keep(page(self.world.pages, Request(query=query, cookie=self.cookie)))
+        return self._keep(page(lambda: self.world.pages, Request(query=query, cookie=self.cookie)))
 
     def press(self, action: str, /, **changes: str) -> Reply:
         form = next(form for form in forms(self.get()) if form["action"] == action)
         return self.post({**form, **changes})
 
     def post(self, form: Mapping[str, str]) -> Reply:
-        return self._keep(page(self.world.pages, Request(method="POST", form=form, cookie=self.cookie)))
+        return self._keep(
+            page(
+                lambda: self.world.pages,
+                Request(method="POST", body=urlencode(dict(form)).encode(), cookie=self.cookie),
+            )
+        )
 
     def begin(self) -> dict[str, str]:
         """Press Connect; give what the login sends back when Megan signs in."""
@@ -130,11 +141,11 @@ class Browser:
         return {"state": sent["state"][0], "code": "megan@lmints.io"}
 
     def come_back(self, answer: Mapping[str, str]) -> Reply:
-        return self._keep(callback(self.world.pages, answer, self.cookie))
+        return self._keep(callback(lambda: self.world.pages, Request(query=answer, cookie=self.cookie)))
 
     def _keep(self, reply: Reply) -> Reply:
-        for cookie in reply.cookies:
-            self.cookie = f"other=1; {cookie.partition(';')[0]}"
+        if reply.cookie:
+            self.cookie = f"other=1; {reply.cookie.partition(';')[0]}"
         return reply
 
 
@@ -172,10 +183,10 @@ def browser(world: World) -> Browser:
 
 def test_the_key_leaves_the_address_at_once(world: World) -> None:
     """Opening with a key answers with a redirect to an address without it, a locked-down cookie, and no page."""
-    reply = open_page(world.pages)
+    reply = open_page(lambda: world.pages)
     assert (reply.status, reply.headers["Location"], reply.body) == (303, "/api/connect/start", "")
-    assert len(reply.cookies) == 1
-    assert reply.cookies[0].startswith(f"{COOKIE}=")
+    assert reply.cookie.startswith(f"{COOKIE}=")
+    assert "Domain" not in reply.cookie
     assert reply.headers["Referrer-Policy"] == "no-referrer"
     assert reply.headers["Cache-Control"] == "no-store"
 
@@ -187,9 +198,9 @@ def test_without_a_session_nothing_is_shown_or_done(world: World) -> None:
     world.clock.advance(SESSION_LIFETIME.total_seconds())
     for cookie in ("", f"{COOKIE}=1.2.3", opened.cookie):
         for reply in (
-            page(world.pages, Request(cookie=cookie)),
-            page(world.pages, Request(method="POST", form={"action": "disconnect"}, cookie=cookie)),
-            callback(world.pages, {"state": "state-1", "code": "c"}, cookie),
+            page(lambda: world.pages, Request(cookie=cookie)),
+            page(lambda: world.pages, Request(method="POST", body=b"action=disconnect", cookie=cookie)),
+            callback(lambda: world.pages, Request(query={"state": "state-1", "code": "c"}, cookie=cookie)),
         ):
             assert reply.status == 403
             assert "CRONUS" not in reply.body
@@ -211,7 +222,7 @@ def test_from_empty_to_connected(world: World, browser: Browser) -> None:
 
 def test_every_page_carries_the_security_headers(world: World, browser: Browser) -> None:
     """Pages, redirects and refusals alike: no framing, sniffing, caching or referrer, and a policy without scripts."""
-    for reply in (browser.get(), browser.press("connect"), browser.post({}), page(world.pages, Request())):
+    for reply in (browser.get(), browser.press("connect"), browser.post({}), page(lambda: world.pages, Request())):
         assert reply.headers["X-Content-Type-Options"] == "nosniff"
         assert reply.headers["Referrer-Policy"] == "no-referrer"
         assert reply.headers["Cache-Control"] == "no-store"
@@ -219,7 +230,7 @@ def test_every_page_carries_the_security_headers(world: World, browser: Browser)
         assert "unsafe" not in reply.headers["Content-Security-Policy"]
 
 
-@pytest.mark.parametrize("action", ["connect", "redrive_order", "redrive_message"])
+@pytest.mark.parametrize("action", ["connect", "redrive_order", "redrive_dead_letter"])
 def test_a_form_without_its_token_does_nothing(world: World, browser: Browser, action: str) -> None:
     """A missing, wrong or foreign form token is a 403 and has no effect."""
     other = Browser(world)
@@ -320,7 +331,7 @@ def test_the_redrive_buttons_name_what_they_mean(world: World, browser: Browser,
     """An order goes by company and key, a message by its id; the page says what came of it."""
     world.outcome = outcome
     assert browser.press("redrive_order").headers["Location"] == f"/api/connect/start?done={outcome}"
-    assert browser.press("redrive_message").status == 303
+    assert browser.press("redrive_dead_letter").status == 303
     assert world.redriven == [("order", "CRONUS UK Ltd.", "SO-1"), ("message", "m-1")]
     assert 'role="status"' in browser.get(done=str(outcome)).body
 
@@ -358,6 +369,135 @@ def test_a_page_that_cannot_be_filled_says_so(world: World, browser: Browser) ->
 
 def test_wrong_settings_are_named(world: World) -> None:
     """The trigger can show a ConfigError as a page: each wrong name, no value."""
-    reply = error_page(ConfigError({"BC_TENANT_ID": "is required"}))
+    reply = failure_page(ConfigError({"BC_TENANT_ID": "is required"}))
     assert reply.status == 503
     assert "BC_TENANT_ID" in reply.body
+
+
+def test_a_call_without_the_shape_of_a_session_touches_nothing(world: World) -> None:
+    """Settings, vault and tables are not even asked for: the callback once wrote a vault secret for anybody."""
+
+    def never() -> ConnectPages:
+        raise AssertionError("asked for something")
+
+    for cookie in ("", "x=1", f"{COOKIE}=", f"{COOKIE}=1.2.3", f"{COOKIE}={'9' * 5000}", f"{COOKIE}=\udcff\xff"):
+        assert page(never, Request(cookie=cookie)).status == 403
+        assert page(never, Request(method="POST", body=b"x" * 100, cookie=cookie)).status == 403
+        assert callback(never, Request(query={"state": "s", "code": "c"}, cookie=cookie)).status == 403
+
+
+def test_before_there_is_a_secret_nobody_has_a_session(world: World, browser: Browser) -> None:
+    """The anonymous routes never make one; `connect`, which asks for a key, does."""
+    world.pages = replace(world.pages, key=None)
+    assert browser.get().status == 403
+    assert browser.come_back({"state": "s", "code": "c"}).status == 403
+
+
+@pytest.mark.parametrize(
+    "error", [ConfigError({"BC_TENANT_ID": "is required"}), StoreUnavailable("Key Vault, https://kv.example: 403")]
+)
+def test_strangers_learn_nothing_of_what_is_wrong(error: IntegrationError) -> None:
+    """A made-up cookie of the right shape gets a 503 that names no setting and no address; a function key gets all."""
+
+    def broken() -> ConnectPages:
+        raise error
+
+    shaped = f"{COOKIE}={new_session(b'another key', nonce='a' * 32, now=datetime(2026, 3, 4, tzinfo=UTC))}"
+    for reply in (
+        page(broken, Request(cookie=shaped)),
+        callback(broken, Request(query={"state": "s", "code": "c"}, cookie=shaped)),
+    ):
+        assert reply.status == 503
+        assert "BC_TENANT_ID" not in reply.body
+        assert "kv.example" not in reply.body
+    assert any(word in open_page(broken).body for word in ("BC_TENANT_ID", "kv.example"))
+
+
+def test_a_large_form_is_not_parsed(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """8 forms of 10 MB once cost 2 GB; ours have some 300 bytes."""
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("parsed")
+
+    monkeypatch.setattr("shared.operations.connect_values.parse_qsl", never)
+    large = b"form_token=x&" + b"a=b&" * 4096
+    assert page(lambda: browser.world.pages, Request(method="POST", body=large, cookie=browser.cookie)).status == 400
+
+
+@pytest.mark.parametrize("body", [b"\xff\xfe", b"a=1&" * 50, b"", b"%ff=%ff"])
+def test_an_odd_form_does_nothing(world: World, browser: Browser, body: bytes) -> None:
+    """No UTF-8, too many fields, or none at all: refused, never an exception."""
+    reply = page(lambda: world.pages, Request(method="POST", body=body, cookie=browser.cookie))
+    assert reply.status in {400, 403}
+    assert world.redriven == []
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"error": "access_denied\r\nX-Injected: 1"}, {"code": "c\r\nx"}, {"code": "\xff"}, {"state": "s\n"},
+        {"code": "c" * 9000}, {"error": ""},
+    ],
+)  # fmt: skip
+def test_what_entra_cannot_have_sent_never_reaches_the_login(
+    world: World, browser: Browser, odd: dict[str, str]
+) -> None:
+    """A line break in `error` once poisoned a header of MSAL for good; the row stays for the real answer."""
+    answer = browser.begin()
+    sent = {key: value for key, value in {**answer, **odd}.items() if not ("error" in odd and key == "code")}
+    assert browser.come_back(sent).status == 400
+    assert world.sign_in.finished == []
+    assert browser.come_back(answer).status == 303
+
+
+def test_the_login_is_given_four_fields_at_most(world: World, browser: Browser) -> None:
+    """`client_info` would become a header of MSAL's request, the rest is nobody's business."""
+    answer = browser.begin()
+    browser.come_back({**answer, "client_info": "e30", "session_state": "x", "iss": "y"})
+    assert world.sign_in.finished == [answer]
+
+
+def test_a_session_can_be_ended(world: World, browser: Browser) -> None:
+    """The button ends it for every copy of the cookie, and takes the cookie away."""
+    copy = browser.cookie
+    reply = browser.press("end_session")
+    assert (reply.status, "Max-Age=0" in reply.cookie) == (200, True)
+    assert "Session ended" in reply.body
+    for cookie in (copy, browser.cookie):
+        assert page(lambda: world.pages, Request(cookie=cookie)).status == 403
+    other = Browser(world)
+    other.open()
+    assert other.get().status == 200
+
+
+def test_disconnecting_gives_the_browser_another_session(world: World, browser: Browser) -> None:
+    """A stolen copy of the cookie does not outlive the sign-out."""
+    browser.come_back(browser.begin())
+    old = browser.cookie
+    browser.press("disconnect")
+    assert browser.cookie != old
+    assert browser.get().status == 200
+    assert page(lambda: world.pages, Request(cookie=old)).status == 403
+
+
+def test_ended_sessions_are_forgotten_when_their_time_is_over(world: World, browser: Browser) -> None:
+    """The rows do not pile up."""
+    browser.press("end_session")
+    world.clock.advance(SESSION_LIFETIME.total_seconds() + 600)
+    browser.open()
+    browser.press("end_session")
+    assert len(list(world.table.query("lmints.io.production|ended-session"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "is_strict"),
+    [
+        ("https://bc.contoso.com/api/connect", True),
+        ("https://localhost:7071/api/connect", False),
+        ("https://127.0.0.1:7071/api/connect", False),
+    ],
+)
+def test_browsers_are_told_to_stay_with_tls(world: World, url: str, is_strict: bool) -> None:
+    """Everywhere but on a developer's own machine, whose other ports it would hit."""
+    headers = json.loads(open_page(lambda: world.pages).to_text(url))["headers"]
+    assert ("Strict-Transport-Security" in headers) == is_strict

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from shared.operations.handshake_probe import knock
+from shared.operations.handshake_probe import probe_handshake
 
 TOKEN = "0123abcd"
 
@@ -53,11 +53,11 @@ def server() -> Iterator[str]:
 )
 def test_only_the_exact_token_as_plain_text_counts(server: str, path: str, status: int, exact: bool) -> None:
     """As Business Central takes it; no redirect is followed."""
-    found = knock(f"{server}/{path}", TOKEN)
+    found = probe_handshake(f"{server}/{path}", TOKEN)
     assert (found.status, found.is_exact, found.error) == (status, exact, "")
 
 
 def test_nobody_there_is_an_answer_and_no_exception() -> None:
     """The kind of failure is told."""
-    found = knock("http://127.0.0.1:9/x", TOKEN)
+    found = probe_handshake("http://127.0.0.1:9/x", TOKEN)
     assert (found.status, found.error) == (0, "ConnectionError")

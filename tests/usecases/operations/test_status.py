@@ -24,10 +24,15 @@ def look(world: World) -> StatusView:
     return status.view(world.ctx, world.stores, LOGIN)
 
 
+def view_entities(view: StatusView) -> tuple[str, ...]:
+    """The entities that are watched."""
+    return tuple(trigger.entity for trigger in view.triggers)
+
+
 def test_a_fresh_app_says_that_nothing_has_run() -> None:
     """Before the first timers there is nothing to show, and that is shown."""
     view = look(World(demo_data=False))
-    assert (view.streams, view.subscriptions, view.orders, view.messages) == ((), (), (), ())
+    assert (view.streams, view.subscriptions, view.orders, view.dead_letters) == ((), (), (), ())
     assert [company.name for company in view.companies] == [CRONUS, "My Company"]
     assert view.login == LOGIN
 
@@ -37,11 +42,16 @@ def test_a_healthy_app_shows_watermarks_webhooks_and_runs() -> None:
     world = small_world()
     world.run_for(timedelta(minutes=30))
     view = look(world)
-    assert {(stream.company, stream.entity, stream.state) for stream in view.streams} == {
-        (company, entity, "ok") for company in (CRONUS, "My Company")
-        for entity in ("items (pull)", "items (watch)", "salesShipments (watch)", "salesInvoices (watch)")
+    assert {(stream.company, stream.entity, stream.purpose, stream.state) for stream in view.streams} == {
+        (company, entity, purpose, "ok") for company in (CRONUS, "My Company")
+        for purpose, entities in (
+            ("pull", ("items",)), ("reconcile", view_entities(view)), ("snapshot", view_entities(view))
+        )
+        for entity in entities
     }  # fmt: skip
-    assert all(stream.watermark and stream.last_run and not stream.error for stream in view.streams)
+    assert all(stream.last_run and not stream.error for stream in view.streams)
+    assert all(stream.watermark for stream in view.streams if stream.purpose != "snapshot")
+    assert view.findings == ()
     assert {(one.company, one.entity, one.state) for one in view.subscriptions} == {
         (company, entity, "ok") for company in (CRONUS, "My Company")
         for entity in ("items", "salesShipments", "salesInvoices")
@@ -55,10 +65,10 @@ def test_a_run_under_way_and_a_failed_one_are_told_apart() -> None:
     world = small_world(env={"BC_COMPANIES": CRONUS})
     world.clock.advance(timedelta(minutes=15))
     world.run_timer("pull_items")
-    assert {stream.state for stream in look(world).streams if "pull" in stream.entity} == {"running"}
+    assert {stream.state for stream in look(world).streams if stream.purpose == "pull"} == {"running"}
     world.bc.faults.add(Fault(kind=FaultKind.SERVER_ERROR, match="items", times=None, status=403))
     world.drain()
-    (stream,) = [stream for stream in look(world).streams if "pull" in stream.entity]
+    (stream,) = [stream for stream in look(world).streams if stream.purpose == "pull"]
     assert stream.state == "failed"
     assert "403" in stream.error
 
@@ -122,7 +132,7 @@ def test_messages_set_aside_are_shown_as_they_are_redriven() -> None:
     frame.dead_letter_poison(
         world.ctx, world.stores.dead_letters, world.stores.orders, QUEUE_PAGES, b'{"job":"j-1"}', "m-1"
     )
-    (message,) = look(world).messages
+    (message,) = look(world).dead_letters
     assert (message.id, message.queue, message.since) == ("bc-pages/j-1", QUEUE_PAGES, world.clock.now())
     assert message.reason
 

@@ -18,6 +18,7 @@ from shared.errors import ConfigError, IntegrationError, StoreUnavailable
 from shared.webhooks import delivery
 from shared.webhooks.delivery import Target, client_state, subscription_path
 from shared.webhooks.receive import Reply, receive
+from shared.webhooks.tally import Tally
 from tests.simulation.world import World
 from tests.support.worlds import requests_made, restart, small_world
 
@@ -51,10 +52,13 @@ class Hook:
             **changes,
         }
 
-    def send(self, *entries: object, path: str | None = None, body: bytes | None = None) -> Reply:
+    def send(
+        self, *entries: object, path: str | None = None, body: bytes | None = None, tally: Tally | None = None
+    ) -> Reply:
         """Send a delivery."""
         content = json.dumps({"value": list(entries)}).encode() if body is None else body
-        return receive({}, self.path if path is None else path, content, lambda: self.world.ctx)
+        path = self.path if path is None else path
+        return receive({}, path, content, lambda: self.world.ctx, tally=tally or Tally())
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +85,7 @@ def test_a_call_without_a_body_is_answered() -> None:
 
 def test_a_body_that_the_host_lost_is_asked_for_again(caplog: pytest.LogCaptureFixture) -> None:
     """The host hands a chunked body over as zero bytes: 503, never 200, and a line in the log (P2)."""
-    assert receive({}, "x", b"", never, sent_a_body=True) == Reply(503)
+    assert receive({}, "x", b"", never, sent_a_body=True, tally=Tally()) == Reply(503)
     assert "webhook.refused" in caplog.text
 
 
@@ -214,7 +218,7 @@ def test_without_settings_or_vault_bc_is_asked_to_come_again(
     def broken() -> Context:
         raise error
 
-    assert receive({}, "x", b'{"value": []}', broken) == Reply(503)
+    assert receive({}, "x", b'{"value": []}', broken, tally=Tally()) == Reply(503)
     assert receive({"validationToken": "t"}, "x", b"", broken) == Reply(200, "t")
     assert "webhook.refused" in caplog.text
 
@@ -235,3 +239,46 @@ def test_a_vault_that_fails_once_the_secret_is_known_is_not_missed() -> None:
     reads: Callable[[str], str | None] = lambda _: pytest.fail("read again")  # noqa: E731
     world.secrets.read = reads  # type: ignore[method-assign]
     assert hook.send(hook.entry()).jobs
+
+
+def test_a_flood_of_forged_calls_is_one_line_and_one_vault_read(
+    hook: Hook, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two hundred of them in a minute: counted, told once; a process reads the vault once (P3)."""
+    caplog.set_level(logging.WARNING)
+    restart(hook.world)
+    reads: list[str] = []
+    vault = hook.world.secrets.read
+    monkeypatch.setattr(hook.world.secrets, "read", lambda name: (reads.append(name), vault(name))[1])
+    tally = Tally()
+    context = hook.world.ctx
+    for _ in range(200):
+        assert receive({}, "x", b"{}", lambda: context, tally=tally).status == 202
+    lines = [line for line in caplog.messages if line.startswith("webhook.dropped")]
+    assert len(lines) == 1
+    assert len(reads) == 1
+
+
+@pytest.mark.parametrize("answer", [None, StoreUnavailable("Key Vault: 503")], ids=["no secret", "no answer"])
+def test_forged_posts_ask_a_vault_that_has_nothing_once_a_minute(
+    hook: Hook, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, answer: Exception | None
+) -> None:
+    """What the vault said is remembered, absence and failure as well; the log tells it once (P3)."""
+    restart(hook.world)
+    reads: list[str] = []
+
+    def read(name: str) -> None:
+        reads.append(name)
+        if answer is not None:
+            raise answer
+
+    monkeypatch.setattr(hook.world.secrets, "read", read)
+    context, tally = hook.world.ctx, Tally()
+    for _ in range(5):
+        assert receive({}, "x", b"{}", lambda: context, tally=tally).status == 503
+    assert len(reads) == 1
+    assert len([line for line in caplog.messages if line.startswith("webhook.refused")]) == 1
+    hook.world.clock.advance(61)
+    assert receive({}, "x", b"{}", lambda: context, tally=tally).status == 503
+    assert len(reads) == 2
+    restart(hook.world)

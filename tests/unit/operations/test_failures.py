@@ -18,7 +18,8 @@ from shared.errors import (
     StoreUnavailable,
     TokenError,
 )
-from shared.operations.findings import Report, Severity, clock_finding, explain, fine, settings_findings, warning
+from shared.operations.failures import clock_finding, explain, settings_findings
+from shared.operations.findings import Report, Severity, fine, warning
 from tests.conftest import FixedClock
 
 CASES: list[tuple[IntegrationError, str, Severity]] = [
@@ -55,11 +56,6 @@ def test_every_failure_is_explained(error: IntegrationError, code: str, severity
     assert found.seen
     assert found.cause
     assert found.do
-
-
-def test_nobody_is_sent_to_a_button_that_is_not_there() -> None:
-    """The advice of the connect page is reworded where there is no page."""
-    assert "above" not in explain("login", TokenError("x", code="login_required"), "get a token").do
 
 
 def test_every_wrong_setting_is_a_finding() -> None:

@@ -1,0 +1,131 @@
+"""The pieces that the connect page is made of: document, tables, forms, marks and times; pure, everything escaped.
+
+One form per button, no script, no picture, no font: it works in any browser, and its policy allows nothing else.
+Knows no view and no action; `connect_html` puts the pieces together.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from html import escape
+from typing import Final
+
+from shared.operations.page_style import CSS
+
+PAGE_PATH: Final = "/api/connect/start"
+
+_GOOD: Final = frozenset({"ok", "created"})
+_BAD: Final = frozenset({"failed", "lost", "parked", "rejected", "needed"})
+_EMPTY: Final = '<span class="soft">none</span>'
+
+
+def document(title: str, subtitle: str, body: str, *, heading: str = "") -> str:
+    """Return a whole page; `subtitle` and `body` are HTML, the other texts are escaped."""
+    return (
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{CSS}</style></head><body>"
+        '<a class="skip" href="#main">Skip to the content</a>'
+        f"<header><h1>{escape(heading or title)}</h1><p>{subtitle}</p></header>"
+        f'<main id="main">{body}</main>'
+        "<footer>The same as JSON: the function <code>status</code>. Times are UTC.</footer></body></html>"
+    )
+
+
+def in_words(span: timedelta) -> str:
+    """Return a time span in its two largest units: `2 d 3 h`, `14 min`, `less than a minute`."""
+    minutes = int(abs(span).total_seconds() // 60)
+    if minutes < 1:
+        return "less than a minute"
+    units = [(minutes // 1440, "d"), (minutes // 60 % 24, "h"), (minutes % 60, "min")]
+    while not units[0][0]:
+        units.pop(0)
+    return " ".join(f"{number} {unit}" for number, unit in units[:2] if number)
+
+
+class Line:
+    """A table row: its heading, then (label, content) for each cell; the label is shown on narrow screens."""
+
+    def __init__(self, heading: str, *cells: tuple[str, str]) -> None:
+        """Take HTML; a cell without a label holds the row's button."""
+        self.heading = heading
+        self.cells = cells
+
+    def html(self) -> str:
+        """Return the row."""
+        rest = "".join(
+            f'<td data-label="{escape(label)}">{content}</td>' if label else f'<td class="do">{content}</td>'
+            for label, content in self.cells
+        )
+        return f'<tr><th scope="row">{self.heading}</th>{rest}</tr>'
+
+
+def table(anchor: str, title: str, head: Sequence[str], lines: Sequence[Line], *, lead: str = "") -> str:
+    """Return a section with a table, or with "none" where it would be empty."""
+    heading = f'<section aria-labelledby="{anchor}"><h2 id="{anchor}">{title}</h2>{lead}'
+    if not lines:
+        return f"{heading}{'' if lead else f'<p>{_EMPTY}</p>'}</section>"
+    columns = "".join(f'<th scope="col">{name}</th>' for name in head)
+    rows = "".join(line.html() for line in lines)
+    return (
+        f'{heading}<table aria-labelledby="{anchor}"><thead><tr>{columns}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></section>"
+    )
+
+
+def button(
+    action: str, form_token: str, label: str, *, fields: Mapping[str, str] | None = None, kind: str = "", of: str = ""
+) -> str:
+    """Return a form of one button that posts; `of` tells a screen reader what it belongs to."""
+    hidden = {"action": action, "form_token": form_token, **(fields or {})}
+    inputs = "".join(
+        f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">' for name, value in hidden.items()
+    )
+    style = f' class="{kind}"' if kind else ""
+    spoken = f' aria-label="{escape(f"{label}: {of}")}"' if of else ""
+    return f'<form method="post" action="{PAGE_PATH}">{inputs}<button{style}{spoken}>{escape(label)}</button></form>'
+
+
+def bullets(items: str) -> str:
+    """Return a list of `<li>` elements, or "none"."""
+    return f"<ul>{items}</ul>" if items else f"<p>{_EMPTY}</p>"
+
+
+def mark(state: str, text: str = "") -> str:
+    """Return a word in a coloured field: green, red, or amber for what is neither good nor bad."""
+    kind = " good" if state in _GOOD else " bad" if state in _BAD else ""
+    return f'<span class="mark{kind}">{escape(text or state)}</span>'
+
+
+def small(text: str) -> str:
+    """Return a line in small print, "" without a text."""
+    return f" <small>{escape(text)}</small>" if text else ""
+
+
+def stamp(moment: datetime) -> str:
+    """Return a moment in UTC, to the minute."""
+    return f'<time datetime="{moment:%Y-%m-%dT%H:%M:%SZ}">{moment:%Y-%m-%d %H:%M}</time>'
+
+
+def when(moment: datetime | None, at: datetime) -> str:
+    """Return a moment and how far it is from `at`."""
+    if moment is None:
+        return '<span class="soft">unknown</span>'
+    words = f"in {in_words(moment - at)}" if moment > at else f"{in_words(at - moment)} ago"
+    return f"{stamp(moment)} <small>{words}</small>"
+
+
+def ago(moment: datetime | None, at: datetime) -> str:
+    """Return how long before `at` something was, "never" for None."""
+    if moment is None:
+        return '<span class="soft">never</span>'
+    return f'<time datetime="{moment:%Y-%m-%dT%H:%M:%SZ}">{in_words(at - moment)} ago</time>'
+
+
+def message_page(title: str, text: str, do: str, *, code: str = "", can_return: bool = True) -> str:
+    """Return a page that says one thing: what happened, why, and what to do."""
+    shown = f"<p>Code: <code>{escape(code)}</code></p>" if code else ""
+    back = f'<p><a href="{PAGE_PATH}">Back to the connect page</a></p>' if can_return else ""
+    body = (
+        f'<section class="bad"><h2>{escape(title)}</h2><p>{escape(text)}</p>{shown}<p>{escape(do)}</p>{back}</section>'
+    )
+    return document(title, "Business Central Connect", body, heading="Connect page")

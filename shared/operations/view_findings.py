@@ -1,0 +1,170 @@
+"""What is wrong by the state that the app keeps: login, companies, runs, webhooks, orders, dead letters. Worst first.
+
+Pure: a `StatusView` in, findings out; page, status and doctor show the same. One cause is one finding, however many
+streams or webhooks it hits. What has to be asked for (tokens, queues, public address) is the doctor's.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Final
+
+from shared.login.entra_codes import advice
+from shared.operations.findings import Finding, counted, fine, named, note, warning, wrong
+from shared.operations.status_view import LoginView, StatusView, StreamView, SubscriptionView
+
+#: A stream that runs every 15 minutes and has not run for this long stands still.
+STALE: Final = timedelta(hours=1)
+#: A subscription is renewed by 48 h of age and lives 3 days; with less left than this the renewal does not work.
+EXPIRES_SOON: Final = timedelta(hours=12)
+#: Codes of refusals that are this app's own; every other code of an order is Business Central's.
+OWN_CODES: Final = frozenset({"InvalidMessage", "poison", "outcome_unknown", "network"})
+
+NOT_RUNNING: Final = (
+    "its timer is disabled, the Function App is stopped or was not deployed, or the login does not work"
+)
+
+
+def findings(view: StatusView) -> tuple[Finding, ...]:
+    """Return what is wrong, worst first; empty when all is well."""
+    return (
+        *login_findings(view.login),
+        *company_findings(view),
+        *run_findings(view),
+        *webhook_findings(view),
+        *order_findings(view),
+        *dead_letter_findings(view),
+    )
+
+
+def login_findings(login: LoginView) -> list[Finding]:
+    """Return why nobody is signed in."""
+    if login.state == "ok" or (not login.state and login.mode != "authorization_code"):
+        return []
+    code = login.code or "login_required"
+    known = advice(code, login.reason)
+    return [wrong("login", f"login_{code}", known.problem, "", known.do)]
+
+
+def company_findings(view: StatusView) -> list[Finding]:
+    """Return which companies cannot be served."""
+    return [
+        wrong(
+            "companies", "company_unknown", f"{company.name} cannot be served.", f"{company.error}.",
+            "Check BC_COMPANIES and the user's permissions in that company; the other companies go on.",
+        )
+        for company in view.companies
+        if company.error
+    ]  # fmt: skip
+
+
+def run_findings(view: StatusView) -> list[Finding]:
+    """Return which reads fail, and which have not happened for too long; one finding per reason."""
+    found = []
+    failed = _grouped((stream.error, stream) for stream in view.streams if stream.error or stream.state == "failed")
+    for reason, streams in failed.items():
+        seen, do = f"Reading {_streams(streams)} failed.", "Remove that cause; the next run goes on from the watermark."
+        found.append(wrong("runs", "run_failed", seen, reason or "No reason was noted.", do))
+    stale = [
+        stream
+        for stream in view.streams
+        if not stream.error and stream.last_run is not None and view.at - stream.last_run > STALE
+    ]
+    if stale:
+        last = max(stream.last_run for stream in stale if stream.last_run)
+        seen = f"Not read for too long: {_streams(stale)}; last at {last:%Y-%m-%d %H:%M} UTC."
+        do = "Check that the app is started, its timers are enabled, and the findings above."
+        found.append(wrong("runs", "run_stale", seen, f"{NOT_RUNNING[0].upper()}{NOT_RUNNING[1:]}.", do))
+    return found
+
+
+def never_read(view: StatusView) -> list[Finding]:
+    """Return which streams of the served companies were never read."""
+    wanted = [
+        (company.name, entity, purpose)
+        for company in view.companies
+        if not company.error
+        for entity, purpose in [*((trigger.entity, "reconcile") for trigger in view.triggers), ("items", "pull")]
+    ]
+    known = {(stream.company, stream.entity, stream.purpose) for stream in view.streams}
+    missing = [
+        f"{entity} ({purpose}) of {company}"
+        for company, entity, purpose in wanted
+        if (company, entity, purpose) not in known
+    ]
+    if missing:
+        cause = f"The app is new and reconcile or pull_items has not run yet; or {NOT_RUNNING}."
+        do = "Wait a quarter of an hour, or start the function by hand."
+        return [warning("runs", "run_never", f"Never read: {named(missing)}.", cause, do)]
+    if not view.streams:
+        return [note("runs", "run_none", "Nothing was read yet.", "The app is new, or could not begin.")]
+    return []
+
+
+def webhook_findings(view: StatusView) -> list[Finding]:
+    """Return which webhooks are not in order, one finding per reason; unsupported ones are served by the reconcile."""
+    bad = [one for one in view.subscriptions if one.state != "unsupported" and _is_bad(one, view)]
+    found = []
+    for reason, ones in _grouped((one.error, one) for one in bad).items():
+        seen = f"Not in order: the webhooks for {named(f'{one.entity} of {one.company}' for one in ones)}."
+        do = "They are rebuilt every 15 minutes. If that goes on: can Business Central reach PUBLIC_URL?"
+        cause = reason or "They were lost, or are not renewed."
+        found.append(warning("webhooks", "webhook_not_in_order", seen, cause, do))
+    return found
+
+
+def _is_bad(one: SubscriptionView, view: StatusView) -> bool:
+    is_due = one.expires_at is not None and one.expires_at - view.at < EXPIRES_SOON
+    return one.state != "ok" or bool(one.error) or is_due
+
+
+def order_findings(view: StatusView) -> list[Finding]:
+    """Return that orders wait for a person, told apart by who refused them."""
+    found = []
+    if view.orders_parked:
+        seen = f"{counted(view.orders_parked, 'order')} gave up{_codes(view, 'parked')}."
+        cause, do = "Transient faults lasted for 72 hours.", "Remove the cause, then press Try again."
+        found.append(warning("orders", "order_parked", seen, cause, do))
+    if view.orders_rejected:
+        codes = {order.code for order in view.orders if order.state == "rejected"}
+        seen = f"{counted(view.orders_rejected, 'order')} refused{_codes(view, 'rejected')}."
+        if codes and codes <= OWN_CODES:
+            cause = "The app refused them itself: the messages break their contract. Business Central never saw them."
+            do = "The result in sales-order-results names each fault. Correct the sender, then send them anew."
+        else:
+            cause = "Business Central refused them; the code is its own word."
+            if codes & OWN_CODES:
+                cause = "Business Central refused some; those with InvalidMessage the app refused itself."
+            do = "Correct the customer, item or order; then press Try again, or send the order anew."
+        found.append(warning("orders", "order_rejected", seen, cause, do))
+    return found
+
+
+def _codes(view: StatusView, state: str) -> str:
+    codes = sorted({order.code for order in view.orders if order.state == state and order.code})
+    return f" ({named(codes, 5)})" if codes else ""
+
+
+def dead_letter_findings(view: StatusView) -> list[Finding]:
+    """Return that queue messages wait for a person."""
+    if not view.dead_letters:
+        return []
+    first = view.dead_letters[0]
+    seen = f"{counted(len(view.dead_letters), 'dead letter')}; the first is {first.id}."
+    do = "Remove the cause, then press Try again on the connect page."
+    return [wrong("dead_letters", "dead_letter", seen, first.reason or "No reason was noted.", do)]
+
+
+def with_fine(found: list[Finding], check: str, seen: str) -> list[Finding]:
+    """Return the findings, or that all is in order where there are none."""
+    return found or [fine(check, seen)]
+
+
+def _streams(streams: list[StreamView]) -> str:
+    return named(f"{stream.entity} ({stream.purpose}) of {stream.company}" for stream in streams)
+
+
+def _grouped[T](pairs: Iterable[tuple[str, T]]) -> Mapping[str, list[T]]:
+    found: dict[str, list[T]] = {}
+    for key, one in pairs:
+        found.setdefault(key, []).append(one)
+    return found
