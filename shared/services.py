@@ -11,6 +11,7 @@ from shared.business_central.client import BusinessCentralClient
 from shared.business_central.request_budget import RequestBudget
 from shared.business_central.transport import Transport
 from shared.changes.change_stores import ChangeStores
+from shared.changes.run_progress import RunStore
 from shared.changes.streams import StreamStore
 from shared.clock import Clock, new_id, utc_now
 from shared.connections.companies import Companies
@@ -142,6 +143,7 @@ def stores_of(tables: Tables, connection: str, *, threads: int = 1) -> Stores:
     return Stores(
         changes=ChangeStores(
             streams=StreamStore(watermarks, connection),
+            runs=RunStore(watermarks, connection),
             records=tables.table(resource_names.TABLE_RECORDS),
             connection=connection,
             threads=threads,

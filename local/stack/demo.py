@@ -111,7 +111,7 @@ class Demo:
         self._run("reconcile")
         self._until(
             "the ledger to be complete",
-            lambda: sum(stream["entity"].endswith("(watch)") for stream in self._status()["streams"]) >= 6,
+            lambda: sum(stream["entity"].endswith("(reconcile)") for stream in self._status()["streams"]) >= 6,
         )
         counts = {name: len(self._records(name)) for name in ("items", "salesShipments", "salesInvoices")}
         return ", ".join(f"{count} {name}" for name, count in counts.items()) + " are known and will not be announced"

@@ -157,7 +157,7 @@ def queue_findings(depths: Mapping[str, int | None]) -> list[Finding]:
 
 
 def run_findings(view: StatusView, wanted: Sequence[tuple[str, str]]) -> list[Finding]:
-    """Judge the last runs; `wanted` holds (company's name, `items (watch)`) for each stream that should have run."""
+    """Judge the last runs; `wanted` holds (company's name, `items (reconcile)`) for each stream due."""
     found: list[Finding] = []
     streams = {(stream.company, stream.entity): stream for stream in view.streams}
     missing = [f"{entity} of {company}" for company, entity in wanted if (company, entity) not in streams]

@@ -229,7 +229,7 @@ def _queues(instruments: Instruments) -> list[Finding]:
 
 def _state(ctx: Context, stores: Stores, instruments: Instruments, companies: list[Company]) -> list[Finding]:
     view = status.view(ctx, stores, instruments.login())
-    wanted = [(company.name, f"{name} (watch)") for company in companies for name in ctx.settings.triggers]
+    wanted = [(company.name, f"{name} (reconcile)") for company in companies for name in ctx.settings.triggers]
     wanted += [(company.name, "items (pull)") for company in companies]
     return diagnosis.run_findings(view, wanted) + diagnosis.waiting_findings(view)
 

@@ -42,7 +42,7 @@ def view(ctx: Context, stores: Stores, login: LoginView) -> StatusView:
             for name in settings.triggers
         ),
         streams=tuple(
-            _stream(state, names) for state in stores.changes.streams.all() if state.stream.purpose != "compare"
+            _stream(state, names) for state in stores.changes.streams.all() if state.stream.purpose != "snapshot"
         ),
         subscriptions=tuple(_subscription(ctx.now(), note, names) for note in stores.notes.all()),
         orders_waiting=counts["waiting"],
@@ -78,7 +78,7 @@ def _stream(state: StreamState, names: dict[str, str]) -> StreamView:
         company=names.get(state.stream.company, state.stream.company),
         entity=f"{state.stream.entity} ({state.stream.purpose})",
         state=word,
-        watermark=state.mark,
+        watermark=state.watermark,
         last_run=state.done_at,
         error=error,
     )

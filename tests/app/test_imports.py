@@ -24,7 +24,8 @@ PURE: Final = frozenset({
     "business_central/entities", "business_central/records", "business_central/page_queries",
     "business_central/page_parser", "business_central/rate", "business_central/retry", "business_central/odata",
     "business_central/port", "login/token_cache", "login/entra_codes", "storage/table", "storage/table_rules",
-    "storage/keys", "operations/connect_html", "operations/page_style", "operations/page_session", "operations/advice",
+    "storage/keys", "storage/packed_ids", "operations/connect_html", "operations/page_style",
+    "operations/page_session", "operations/advice",
     "operations/findings", "operations/diagnosis", "operations/status_view", "operations/token_claims", "exact_json",
     "ncrontab", "errors", "guid", "version", "outputs", "resource_names",
 })  # fmt: skip

@@ -9,7 +9,18 @@ from shared.changes import page_job
 from shared.changes.jobs import PageJob
 from shared.resource_names import QUEUE_EVENTS, QUEUE_PAGES
 from tests.simulation.world import Crash
-from tests.support.page_world import LEASE_S, created, fail, items, mark, note_page_sizes, pulled, run, stream, world_of
+from tests.support.page_world import (
+    LEASE_S,
+    created,
+    fail,
+    items,
+    note_page_sizes,
+    pulled,
+    run,
+    stream,
+    watermark,
+    world_of,
+)
 from tests.support.worlds import events, small_world, subject, told
 
 
@@ -23,7 +34,7 @@ def test_a_copy_of_a_page_job_does_nothing() -> None:
         world.queues.put(QUEUE_PAGES, message.body, world.clock.now())
     world.drain()
     assert told(world) == pulled(made)
-    assert mark(world) == world.clock.now()
+    assert watermark(world) == world.clock.now()
 
 
 def test_a_page_delivered_again_tells_the_same_and_starts_nothing() -> None:
@@ -159,7 +170,7 @@ def test_an_entity_that_may_not_be_read_stops_no_other(caplog: pytest.LogCapture
     fail(world, FaultKind.SERVER_ERROR, "salesInvoices\\?", times=None, status=403)
     run(world, "reconcile")
     assert told(world) == created(made)
-    state = world.stores.changes.streams.load(stream(world, "watch", "salesInvoices"))
+    state = world.stores.changes.streams.load(stream(world, "reconcile", "salesInvoices"))
     assert "403" in state.error
     assert state.ended_at is not None
     assert "stream.failed" in caplog.text
@@ -168,7 +179,7 @@ def test_an_entity_that_may_not_be_read_stops_no_other(caplog: pytest.LogCapture
     world.clock.advance(timedelta(minutes=15))
     run(world, "reconcile")
     assert told(world, "salesInvoice") == created([invoice], "salesInvoice")
-    assert world.stores.changes.streams.load(stream(world, "watch", "salesInvoices")).error == ""
+    assert world.stores.changes.streams.load(stream(world, "reconcile", "salesInvoices")).error == ""
 
 
 def test_a_removed_company_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:

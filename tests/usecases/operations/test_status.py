@@ -39,7 +39,7 @@ def test_a_healthy_app_shows_watermarks_webhooks_and_runs() -> None:
     view = look(world)
     assert {(stream.company, stream.entity, stream.state) for stream in view.streams} == {
         (company, entity, "ok") for company in (CRONUS, "My Company")
-        for entity in ("items (pull)", "items (watch)", "salesShipments (watch)", "salesInvoices (watch)")
+        for entity in ("items (pull)", "items (reconcile)", "salesShipments (reconcile)", "salesInvoices (reconcile)")
     }  # fmt: skip
     assert all(stream.watermark and stream.last_run and not stream.error for stream in view.streams)
     assert {(one.company, one.entity, one.state) for one in view.subscriptions} == {
