@@ -1,6 +1,7 @@
-"""What the reading of changes remembers: streams, runs, ledgers, versions that pulls have announced."""
+"""What the reading of changes remembers: streams, runs, ledgers, pulled versions, and the blobs of large batches."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from shared.business_central.entities import Entity
 from shared.changes.ledger import Ledger
@@ -10,6 +11,14 @@ from shared.changes.streams import Stream, StreamStore
 from shared.storage.table import Table
 
 
+class ClaimChecks(Protocol):
+    """Where events go that fit no message. Raises StoreUnavailable when storage does not answer."""
+
+    def put(self, name: str, data: bytes) -> str:
+        """Store a blob of NDJSON in one step, whatever is there, and return its absolute URL."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeStores:
     """The stores of one connection. Safe to share between threads."""
@@ -17,6 +26,7 @@ class ChangeStores:
     streams: StreamStore
     runs: RunStore
     records: Table  # BcRecords
+    claim_checks: ClaimChecks
     connection: str
     threads: int = 1  # rows of a ledger that are read at once
 

@@ -4,7 +4,7 @@ import logging
 from typing import Final
 
 from shared.business_central.records import Record
-from shared.changes import cloud_events, plan_runs
+from shared.changes import cloud_events, event_batch, plan_runs
 from shared.changes.change_stores import ChangeStores
 from shared.changes.jobs import NotificationJob, RecordChange, texts
 from shared.changes.ledger import Look
@@ -50,12 +50,12 @@ def process(ctx: Context, stores: ChangeStores, job: NotificationJob) -> Outputs
         for change in _deleted(ctx, job, records)
         if ledger.announce_deleted(change.key, job=job.job, was_known=job.from_snapshot)
     ]
-    batch = cloud_events.pack(source, job.job, lines, now=ctx.now())
+    events = event_batch.messages(ctx, stores, source, job.job, lines)
     log_event(
         log, "notifications.processed", job=job.job, company=job.company, entity=entity.name,
         count=len(job.changes), records=len(records), events=len(lines), unread=len(keys) - len(records),
     )  # fmt: skip
-    return Outputs(events=(batch.message,) if batch else (), blob=batch.blob if batch else None)
+    return Outputs(events=events)
 
 
 def _read(ctx: Context, job: NotificationJob, keys: list[str]) -> dict[str, Record]:

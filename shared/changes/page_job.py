@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from shared.business_central.entities import Entity
-from shared.changes import cloud_events, run_end
+from shared.changes import cloud_events, event_batch, run_end
 from shared.changes.change_stores import ChangeStores
 from shared.changes.jobs import Cursor, PageJob, texts
 from shared.changes.ledger_rules import Announcement
@@ -83,12 +83,8 @@ def _announce(
         return ended
     reading.records.clear()  # they leave memory as their events are packed
     source = ctx.bc.company_url(job.company)
-    batch = cloud_events.pack(source, job.job, _events(source, job.entity_row(), news), now=ctx.now())
-    return Outputs(
-        events=(batch.message,) if batch else (),
-        blob=batch.blob if batch else None,
-        pages=texts([successor] if successor else []),
-    )
+    events = event_batch.messages(ctx, stores, source, job.job, _events(source, job.entity_row(), news))
+    return Outputs(events=events, pages=texts([successor] if successor else []))
 
 
 def _go_on(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) -> PageJob | None:

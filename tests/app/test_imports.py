@@ -48,7 +48,7 @@ ADAPTERS: Final = frozenset({
     "services", "clock", "concurrency", "business_central/transport", "business_central/deadline",
     "business_central/request_budget",
     "login/tokens", "login/msal_app", "storage/azure_tables", "storage/key_vault", "storage/identity",
-    "operations/handshake_probe", "operations/queue_depths",
+    "storage/claim_checks", "operations/handshake_probe", "operations/queue_depths",
 })  # fmt: skip
 CLOCKS: Final = {
     ("datetime", "now"),

@@ -200,7 +200,7 @@ def _world(held: Recorded) -> World:
     assert world.settings.connection == held.connection
     assert world.bc.company().id == held.ids["company"]
     world.tables = held.tables
-    world.stores = stores_of(world.tables, world.settings.connection)
+    world.stores = stores_of(world.tables, world.claim_checks, world.settings.connection)
     world.hosts = [world.new_process() for _ in world.hosts]
     world.clock.set(held.at)
     return world

@@ -157,7 +157,7 @@ class Oracle:
         return any(one.record_id == event.record_id and one.kind == "created" for one in history)
 
     def _readable(self, change: str, record: str) -> list[Told]:
-        return [told for told in self._telling.by_record.get((change, record), ()) if not told.is_lost]
+        return list(self._telling.by_record.get((change, record), ()))
 
     # -- orders
 

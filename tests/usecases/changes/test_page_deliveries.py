@@ -1,5 +1,6 @@
 """Page jobs that repeat, cross and die, and streams that fail: nothing is lost, and no other stream stops."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -21,7 +22,7 @@ from tests.support.page_world import (
     watermark,
     world_of,
 )
-from tests.support.worlds import events, small_world, subject, told
+from tests.support.worlds import events, messages, small_world, subject, told
 
 
 def test_a_copy_of_a_page_job_does_nothing() -> None:
@@ -222,3 +223,34 @@ def test_a_refusal_of_a_page_that_has_told_something_is_set_aside_and_not_droppe
         world.drain()
     assert told(world, "item.created") == created(made)
     assert world.stores.dead_letters.all(10) == []
+
+
+def test_a_claim_check_stays_valid_when_its_job_is_delivered_again() -> None:
+    """An item changed meanwhile: the repeat makes another blob, and what refers to the first still finds it (P27)."""
+    world = world_of(rows=400)
+    made = world.bc.bulk_items(300)
+    world.run_timer("pull_items")
+    text = world.queues.names[QUEUE_PAGES][0].body
+    world.drain()
+    (first,) = messages(world, QUEUE_EVENTS)
+    (url,) = [event["dataref"] for event in first]
+    before = world.claim_checks.read(url)
+    world.bc.user.update(made[7], {"displayName": "changed since"})
+    again = page_job.read(world.ctx, world.stores.changes, PageJob.from_text(text), "message-of-old")
+    (event,) = json.loads(again.events[0])
+    assert event["dataref"] != url
+    assert world.claim_checks.read(url) == before
+    assert told(world) == pulled(made)
+
+
+def test_a_blob_is_whole_before_anything_refers_to_it() -> None:
+    """Killed while it writes the blob, a page leaves nothing; its redelivery stores it and then announces (P27)."""
+    world = world_of(rows=400)
+    made = world.bc.bulk_items(300)
+    for place in ("before put blob", "after put blob"):
+        world.point = _Killer(place, 1)
+        run(world, "pull_items")
+        assert [left for left in world.left if left.queue == QUEUE_EVENTS] == []
+        world.clock.advance(LEASE_S)
+    world.drain()
+    assert told(world) == pulled(made)

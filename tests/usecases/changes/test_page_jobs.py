@@ -279,7 +279,7 @@ def test_a_record_committed_late_is_caught_by_the_overlap() -> None:
 
 
 def test_a_batch_too_large_for_a_message_goes_to_a_blob() -> None:
-    """The message refers to it with count and checksum; a repeat of the job overwrites the same blob."""
+    """The message refers to it with count and checksum."""
     world = world_of(rows=500)
     made = world.bc.bulk_items(300)
     world.run_timer("pull_items")
@@ -289,7 +289,7 @@ def test_a_batch_too_large_for_a_message_goes_to_a_blob() -> None:
     assert batch[0]["count"] == 300
     assert all(len(left.body.encode()) <= 48 * 1024 for left in world.left)
     assert told(world) == pulled(made)
-    assert len(world.blobs) == 1
+    assert len(world.claim_checks.blobs) == 1
 
 
 def test_the_watermark_moves_only_when_all_is_told() -> None:
