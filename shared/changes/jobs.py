@@ -52,6 +52,7 @@ class Cursor:
     edge: str = ""  # sort value of the row that the link names, when the link was made
     jumps: int = 0  # how often in a row a link at this edge was found to have led over rows
     rows: int = 0  # page size to ask for; 0: the configured one
+    most_rows: int = 0  # page size not to go beyond, as a larger one timed out in this slice; 0: none did
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +95,7 @@ class PageJob:
             "page": self.page, "phase": _STORED_PHASES[self.phase], "link": cursor.link, "since": part.since,
             "low": part.low, "high": part.high, "after": cursor.last, "after_ids": cursor.done, "edge": cursor.edge,
             "jumps": cursor.jumps, "began": self.began, "rows": cursor.rows, "total": self.total,
-            "redrive": self.redrive,
+            "redrive": self.redrive, "most_rows": cursor.most_rows,
         }  # fmt: skip
         return json.dumps(members, separators=(",", ":"))
 
@@ -259,6 +260,7 @@ def _read_page(members: _Members) -> PageJob:
             edge=members.text("edge"),
             jumps=members.number("jumps"),
             rows=members.number("rows"),
+            most_rows=members.number("most_rows"),
         ),
         began=members.text("began"),
         total=members.number("total"),

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 from shared import guid
+from shared.business_central import odata
 from shared.business_central.page_parser import Page
 from shared.business_central.port import PageAnswer, PageAsk
 from shared.business_central.records import Record
@@ -43,7 +44,7 @@ class _Read:
     """What one kind of page asks for."""
 
     what: Literal["records", "expanded", "ids"]
-    order: Literal["", "number", "lastModifiedDateTime"]  # the property that rows are sorted by; "": BC's own order
+    order: Literal["number", "lastModifiedDateTime"]  # the property that rows are sorted by
     growth: int = 1  # how many times BC_PAGE_ROWS its pages may grow to
 
 
@@ -51,7 +52,7 @@ _READS: Final[dict[tuple[Mode, Phase], _Read]] = {
     ("full", "records"): _Read("records", "number", MOST_GROWTH),
     ("delta", "records"): _Read("records", "lastModifiedDateTime"),
     ("delta", "expanded"): _Read("expanded", "lastModifiedDateTime"),
-    ("list", "records"): _Read("ids", ""),
+    ("list", "records"): _Read("ids", "number"),
 }
 
 
@@ -64,7 +65,8 @@ class Reading:
     next_link: str
     more: bool  # there is a next page; without a link it is asked for anew, behind the last record
     served_at: datetime | None
-    rows: int  # page size that worked
+    rows: int = 0  # page size for the next page; 0: the configured one
+    most_rows: int = 0  # see `Cursor.most_rows`
     jumps: int = 0  # see `Cursor.jumps`
     stalled: bool = False  # nothing but what was read before, and still a link to more
 
@@ -81,7 +83,7 @@ def read_page(ctx: Context, job: PageJob) -> Reading:
     """
     cursor = job.cursor
     try:
-        ask, answer = _answer(ctx, page_ask(ctx, job))
+        answer, most_rows = _answer(ctx, page_ask(ctx, job), cursor.most_rows)
     except (BCRejected, BCUnavailable) as error:
         return _read_otherwise(ctx, job, error)
     page = answer.page
@@ -95,19 +97,19 @@ def read_page(ctx: Context, job: PageJob) -> Reading:
     stalled = bool(page.records and not fresh and page.next_link)
     return Reading(
         fresh, len(page.broken), page.next_link, bool(page.next_link), answer.served_at,
-        _next_rows(ctx, job, ask, answer), jumps=cursor.jumps, stalled=stalled,
+        rows=_next_rows(ctx, job, answer, most_rows), most_rows=most_rows, jumps=cursor.jumps, stalled=stalled,
     )  # fmt: skip
 
 
-def _answer(ctx: Context, ask: PageAsk) -> tuple[PageAsk, PageAnswer]:
-    """Return the answer, and what it was asked with: after a time-out a smaller page."""
+def _answer(ctx: Context, ask: PageAsk, most_rows: int) -> tuple[PageAnswer, int]:
+    """Return the answer, and the page size not to go beyond: after a time-out that of the smaller page that worked."""
     try:
-        return ask, ctx.bc.page(ask)
+        return ctx.bc.page(ask), most_rows
     except BCUnavailable as error:
         if ask.rows <= MIN_ROWS or error.status not in {0, 408, 504}:
             raise
-    ask = replace(ask, rows=max(MIN_ROWS, ask.rows // 4))
-    return ask, ctx.bc.page(ask)
+    rows = max(MIN_ROWS, ask.rows // 4)
+    return ctx.bc.page(replace(ask, rows=rows)), rows
 
 
 def _read_otherwise(ctx: Context, job: PageJob, cause: BCRejected | BCUnavailable) -> Reading:
@@ -123,7 +125,9 @@ def _read_otherwise(ctx: Context, job: PageJob, cause: BCRejected | BCUnavailabl
             raise cause
     ask = page_ask(ctx, job)
     found = read_singly(ctx, job, ask, cause)
-    return Reading(found.records, found.broken, "", found.more, found.served_at, ask.rows)
+    return Reading(
+        found.records, found.broken, "", found.more, found.served_at, job.cursor.rows, job.cursor.most_rows
+    )  # fmt: skip
 
 
 def _moved_to(job: PageJob, cursor: Cursor) -> PageJob:
@@ -131,19 +135,22 @@ def _moved_to(job: PageJob, cursor: Cursor) -> PageJob:
 
 
 def _has_jumped(ctx: Context, job: PageJob, page: Page) -> bool:
-    """Say whether a link has led over rows: its row was changed since the link was made and stands elsewhere now."""
+    """Say whether a link has led over rows: the row it names was changed since it was made and stands elsewhere now."""
     cursor, order = job.cursor, sort_property(job)
     named = _SKIP_TOKEN.search(cursor.link)
     if named is None or not cursor.edge or cursor.jumps >= _JUMPS:
         return False
     if page.records and page.records[0].text(order) == cursor.edge:
         return False
-    rows = ctx.bc.records(job.company, job.entity_row(), [named[1].lower()], expanded=False)
+    entity = job.entity_row()
+    if job.phase == "expanded":
+        entity = replace(entity, name=entity.expanded_set)
+    rows = ctx.bc.records(job.company, entity, [named[1].lower()], expanded=False)
     return not rows or rows[0].text(order) != cursor.edge
 
 
 def sort_property(job: PageJob) -> str:
-    """Return the property that the rows of a job's pages are sorted by, "" for BC's own order."""
+    """Return the property that the rows of a job's pages are sorted by."""
     return _READS[job.mode, job.phase].order
 
 
@@ -151,56 +158,63 @@ def page_ask(ctx: Context, job: PageJob) -> PageAsk:
     """Return what to ask BC for."""
     entity, part, cursor = job.entity_row(), job.slice, job.cursor
     read = _READS.get((job.mode, job.phase), _READS[job.mode, "records"])
-    since, low = parse_time(part.since) if part.since else None, part.low
+    since, low = part.since, part.low
     if cursor.last and not cursor.link:
-        since, low = (since, cursor.last) if read.order == "number" else (parse_time(cursor.last), low)
-    rows = LIST_ROWS
-    if read.what != "ids":  # and the rows at the edge, which are served once more
-        rows = min((cursor.rows or ctx.settings.page_rows) + (0 if cursor.link else len(cursor.done)), LIST_ROWS)
+        since, low = (since, cursor.last) if read.order == "number" else (cursor.last, low)
+    rows = LIST_ROWS if read.what == "ids" else cursor.rows or ctx.settings.page_rows
+    rows += 0 if cursor.link else len(cursor.done)  # the rows at the edge are served once more
     return PageAsk(
-        company=job.company, entity=entity, what=read.what, expanded=ctx.expands(entity), since=since,
+        company=job.company, entity=entity, what=read.what, expanded=ctx.expands(entity), since=parse_time(since),
         low="" if read.what == "expanded" else low, high="" if read.what == "expanded" else part.high, order=read.order,
-        rows=rows, link=cursor.link,
+        rows=min(rows, LIST_ROWS, cursor.most_rows or LIST_ROWS), link=cursor.link,
     )  # fmt: skip
 
 
-def _next_rows(ctx: Context, job: PageJob, ask: PageAsk, answer: PageAnswer) -> int:
+def _next_rows(ctx: Context, job: PageJob, answer: PageAnswer, most_rows: int) -> int:
     """Return the size of the next page: smaller when BC labours; in a full pull larger while it is quick."""
-    if not answer.page.next_link or ask.what != "records":
+    read, rows = _READS[job.mode, job.phase], job.cursor.rows or ctx.settings.page_rows
+    if not answer.page.next_link or read.what != "records":
         return 0
+    rows = min(rows, most_rows or rows)
     if answer.took_s > SLOW_S:
-        return min(ask.rows, max(MIN_ROWS, ask.rows // 2))
-    growth = _READS[job.mode, job.phase].growth if answer.took_s < QUICK_S else 1
-    most = ctx.settings.page_rows * growth
+        return min(rows, max(MIN_ROWS, rows // 2))
+    most = ctx.settings.page_rows * (read.growth if answer.took_s < QUICK_S else 1)
     if answer.size:
-        most = min(most, max(ctx.settings.page_rows, ask.rows * PAGE_BYTES // answer.size))
-    return min(MAX_PAGE_ROWS, most, ask.rows * MOST_GROWTH)
+        most = min(most, max(ctx.settings.page_rows, rows * PAGE_BYTES // answer.size))
+    return min(MAX_PAGE_ROWS, most, rows * MOST_GROWTH, most_rows or MAX_PAGE_ROWS)
 
 
 def next_cursor(job: PageJob, reading: Reading) -> Cursor:
     """Return where the page behind this one begins.
 
-    A link goes on behind the row it names, wherever that stands by then; a row that is changed moves to the end of a
-    delta, and all between would be left out. So a delta goes by time, unless a page is full of one time.
+    BC's link goes on behind the row it names, wherever that stands by then: a row that is changed moves to the end of a
+    delta, one that gets another number leads a full pull elsewhere, and all between would be left out. So every read
+    asks anew by the sort value of its last row, unless a page is full of one value, or a filter would not take it as it
+    is; then the link is followed, and its row looked at (`_has_jumped`).
     """
+    cursor, order = job.cursor, sort_property(job)
     last, done = _place(job, reading.records)
-    is_delta = job.mode == "delta"
-    by_time = is_delta and bool(last) and 0 < 2 * len(done) <= len(reading.records)
-    edge = reading.records[-1].text("lastModifiedDateTime") if reading.records else job.cursor.last
+    by_value = 0 < 2 * len(done) <= len(reading.records) and odata.is_plain(last) and not _is_of_0_1_0(cursor)
+    edge = reading.records[-1].text(order) if reading.records else cursor.last
     return Cursor(
-        link="" if by_time else reading.next_link, last=last, done=done, rows=reading.rows,
-        edge=edge if is_delta and job.phase == "records" and not by_time else "",
-        jumps=reading.jumps if edge in {job.cursor.edge, job.cursor.last} else 0,
+        link="" if by_value else reading.next_link, last=last, done=done, rows=reading.rows,
+        most_rows=reading.most_rows, edge="" if by_value else edge,
+        jumps=reading.jumps if edge in {cursor.edge, cursor.last} else 0,
     )  # fmt: skip
 
 
+def _is_of_0_1_0(cursor: Cursor) -> bool:
+    """Say whether a link was made by 0.1.0 for ids in BC's own order: it must be followed to its end."""
+    return bool(cursor.link) and not cursor.last and not cursor.edge
+
+
 def _place(job: PageJob, records: list[Record]) -> tuple[str, tuple[str, ...]]:
-    """Return where to go on if the link breaks: the last sort value, and which rows at that value are done."""
+    """Return where to go on without a link: the last sort value, and which rows at that value are done."""
     order, cursor = sort_property(job), job.cursor
-    if not order or not records:
+    if not records:
         return cursor.last, cursor.done
     last = records[-1].text(order)
     ties = [record.key for record in records if record.text(order) == last]
     if last == cursor.last:
         ties = [*cursor.done, *ties]
-    return (last, tuple(ties)) if len(ties) <= _MOST_TIES else ("", ())
+    return (last, tuple(ties)) if last and len(ties) <= _MOST_TIES else ("", ())

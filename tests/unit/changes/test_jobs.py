@@ -20,7 +20,7 @@ guids = st.uuids().map(str)
 texts = st.text(max_size=30)
 cursors = st.builds(
     Cursor, link=texts, last=texts, done=st.lists(guids, max_size=5).map(tuple), edge=texts, jumps=st.integers(0, 3),
-    rows=st.integers(0, 20_000),
+    rows=st.integers(0, 20_000), most_rows=st.integers(0, 20_000),
 )  # fmt: skip
 page_jobs = st.builds(
     PageJob, run=st.from_regex(r"[0-9a-f]{32}", fullmatch=True),
@@ -133,7 +133,7 @@ def test_a_message_says_what_it_is(page: PageJob, notification: NotificationJob)
 
 def test_what_leaves_can_be_read_by_the_release_before() -> None:
     """The flat names and the words of 0.1.0, for as long as both may read one queue (P20)."""
-    cursor = Cursor(link="l", last="a", done=("i",), edge="e", jumps=1, rows=5)
+    cursor = Cursor(link="l", last="a", done=("i",), edge="e", jumps=1, rows=5, most_rows=7)
     part = Slice(number=2, since="s", low="b", high="c")
     page = PageJob(
         run="r", purpose="snapshot", mode="list", company="c", entity="items", slice=part, page=3, phase="expanded",
@@ -143,7 +143,7 @@ def test_what_leaves_can_be_read_by_the_release_before() -> None:
         "kind": "page", "job": "r-02-000003", "run": "r", "purpose": "compare", "mode": "list", "company": "c",
         "entity": "items", "partition": 2, "page": 3, "phase": "nested", "link": "l", "since": "s", "low": "b",
         "high": "c", "after": "a", "after_ids": ["i"], "edge": "e", "jumps": 1, "began": "t", "rows": 5, "total": 9,
-        "redrive": 1,
+        "redrive": 1, "most_rows": 7,
     }  # fmt: skip
     change = RecordChange(key="k", kind="updated", at="t")
     notification = NotificationJob(job="j", company="c", entity="items", changes=(change,), from_snapshot=True)
