@@ -10,7 +10,7 @@ import azure.functions as func
 
 from shared import triggers
 from shared.concurrency import tune
-from shared.resource_names import CONTAINER, QUEUE_EVENTS, QUEUE_NOTIFICATIONS, QUEUE_ORDERS, QUEUE_PAGES, QUEUE_RESULTS
+from shared.resource_names import QUEUE_EVENTS, QUEUE_NOTIFICATIONS, QUEUE_ORDERS, QUEUE_PAGES, QUEUE_RESULTS
 from shared.webhooks.delivery import ROUTE
 
 tune()  # before threads have heaps of their own
@@ -40,14 +40,13 @@ def reconcile(timer: func.TimerRequest, pages: Texts) -> None:
 
 
 @app.queue_trigger(arg_name="msg", queue_name=QUEUE_PAGES, connection=STORAGE, data_type=BYTES)
-@app.blob_output(arg_name="blob", path=CONTAINER + "/{job}.ndjson", connection=STORAGE)
 @app.queue_output(arg_name="events", queue_name=QUEUE_EVENTS, connection=STORAGE)
 @app.queue_output(arg_name="notifications", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE)
 @app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
-def read_page(msg: func.QueueMessage, blob: func.Out[bytes], events: Texts, notifications: Texts, pages: Texts) -> None:
+def read_page(msg: func.QueueMessage, events: Texts, notifications: Texts, pages: Texts) -> None:
     """Read one page of a run."""
     outputs = {QUEUE_EVENTS: events, QUEUE_NOTIFICATIONS: notifications, QUEUE_PAGES: pages}
-    triggers.run_queue(msg, QUEUE_PAGES, triggers.do_page_job, outputs, blob)
+    triggers.run_queue(msg, QUEUE_PAGES, triggers.do_page_job, outputs)
 
 
 # -- Webhooks
@@ -65,13 +64,12 @@ def bc_notifications(req: func.HttpRequest, notifications: Texts) -> func.HttpRe
 
 
 @app.queue_trigger(arg_name="msg", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE, data_type=BYTES)
-@app.blob_output(arg_name="blob", path=CONTAINER + "/{job}.ndjson", connection=STORAGE)
 @app.queue_output(arg_name="events", queue_name=QUEUE_EVENTS, connection=STORAGE)
 @app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
-def process_notifications(msg: func.QueueMessage, blob: func.Out[bytes], events: Texts, pages: Texts) -> None:
+def process_notifications(msg: func.QueueMessage, events: Texts, pages: Texts) -> None:
     """Read the records behind notifications and announce them."""
     outputs = {QUEUE_EVENTS: events, QUEUE_PAGES: pages}
-    triggers.run_queue(msg, QUEUE_NOTIFICATIONS, triggers.do_notification_job, outputs, blob)
+    triggers.run_queue(msg, QUEUE_NOTIFICATIONS, triggers.do_notification_job, outputs)
 
 
 @app.timer_trigger(schedule="%BC_SUBSCRIPTION_SCHEDULE%", arg_name="timer")

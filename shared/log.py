@@ -26,7 +26,7 @@ EVENTS: Final[dict[str, str]] = {
     "subscription.failed": "a webhook could not be registered, renewed or removed",
     "subscription.removed": "an orphaned webhook of ours was deleted",
     "subscription.unsupported": "this environment offers no webhook for the entity; the reconcile alone serves it",
-    "run.planned": "a pull, watch baseline, reconcile or compare has begun",
+    "run.planned": "a pull, reconcile or snapshot has begun",
     "run.skipped": "the previous run is still at work",
     "run.superseded": "a run made no progress for too long and another one took over",
     "page.read": "one page was read and its events are on their way",
@@ -53,10 +53,10 @@ LOGGED_FIELDS: Final = frozenset({
     "attempt", "attempts", "bc_code", "bc_correlation_id", "company", "count", "created", "deleted", "due",
     "duration_s", "entity", "error", "error_code", "events", "expires_at", "faults", "foreign", "generation",
     "invocation_id", "job",
-    "kind", "lines", "mark", "message_id", "method", "mode", "next_try_at", "order_id", "order_key", "order_number",
+    "kind", "lines", "message_id", "method", "mode", "next_try_at", "order_id", "order_key", "order_number",
     "page", "partition", "partitions", "path", "posted", "public_url", "queue", "reason", "record_id", "records",
     "requests", "retry_after_s", "rows", "run", "skipped", "state", "status", "subscription_id", "unread", "user",
-    "waited_s",
+    "waited_s", "watermark",
 })  # fmt: skip
 
 

@@ -8,7 +8,6 @@ class Outputs:
     """Everything one run of a function sends out. The host writes it side by side and in no order."""
 
     events: tuple[str, ...] = ()  # messages for bc-events, each a JSON array of CloudEvents
-    blob: bytes | None = None  # NDJSON for `bc-data/<job>.ndjson`
     pages: tuple[str, ...] = ()  # page jobs for bc-pages
     notifications: tuple[str, ...] = ()  # notification jobs for bc-notifications
     orders: tuple[str, ...] = ()  # messages for sales-orders

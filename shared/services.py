@@ -10,7 +10,8 @@ from shared import resource_names
 from shared.business_central.client import BusinessCentralClient
 from shared.business_central.request_budget import RequestBudget
 from shared.business_central.transport import Transport
-from shared.changes.change_stores import ChangeStores
+from shared.changes.change_stores import ChangeStores, ClaimChecks
+from shared.changes.run_progress import RunStore
 from shared.changes.streams import StreamStore
 from shared.clock import Clock, new_id, utc_now
 from shared.connections.companies import Companies
@@ -34,6 +35,7 @@ from shared.operations.stores import Stores
 from shared.orders.order_store import OrderStore
 from shared.settings import Settings
 from shared.storage.azure_tables import AzureTables
+from shared.storage.claim_checks import BlobClaimChecks
 from shared.storage.identity import client_assertion
 from shared.storage.key_vault import KeyVaultSecrets
 from shared.storage.moved_secrets import MovedSecrets
@@ -159,7 +161,8 @@ def build(env: Mapping[str, str], *, now: Clock = utc_now) -> Services:
         sleep=time.sleep,
         threads=THREADS,
     )
-    stores = stores_of(tables, settings.connection, threads=THREADS)
+    claim_checks = BlobClaimChecks(settings.storage, settings.ca_bundle)
+    stores = stores_of(tables, claim_checks, settings.connection, threads=THREADS)
     return Services(
         connection=Connection(context=context, stores=stores), tokens=tokens, connections=connections,
         owner=StateOwner(connections, settings, now),
@@ -175,13 +178,15 @@ def _token_vault(settings: Settings, secrets: SecretStore) -> SecretStore:
     return MovedSecrets(own, before=secrets)
 
 
-def stores_of(tables: Tables, connection: str, *, threads: int = 1) -> Stores:
-    """Build the stores of one connection over its tables."""
+def stores_of(tables: Tables, claim_checks: ClaimChecks, connection: str, *, threads: int = 1) -> Stores:
+    """Build the stores of one connection over its tables and blobs."""
     watermarks = tables.table(resource_names.TABLE_WATERMARKS)
     return Stores(
         changes=ChangeStores(
             streams=StreamStore(watermarks, connection),
+            runs=RunStore(watermarks, connection),
             records=tables.table(resource_names.TABLE_RECORDS),
+            claim_checks=claim_checks,
             connection=connection,
             threads=threads,
         ),

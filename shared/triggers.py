@@ -57,7 +57,6 @@ def run_queue(
     queue: str,
     work: Callable[[Connection, str, str], Outputs],
     outputs: dict[str, Texts],
-    blob: func.Out[bytes] | None = None,
 ) -> None:
     """Do the work of one queue message; raising leaves the message to the queue."""
     conn = root.connection()
@@ -66,8 +65,6 @@ def run_queue(
         conn.context, conn.stores.dead_letters, queue, msg.get_body(), message_id, msg.dequeue_count or 1,
         lambda text: work(conn, text, message_id),
     )  # fmt: skip
-    if blob is not None and outgoing.blob is not None:
-        blob.set(outgoing.blob)
     _leave(outgoing, outputs)
 
 

@@ -23,7 +23,7 @@ def run(options: Options) -> dict[str, Any]:
         before = world.requests()
         began = time.perf_counter()
         world.run("reconcile")
-        world.until("the listing", lambda: world.stream("compare", "salesInvoices").generation > 0, patience_s=600)
+        world.until("the listing", lambda: world.stream("snapshot", "salesInvoices").snapshot > 0, patience_s=600)
         seconds = time.perf_counter() - began
         found = {
             "invoices": options.baseline,
@@ -32,7 +32,7 @@ def run(options: Options) -> dict[str, Any]:
             "peaks_mb": world.peaks_mb(),
             "storage": meter.counts(),
         }
-        delta_s = world.run_stream("reconcile", "watch", "salesInvoices", patience_s=1200)
+        delta_s = world.run_stream("reconcile", "reconcile", "salesInvoices", patience_s=1200)
         told = world.demo.events.take()
     if told:
         raise Missed(f"{len(told)} old invoices were announced")

@@ -37,7 +37,7 @@ def _idle(companies: int) -> dict[str, Any]:
         count = _Count(world, meter)
         everywhere = [row["id"] for row in world.demo._status()["companies"]]  # noqa: SLF001
         chosen = [world.company] if companies == 1 else everywhere
-        daily = count.over(lambda: _tick(world, "reconcile", chosen, "compare"))
+        daily = count.over(lambda: _tick(world, "reconcile", chosen, "snapshot"))
         for company in chosen:
             world.company = company
             world.run_stream("pull_items", "pull") if company == chosen[0] else None
@@ -46,7 +46,7 @@ def _idle(companies: int) -> dict[str, Any]:
         _settle(world)
         found = {
             "pull_items": count.over(lambda: _tick(world, "pull_items", chosen, "pull")),
-            "reconcile": count.over(lambda: _tick(world, "reconcile", chosen, "watch")),
+            "reconcile": count.over(lambda: _tick(world, "reconcile", chosen, "reconcile")),
             "keep_subscriptions": count.over(lambda: world.run("keep_subscriptions")),
             "retry_sales_orders": count.over(lambda: _repeat(world, "retry_sales_orders", _RETRIES), share=_RETRIES),
         }

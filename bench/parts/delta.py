@@ -24,7 +24,7 @@ def run(options: Options) -> dict[str, Any]:
         ids = sorted(next(iter(world.bc("state", entitySet="items")["records"].values())))
         taken: list[dict[str, Any]] = []
         for turn in range(options.runs):
-            mark = world.stream("pull").mark
+            mark = world.stream("pull").watermark
             chosen = ids[turn * changed : (turn + 1) * changed]
             for key in chosen:
                 world.bc("records/update", entitySet="items", id=key, values={"displayName": f"Changed {turn}"})

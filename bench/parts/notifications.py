@@ -106,11 +106,11 @@ def collection(options: Options) -> dict[str, Any]:
         world.bc("items/bulk", count=options.collection, variantsPerItem=options.variants_per_item, stepMs=1)
         world.latency(options.latency_base_s, options.latency_row_us)
         world.forget_peaks()
-        before, done = world.requests(), world.stream("watch").done_run
+        before, done = world.requests(), world.stream("reconcile").done_run
         sender = Sender(world)
         began = time.perf_counter()
         sender.call(sender.session(), sender.collection(datetime.now(UTC) - timedelta(minutes=5)))
-        world.until("the collection", lambda: world.stream("watch").done_run != done, patience_s=600)
+        world.until("the collection", lambda: world.stream("reconcile").done_run != done, patience_s=600)
         seconds = time.perf_counter() - began
         requests_, peaks = world.requests() - before, world.peaks_mb()
         world.latency()

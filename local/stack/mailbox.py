@@ -1,6 +1,7 @@
 """The rest of the business, as the demo and the end-to-end tests play it: reads bc-events and results, sends orders.
 
-It opens claim checks: a `bc.batch.v1` event names a blob of NDJSON, whose checksum and count are compared.
+It opens claim checks: a `bc.batch.v1` event names a blob of NDJSON. A message stays in its queue until checksum and
+count of its blob are right, as a consumer should have it.
 """
 
 import base64
@@ -19,7 +20,7 @@ from shared.changes.cloud_events import BATCH_TYPE
 
 _API_VERSION = "2025-11-05"  # the newest that Azurite knows
 _HIDDEN_S = 30
-_AGAIN_S = 1  # a message whose blob is not there yet is looked at again
+_AGAIN_S = 1  # a message whose blob is not right is looked at again
 
 
 class Mailbox:
@@ -40,12 +41,19 @@ class Mailbox:
         client.send_message(base64.b64encode(text.encode()).decode())
 
     def take(self) -> list[dict[str, Any]]:
-        """Return all events that lie in `bc-events`, claim checks opened; one whose blob is still on its way stays."""
+        """Return all events that lie in `bc-events`, claim checks opened; a message whose blob is not right stays."""
         events: list[dict[str, Any]] = []
-        for text in self._drain(resource_names.QUEUE_EVENTS, self._is_complete):
+
+        def read(text: str) -> bool:
+            opened = [self._open(event) if event["type"] == BATCH_TYPE else [event] for event in json.loads(text)]
+            right = [part for part in opened if part is not None]
+            if len(right) < len(opened):
+                return False
             self.messages += 1
-            for event in json.loads(text):
-                events += self._open(event) if event["type"] == BATCH_TYPE else [event]
+            events.extend(event for part in right for event in part)
+            return True
+
+        self._drain(resource_names.QUEUE_EVENTS, read)
         return events
 
     def results(self) -> list[dict[str, Any]]:
@@ -59,29 +67,30 @@ class Mailbox:
         except ResourceNotFoundError:
             return 0
 
-    def _is_complete(self, text: str) -> bool:
-        return all(self._blob(event).exists() for event in json.loads(text) if event["type"] == BATCH_TYPE)
-
     def _blob(self, event: dict[str, Any]) -> BlobClient:
-        container, _, name = event["dataref"].partition("/")
-        return self._blobs.get_blob_client(container, name)
+        name = event["dataref"].rpartition(f"/{resource_names.CONTAINER}/")[2]
+        return self._blobs.get_blob_client(resource_names.CONTAINER, name)
 
-    def _open(self, event: dict[str, Any]) -> list[dict[str, Any]]:
-        body = self._blob(event).download_blob().readall()
-        lines = [json.loads(line) for line in body.splitlines()]
+    def _open(self, event: dict[str, Any]) -> list[dict[str, Any]] | None:
+        """Return the events of a claim check, None when its blob is not what the event says."""
+        try:
+            body = self._blob(event).download_blob().readall()
+        except ResourceNotFoundError:
+            return None
+        lines = body.splitlines()
         if event["checksum"] != f"sha256:{sha256(body).hexdigest()}" or len(lines) != event["count"]:
-            raise ValueError(f"the claim check of {event['subject']} does not match its blob")
+            return None
         self.batches += 1
-        return lines
+        return [json.loads(line) for line in lines]
 
-    def _drain(self, queue: str, is_complete: Callable[[str], bool] = lambda _: True) -> list[str]:
+    def _drain(self, queue: str, read: Callable[[str], bool] = lambda _: True) -> list[str]:
         client = self._queues.get_queue_client(queue)
         texts: list[str] = []
         try:
             while messages := list(client.receive_messages(max_messages=32, visibility_timeout=_HIDDEN_S)):
                 for message in messages:
                     text = base64.b64decode(message.content).decode()
-                    if not is_complete(text):
+                    if not read(text):
                         client.update_message(message, visibility_timeout=_AGAIN_S)
                         continue
                     texts.append(text)

@@ -27,7 +27,8 @@ def page_query(ask: PageAsk) -> str:
     if ask.what == "expanded":
         select = f"id,{ask.entity.expanded_parent},lastModifiedDateTime"
     elif ask.what == "ids":
-        select = "id,number,status,lastModifiedDateTime" if ask.entity.posts else "id,lastModifiedDateTime"
+        status = "status," if ask.entity.posts else ""
+        select = f"id,number,{status}lastModifiedDateTime"
     return odata.query({
         "select": select,
         "filter": " and ".join(clauses),

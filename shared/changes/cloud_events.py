@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from shared.business_central.entities import Entity
 from shared.business_central.records import Record
-from shared.resource_names import CONTAINER
+from shared.clock import NO_TIME, parse_time
 
 if TYPE_CHECKING:
     from hashlib import _Hash as HASH
@@ -23,14 +23,29 @@ if TYPE_CHECKING:
 #: A queue message holds 64 KiB of base64, which is 48 KiB of bytes.
 MESSAGE_BYTES: Final = 48 * 1024
 BATCH_TYPE: Final = "bc.batch.v1"
+NDJSON: Final = "application/x-ndjson"
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Events that fit no message, one a line."""
+
+    data: bytes
+    count: int
+    digest: str  # SHA-256 in hex
+
+    @property
+    def name(self) -> str:
+        """Follows from the content: whoever stores it again changes nothing that an event refers to (P27)."""
+        return f"{self.digest}.ndjson"
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one job announces: the text of one `bc-events` message, and the blob it refers to if it did not fit."""
+    """What one job announces: the text of one `bc-events` message, or the blob that a message must refer to."""
 
     message: str
-    blob: bytes | None
+    blob: Blob | None
 
 
 def change_event(source: str, entity: Entity, change: str, record: Record) -> str:
@@ -53,8 +68,10 @@ def _event(source: str, kind: str, entity: Entity, key: str, version: str, at: s
     begun, shared = _frame(source, kind, entity.name)
     name = begun.copy()
     name.update(f"{key}|{version}".encode())
+    moment = parse_time(at)  # a record may have no time, or year 1 for none
+    time = f'"time":{_quoted(at)},' if moment is not None and moment > NO_TIME else ""
     return (
-        f'{{"specversion":"1.0","id":"{name.hexdigest()[:32]}",{shared}({key})","time":{_quoted(at)},'
+        f'{{"specversion":"1.0","id":"{name.hexdigest()[:32]}",{shared}({key})",{time}'
         f'"datacontenttype":"application/json","data":{data}}}'
     )
 
@@ -66,11 +83,10 @@ def _frame(source: str, kind: str, entity: str) -> "tuple[HASH, str]":
     return begun, f'"source":{json.dumps(source)},"type":"{kind}","subject":"{entity}'
 
 
-def pack(source: str, job: str, events: Iterable[str], *, now: datetime) -> Batch | None:
-    """Return the one message that announces the events of a job, None when there are none.
+def pack(events: Iterable[str]) -> Batch | None:
+    """Return the batch of some events, None when there are none.
 
-    `job` names the blob, so that a repeated job overwrites its own blob and nothing else. The events may be made as
-    they are taken: they are written one behind the other and not held beside the blob.
+    The events may be made as they are taken: they are written one behind the other and not held beside the blob.
     """
     buffer = BytesIO()
     count = 0
@@ -80,19 +96,24 @@ def pack(source: str, job: str, events: Iterable[str], *, now: datetime) -> Batc
         count += 1
     if not count:
         return None
-    blob = buffer.getvalue()
-    if len(blob) < MESSAGE_BYTES:  # with the array's brackets and commas a byte more
-        return Batch(f"[{blob[:-1].replace(b'\n', b',').decode()}]", None)
-    digest = sha256(blob).hexdigest()
+    lines = buffer.getvalue()
+    if len(lines) < MESSAGE_BYTES:  # with the array's brackets and commas a byte more
+        return Batch(f"[{lines[:-1].replace(b'\n', b',').decode()}]", None)
+    return Batch("", Blob(lines, count, sha256(lines).hexdigest()))
+
+
+def claim_check(source: str, job: str, blob: Blob, url: str, *, now: datetime) -> str:
+    """Return the message that refers to a blob at an absolute URL."""
     reference = {
         "specversion": "1.0",
-        "id": sha256(f"{source}|{BATCH_TYPE}|{job}|{digest}".encode()).hexdigest()[:32],
+        "id": sha256(f"{source}|{BATCH_TYPE}|{job}|{blob.digest}".encode()).hexdigest()[:32],
         "source": source,
         "type": BATCH_TYPE,
         "subject": job,
         "time": now.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-        "dataref": f"{CONTAINER}/{job}.ndjson",
-        "count": count,
-        "checksum": f"sha256:{digest}",
+        "datacontenttype": NDJSON,
+        "dataref": url,
+        "count": blob.count,
+        "checksum": f"sha256:{blob.digest}",
     }
-    return Batch(json.dumps([reference], separators=(",", ":")), blob)
+    return json.dumps([reference], separators=(",", ":"))

@@ -1,151 +1,126 @@
 """The ledger: which records of one company's entity are known, and which job announced what.
 
-Known records lie in two places of table BcRecords, one partition per company and entity:
-- a *listing* (`b|generation|bucket|page`): packed ids from reading all ids once, about 80 a row, never changed;
-- a row per record (`r|bucket|id`) for whatever was announced since.
-A page job also leaves a row `j|job` with the ids it has claimed, written together with the claims: delivered again, it
-must announce those even if they have moved to another page meanwhile.
+Known records lie in two places of table BcRecords, one partition per company and entity: in the snapshot in force
+(`snapshot_rows.py`), and in a row per record (`r|bucket|id`) for whatever was announced since. A page job also leaves a
+row `j|job` with the ids it has claimed, written together with the claims: delivered again, it must announce those even
+if they have moved to another page meanwhile.
 """
 
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
-from uuid import UUID
 
 from shared.business_central.entities import Entity
 from shared.business_central.records import Record
 from shared.changes import ledger_rules
-from shared.changes.ledger_rules import Base, Known
+from shared.changes.ledger_rules import Announcement, Decision, Known, SnapshotEntry
+from shared.changes.snapshot_rows import BUCKETS, SnapshotRows, bucket_of
 from shared.concurrency import at_once
-from shared.errors import StateConflict
+from shared.storage.compare_and_swap import change_row, until_stored
 from shared.storage.keys import after, row_key
+from shared.storage.packed_ids import gather, pack_ids, spread, unpack_ids
 from shared.storage.table import Change, Insert, Replace, Row, Table, Upsert, Value
 
-BUCKETS: Final = 256
-_ID: Final = 16
-_OPEN: Final = _ID + 8 + 1  # id, digest of the number, whether surely a draft
 _CHUNK: Final = 90  # claims in one transaction of at most 100
-_TRIES: Final = 8
-_PROPERTY: Final = 60_000  # bytes; a table property holds 64 KiB
-#: From so many buckets on, one query over the listing is cheaper than one per bucket.
-_WHOLE_LISTING: Final = 48
+_IDS: Final = "ids"
 
 
-@dataclass(frozen=True, slots=True)
-class Announcement:
-    """One thing to tell about one record."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """How a job looks at records: who it is, and what it knows beside them."""
 
-    change: str
-    record: Record
-
-
-def bucket_of(key: str) -> str:
-    """Return the two hex digits of the bucket of an id."""
-    return f"{zlib.crc32(UUID(key).bytes) & 0xFF:02x}"
+    job: str
+    changes: frozenset[str]  # which changes are announced
+    watch_from: datetime | None  # changes before it are no news
+    notified_created: frozenset[str] = frozenset()  # ids that BC itself notified as created
+    looked_for: frozenset[str] = frozenset()  # ids whose rows say more than the snapshot
+    claims_at: datetime | None = None  # when, for a job whose claims are remembered; None: they are not
 
 
 class Ledger:
     """The ledger of one company's entity."""
 
     def __init__(
-        self, table: Table, connection: str, company: str, entity: Entity, generation: int, threads: int = 1
+        self, table: Table, connection: str, company: str, entity: Entity, snapshot: int, threads: int = 1
     ) -> None:
-        """Take the table, what it is about, the listing in force (0: none), and how many rows may be read at once."""
+        """Take the table, what it is about, the snapshot in force (0: none), and how many rows may be read at once."""
         self._table = table
         self._partition = row_key(connection, company, entity.name)
         self._entity = entity
-        self._generation = generation
+        self._snapshot = snapshot
         self._threads = threads
+        self.snapshots = SnapshotRows(table, self._partition)
 
-    def announce(
-        self,
-        records: Sequence[Record],
-        *,
-        job: str,
-        changes: frozenset[str],
-        told_created: frozenset[str],
-        looked_for: frozenset[str] = frozenset(),
-        watch_from: datetime | None,
-        remember_job: bool,
-        now: datetime,
-    ) -> list[Announcement]:
-        """Claim for `job` whatever there is to tell about these records, and return it.
+    def announce(self, records: Sequence[Record], look: Look) -> list[Announcement]:
+        """Claim for the job whatever there is to announce about these records, and return it.
 
-        Without a listing in force only records that BC itself told to be created are announced, as nobody can know yet
-        which of the others are old. `looked_for`: their rows say more than the listing.
+        Without a snapshot in force only records that BC itself notified as created are announced, as nobody can know
+        yet which of the others are old.
         """
-        if self._generation == 0:
-            records = [record for record in records if record.key in told_created]
-        base = self._base(record.key for record in records)
-        claimed = self.claims(job) if remember_job else []
-        looked_for |= told_created | set(claimed)  # a listing made since knows what only this job has told
-        records = [record for record in records if self._may_tell(record, base, changes, looked_for)]
-        told: list[Announcement] = []
+        if self._snapshot == 0:
+            records = [record for record in records if record.key in look.notified_created]
+        entries = self._entries([record.key for record in records])
+        claimed = self.claims(look.job) if look.claims_at else []
+        # A snapshot made since knows what only this job has announced.
+        look = replace(look, looked_for=look.looked_for | look.notified_created | set(claimed))
+        records = [record for record in records if _has_news(record, entries.get(record.key), look)]
+        announced: list[Announcement] = []
         for start in range(0, len(records), _CHUNK):
-            part = records[start : start + _CHUNK]
-            # Unknown records are taken for new without looking; if one is not, the insert fails and all are looked at.
-            rows = self._rows([record.key for record in part if record.key in base])
-            for _ in range(_TRIES):
-                found: list[Announcement] = []
-                writes: list[Change] = []
-                for record in part:
-                    row = rows.get(record.key)
-                    decision = ledger_rules.decide(
-                        self._entity, record, None if row is None else _known(row), base.get(record.key),
-                        job=job, changes=changes, told_created=record.key in told_created,
-                        fresh=watch_from is None or record.modified >= watch_from,
-                    )  # fmt: skip
-                    found += [Announcement(change, record) for change in decision.announce]
-                    if decision.known is not None:
-                        writes.append(self._write(record.key, row, decision.known))
-                mine = list(dict.fromkeys([*claimed, *(note.record.key for note in found)]))
-                if remember_job and mine != claimed:
-                    writes.append(Upsert(self._claims_row(job, mine, now)))
-                try:
-                    self._table.write(writes)
-                except StateConflict:
-                    rows = self._rows([record.key for record in part])
-                    continue
-                told += found
-                claimed = mine
-                break
-            else:
-                raise StateConflict(f"ledger of {self._entity.name} is contended")
-        return told
+            found = self._announce_some(records[start : start + _CHUNK], entries, claimed, look)
+            claimed = _with_new(claimed, found)
+            announced += found
+        return announced
 
-    def _may_tell(
-        self, record: Record, base: dict[str, Base], changes: frozenset[str], looked_for: frozenset[str]
-    ) -> bool:
-        """Say whether anything can be told; most records of a bulk change are old and need no look at their row."""
-        held = base.get(record.key)
-        return held is None or "updated" in changes or record.key in looked_for or bool(held.open_number)
+    def _announce_some(
+        self, records: Sequence[Record], entries: dict[str, SnapshotEntry], claimed: list[str], look: Look
+    ) -> list[Announcement]:
+        """Claim what one transaction holds.
+
+        Unknown records are taken for new without looking; if one is not, the insert fails and all are looked at.
+        """
+        keys = [record.key for record in records]
+        looking = [key for key in keys if key in entries]
+
+        def attempt() -> list[Announcement]:
+            rows = self._rows(looking)
+            looking[:] = keys
+            found: list[Announcement] = []
+            writes: list[Change] = []
+            for record in records:
+                row = rows.get(record.key)
+                decision = _decide(self._entity, record, row, entries.get(record.key), look)
+                found += [Announcement(change, record) for change in decision.announce]
+                if decision.known is not None:
+                    writes.append(self._write(record.key, row, decision.known))
+            mine = _with_new(claimed, found)
+            if look.claims_at and mine != claimed:
+                values: dict[str, Value] = {**spread(_IDS, pack_ids(mine)), "at": look.claims_at}
+                writes.append(Upsert(Row(partition=self._partition, key=row_key("j", look.job), values=values)))
+            self._table.write(writes)
+            return found
+
+        return until_stored(attempt, f"ledger of {self._entity.name}")
 
     def announce_deleted(self, key: str, *, job: str, was_known: bool = False) -> bool:
-        """Claim for `job` to tell that a record is gone; False when it was never known or somebody else tells.
+        """Claim for `job` to announce that a record is gone; False when it was never known or another job does.
 
-        `was_known`: the compare knew it by the listing before, which may be out of force and deleted by now.
+        `was_known`: it was in the snapshot before, which may be out of force and deleted by now.
         """
-        for _ in range(_TRIES):
-            row = self._row(key)
-            base = self._base([key]).get(key) or (Base() if was_known else None)
-            decision = ledger_rules.decide_deleted(None if row is None else _known(row), base, job=job)
-            if decision.known is not None:
-                try:
-                    self._table.write([self._write(key, row, decision.known)])
-                except StateConflict:
-                    continue
-            return bool(decision.announce)
-        raise StateConflict(f"ledger of {self._entity.name} is contended")
+        decisions: list[Decision] = []
+
+        def decide(known: Known | None) -> Known | None:
+            entry = self._entries([key]).get(key) or (SnapshotEntry() if was_known else None)
+            decisions.append(ledger_rules.decide_deleted(known, entry, job=job))
+            return decisions[-1].known
+
+        self._change(key, decide)
+        return bool(decisions[-1].announce)
 
     def claims(self, job: str) -> list[str]:
         """Return the ids an earlier delivery of this job claimed."""
         row = self._table.get(self._partition, row_key("j", job))
-        if row is None:
-            return []
-        packed = b"".join(row.data(name) for name in sorted(row.values))
-        return list(dict.fromkeys(str(UUID(bytes=packed[at : at + _ID])) for at in range(0, len(packed), _ID)))
+        return [] if row is None else list(dict.fromkeys(unpack_ids(gather(row, _IDS))))
 
     def forget_jobs(self, before: datetime) -> None:
         """Delete what jobs claimed before a time by which none of them can be delivered again."""
@@ -154,124 +129,65 @@ class Ledger:
             if at is None or at < before:
                 self._table.delete(row.partition, row.key)
 
-    def add_listing(self, generation: int, page: int, entries: Iterable[tuple[str, Base]]) -> None:
-        """Store one page of ids of the listing `generation`; a repeat of the page replaces it."""
-        ids: dict[str, list[bytes]] = {}
-        open_: dict[str, list[bytes]] = {}
-        for key, base in entries:
-            packed, bucket = UUID(key).bytes, bucket_of(key)
-            ids.setdefault(bucket, []).append(packed)
-            if base.open_number:
-                open_.setdefault(bucket, []).append(packed + base.open_number + (b"D" if base.draft else b"O"))
-        rows = [
-            Upsert(
-                Row(
-                    partition=self._partition,
-                    key=row_key("b", f"{generation:06d}", bucket, f"{page:06d}"),
-                    values={"ids": b"".join(packed), "open": b"".join(open_.get(bucket, []))},
-                )
-            )
-            for bucket, packed in sorted(ids.items())
-        ]
-        for start in range(0, len(rows), 100):
-            self._table.write(rows[start : start + 100])
+    def differences(self, snapshot: int) -> Iterator[tuple[list[str], list[str]]]:
+        """Yield, bucket by bucket, ids that only this snapshot holds and ids that it no longer holds.
 
-    def compare(self, generation: int) -> Iterator[tuple[list[str], list[str]]]:
-        """Yield, bucket by bucket, ids that only this listing holds and ids that it no longer holds.
-
-        It is compared with the listing before it and all rows. What it lacks may also have come since it was read.
+        It is compared with the snapshot before it and all rows. What it lacks may also have come since it was read.
         """
         for number in range(BUCKETS):
             bucket = f"{number:02x}"
-            new = self._listed(generation, bucket)
+            new = self.snapshots.ids(snapshot, bucket)
             rows = row_key("r", bucket) + "|"
-            known = self._listed(generation - 1, bucket)
+            known = self.snapshots.ids(snapshot - 1, bucket)
             gone: set[str] = set()
             for row in self._table.query(self._partition, rows, after(rows)):
                 key = row.text("record")
                 if row.text("deleted_by"):
                     gone.add(key)
-                elif row.text("created_by"):  # else it was an old one, which a listing holds, or is taken for one
+                elif row.text("created_by"):  # else it was an old one, which a snapshot holds, or is taken for one
                     known.add(key)
             yield sorted(new - known - gone), sorted(known - new - gone)
 
-    def keep_drafts(self, generation: int) -> list[str]:
-        """Note in rows what only the listing before this one knows: the number of a draft that has another one now.
+    def keep_drafts(self, snapshot: int) -> list[str]:
+        """Note in rows what only the snapshot before this one knows: the number of a draft that has another one now.
 
-        It was posted in between. Once this listing is in force, it would be taken for one that always was, so it must
+        It was posted in between. Once this snapshot is in force, it would be taken for one that always was, so it must
         be looked at: returns the ids.
         """
         found: list[str] = []
         for number in range(BUCKETS):
             bucket = f"{number:02x}"
-            drafts = self._open(generation - 1, bucket)
+            drafts = self.snapshots.unsettled(snapshot - 1, bucket)
             if not drafts:
                 continue
-            now, listed = self._open(generation, bucket), self._listed(generation, bucket)
-            for key, base in drafts.items():
-                if key in listed and (key not in now or now[key].open_number != base.open_number):
-                    self._keep_draft(key, base)
+            now, ids = self.snapshots.unsettled(snapshot, bucket), self.snapshots.ids(snapshot, bucket)
+            for key, entry in drafts.items():
+                if key in ids and (key not in now or now[key].open_number != entry.open_number):
+                    self._keep_draft(key, entry)
                     found.append(key)
         return found
 
-    def _keep_draft(self, key: str, base: Base) -> None:
-        for _ in range(_TRIES):
-            row = self._row(key)
-            known = Known() if row is None else _known(row)
+    def _keep_draft(self, key: str, entry: SnapshotEntry) -> None:
+        def keep(held: Known | None) -> Known | None:
+            known = held or Known()
             if known.number or known.posted:
-                return
-            kept = replace(known, number=base.open_number.hex(), unsure=not base.draft)
-            try:
-                self._table.write([self._write(key, row, kept)])
-            except StateConflict:
-                continue
-            return
-        raise StateConflict(f"ledger of {self._entity.name} is contended")
+                return None
+            return replace(known, number=entry.open_number.hex(), unsure=not entry.draft)
 
-    def _open(self, generation: int, bucket: str) -> dict[str, Base]:
-        prefix = row_key("b", f"{generation:06d}", bucket) + "|"
-        found: dict[str, Base] = {}
-        for row in self._table.query(self._partition, prefix, after(prefix)):
-            found |= {str(UUID(bytes=packed)): base for packed, base in _open_entries(row).items()}
-        return found
+        self._change(key, keep)
 
-    def drop_listing(self, generation: int) -> None:
-        """Delete a listing that is no longer in force."""
-        prefix = row_key("b", f"{generation:06d}") + "|"
-        for row in list(self._table.query(self._partition, prefix, after(prefix))):
-            self._table.delete(row.partition, row.key)
+    def _change(self, key: str, edit: Callable[[Known | None], Known | None]) -> None:
+        """Change the row of a record; `edit` returns None to leave it as it is."""
 
-    def _listed(self, generation: int, bucket: str) -> set[str]:
-        prefix = row_key("b", f"{generation:06d}", bucket) + "|"
-        found: set[str] = set()
-        for row in self._table.query(self._partition, prefix, after(prefix)):
-            packed = row.data("ids")
-            found.update(str(UUID(bytes=packed[at : at + _ID])) for at in range(0, len(packed) - _ID + 1, _ID))
-        return found
+        def edit_row(row: Row | None) -> Row | None:
+            known = edit(None if row is None else _known(row))
+            return None if known is None else self._write(key, row, known).row
 
-    def _base(self, keys: Iterable[str]) -> dict[str, Base]:
-        if self._generation == 0:
-            return {}
-        wanted: dict[str, dict[bytes, str]] = {}
-        for key in keys:
-            wanted.setdefault(bucket_of(key), {})[UUID(key).bytes] = key
-        found: dict[str, Base] = {}
-        generation = f"{self._generation:06d}"
-        if len(wanted) >= _WHOLE_LISTING:
-            prefixes = [row_key("b", generation) + "|"]
-        else:
-            prefixes = [row_key("b", generation, bucket) + "|" for bucket in wanted]
-        for prefix in prefixes:
-            for row in self._table.query(self._partition, prefix, after(prefix)):
-                _read_listing(row, wanted.get(row.key.split("|")[2], {}), found)
-        return found
+        place = row_key("r", bucket_of(key), key)
+        change_row(self._table, self._partition, place, edit_row, f"ledger of {self._entity.name}")
 
-    def _claims_row(self, job: str, keys: list[str], now: datetime) -> Row:
-        packed = b"".join(UUID(key).bytes for key in keys)
-        values: dict[str, Value] = {
-            f"ids{n:02d}": packed[at : at + _PROPERTY] for n, at in enumerate(range(0, len(packed), _PROPERTY))
-        }
-        return Row(partition=self._partition, key=row_key("j", job), values={**values, "at": now})
+    def _entries(self, keys: Sequence[str]) -> dict[str, SnapshotEntry]:
+        return self.snapshots.find(self._snapshot, keys)
 
     def _rows(self, keys: list[str]) -> dict[str, Row | None]:
         return dict(zip(keys, at_once(self._row, keys, self._threads), strict=True))
@@ -291,33 +207,26 @@ class Ledger:
         return Replace(Row(partition=self._partition, key=place, values=values, etag=row.etag))
 
 
+def _has_news(record: Record, entry: SnapshotEntry | None, look: Look) -> bool:
+    """Say whether anything can be announced; most records of a bulk change are old and need no look at their row."""
+    return entry is None or "updated" in look.changes or record.key in look.looked_for or bool(entry.open_number)
+
+
+def _decide(entity: Entity, record: Record, row: Row | None, entry: SnapshotEntry | None, look: Look) -> Decision:
+    return ledger_rules.decide(
+        entity, record, None if row is None else _known(row), entry, job=look.job, changes=look.changes,
+        notified_created=record.key in look.notified_created,
+        fresh=look.watch_from is None or record.modified >= look.watch_from,
+    )  # fmt: skip
+
+
+def _with_new(claimed: list[str], found: Sequence[Announcement]) -> list[str]:
+    return list(dict.fromkeys([*claimed, *(one.record.key for one in found)]))
+
+
 def _known(row: Row) -> Known:
     return Known(
         created_by=row.text("created_by"), posted=bool(row.number("posted")), posted_by=row.text("posted_by"),
         version=row.text("version"), version_by=row.text("version_by"), version_at=row.text("version_at"),
         number=row.text("number"), unsure=bool(row.number("unsure")), deleted_by=row.text("deleted_by"),
     )  # fmt: skip
-
-
-def _read_listing(row: Row, wanted: dict[bytes, str], found: dict[str, Base]) -> None:
-    packed = row.data("ids")
-    hits = [key for key in wanted.values() if _holds(packed, UUID(key).bytes)]
-    if not hits:
-        return
-    drafts = _open_entries(row)
-    for key in hits:
-        found[key] = drafts.get(UUID(key).bytes) or Base()
-
-
-def _open_entries(row: Row) -> dict[bytes, Base]:
-    """Return what a row of a listing says of invoices that are not settled, by packed id."""
-    packed = row.data("open")
-    entries = (packed[at : at + _OPEN] for at in range(0, len(packed) - _OPEN + 1, _OPEN))
-    return {entry[:_ID]: Base(entry[_ID : _ID + 8], draft=entry[_ID + 8 :] == b"D") for entry in entries}
-
-
-def _holds(packed: bytes, wanted: bytes) -> bool:
-    at = packed.find(wanted)
-    while at >= 0 and at % _ID:  # a match across two ids is none
-        at = packed.find(wanted, at + 1)
-    return at >= 0

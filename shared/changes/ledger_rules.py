@@ -1,8 +1,8 @@
 """Decides what to announce about a record, given what the ledger knows of it.
 
-The ledger knows a record from the baseline (it was there when the watch began, or at a later full compare) or from a
-row of its own, which says who announced what. A row is claimed by the job that announces: the same job, delivered
-again, announces again under the same event id; any other job keeps silent.
+The ledger knows a record from the snapshot in force (it was there when the watch began, or later) or from a row of its
+own, which says who announced what. A row is claimed by the job that announces: the same job, delivered again, announces
+again under the same event id; any other job keeps silent.
 """
 
 from dataclasses import dataclass, replace
@@ -19,8 +19,8 @@ _OPEN: Final = "Open"
 
 
 @dataclass(frozen=True, slots=True)
-class Base:
-    """The record was in the baseline.
+class SnapshotEntry:
+    """The record was in the snapshot.
 
     If it was not surely settled then, `open_number` is the digest of its number and `draft` whether it surely was a
     draft (status Draft or In Review, not the ambiguous Open).
@@ -41,8 +41,16 @@ class Known:
     version_by: str = ""
     version_at: str = ""  # when that version was made, as BC's literal in UTC
     number: str = ""  # digest (hex) of the number it had when last seen unposted
-    unsure: bool = False  # the number is from a listing that showed it `Open`: a released draft, or posted already
+    unsure: bool = False  # the number is from a snapshot that showed it `Open`: a released draft, or posted already
     deleted_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """One change to announce of one record."""
+
+    change: str
+    record: Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,57 +66,60 @@ def number_digest(number: str) -> bytes:
     return sha256(number.encode()).digest()[:8]
 
 
-def base_of(entity: Entity, status: str, number: str) -> Base:
-    """Return what the baseline must keep of a record: its number as long as it may still turn from draft to posted."""
+def snapshot_entry(entity: Entity, status: str, number: str) -> SnapshotEntry:
+    """Return what a snapshot must keep of a record: its number as long as it may still turn from draft to posted."""
     if not entity.posts or status in _POSTED:
-        return Base()
-    return Base(number_digest(number), draft=status != _OPEN)
+        return SnapshotEntry()
+    return SnapshotEntry(number_digest(number), draft=status != _OPEN)
 
 
 def decide(
     entity: Entity,
     record: Record,
     known: Known | None,
-    base: Base | None,
+    entry: SnapshotEntry | None,
     *,
     job: str,
     changes: frozenset[str],
-    told_created: bool,
+    notified_created: bool,
     fresh: bool,
 ) -> Decision:
     """Decide on one record that exists in BC now.
 
-    `told_created`: BC itself told that the record was created, which outranks the baseline (a record made while the
-    baseline was being taken). `fresh`: modified after the watch began, so that an update is news.
+    `entry`: what the snapshot in force says of it. `notified_created`: BC itself notified that the record was created,
+    which outranks the snapshot (a record made while it was being taken). `fresh`: modified after the watch began, so
+    that an update is news.
     """
     row = known or Known()
     announce: list[str] = []
-    is_new = known is None and base is None
-    if row.created_by == job or (not row.created_by and (is_new or told_created)):
+    is_new = known is None and entry is None
+    if row.created_by == job or (not row.created_by and (is_new or notified_created)):
         announce.append("created")
         row = replace(row, created_by=job)
     if entity.posts:
-        row = _posting(record, row, base, is_new="created" in announce, job=job, announce=announce)
+        row = _posting(record, row, entry, is_new="created" in announce, job=job, announce=announce)
     if "updated" in changes:
         row = _update(record, row, announce, job=job, fresh=fresh)
     return Decision(tuple(announce), row if row != (known or Known()) else None)
 
 
-def _posting(record: Record, row: Known, base: Base | None, *, is_new: bool, job: str, announce: list[str]) -> Known:
+def _posting(
+    record: Record, row: Known, entry: SnapshotEntry | None, *, is_new: bool, job: str, announce: list[str]
+) -> Known:
     if row.posted:
         if row.posted_by == job:
             announce.append("posted")
         return row
-    from_base = base is not None and not row.number and not is_new
-    if from_base and base is not None and not base.open_number:
-        return row  # posted before the watch began, as the baseline says
+    held = None if row.number or is_new else entry  # what the record's own row says is newer
+    if held is not None and not held.open_number:
+        return row  # posted before the watch began, as the snapshot says
     digest = number_digest(record.text("number")).hex()
-    before = base.open_number.hex() if from_base and base is not None else row.number
-    surely_draft = base.draft if from_base and base is not None else not row.unsure
+    before = held.open_number.hex() if held is not None else row.number
+    surely_draft = held.draft if held is not None else not row.unsure
     if _is_posted(record, digest, before, surely_draft=surely_draft):
         announce.append("posted")
         return replace(row, posted=True, posted_by=job)
-    if from_base:
+    if held is not None:
         return row
     return replace(row, number=digest, unsure=row.unsure and record.text("status") in _POSTED | {_OPEN})
 
@@ -138,7 +149,7 @@ def _bears_proof(record: Record) -> bool:
 def _update(record: Record, row: Known, announce: list[str], *, job: str, fresh: bool) -> Known:
     version, at = record.version, format_time(record.newest)
     if at < row.version_at:
-        return row  # an older view of the record: read before the one that was told, or from a replica that lags
+        return row  # an older view of the record: read before the one that was announced, or from a replica that lags
     if announce:
         return replace(row, version=version, version_by="", version_at=at)  # the other event carries this version
     if row.version == version:
@@ -151,9 +162,9 @@ def _update(record: Record, row: Known, announce: list[str], *, job: str, fresh:
     return replace(row, version=version, version_by=job, version_at=at)
 
 
-def decide_deleted(known: Known | None, base: Base | None, *, job: str) -> Decision:
+def decide_deleted(known: Known | None, entry: SnapshotEntry | None, *, job: str) -> Decision:
     """Decide on a record that is gone: announced once, if it was ever known."""
-    if known is None and base is None:
+    if known is None and entry is None:
         return Decision((), None)
     row = known or Known()
     if row.deleted_by not in {"", job}:

@@ -1,24 +1,24 @@
-"""Reads pages and records so that one bad record, one slow page or one stale link does not stop a run."""
+"""Reads the page of a job so that a slow page or a stale link does not stop a run, and says where the next one begins.
 
-import logging
+Owns what is asked for, page sizes and cursors. What BC can't serve as a page `single_reader.py` reads one by one.
+"""
+
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Literal
 
-from shared.business_central.entities import Entity
+from shared import guid
+from shared.business_central import odata
 from shared.business_central.page_parser import Page
 from shared.business_central.port import PageAnswer, PageAsk
 from shared.business_central.records import Record
-from shared.changes.jobs import GROUP, PageJob
+from shared.changes.jobs import Cursor, Mode, PageJob, Phase
+from shared.changes.single_reader import read_singly, report_broken
 from shared.clock import parse_time
 from shared.connections.context import Context
-from shared.errors import BCError, BCNotFound, BCRejected, BCUnavailable
-from shared.log import log_event
+from shared.errors import BCRejected, BCUnavailable
 from shared.settings import MAX_PAGE_ROWS
-
-log: Final = logging.getLogger(__name__)
 
 #: Fewest rows asked for after time-outs.
 MIN_ROWS: Final = 50
@@ -30,13 +30,30 @@ SLOW_S: Final = 30.0
 PAGE_BYTES: Final = 8_000_000
 #: Rows per page when only ids are read: the most BC serves.
 LIST_ROWS: Final = 20_000
-#: So many single records must fail in a row, with none that succeeds, to call it an outage and not broken records.
-_OUTAGE: Final = 3
+#: More rows than this at one sort value are not named in the successor's message (it would not fit the queue).
+_MOST_TIES: Final = 200
 #: BC's link names the last row that was sent, and goes on behind wherever that row stands by then.
-_SKIP_TOKEN: Final = re.compile(r"skiptoken=(?:'|%27)?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})", re.IGNORECASE)
+_SKIP_TOKEN: Final = re.compile(rf"skiptoken=(?:'|%27)?({guid.PATTERN})")
 #: So often a link at one edge is doubted; a replica that lags shows a row now here and now there, and would go on so.
 _JUMPS: Final = 3
 _BAD_LINK: Final = frozenset({"SkipTokenIsNoLongerValid", "nextLink"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What one kind of page asks for."""
+
+    what: Literal["records", "expanded", "ids"]
+    order: Literal["number", "lastModifiedDateTime"]  # the property that rows are sorted by
+    growth: int = 1  # how many times BC_PAGE_ROWS its pages may grow to
+
+
+_READS: Final[dict[tuple[Mode, Phase], _Read]] = {
+    ("full", "records"): _Read("records", "number", MOST_GROWTH),
+    ("delta", "records"): _Read("records", "lastModifiedDateTime"),
+    ("delta", "expanded"): _Read("expanded", "lastModifiedDateTime"),
+    ("list", "records"): _Read("ids", "number"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +65,9 @@ class Reading:
     next_link: str
     more: bool  # there is a next page; without a link it is asked for anew, behind the last record
     served_at: datetime | None
-    rows: int  # page size that worked
-    jumps: int = 0  # see `PageJob.jumps`
+    rows: int = 0  # page size for the next page; 0: the configured one
+    most_rows: int = 0  # see `Cursor.most_rows`
+    jumps: int = 0  # see `Cursor.jumps`
     stalled: bool = False  # nothing but what was read before, and still a link to more
 
 
@@ -63,178 +81,140 @@ def read_page(ctx: Context, job: PageJob) -> Reading:
     Raises:
         BCError: none of that helped.
     """
-    ask = page_ask(ctx, job)
+    cursor = job.cursor
     try:
-        answer = ctx.bc.page(ask)
-    except BCRejected as error:
-        if error.code in _BAD_LINK and job.link:
-            return read_page(ctx, replace(job, link=""))
-        if ask.what != "records" or error.code in _BAD_LINK:
-            raise
-        return _read_singly(ctx, job, ask, error)
-    except BCUnavailable as error:
-        if error.status == 500 and ask.what == "records":
-            return _read_singly(ctx, job, ask, error)
-        if ask.rows <= MIN_ROWS or error.status not in {0, 408, 504}:
-            raise
-        ask = replace(ask, rows=max(MIN_ROWS, ask.rows // 4))
-        answer = ctx.bc.page(ask)
+        answer, most_rows = _answer(ctx, page_ask(ctx, job), cursor.most_rows)
+    except (BCRejected, BCUnavailable) as error:
+        return _read_otherwise(ctx, job, error)
     page = answer.page
-    if job.link and job.edge and job.jumps < _JUMPS and _has_jumped(ctx, job, page):
-        return read_page(ctx, replace(job, link="", after=job.edge, after_ids=(), edge="", jumps=job.jumps + 1))
+    if _has_jumped(ctx, job, page):
+        anew = replace(cursor, link="", last=cursor.edge, done=(), edge="", jumps=cursor.jumps + 1)
+        return read_page(ctx, _moved_to(job, anew))
     for reason in page.broken:
-        _report(job, "", reason)
-    fresh = [record for record in page.records if record.key not in job.after_ids]
+        report_broken(job, "", reason)
+    fresh = [record for record in page.records if record.key not in cursor.done]
     # A replica that lags leads in circles among rows of one time; the next run begins anew at the watermark.
     stalled = bool(page.records and not fresh and page.next_link)
     return Reading(
-        fresh, len(page.broken), page.next_link, bool(page.next_link), answer.served_at, _next_rows(ctx, ask, answer),
-        jumps=job.jumps, stalled=stalled,
+        fresh, len(page.broken), page.next_link, bool(page.next_link), answer.served_at,
+        rows=_next_rows(ctx, job, answer, most_rows), most_rows=most_rows, jumps=cursor.jumps, stalled=stalled,
     )  # fmt: skip
 
 
+def _answer(ctx: Context, ask: PageAsk, most_rows: int) -> tuple[PageAnswer, int]:
+    """Return the answer, and the page size not to go beyond: after a time-out that of the smaller page that worked."""
+    try:
+        return ctx.bc.page(ask), most_rows
+    except BCUnavailable as error:
+        if ask.rows <= MIN_ROWS or error.status not in {0, 408, 504}:
+            raise
+    rows = max(MIN_ROWS, ask.rows // 4)
+    return ctx.bc.page(replace(ask, rows=rows)), rows
+
+
+def _read_otherwise(ctx: Context, job: PageJob, cause: BCRejected | BCUnavailable) -> Reading:
+    """Read a page that BC refused: without the link if that is why, else one by one."""
+    if cause.code in _BAD_LINK and job.cursor.link:
+        return read_page(ctx, _moved_to(job, replace(job.cursor, link="")))
+    is_no_page = cause.code in _BAD_LINK or (isinstance(cause, BCUnavailable) and cause.status != 500)
+    if is_no_page or _READS[job.mode, job.phase].what != "records":
+        raise cause
+    if job.cursor.link:  # a link repeats the properties it was made for, so ids must be asked for anew
+        job = _moved_to(job, replace(job.cursor, link=""))
+        if not job.cursor.last:
+            raise cause
+    ask = page_ask(ctx, job)
+    found = read_singly(ctx, job, ask, cause)
+    return Reading(
+        found.records, found.broken, "", found.more, found.served_at, job.cursor.rows, job.cursor.most_rows
+    )  # fmt: skip
+
+
+def _moved_to(job: PageJob, cursor: Cursor) -> PageJob:
+    return replace(job, cursor=cursor)
+
+
 def _has_jumped(ctx: Context, job: PageJob, page: Page) -> bool:
-    """Say whether a link has led over rows: its row was changed since the link was made and stands elsewhere now."""
-    named = _SKIP_TOKEN.search(job.link)
-    if named is None or (page.records and page.records[0].text("lastModifiedDateTime") == job.edge):
+    """Say whether a link has led over rows: the row it names was changed since it was made and stands elsewhere now."""
+    cursor, order = job.cursor, sort_property(job)
+    named = _SKIP_TOKEN.search(cursor.link)
+    if named is None or not cursor.edge or cursor.jumps >= _JUMPS:
         return False
-    rows = ctx.bc.records(job.company, job.entity_row(), [named[1].lower()], expanded=False)
-    return not rows or rows[0].text("lastModifiedDateTime") != job.edge
+    if page.records and page.records[0].text(order) == cursor.edge:
+        return False
+    entity = job.entity_row()
+    if job.phase == "expanded":
+        entity = replace(entity, name=entity.expanded_set)
+    rows = ctx.bc.records(job.company, entity, [named[1].lower()], expanded=False)
+    return not rows or rows[0].text(order) != cursor.edge
+
+
+def sort_property(job: PageJob) -> str:
+    """Return the property that the rows of a job's pages are sorted by."""
+    return _READS[job.mode, job.phase].order
 
 
 def page_ask(ctx: Context, job: PageJob) -> PageAsk:
     """Return what to ask BC for."""
-    entity = job.entity_row()
-    nested = job.phase == "nested"
-    what: Literal["records", "expanded", "ids"] = "ids" if job.mode == "list" else "expanded" if nested else "records"
-    since, low = parse_time(job.since) if job.since else None, job.low
-    again = 0 if job.link else len(job.after_ids)  # rows at the edge that are served once more
-    if job.after and not job.link:
-        since, low = (since, job.after) if job.mode == "full" else (parse_time(job.after), low)
+    entity, part, cursor = job.entity_row(), job.slice, job.cursor
+    read = _READS.get((job.mode, job.phase), _READS[job.mode, "records"])
+    since, low = part.since, part.low
+    if cursor.last and not cursor.link:
+        since, low = (since, cursor.last) if read.order == "number" else (cursor.last, low)
+    rows = LIST_ROWS if read.what == "ids" else cursor.rows or ctx.settings.page_rows
+    rows += 0 if cursor.link else len(cursor.done)  # the rows at the edge are served once more
     return PageAsk(
-        company=job.company,
-        entity=entity,
-        what=what,
-        expanded=ctx.expands(entity),
-        since=since,
-        low="" if nested else low,
-        high="" if nested else job.high,
-        order="" if what == "ids" else "number" if job.mode == "full" and not nested else "lastModifiedDateTime",
-        rows=LIST_ROWS if what == "ids" else min((job.rows or ctx.settings.page_rows) + again, LIST_ROWS),
-        link=job.link,
-    )
-
-
-def _next_rows(ctx: Context, ask: PageAsk, answer: PageAnswer) -> int:
-    """Return the size of the next page: smaller when BC labours; in a full pull larger while it is quick."""
-    if not answer.page.next_link or ask.what != "records":
-        return 0
-    if answer.took_s > SLOW_S:
-        return min(ask.rows, max(MIN_ROWS, ask.rows // 2))
-    is_full = ask.order == "number"
-    most = ctx.settings.page_rows * (MOST_GROWTH if is_full and answer.took_s < QUICK_S else 1)
-    if answer.size:
-        most = min(most, max(ctx.settings.page_rows, ask.rows * PAGE_BYTES // answer.size))
-    return min(MAX_PAGE_ROWS, most, ask.rows * MOST_GROWTH)
-
-
-def _read_singly(ctx: Context, job: PageJob, ask: PageAsk, cause: BCError) -> Reading:
-    """Read a page that BC refuses as a whole: first only its ids, then the records in groups, down to single ones."""
-    if ask.link:  # a link repeats the properties it was made for, so ids must be asked for anew
-        job = replace(job, link="")
-        ask = page_ask(ctx, job)
-        if not job.after:
-            raise cause
-    rows = GROUP + len(job.after_ids)  # beyond those at the very place that are done already
-    try:
-        listed = _list_ids(ctx, job, replace(ask, what="ids", rows=rows))
-    except BCError:
-        raise cause from None
-    keys = [key for key in listed.keys if key not in job.after_ids]
-    records, broken = read_records(ctx, job.company, job.entity_row(), keys)
-    for key, error in broken:
-        _report(job, key, str(error))
-    order = {key: place for place, key in enumerate(keys)}
-    records.sort(key=lambda record: order.get(record.key, len(order)))
-    if listed.more and not records and len(keys) == len(broken):
-        raise cause  # nothing to go on from
-    return Reading(records, len(broken) + listed.lost, "", listed.more, listed.served_at, ask.rows)
-
-
-@dataclass(slots=True)
-class _Listed:
-    keys: list[str] = field(default_factory=list)
-    lost: int = 0  # rows of which not even the id can be read
-    more: bool = False
-    served_at: datetime | None = None
-
-
-def _list_ids(ctx: Context, job: PageJob, ask: PageAsk) -> _Listed:
-    """List ids; a span that BC refuses is halved until it is one row, which is passed over by `$skip`.
-
-    AL runs a page's code for every row, whatever is selected, so a broken record can spoil the ids as well.
-
-    Raises:
-        BCError: no row can be read, or BC does not answer.
-    """
-    listed = _Listed()
-    spans = [(0, ask.rows)]
-    while spans:
-        skip, rows = spans.pop(0)
-        try:
-            answer = ctx.bc.page(replace(ask, rows=rows, skip=skip))
-        except (BCRejected, BCUnavailable) as error:
-            if isinstance(error, BCUnavailable) and error.status != 500:
-                raise
-            if rows > 1:
-                spans[:0] = [(skip, rows // 2), (skip + rows // 2, rows - rows // 2)]
-                continue
-            listed.lost += 1
-            if listed.lost >= _OUTAGE and not listed.keys:
-                raise
-            _report(job, "", f"row {skip + 1} from {job.after or job.low or job.since or 'the first'} on: {error}")
-            continue
-        listed.keys += [record.key for record in answer.page.records]
-        listed.more = bool(answer.page.next_link)
-        listed.served_at = listed.served_at or answer.served_at
-        if not listed.more:
-            break
-    return listed
-
-
-def read_records(
-    ctx: Context, company: str, entity: Entity, keys: Sequence[str], *, reserved: bool = False
-) -> tuple[list[Record], list[tuple[str, BCError]]]:
-    """Read records by id in groups; return them and those that BC can't serve, each with its error.
-
-    Raises:
-        BCError: BC serves nothing at all for now.
-    """
-    records: list[Record] = []
-    broken: list[tuple[str, BCError]] = []
-    waiting = [list(keys[start : start + GROUP]) for start in range(0, len(keys), GROUP)]
-    while waiting:
-        group = waiting.pop(0)
-        try:
-            records += ctx.bc.records(company, entity, group, expanded=ctx.expands(entity), reserved=reserved)
-        except BCNotFound:
-            if len(group) > 1:
-                raise  # the company or the entity is gone, not a record
-        except (BCRejected, BCUnavailable) as error:
-            if isinstance(error, BCUnavailable) and error.status != 500:
-                raise
-            if len(group) == 1:
-                broken.append((group[0], error))
-                if not records and len(broken) >= min(_OUTAGE, len(keys)) and isinstance(error, BCUnavailable):
-                    raise
-            else:
-                half = len(group) // 2
-                waiting[:0] = [group[:half], group[half:]]
-    return records, broken
-
-
-def _report(job: PageJob, key: str, reason: str) -> None:
-    log_event(
-        log, "record.broken", level=logging.ERROR, company=job.company, entity=job.entity, record_id=key,
-        reason=reason, job=job.job,
+        company=job.company, entity=entity, what=read.what, expanded=ctx.expands(entity), since=parse_time(since),
+        low="" if read.what == "expanded" else low, high="" if read.what == "expanded" else part.high, order=read.order,
+        rows=min(rows, LIST_ROWS, cursor.most_rows or LIST_ROWS), link=cursor.link,
     )  # fmt: skip
+
+
+def _next_rows(ctx: Context, job: PageJob, answer: PageAnswer, most_rows: int) -> int:
+    """Return the size of the next page: smaller when BC labours; in a full pull larger while it is quick."""
+    read, rows = _READS[job.mode, job.phase], job.cursor.rows or ctx.settings.page_rows
+    if not answer.page.next_link or read.what != "records":
+        return 0
+    rows = min(rows, most_rows or rows)
+    if answer.took_s > SLOW_S:
+        return min(rows, max(MIN_ROWS, rows // 2))
+    most = ctx.settings.page_rows * (read.growth if answer.took_s < QUICK_S else 1)
+    if answer.size:
+        most = min(most, max(ctx.settings.page_rows, rows * PAGE_BYTES // answer.size))
+    return min(MAX_PAGE_ROWS, most, rows * MOST_GROWTH, most_rows or MAX_PAGE_ROWS)
+
+
+def next_cursor(job: PageJob, reading: Reading) -> Cursor:
+    """Return where the page behind this one begins.
+
+    BC's link goes on behind the row it names, wherever that stands by then: a row that is changed moves to the end of a
+    delta, one that gets another number leads a full pull elsewhere, and all between would be left out. So every read
+    asks anew by the sort value of its last row, unless a page is full of one value, or a filter would not take it as it
+    is; then the link is followed, and its row looked at (`_has_jumped`).
+    """
+    cursor, order = job.cursor, sort_property(job)
+    last, done = _place(job, reading.records)
+    by_value = 0 < 2 * len(done) <= len(reading.records) and odata.is_plain(last) and not _is_of_0_1_0(cursor)
+    edge = reading.records[-1].text(order) if reading.records else cursor.last
+    return Cursor(
+        link="" if by_value else reading.next_link, last=last, done=done, rows=reading.rows,
+        most_rows=reading.most_rows, edge="" if by_value else edge,
+        jumps=reading.jumps if edge in {cursor.edge, cursor.last} else 0,
+    )  # fmt: skip
+
+
+def _is_of_0_1_0(cursor: Cursor) -> bool:
+    """Say whether a link was made by 0.1.0 for ids in BC's own order: it must be followed to its end."""
+    return bool(cursor.link) and not cursor.last and not cursor.edge
+
+
+def _place(job: PageJob, records: list[Record]) -> tuple[str, tuple[str, ...]]:
+    """Return where to go on without a link: the last sort value, and which rows at that value are done."""
+    order, cursor = sort_property(job), job.cursor
+    if not records:
+        return cursor.last, cursor.done
+    last = records[-1].text(order)
+    ties = [record.key for record in records if record.text(order) == last]
+    if last == cursor.last:
+        ties = [*cursor.done, *ties]
+    return (last, tuple(ties)) if last and len(ties) <= _MOST_TIES else ("", ())

@@ -10,8 +10,8 @@ from typing import Final
 from shared.business_central.entities import ENTITIES, ITEMS, Entity
 from shared.business_central.port import Company
 from shared.changes.change_stores import ChangeStores
-from shared.changes.jobs import Mode, PageJob, texts
-from shared.changes.streams import Stream, StreamState
+from shared.changes.jobs import Mode, PageJob, Slice, texts
+from shared.changes.streams import JOB_LIFE, Stream, StreamState
 from shared.clock import format_time
 from shared.concurrency import at_once
 from shared.connections.context import Context
@@ -24,23 +24,23 @@ log: Final = logging.getLogger(__name__)
 #: A delta reads this far behind its watermark: rows get their time stamp before they are committed, and a long
 #: posting commits late. API operations end after 8 minutes at the latest.
 OVERLAP: Final = timedelta(minutes=10)
-#: How often all ids are listed, to find what no delta can see: deletes, late commits, rows without a time stamp.
-COMPARE_EVERY: Final = timedelta(hours=24)
-#: No two compares follow each other sooner. One whose host died while it handed on what it had found is delivered again
-#: after ten minutes, and finds it by the listing before, which the next compare would take away.
-COMPARE_REST: Final = timedelta(minutes=15)
-#: Chains of a full pull. Four requests are under way at most, as one of the five slots stays free for orders and
-#: notifications; while four pages are on their way those of the other chains are taken apart and stored.
+#: How often all ids are read, to find what no delta can see: deletes, late commits, rows without a time stamp.
+SNAPSHOT_EVERY: Final = timedelta(hours=24)
+#: No two snapshots follow each other sooner. One whose host died while it handed on what it had found is delivered
+#: again after ten minutes, and finds it by the snapshot before, which the next one would take away.
+SNAPSHOT_REST: Final = timedelta(minutes=15)
+#: Slices of a full pull. Four requests are under way at most, as one of the five slots stays free for orders and
+#: notifications; while four pages are on their way those of the other slices are taken apart and stored.
 PARTITIONS: Final = 8
 
 
 def pull_items(ctx: Context, stores: ChangeStores) -> Outputs:
-    """Plan the scheduled pull: per company a delta since the watermark, or a full pull in partitions at first."""
+    """Plan the scheduled pull: per company a delta since the watermark, or a full pull in slices at first."""
     return _for_each_company(ctx, stores, [ITEMS], _plan_pull)
 
 
 def reconcile(ctx: Context, stores: ChangeStores) -> Outputs:
-    """Plan what finds all that no notification told: per company and entity a delta, and once a day a compare."""
+    """Plan what finds all that no notification said: per company and entity a delta, and once a day a snapshot."""
     entities = [ENTITIES[name] for name in ctx.settings.triggers]
     return _for_each_company(ctx, stores, entities, _plan_reconcile)
 
@@ -79,27 +79,27 @@ def _plan_pull(ctx: Context, stores: ChangeStores, company: Company, entity: Ent
     state = stores.streams.load(Stream("pull", company.key, entity.name))
     if is_busy(ctx, stores, state):
         return []
-    if state.mark is not None:
+    if state.watermark is not None:
         return start_run(ctx, stores, state, "delta")
     points = ctx.bc.split_points(company.key, entity, PARTITIONS, least=PARTITIONS * ctx.settings.page_rows)
     return start_run(ctx, stores, state, "full", points)
 
 
 def _plan_reconcile(ctx: Context, stores: ChangeStores, company: Company, entity: Entity) -> list[PageJob]:
-    listing = stores.streams.load(Stream("compare", company.key, entity.name))
+    snapshot = stores.streams.load(Stream("snapshot", company.key, entity.name))
     jobs: list[PageJob] = []
-    wait = COMPARE_REST if listing.again else COMPARE_EVERY
-    due = listing.done_at is None or ctx.now() - listing.done_at >= wait
-    if due and not is_busy(ctx, stores, listing):
-        jobs += start_run(ctx, stores, listing, "list")
-    if listing.generation:
+    wait = SNAPSHOT_REST if snapshot.again else SNAPSHOT_EVERY
+    due = snapshot.done_at is None or ctx.now() - snapshot.done_at >= wait
+    if due and not is_busy(ctx, stores, snapshot):
+        jobs += start_run(ctx, stores, snapshot, "list")
+    if snapshot.snapshot:
         jobs += plan_delta(ctx, stores, company.key, entity)
     return jobs
 
 
 def plan_delta(ctx: Context, stores: ChangeStores, company: str, entity: Entity) -> list[PageJob]:
-    """Start a delta of the watch now; if one is under way, see to it that another follows."""
-    stream = Stream("watch", company, entity.name)
+    """Start a reconcile now; if one is under way, see to it that another follows."""
+    stream = Stream("reconcile", company, entity.name)
     state = stores.streams.load(stream)
     if not is_busy(ctx, stores, state):
         return start_run(ctx, stores, state, "delta")
@@ -107,12 +107,12 @@ def plan_delta(ctx: Context, stores: ChangeStores, company: str, entity: Entity)
     return []
 
 
-def plan_compare(ctx: Context, stores: ChangeStores, company: str, entity: Entity) -> list[PageJob]:
-    """Start a compare now; if one is under way or was so a moment ago, have the timer start another."""
-    stream = Stream("compare", company, entity.name)
+def plan_snapshot(ctx: Context, stores: ChangeStores, company: str, entity: Entity) -> list[PageJob]:
+    """Start a snapshot now; if one is under way or was so a moment ago, have the timer start another."""
+    stream = Stream("snapshot", company, entity.name)
     state = stores.streams.load(stream)
-    last = state.done_at if state.generation > 1 else None  # the first listing has none to be compared with
-    rested = last is None or ctx.now() - last >= COMPARE_REST
+    last = state.done_at if state.snapshot > 1 else None  # the first one has none to be compared with
+    rested = last is None or ctx.now() - last >= SNAPSHOT_REST
     if rested and not is_busy(ctx, stores, state):
         return start_run(ctx, stores, state, "list")
     stores.streams.change(stream, lambda held: replace(held, again=True))
@@ -120,10 +120,10 @@ def plan_compare(ctx: Context, stores: ChangeStores, company: str, entity: Entit
 
 
 def is_busy(ctx: Context, stores: ChangeStores, state: StreamState) -> bool:
-    """Say whether the stream's run is still at work; log when it has died."""
-    if not state.run or state.ended_at is not None:
+    """Say whether the stream's run is still at work; log when it has stopped without an end."""
+    if not state.is_under_way:
         return False
-    alive = stores.streams.is_alive(state, ctx.now())
+    alive = stores.runs.is_alive(state, ctx.now())
     log_event(
         log, "run.skipped" if alive else "run.superseded", level=logging.INFO if alive else logging.WARNING,
         run=state.run, kind=state.stream.purpose, company=state.stream.company, entity=state.stream.entity,
@@ -134,14 +134,14 @@ def is_busy(ctx: Context, stores: ChangeStores, state: StreamState) -> bool:
 def start_run(
     ctx: Context, stores: ChangeStores, state: StreamState, mode: Mode, points: list[str] | None = None
 ) -> list[PageJob]:
-    """Note a new run in the stream's row and return the first job of each of its partitions.
+    """Note a new run in the stream's row and return the first job of each of its slices.
 
     Raises:
         StateConflict: another instance started one at the same time.
     """
     run = ctx.new_id()
     bounds = ["", *(points or []), ""]
-    since = format_time(since_of(state.mark)) if mode == "delta" and state.mark else ""
+    since = format_time(since_of(state.watermark)) if mode == "delta" and state.watermark else ""
     jobs = [
         PageJob(
             run=run,
@@ -149,14 +149,11 @@ def start_run(
             mode=mode,
             company=state.stream.company,
             entity=state.stream.entity,
-            partition=number,
-            since=since,
-            low=low,
-            high=high,
+            slice=Slice(number=number, since=since, low=low, high=high),
         )
         for number, (low, high) in enumerate(itertools.pairwise(bounds))
     ]
-    old = state.run
+    old, is_superseding = state.run, state.run != state.done_run
     stores.streams.save(
         replace(
             state.succeeded_by(run), mode=mode, partitions=len(jobs), planned_at=ctx.now(), ended_at=None, again=False,
@@ -164,14 +161,16 @@ def start_run(
         )
     )  # fmt: skip
     if old:
-        stores.streams.forget_run(state.stream, old)
+        stores.runs.forget_run(state.stream, old)
+    if is_superseding:
+        stores.streams.forget_superseded(state.stream, ctx.now() - JOB_LIFE)
     log_event(
         log, "run.planned", run=run, kind=state.stream.purpose, mode=mode, company=state.stream.company,
-        entity=state.stream.entity, partitions=len(jobs), mark=since,
+        entity=state.stream.entity, partitions=len(jobs), watermark=since,
     )  # fmt: skip
     return jobs
 
 
-def since_of(mark: datetime) -> datetime:
+def since_of(watermark: datetime) -> datetime:
     """Return from when a delta reads."""
-    return mark - OVERLAP
+    return watermark - OVERLAP

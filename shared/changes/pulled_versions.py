@@ -8,26 +8,24 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import Final
-from uuid import UUID
 
 from shared.business_central.records import Record
 from shared.storage.keys import after, row_key
+from shared.storage.packed_ids import cut, gather, pack_ids, spread, unpack_ids
 from shared.storage.table import Row, Table, Value
 
-_SIZE: Final = 8
-_ID: Final = 16
+_DIGEST: Final = 8
 _SEEN: Final = "seen"
-_TOLD: Final = "told"
-_PROPERTY: Final = 60_000  # bytes; a table property holds 64 KiB
+_ANNOUNCED: Final = "told"  # the name it has had since 0.1.0
 
 
 def digest(record: Record) -> bytes:
     """Return eight bytes that stand for this version of the record."""
-    return sha256(f"{record.key}|{record.version}".encode()).digest()[:_SIZE]
+    return sha256(f"{record.key}|{record.version}".encode()).digest()[:_DIGEST]
 
 
 class PulledVersionStore:
-    """The seen versions of one company's entity, in table BcRecords."""
+    """The pulled versions of one company's entity, in table BcRecords."""
 
     def __init__(self, table: Table, connection: str, company: str, entity: str) -> None:
         """Take the table and what its rows are about."""
@@ -39,24 +37,23 @@ class PulledVersionStore:
         found: set[bytes] = set()
         for run in {run for run in runs if run}:
             for row in self._table.query(self._partition, run, after(run)):
-                if row.key == but:
-                    continue
-                found.update(_unpacked(row, _SEEN, _SIZE))
+                if row.key != but:
+                    found.update(cut(gather(row, _SEEN), _DIGEST))
         return found
 
-    def told(self, job: str) -> list[str]:
-        """Return the ids of the records that an earlier delivery of this job announced."""
-        return self.claims(job) or []
-
     def claims(self, job: str) -> list[str] | None:
-        """Return the same, or None if there is no row: the job never got so far, or its row is gone by now."""
-        row = self._table.get(self._partition, job)
-        return None if row is None else [str(UUID(bytes=packed)) for packed in _unpacked(row, _TOLD, _ID)]
+        """Return the ids of the records that an earlier delivery of this job announced.
 
-    def add(self, job: str, digests: Sequence[bytes], told: Sequence[str], *, now: datetime) -> None:
+        None if there is no row: the job never got so far, or its row is gone by now.
+        """
+        row = self._table.get(self._partition, job)
+        return None if row is None else unpack_ids(gather(row, _ANNOUNCED))
+
+    def add(self, job: str, digests: Sequence[bytes], announced: Sequence[str], *, now: datetime) -> None:
         """Store what one page saw and announces, were it nothing; a repeat of the job replaces it."""
-        values: dict[str, Value] = {"at": now}
-        values |= _packed(_SEEN, b"".join(digests)) | _packed(_TOLD, b"".join(UUID(key).bytes for key in told))
+        values: dict[str, Value] = {
+            "at": now, **spread(_SEEN, b"".join(digests)), **spread(_ANNOUNCED, pack_ids(announced)),
+        }  # fmt: skip
         self._table.upsert(Row(partition=self._partition, key=job, values=values))
 
     def keep_only(self, runs: Iterable[str], *, since: datetime) -> None:
@@ -66,13 +63,3 @@ class PulledVersionStore:
             at = row.time("at")
             if not row.key.startswith(kept) and (at is None or at < since):
                 self._table.delete(row.partition, row.key)
-
-
-def _packed(name: str, data: bytes) -> dict[str, Value]:
-    cuts = range(0, len(data), _PROPERTY)
-    return {f"{name}{n:02d}": data[start : start + _PROPERTY] for n, start in enumerate(cuts)}
-
-
-def _unpacked(row: Row, name: str, size: int) -> list[bytes]:
-    data = b"".join(row.data(part) for part in sorted(row.values) if part.startswith(name))
-    return [data[start : start + size] for start in range(0, len(data), size)]

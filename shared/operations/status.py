@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from shared.business_central.entities import ENTITIES
 from shared.changes.streams import StreamState
@@ -26,8 +26,6 @@ from shared.webhooks.notes import WebhookNote
 
 _LIST = 100  # orders and messages shown by name
 _COUNT = 10_000  # orders counted at most
-#: Stored words of the three reads that are not theirs any more.
-_PURPOSES: Final[dict[str, str]] = {"watch": "reconcile", "compare": "snapshot"}
 
 
 def view(ctx: Context, stores: Stores, login: LoginView) -> StatusView:
@@ -80,9 +78,9 @@ def _stream(state: StreamState, names: dict[str, str]) -> StreamView:
     return StreamView(
         company=names.get(state.stream.company, state.stream.company),
         entity=state.stream.entity,
-        purpose=_PURPOSES.get(state.stream.purpose, state.stream.purpose),
+        purpose=state.stream.purpose,
         state=word,
-        watermark=state.mark,
+        watermark=state.watermark,
         last_run=state.done_at,
         error=error,
     )

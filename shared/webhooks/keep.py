@@ -138,9 +138,9 @@ def _renew(
 
 
 def _read_gap(ctx: Context, stores: ChangeStores, want: Wanted) -> list[PageJob]:
-    """Read what changed while there was no webhook; before the first listing there is nothing to compare with."""
+    """Read what changed while there was no webhook; before the first snapshot there is nothing to compare with."""
     entity = ENTITIES[want.entity]
-    if not stores.ledger_generation(want.company, entity):
+    if not stores.snapshot_in_force(want.company, entity):
         return []
     try:
         return plan_runs.plan_delta(ctx, stores, want.company, entity)

@@ -25,7 +25,7 @@ PURE: Final = frozenset({
     "business_central/entities", "business_central/records", "business_central/page_queries",
     "business_central/page_parser", "business_central/rate", "business_central/retry", "business_central/odata",
     "business_central/port", "login/token_cache", "login/entra_codes", "storage/table", "storage/table_rules",
-    "storage/keys", "operations/connect_html", "operations/page_style", "operations/page_session",
+    "storage/keys", "storage/packed_ids", "operations/connect_html", "operations/page_style", "operations/page_session",
     "operations/findings", "operations/failures", "operations/view_findings", "operations/diagnosis",
     "operations/status_view", "operations/page_parts", "operations/connect_values", "operations/sign_in_answer",
     "operations/refusal_pages", "operations/token_claims", "exact_json", "ncrontab", "message_text", "errors", "guid",
@@ -50,7 +50,7 @@ ADAPTERS: Final = frozenset({
     "services", "clock", "concurrency", "business_central/transport", "business_central/deadline",
     "business_central/request_budget",
     "login/tokens", "login/msal_app", "storage/azure_tables", "storage/key_vault", "storage/identity",
-    "operations/handshake_probe", "operations/queue_depths",
+    "storage/claim_checks", "operations/handshake_probe", "operations/queue_depths",
 })  # fmt: skip
 CLOCKS: Final = {
     ("datetime", "now"),

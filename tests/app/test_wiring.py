@@ -26,9 +26,9 @@ WIRING: Final[dict[str, tuple[tuple[object, ...], set[str]]]] = {
     "keep_subscriptions": (("timerTrigger", "%BC_SUBSCRIPTION_SCHEDULE%"), {"bc-pages"}),
     "retry_sales_orders": (("timerTrigger", "0 * * * * *"), {"sales-orders", "bc-notifications", "bc-pages"}),
     "read_page": (
-        ("queueTrigger", "bc-pages"), {"bc-events", "bc-pages", "bc-notifications", "bc-data/{job}.ndjson"},
+        ("queueTrigger", "bc-pages"), {"bc-events", "bc-pages", "bc-notifications"},
     ),
-    "process_notifications": (("queueTrigger", "bc-notifications"), {"bc-events", "bc-pages", "bc-data/{job}.ndjson"}),
+    "process_notifications": (("queueTrigger", "bc-notifications"), {"bc-events", "bc-pages"}),
     "submit_sales_order": (("queueTrigger", "sales-orders"), {"sales-order-results"}),
     "dead_letter_order": (("queueTrigger", "sales-orders-poison"), set()),
     "dead_letter_notification": (("queueTrigger", "bc-notifications-poison"), set()),

@@ -15,10 +15,11 @@ from shared.business_central.entities import ENTITIES, Entity
 from shared.business_central.lease_rows import SlotRows, opens_at
 from shared.business_central.records import parse_record
 from shared.changes import cloud_events
-from shared.changes.jobs import NotificationJob, PageJob
-from shared.changes.ledger import Ledger
+from shared.changes.jobs import STORED_PURPOSES, NotificationJob, PageJob, Purpose
+from shared.changes.ledger import Ledger, Look
 from shared.changes.page_reader import page_ask
 from shared.changes.pulled_versions import PulledVersionStore
+from shared.changes.run_progress import RunStore
 from shared.changes.streams import Stream, StreamStore, stream_of
 from shared.dead_letters import redrive
 from shared.dead_letters.dead_letter_store import DeadLetterStore
@@ -61,6 +62,11 @@ class Recorded:
     def streams(self) -> StreamStore:
         """The streams of the connection."""
         return StreamStore(self.tables.table("BcWatermarks"), self.connection)
+
+    @property
+    def runs(self) -> RunStore:
+        """The runs of the connection."""
+        return RunStore(self.tables.table("BcWatermarks"), self.connection)
 
     @property
     def parked(self) -> DeadLetterStore:
@@ -194,7 +200,7 @@ def _world(held: Recorded) -> World:
     assert world.settings.connection == held.connection
     assert world.bc.company().id == held.ids["company"]
     world.tables = held.tables
-    world.stores = stores_of(world.tables, world.settings.connection)
+    world.stores = stores_of(world.tables, world.claim_checks, world.settings.connection)
     world.hosts = [world.new_process() for _ in world.hosts]
     world.clock.set(held.at)
     return world
@@ -208,25 +214,30 @@ def stream_meaning(held: Recorded) -> Meaning:
     found = {}
     for row in held.rows("BcWatermarks", "stream|"):
         values = row["values"]
-        stream = Stream(values["purpose"], values["company"], values["entity"])
+        stream = Stream(_PURPOSES[values["purpose"]], values["company"], values["entity"])
         state = held.streams.load(stream)
-        found[f"{stream.purpose} {stream.entity}"] = {
-            "complete up to": _time(state.mark),
+        found[f"{values['purpose']} {stream.entity}"] = {
+            "complete up to": _time(state.watermark),
             "news from": _time(state.watch_from),
-            "listing in force": state.generation,
+            "listing in force": state.snapshot,
             "run": [state.run, state.mode, state.partitions],
             "planned at": _time(state.planned_at),
             "ended at": _time(state.ended_at),
-            "is alive": held.streams.is_alive(state, held.at),
-            "is alive in a quarter of an hour": held.streams.is_alive(state, held.at + timedelta(minutes=15)),
+            "is alive": held.runs.is_alive(state, held.at),
+            "is alive in a quarter of an hour": held.runs.is_alive(state, held.at + timedelta(minutes=15)),
             "complete": [state.done_run, _time(state.done_at), state.rows],
-            "dead": [run for run in state.dead.split("\n") if run and state.is_dead(run)],
+            "dead": [run for run in values["dead"].split("\n") if run and held.streams.is_superseded(state, run)],
             "wanted again": state.again,
             "left out": state.broken,
-            "error": [state.error, _time(state.error_at)],
+            "error": [state.error, _time(state.ended_at if state.error else None)],
         }
-    assert {f"{state.stream.purpose} {state.stream.entity}" for state in held.streams.all()} == set(found)
+    assert {f"{STORED_PURPOSES[state.stream.purpose]} {state.stream.entity}" for state in held.streams.all()} == set(
+        found
+    )
     return found
+
+
+_PURPOSES: dict[str, Purpose] = {stored: purpose for purpose, stored in STORED_PURPOSES.items()}
 
 
 def flight_meaning(held: Recorded) -> Meaning:
@@ -234,15 +245,15 @@ def flight_meaning(held: Recorded) -> Meaning:
     found = {}
     for message in held.queues.get("bc-pages", []):
         job = PageJob.from_text(message["text"])
-        if job.phase in {"records", "nested"}:
+        if job.phase in {"records", "expanded"}:
             state = held.streams.load(stream_of(job))
-            copy = held.streams.take_page(job, "another-message", held.at) if message["deliveries"] else None
-            own = held.streams.take_page(job, message["id"], held.at)
+            copy = held.runs.take_page(job, "another-message", held.at) if message["deliveries"] else None
+            own = held.runs.take_page(job, message["id"], held.at)
             found[job.job] = {
                 "is of the newest run": state.run == job.run,
                 "its own message": own.name,
                 "a copy": copy.name if copy else "not asked",
-                "a redrive": held.streams.take_page(PageJob.from_text(_redriven(message["text"])), "m", held.at).name,
+                "a redrive": held.runs.take_page(PageJob.from_text(_redriven(message["text"])), "m", held.at).name,
             }
     return found
 
@@ -286,7 +297,7 @@ def record_meaning(held: Recorded) -> Meaning:
             }
         listings = {int(row["key"].split("|")[1]) for row in rows if row["key"].startswith("b|")}
         if listings:
-            came, went = zip(*_ledger(held, entity).compare(max(listings)), strict=True)
+            came, went = zip(*_ledger(held, entity).differences(max(listings)), strict=True)
             said["newest listing"] = {"number": max(listings), "came": _flat(came), "went": _flat(went)}
         found[entity.name] = said
     return found
@@ -301,12 +312,7 @@ def is_known_version(held: Recorded, event: Meaning) -> bool:
     entity = _entity_of(event)
     told = _ledger(held, entity).announce(
         [parse_record(json.dumps(event["data"]).encode())],
-        job="another-job",
-        changes=frozenset({"updated"}),
-        told_created=frozenset(),
-        watch_from=None,
-        remember_job=False,
-        now=held.at,
+        Look(job="another-job", changes=frozenset({"updated"}), watch_from=None),
     )
     return not told
 
@@ -323,8 +329,8 @@ def _ledger(held: Recorded, entity: Entity) -> Ledger:
     """The ledger of the first company on tables of its own, so that nothing that is asked changes the recorded rows."""
     company = held.ids["company"]
     tables = _tables({"BcRecords": held.raw["BcRecords"]})
-    generation = held.streams.load(Stream("compare", company, entity.name)).generation
-    return Ledger(tables.table("BcRecords"), held.connection, company, entity, generation)
+    snapshot = held.streams.load(Stream("snapshot", company, entity.name)).snapshot
+    return Ledger(tables.table("BcRecords"), held.connection, company, entity, snapshot)
 
 
 def _news(
@@ -334,13 +340,12 @@ def _news(
     fields = {"id": key, "number": number, "status": status, "lastModifiedDateTime": at}
     told = _ledger(held, entity).announce(
         [parse_record(json.dumps(fields).encode())],
-        job=job,
-        changes=frozenset({"created", "updated", "deleted"}),
-        told_created=frozenset(),
-        looked_for=frozenset({key}),
-        watch_from=held.streams.load(Stream("watch", held.ids["company"], entity.name)).watch_from,
-        remember_job=False,
-        now=held.at,
+        Look(
+            job=job,
+            changes=frozenset({"created", "updated", "deleted"}),
+            looked_for=frozenset({key}),
+            watch_from=held.streams.load(Stream("reconcile", held.ids["company"], entity.name)).watch_from,
+        ),
     )
     gone = _ledger(held, entity).announce_deleted(key, job=job)
     return [note.change for note in told] + (["or deleted"] if gone else [])
@@ -479,13 +484,13 @@ def page_meaning(text: str) -> Meaning:
     ask = page_ask(world.ctx, job)
     return {
         "job": job.job,
-        "stream": [job.purpose, job.mode, job.company, job.entity],
-        "place": [job.run, job.partition, job.page, job.phase],
+        "stream": [STORED_PURPOSES[job.purpose], job.mode, job.company, job.entity],
+        "place": [job.run, job.slice.number, job.page, json.loads(job.to_text())["phase"]],
         "put back": job.redrive,
         "began": job.began,
         "rows so far": job.total,
-        "done at the edge": list(job.after_ids),
-        "edge": [job.edge, job.jumps],
+        "done at the edge": list(job.cursor.done),
+        "edge": [job.cursor.edge, job.cursor.jumps],
         "asks for": {
             "what": "nested" if ask.what == "expanded" else ask.what,
             "since": _time(ask.since), "from number": ask.low, "below number": ask.high,
@@ -502,7 +507,7 @@ def notification_meaning(text: str) -> Meaning:
         "of": [job.company, job.entity],
         "changes": [[change.key, change.kind, change.at] for change in job.changes],
         "lost count": job.collection,
-        "found by a compare": job.compared,
+        "found by a compare": job.from_snapshot,
         "put back": job.redrive,
     }
 

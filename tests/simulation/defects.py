@@ -15,11 +15,11 @@ from business_central_emulator import Fault, FaultKind
 
 from shared.business_central import client, page_queries, retry
 from shared.business_central.records import Record
-from shared.changes import cloud_events, ledger_rules, page_job, page_reader, plan_runs
+from shared.changes import cloud_events, ledger_rules, page_job, page_reader, plan_runs, pull_page, run_end
 from shared.changes.ledger import Ledger
 from shared.changes.ledger_rules import Decision, Known
 from shared.changes.pulled_versions import PulledVersionStore
-from shared.changes.streams import Role, StreamStore
+from shared.changes.run_progress import Role, RunStore
 from shared.dead_letters import frame
 from shared.orders import next_step, submit
 from shared.orders import order_store as order_book
@@ -82,7 +82,7 @@ def _mark_first() -> list[Patch]:
 
     def start(ctx: Any, stores: Any, state: Any, *rest: Any, **named: Any) -> Any:
         jobs = real(ctx, stores, state, *rest, **named)
-        stores.streams.change(state.stream, lambda held: replace(held, mark=ctx.now() if held.mark else None))
+        stores.streams.change(state.stream, lambda held: replace(held, watermark=ctx.now() if held.watermark else None))
         return jobs
 
     return [(plan_runs, "start_run", start)]
@@ -146,7 +146,7 @@ def _own_claims_silent() -> list[Patch]:
 
 
 def _no_baseline() -> list[Patch]:
-    return [(Ledger, "_base", lambda *_: {})]
+    return [(Ledger, "_entries", lambda *_: {})]
 
 
 def _client_error_to_bc() -> list[Patch]:
@@ -164,19 +164,19 @@ def _client_error_to_bc() -> list[Patch]:
 
 
 def _our_clock() -> list[Patch]:
-    real = page_job._later
+    real = run_end._later
     ahead = timedelta(minutes=40)
-    return [(page_job, "_later", lambda mark, began: real(mark, began + ahead if began else None))]
+    return [(run_end, "_later", lambda watermark, began: real(watermark, began + ahead if began else None))]
 
 
 def _no_ownership() -> list[Patch]:
-    real = StreamStore.take_page
+    real = RunStore.take_page
 
     def take(*given: Any) -> Role:
         real(*given)
         return Role.GO
 
-    return [(StreamStore, "take_page", take)]
+    return [(RunStore, "take_page", take)]
 
 
 def _seen_skipped() -> list[Patch]:
@@ -184,7 +184,7 @@ def _seen_skipped() -> list[Patch]:
 
 
 def _never_compared() -> list[Patch]:
-    return [(plan_runs, "COMPARE_EVERY", timedelta(days=365)), (plan_runs, "plan_compare", lambda *_: [])]
+    return [(plan_runs, "SNAPSHOT_EVERY", timedelta(days=365)), (plan_runs, "plan_snapshot", lambda *_: [])]
 
 
 def _never_reconciled() -> list[Patch]:
@@ -201,7 +201,7 @@ def _first_page_only() -> list[Patch]:
 
 
 def _no_nested() -> list[Patch]:
-    return [(page_job, "_nested_counts", lambda *_: False)]
+    return [(pull_page, "_expanded_count", lambda *_: False)]
 
 
 def _doubt_rejects() -> list[Patch]:

@@ -157,7 +157,7 @@ class Oracle:
         return any(one.record_id == event.record_id and one.kind == "created" for one in history)
 
     def _readable(self, change: str, record: str) -> list[Told]:
-        return [told for told in self._telling.by_record.get((change, record), ()) if not told.is_lost]
+        return list(self._telling.by_record.get((change, record), ()))
 
     # -- orders
 
@@ -217,7 +217,7 @@ class Oracle:
                 self._add(f"lost: {world.queues.waiting(queue)} messages are left in {queue}")
         now = world.clock.now()
         for state in world.stores.changes.streams.all():
-            if state.mark is not None and state.mark > now:
+            if state.watermark is not None and state.watermark > now:
                 self._add(f"wrong: watermark of {state.stream.key} is ahead of BC's time")
             if state.run and state.ended_at is None:
                 self._add(f"wrong: run {state.run} of {state.stream.key} never ended")

@@ -33,6 +33,7 @@ from shared.webhooks import receive
 from tests.simulation.network import PointedAdapter
 from tests.simulation.queues import MAX_DELIVERIES, Message, Queues
 from tests.simulation.schedule import Schedule
+from tests.support.memory_claim_checks import MemoryClaimChecks
 from tests.support.memory_storage import MemoryTables
 
 PUBLIC_URL: Final = "https://connect.example"
@@ -96,13 +97,12 @@ class Secrets:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """One message that left for the rest of the business, and its blob as it was then."""
+    """One message that left for the rest of the business."""
 
     queue: str
     body: str
     at: datetime
     job: str = ""  # name of the job that sent it; the message's id when the job has none
-    blob: bytes | None = None
 
 
 class World:
@@ -128,7 +128,7 @@ class World:
             before=lambda op: self.point(f"before {op}"), after=lambda op: self.point(f"after {op}")
         )
         self.queues = Queues()
-        self.blobs: dict[str, bytes] = {}
+        self.claim_checks = MemoryClaimChecks(point=self._at)
         self.left: list[Left] = []
         self.secrets = Secrets()
         self.settings = read_settings({**ENV, **(env or {})})
@@ -144,7 +144,7 @@ class World:
         self.done_runs: dict[str, datetime] = {}  # runs that were completed
         self._page_rows = page_rows
         self._depth = 0
-        self.stores = stores_of(self.tables, self.settings.connection)
+        self.stores = stores_of(self.tables, self.claim_checks, self.settings.connection)
         self.hosts = [self.new_process() for _ in range(HOSTS)]
 
     @property
@@ -304,14 +304,11 @@ class World:
         effects += [(resource_names.QUEUE_PAGES, text) for text in outgoing.pages]
         effects += [(resource_names.QUEUE_NOTIFICATIONS, text) for text in outgoing.notifications]
         self.rolls.shuffle(effects)
-        if outgoing.blob is not None:
-            self.point("before blob")
-            self.blobs[job_of(body, "") + ".ndjson"] = outgoing.blob
         for queue, text in effects:
             self.point(f"before put {queue}")
             self.note(f"put {queue} {text[:200]}")
             if queue in {resource_names.QUEUE_EVENTS, resource_names.QUEUE_RESULTS}:
-                self.left.append(Left(queue, text, self.clock.now(), job, outgoing.blob))
+                self.left.append(Left(queue, text, self.clock.now(), job))
             else:
                 self.queues.put(queue, text, self.clock.now())
             self.point(f"after put {queue}")

@@ -44,9 +44,9 @@ def stream(world: World, purpose: str = "pull", entity: str = "items") -> Stream
     return Stream(purpose, world.bc.company().id, entity)  # type: ignore[arg-type]
 
 
-def mark(world: World, purpose: str = "pull", entity: str = "items") -> datetime | None:
+def watermark(world: World, purpose: str = "pull", entity: str = "items") -> datetime | None:
     """The watermark of a stream."""
-    return world.stores.changes.streams.load(stream(world, purpose, entity)).mark
+    return world.stores.changes.streams.load(stream(world, purpose, entity)).watermark
 
 
 def fail(world: World, kind: FaultKind, match: str, times: int | None = 1, **more: object) -> None:

@@ -46,9 +46,7 @@ def events(world: World) -> list[Event]:
             if event["type"] != BATCH_TYPE:
                 found.append(event)
                 continue
-            container, _, name = event["dataref"].partition("/")
-            blob = world.blobs[name]
-            assert container == "bc-data"
+            blob = world.claim_checks.read(event["dataref"])
             assert event["checksum"] == "sha256:" + sha256(blob).hexdigest()
             lines = blob.decode().splitlines()
             assert event["count"] == len(lines)

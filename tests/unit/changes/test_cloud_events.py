@@ -15,6 +15,7 @@ from shared.business_central.entities import ITEMS, SALES_INVOICES, Entity
 from shared.changes import cloud_events
 
 AT = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
+URL = "https://store.blob.core.windows.net/bc-data/x.ndjson"
 SOURCE = "https://api.example/v2.0/t/p/api/v2.0/companies(1)"
 ID = "7b1c4a52-91d3-f011-8d4c-6045bd1a2c10"
 
@@ -80,7 +81,7 @@ def test_a_deleted_record_leaves_its_id_only() -> None:
 
 def test_no_events_make_no_message() -> None:
     """Nothing is sent to say that nothing happened."""
-    assert cloud_events.pack(SOURCE, "job", [], now=AT) is None
+    assert cloud_events.pack([]) is None
 
 
 names = st.lists(st.text(st.characters(exclude_categories=("Cs",)), max_size=6000), min_size=1, max_size=40)
@@ -92,20 +93,22 @@ def test_a_batch_fits_the_queue_and_loses_nothing(texts: list[str]) -> None:
     told = [
         cloud_events.change_event(SOURCE, ITEMS, "pulled", record(str(n), name=text)) for n, text in enumerate(texts)
     ]
-    batch = cloud_events.pack(SOURCE, "run-00-000001", told, now=AT)
+    batch = cloud_events.pack(told)
     assert batch is not None
-    assert len(batch.message.encode()) <= cloud_events.MESSAGE_BYTES
-    message = json.loads(batch.message)
     if batch.blob is None:
-        assert message == [json.loads(event) for event in told]
+        assert len(batch.message.encode()) <= cloud_events.MESSAGE_BYTES
+        assert json.loads(batch.message) == [json.loads(event) for event in told]
         return
-    (reference,) = message
-    lines = batch.blob.decode().split("\n")
-    assert lines == [*told, ""]
-    assert reference["type"] == "bc.batch.v1"
-    assert reference["dataref"] == "bc-data/run-00-000001.ndjson"
-    assert reference["count"] == len(told)
-    assert reference["checksum"] == "sha256:" + sha256(batch.blob).hexdigest()
+    (reference,) = json.loads(cloud_events.claim_check(SOURCE, "run-00-000001", batch.blob, URL, now=AT))
+    assert batch.blob.data.decode().split("\n") == [*told, ""]
+    assert len(reference.pop("id")) == 32
+    digest = sha256(batch.blob.data).hexdigest()
+    assert batch.blob.name == f"{digest}.ndjson"
+    assert reference == {
+        "specversion": "1.0", "source": SOURCE, "type": "bc.batch.v1", "subject": "run-00-000001",
+        "time": "2026-03-04T12:00:00Z", "datacontenttype": "application/x-ndjson", "dataref": URL,
+        "count": len(told), "checksum": f"sha256:{digest}",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("over", [-1, 0, 1])
@@ -113,22 +116,32 @@ def test_the_edge_of_a_queue_message_is_exact(over: int) -> None:
     """48 KiB go inline, one byte more goes to the blob; bytes count, not characters."""
     empty = len(cloud_events.change_event(SOURCE, ITEMS, "pulled", record(name=""))) + 2
     text = "x" * (cloud_events.MESSAGE_BYTES - empty + over)
-    batch = cloud_events.pack(
-        SOURCE, "job", [cloud_events.change_event(SOURCE, ITEMS, "pulled", record(name=text))], now=AT
-    )
+    batch = cloud_events.pack([cloud_events.change_event(SOURCE, ITEMS, "pulled", record(name=text))])
     assert batch is not None
     assert (batch.blob is not None) == (over > 0)
     raw = replace(record(), raw=record().raw.replace("Parka", "é" * (cloud_events.MESSAGE_BYTES // 2)))
-    wide = cloud_events.pack(SOURCE, "job", [cloud_events.change_event(SOURCE, ITEMS, "pulled", raw)], now=AT)
+    wide = cloud_events.pack([cloud_events.change_event(SOURCE, ITEMS, "pulled", raw)])
     assert wide is not None
     assert wide.blob is not None
 
 
-def test_a_repeated_job_announces_its_blob_under_the_same_id() -> None:
-    """A redelivery overwrites the same blob and says so under the same id, hours later, too."""
-    told = [cloud_events.change_event(SOURCE, ITEMS, "pulled", record(name="x" * 60_000))]
-    first, again = (cloud_events.pack(SOURCE, "job", told, now=at) for at in (AT, AT.replace(hour=15)))
-    assert first is not None
-    assert again is not None
-    assert json.loads(first.message)[0]["id"] == json.loads(again.message)[0]["id"]
-    assert first.blob == again.blob
+def test_a_repeated_job_refers_to_the_same_blob_under_the_same_id() -> None:
+    """Also hours later; with other content it refers to another blob, and the first stays as it was (P27)."""
+    told = [cloud_events.change_event(SOURCE, ITEMS, "pulled", record(name=name * 60_000)) for name in "xy"]
+    first, again, other = (cloud_events.pack([told[n]]) for n in (0, 0, 1))
+    assert first and again and other and first.blob and again.blob and other.blob  # noqa: PT018
+    assert (first, other.blob.name == first.blob.name) == (again, False)
+    ids = [
+        json.loads(cloud_events.claim_check(SOURCE, "job", blob, URL, now=at))[0]["id"]
+        for blob, at in ((first.blob, AT), (again.blob, AT.replace(hour=15)), (other.blob, AT))
+    ]
+    assert ids[0] == ids[1] != ids[2]
+
+
+@pytest.mark.parametrize("at", ["", "0001-01-01T00:00:00Z", "yesterday"])
+def test_a_record_without_a_time_makes_an_event_without_one(at: str) -> None:
+    """`time` is optional in CloudEvents, and where it stands it must be RFC 3339."""
+    fields = json.dumps({"id": ID, "lastModifiedDateTime": at})
+    made = records.parse_record(fields.encode())
+    assert "time" not in json.loads(cloud_events.change_event(SOURCE, ITEMS, "created", made))
+    assert "time" not in json.loads(cloud_events.deleted_event(SOURCE, ITEMS, ID, at))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.business_central.entities import ENTITIES
-from shared.changes.jobs import GROUP, NotificationJob, PageJob, RecordChange
+from shared.changes.jobs import GROUP, Cursor, NotificationJob, PageJob, RecordChange, Slice, parse_job
 from shared.errors import InvalidMessage
 
 #: Members of a JSON body that the Functions worker takes for the message's own properties (worker issue 1373).
@@ -18,13 +18,17 @@ QUEUE_BYTES = 48 * 1024
 
 guids = st.uuids().map(str)
 texts = st.text(max_size=30)
+cursors = st.builds(
+    Cursor, link=texts, last=texts, done=st.lists(guids, max_size=5).map(tuple), edge=texts, jumps=st.integers(0, 3),
+    rows=st.integers(0, 20_000), most_rows=st.integers(0, 20_000),
+)  # fmt: skip
 page_jobs = st.builds(
-    PageJob, run=st.from_regex(r"[0-9a-f]{32}", fullmatch=True), purpose=st.sampled_from(["pull", "watch", "compare"]),
+    PageJob, run=st.from_regex(r"[0-9a-f]{32}", fullmatch=True),
+    purpose=st.sampled_from(["pull", "reconcile", "snapshot"]),
     mode=st.sampled_from(["full", "delta", "list"]), company=guids, entity=st.sampled_from(sorted(ENTITIES)),
-    partition=st.integers(0, 3), page=st.integers(1, 10**6), link=texts, since=texts, low=texts, high=texts,
-    phase=st.sampled_from(["records", "nested", "commit", "settle"]), after=texts, began=texts,
-    after_ids=st.lists(guids, max_size=5).map(tuple), rows=st.integers(0, 20_000), total=st.integers(0, 10**6),
-    redrive=st.integers(0, 9),
+    slice=st.builds(Slice, number=st.integers(0, 3), since=texts, low=texts, high=texts), page=st.integers(1, 10**6),
+    phase=st.sampled_from(["records", "expanded", "commit", "settle"]), cursor=cursors, began=texts,
+    total=st.integers(0, 10**6), redrive=st.integers(0, 9),
 )  # fmt: skip
 changes = st.builds(RecordChange, key=guids, kind=st.sampled_from(["created", "updated", "deleted"]), at=texts)
 notification_jobs = st.builds(
@@ -62,7 +66,7 @@ def test_a_job_keeps_its_name_through_redrives_and_hands_on_another(job: PageJob
     assert again.job == job.job
     after = job.next(phase="commit")
     assert after.job != job.job
-    assert (after.page, after.redrive, after.run, after.partition) == (job.page + 1, 0, job.run, job.partition)
+    assert (after.page, after.redrive, after.run, after.slice) == (job.page + 1, 0, job.run, job.slice)
 
 
 def test_a_full_job_fits_a_queue_message() -> None:
@@ -72,8 +76,9 @@ def test_a_full_job_fits_a_queue_message() -> None:
     many = NotificationJob(job="j" * 40, company=key, entity="salesShipments", changes=(change,) * GROUP)
     assert len(many.to_text()) < QUEUE_BYTES
     page = PageJob(
-        run="r" * 32, purpose="watch", mode="delta", company=key, entity="salesShipments", link="h" * 4000,
-        after="2026-02-11T09:14:27.53Z", after_ids=(key,) * 200, low="n" * 20, high="n" * 20,
+        run="r" * 32, purpose="reconcile", mode="delta", company=key, entity="salesShipments",
+        cursor=Cursor(link="h" * 4000, last="2026-02-11T09:14:27.53Z", done=(key,) * 200),
+        slice=Slice(low="n" * 20, high="n" * 20),
     )  # fmt: skip
     assert len(page.to_text()) < QUEUE_BYTES
 
@@ -83,6 +88,10 @@ def test_a_full_job_fits_a_queue_message() -> None:
     [
         "", "x", "[]", "5", "null", "{}", '{"run": "r"}',
         '{"run": "r", "purpose": "pull", "mode": "full", "company": "c", "entity": "customers"}',
+        '{"run": "r", "purpose": "pull", "mode": "full", "company": "c", "entity": "items", "page": "1"}',
+        '{"run": 7, "purpose": "pull", "mode": "full", "company": "c", "entity": "items"}',
+        '{"run": "r", "purpose": "pull", "mode": "never", "company": "c", "entity": "items"}',
+        '{"kind": "notification", "job": "j", "company": "c", "entity": "items", "changes": []}',
     ],
 )  # fmt: skip
 def test_what_is_no_page_job_is_refused(text: str) -> None:
@@ -96,6 +105,9 @@ def test_what_is_no_page_job_is_refused(text: str) -> None:
     [
         {}, {"changes": []}, {"changes": 5}, {"changes": [5]}, {"changes": [["a", "b"]]}, {"changes": None},
         {"changes": [], "job": "j", "company": "c", "entity": "vendors"},
+        {"changes": [["k", "moved", ""]], "job": "j", "company": "c", "entity": "items"},
+        {"kind": "page", "changes": [], "job": "j", "company": "c", "entity": "items"},
+        {"kind": ["notification"], "changes": [], "job": "j", "company": "c", "entity": "items"},
     ],
 )  # fmt: skip
 def test_what_is_no_notification_job_is_refused(members: dict[str, Any]) -> None:
@@ -108,3 +120,34 @@ def test_members_of_a_newer_version_are_ignored() -> None:
     """During a deployment both versions read one queue."""
     job = PageJob(run="r", purpose="pull", mode="full", company="c", entity="items")
     assert PageJob.from_text(json.dumps({**json.loads(job.to_text()), "invented": 1})) == job
+
+
+@given(page_jobs, notification_jobs)
+def test_a_message_says_what_it_is(page: PageJob, notification: NotificationJob) -> None:
+    """One parser reads both kinds; without a `kind`, as 0.1.0 wrote them, the members say it (P20)."""
+    for job in (page, notification):
+        members = json.loads(job.to_text())
+        del members["kind"]
+        assert parse_job(job.to_text()) == parse_job(json.dumps(members)) == job
+
+
+def test_what_leaves_can_be_read_by_the_release_before() -> None:
+    """The flat names and the words of 0.1.0, for as long as both may read one queue (P20)."""
+    cursor = Cursor(link="l", last="a", done=("i",), edge="e", jumps=1, rows=5, most_rows=7)
+    part = Slice(number=2, since="s", low="b", high="c")
+    page = PageJob(
+        run="r", purpose="snapshot", mode="list", company="c", entity="items", slice=part, page=3, phase="expanded",
+        cursor=cursor, began="t", total=9, redrive=1,
+    )  # fmt: skip
+    assert json.loads(page.to_text()) == {
+        "kind": "page", "job": "r-02-000003", "run": "r", "purpose": "compare", "mode": "list", "company": "c",
+        "entity": "items", "partition": 2, "page": 3, "phase": "nested", "link": "l", "since": "s", "low": "b",
+        "high": "c", "after": "a", "after_ids": ["i"], "edge": "e", "jumps": 1, "began": "t", "rows": 5, "total": 9,
+        "redrive": 1, "most_rows": 7,
+    }  # fmt: skip
+    change = RecordChange(key="k", kind="updated", at="t")
+    notification = NotificationJob(job="j", company="c", entity="items", changes=(change,), from_snapshot=True)
+    assert json.loads(notification.to_text()) == {
+        "kind": "notification", "job": "j", "company": "c", "entity": "items", "changes": [["k", "updated", "t"]],
+        "collection": "", "compared": True, "redrive": 0,
+    }  # fmt: skip

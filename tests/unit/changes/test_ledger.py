@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from shared.business_central import records
 from shared.business_central.entities import ITEMS, SALES_INVOICES
-from shared.changes.ledger import Ledger
-from shared.changes.ledger_rules import Base, base_of
+from shared.changes.ledger import Ledger, Look
+from shared.changes.ledger_rules import SnapshotEntry, snapshot_entry
 from shared.errors import StateConflict
 from shared.storage.table import Table
 from tests.support.memory_storage import MemoryTables
@@ -31,19 +31,17 @@ def key(number: int) -> str:
     return str(UUID(int=number << 64 | number))
 
 
-def ledger(table: Table, generation: int = 1) -> Ledger:
+def ledger(table: Table, snapshot: int = 1) -> Ledger:
     """The ledger of one company's items."""
-    return Ledger(table, "conn", "company", ITEMS, generation)
+    return Ledger(table, "conn", "company", ITEMS, snapshot)
 
 
 def announce(
     book: Ledger, records: list[records.Record], job: str, *, told: frozenset[str] = frozenset(), remember: bool = False
 ) -> list[str]:
-    """The ids of what is told."""
-    notes = book.announce(
-        records, job=job, changes=CREATED, told_created=told, watch_from=None, remember_job=remember, now=AT
-    )
-    return [note.record.key for note in notes]
+    """The ids of what is announced."""
+    look = Look(job=job, changes=CREATED, watch_from=None, notified_created=told, claims_at=AT if remember else None)
+    return [note.record.key for note in book.announce(records, look)]
 
 
 @pytest.fixture
@@ -57,18 +55,18 @@ def test_what_is_listed_is_old_and_all_else_is_new(listed: set[str], other: set[
     """However many, in whatever buckets: exactly the unlisted ones are announced, once."""
     table = MemoryTables().table("BcRecords")
     book = ledger(table)
-    book.add_listing(1, 1, [(each, Base()) for each in sorted(listed)])
+    book.snapshots.add_page(1, 1, [(each, SnapshotEntry()) for each in sorted(listed)])
     records = [record(each) for each in sorted(listed | other)]
     assert announce(book, records, "j1") == sorted(other - listed)
     assert announce(book, records, "j2") == []
     assert announce(book, records, "j1") == sorted(other - listed)
 
 
-def test_a_claim_is_told_again_though_a_listing_knows_the_record_by_now(table: Table) -> None:
-    """The job's output may have been lost before the listing was made; nobody else would tell it."""
+def test_a_claim_is_told_again_though_a_snapshot_knows_the_record_by_now(table: Table) -> None:
+    """The job's output may have been lost before the snapshot was made; nobody else would tell it."""
     assert announce(ledger(table), [record(key(1))], "j", remember=True) == [key(1)]
-    later = ledger(table, generation=2)
-    later.add_listing(2, 1, [(key(1), Base())])
+    later = ledger(table, snapshot=2)
+    later.snapshots.add_page(2, 1, [(key(1), SnapshotEntry())])
     assert announce(later, [record(key(1))], "j", remember=True) == [key(1)]
     assert announce(later, [record(key(1))], "other", remember=True) == []
 
@@ -78,27 +76,25 @@ def test_an_id_across_two_packed_ids_is_not_found(table: Table) -> None:
     one, two = UUID(bytes=b"\x00" * 8 + b"\x01" * 8), UUID(bytes=b"\x02" * 8 + b"\x00" * 8)
     between = UUID(bytes=b"\x01" * 8 + b"\x02" * 8)
     book = ledger(table)
-    book.add_listing(1, 1, [(str(one), Base()), (str(two), Base())])
+    book.snapshots.add_page(1, 1, [(str(one), SnapshotEntry()), (str(two), SnapshotEntry())])
     assert announce(book, [record(str(each)) for each in (one, two, between)], "j") == [str(between)]
 
 
-def test_the_number_of_an_unsettled_record_is_kept_in_the_listing(table: Table) -> None:
+def test_the_number_of_an_unsettled_record_is_kept_in_the_snapshot(table: Table) -> None:
     """A draft of the baseline that is posted later is announced as posted, and not as created."""
     book = Ledger(table, "conn", "company", SALES_INVOICES, 1)
-    book.add_listing(1, 1, [(key(1), base_of(SALES_INVOICES, "Draft", "102001"))])
+    book.snapshots.add_page(1, 1, [(key(1), snapshot_entry(SALES_INVOICES, "Draft", "102001"))])
     draft, posted = (record(key(1), n, status=s, number=n) for s, n in (("Draft", "102001"), ("Open", "103001")))
     notes = [
-        [note.change for note in book.announce(
-            [each], job=job, changes=CREATED, told_created=frozenset(), watch_from=None, remember_job=False, now=AT,
-        )]
+        [note.change for note in book.announce([each], Look(job=job, changes=CREATED, watch_from=None))]
         for job, each in (("j1", draft), ("j2", posted), ("j3", posted), ("j2", posted))
     ]  # fmt: skip
     assert notes == [[], ["posted"], [], ["posted"]]
 
 
-def test_without_a_listing_only_what_bc_calls_created_is_told(table: Table) -> None:
+def test_without_a_snapshot_only_what_bc_calls_created_is_told(table: Table) -> None:
     """Nobody knows yet which of the others are old."""
-    book = ledger(table, generation=0)
+    book = ledger(table, snapshot=0)
     assert announce(book, [record(key(1)), record(key(2))], "j", told=frozenset({key(2)})) == [key(2)]
 
 
@@ -143,25 +139,25 @@ def test_endless_contention_is_given_up_and_left_to_the_queue() -> None:
         announce(ledger(tables.table("BcRecords")), [record(key(1))], "j")
 
 
-def test_a_listing_page_delivered_again_replaces_itself(table: Table) -> None:
+def test_a_snapshot_page_delivered_again_replaces_itself(table: Table) -> None:
     """No id is doubled and none of the first time stays."""
     book = ledger(table)
     for _ in range(2):
-        book.add_listing(1, 1, [(key(n), Base()) for n in range(300)])
-    book.add_listing(2, 1, [(key(n), Base()) for n in range(300)])
-    assert [pair for pair in book.compare(2) if pair != ([], [])] == []
+        book.snapshots.add_page(1, 1, [(key(n), SnapshotEntry()) for n in range(300)])
+    book.snapshots.add_page(2, 1, [(key(n), SnapshotEntry()) for n in range(300)])
+    assert [pair for pair in book.differences(2) if pair != ([], [])] == []
 
 
 @given(st.sets(st.integers(0, 60)), st.sets(st.integers(0, 60)), st.sets(st.integers(0, 60)))
 def test_a_comparison_finds_exactly_what_came_and_went(old: set[int], new: set[int], told: set[int]) -> None:
-    """Against the listing before and all rows."""
+    """Against the snapshot before and all rows."""
     table = MemoryTables().table("BcRecords")
     book = ledger(table)
-    book.add_listing(1, 1, [(key(n), Base()) for n in sorted(old)])
+    book.snapshots.add_page(1, 1, [(key(n), SnapshotEntry()) for n in sorted(old)])
     announce(book, [record(key(n)) for n in sorted(told)], "j")
-    book.add_listing(2, 1, [(key(n), Base()) for n in sorted(new)])
-    came = {each for part, _ in book.compare(2) for each in part}
-    went = {each for _, part in book.compare(2) for each in part}
+    book.snapshots.add_page(2, 1, [(key(n), SnapshotEntry()) for n in sorted(new)])
+    came = {each for part, _ in book.differences(2) for each in part}
+    went = {each for _, part in book.differences(2) for each in part}
     assert came == {key(n) for n in new - old - told}
     assert went == {key(n) for n in (old | told) - new}
 
@@ -174,16 +170,16 @@ def test_a_deletion_is_claimed_by_one_job(table: Table) -> None:
     assert book.announce_deleted(key(1), job="d1")
     assert not book.announce_deleted(key(1), job="d2")
     assert not book.announce_deleted(key(2), job="d1")
-    assert [went for _, went in book.compare(2) if went] == []
+    assert [went for _, went in book.differences(2) if went] == []
 
 
-def test_a_dropped_listing_leaves_the_others(table: Table) -> None:
+def test_a_dropped_snapshot_leaves_the_others(table: Table) -> None:
     """One generation goes, rows and other generations stay."""
-    book = ledger(table, generation=2)
+    book = ledger(table, snapshot=2)
     for generation in (1, 2, 3):
-        book.add_listing(generation, 1, [(key(1), Base())])
+        book.snapshots.add_page(generation, 1, [(key(1), SnapshotEntry())])
     announce(book, [record(key(2))], "j")
-    book.drop_listing(1)
+    book.snapshots.drop(1)
     assert announce(book, [record(key(1)), record(key(2))], "k") == []
     left = {row.key.split("|")[1] for row in table.query("conn|company|items", "b|", "b}")}
     assert left == {"000002", "000003"}

@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from shared.business_central import records
 from shared.business_central.entities import ITEMS, SALES_INVOICES, Entity
-from shared.changes.ledger_rules import Base, Decision, Known, base_of, decide, decide_deleted, number_digest
+from shared.changes.ledger_rules import (
+    Decision,
+    Known,
+    SnapshotEntry,
+    decide,
+    decide_deleted,
+    number_digest,
+    snapshot_entry,
+)
 
 ID = "7b1c4a52-91d3-f011-8d4c-6045bd1a2c10"
 CREATED = frozenset({"created"})
@@ -27,28 +35,28 @@ def invoice(status: str, number: str) -> records.Record:
 
 
 def look(
-    record: records.Record, known: Known | None = None, base: Base | None = None, *, job: str = "j1",
-    changes: frozenset[str] = CREATED, told_created: bool = False, fresh: bool = True, entity: Entity = ITEMS,
+    record: records.Record, known: Known | None = None, entry: SnapshotEntry | None = None, *, job: str = "j1",
+    changes: frozenset[str] = CREATED, notified_created: bool = False, fresh: bool = True, entity: Entity = ITEMS,
 ) -> Decision:  # fmt: skip
     """Decide with defaults."""
     return decide(
-        entity, record, known, base, job=job, changes=changes, told_created=told_created, fresh=fresh
+        entity, record, known, entry, job=job, changes=changes, notified_created=notified_created, fresh=fresh
     )  # fmt: skip
 
 
 def test_a_record_nobody_knows_is_created() -> None:
-    """Neither in the baseline nor in the ledger: it is new, and the job claims it."""
+    """Neither in the snapshot nor in the ledger: it is new, and the job claims it."""
     assert look(item()) == Decision(("created",), Known(created_by="j1"))
 
 
-def test_a_record_of_the_baseline_is_old() -> None:
+def test_a_record_of_the_snapshot_is_old() -> None:
     """It was there when the watch began; nothing is told and nothing stored."""
-    assert look(item(), base=Base()) == Decision((), None)
+    assert look(item(), entry=SnapshotEntry()) == Decision((), None)
 
 
-def test_what_bc_tells_to_be_created_outranks_the_baseline() -> None:
-    """A record made while the baseline was taken is in it, and still new."""
-    assert look(item(), base=Base(), told_created=True).announce == ("created",)
+def test_what_bc_tells_to_be_created_outranks_the_snapshot() -> None:
+    """A record made while the snapshot was taken is in it, and still new."""
+    assert look(item(), entry=SnapshotEntry(), notified_created=True).announce == ("created",)
 
 
 def test_the_same_job_announces_again_and_another_keeps_silent() -> None:
@@ -57,7 +65,7 @@ def test_the_same_job_announces_again_and_another_keeps_silent() -> None:
     again = look(item(), first.known)
     assert (again.announce, again.known) == (("created",), None)
     assert look(item(), first.known, job="j2") == Decision((), None)
-    assert look(item(), first.known, job="j2", told_created=True) == Decision((), None)
+    assert look(item(), first.known, job="j2", notified_created=True) == Decision((), None)
 
 
 def test_updates_are_told_once_per_version() -> None:
@@ -78,9 +86,9 @@ def test_updates_are_not_told_unless_asked_for() -> None:
 
 
 def test_an_old_record_in_the_overlap_is_no_update() -> None:
-    """The first delta reads a little of the past; a record of the baseline not modified since is no news."""
-    assert look(item(), base=Base(), changes=ALL, fresh=False) == Decision((), None)
-    assert look(item(), base=Base(), changes=ALL, fresh=True).announce == ("updated",)
+    """The first delta reads a little of the past; a record of the snapshot not modified since is no news."""
+    assert look(item(), entry=SnapshotEntry(), changes=ALL, fresh=False) == Decision((), None)
+    assert look(item(), entry=SnapshotEntry(), changes=ALL, fresh=True).announce == ("updated",)
 
 
 def test_a_created_record_is_not_told_as_updated_in_the_same_version() -> None:
@@ -128,20 +136,20 @@ def test_a_draft_posted_under_its_own_number_is_told_once_it_is_plain() -> None:
         (("Open", "1"), ("Open", "2"), ("posted",)),  # it was a released draft then
     ],
 )
-def test_an_invoice_of_the_baseline_is_told_when_it_is_surely_posted_since(
+def test_an_invoice_of_the_snapshot_is_told_when_it_is_surely_posted_since(
     was: tuple[str, str], now: tuple[str, str], told: tuple[str, ...]
 ) -> None:
-    """The baseline keeps the number of what was not surely settled, so that a later posting is seen."""
-    base = base_of(SALES_INVOICES, *was)
-    assert look(invoice(*now), base=base, entity=SALES_INVOICES).announce == told
+    """The snapshot keeps the number of what was not surely settled, so that a later posting is seen."""
+    entry = snapshot_entry(SALES_INVOICES, *was)
+    assert look(invoice(*now), entry=entry, entity=SALES_INVOICES).announce == told
 
 
-def test_the_baseline_keeps_numbers_only_where_they_decide() -> None:
+def test_the_snapshot_keeps_numbers_only_where_they_decide() -> None:
     """Items and settled invoices need no more than their id."""
-    assert base_of(ITEMS, "", "1") == Base()
-    assert base_of(SALES_INVOICES, "Paid", "1") == Base()
-    assert base_of(SALES_INVOICES, "Draft", "1") == Base(number_digest("1"), draft=True)
-    assert base_of(SALES_INVOICES, "Open", "1") == Base(number_digest("1"), draft=False)
+    assert snapshot_entry(ITEMS, "", "1") == SnapshotEntry()
+    assert snapshot_entry(SALES_INVOICES, "Paid", "1") == SnapshotEntry()
+    assert snapshot_entry(SALES_INVOICES, "Draft", "1") == SnapshotEntry(number_digest("1"), draft=True)
+    assert snapshot_entry(SALES_INVOICES, "Open", "1") == SnapshotEntry(number_digest("1"), draft=False)
 
 
 def test_a_deletion_is_told_once_and_of_known_records_only() -> None:
@@ -151,7 +159,7 @@ def test_a_deletion_is_told_once_and_of_known_records_only() -> None:
     assert first == Decision(("deleted",), Known(created_by="j0", deleted_by="j1"))
     assert decide_deleted(first.known, None, job="j1") == Decision(("deleted",), None)
     assert decide_deleted(first.known, None, job="j2") == Decision((), None)
-    assert decide_deleted(None, Base(), job="j1").announce == ("deleted",)
+    assert decide_deleted(None, SnapshotEntry(), job="j1").announce == ("deleted",)
 
 
 steps = st.tuples(
@@ -169,17 +177,19 @@ def test_no_order_of_sightings_tells_anything_by_two_jobs(
 
     The job that told it tells it again whenever it is delivered again.
     """
-    base = None if was is None else base_of(SALES_INVOICES, *was)
+    entry = None if was is None else snapshot_entry(SALES_INVOICES, *was)
     known: Known | None = None
     tellers: dict[str, set[str]] = {}
-    for job, state, told_created in seen:
+    for job, state, notified_created in seen:
         record = invoice(*state)
         decision = look(
-            record, known, base, job=job, told_created=told_created, entity=SALES_INVOICES, changes=ALL
+            record, known, entry, job=job, notified_created=notified_created, entity=SALES_INVOICES, changes=ALL
         )  # fmt: skip
         known = decision.known or known
         for change in set(decision.announce) - {"updated"}:
             tellers.setdefault(change, set()).add(job)
-        again = look(record, known, base, job=job, told_created=told_created, entity=SALES_INVOICES, changes=ALL)
+        again = look(
+            record, known, entry, job=job, notified_created=notified_created, entity=SALES_INVOICES, changes=ALL
+        )
         assert set(decision.announce) - {"updated"} <= set(again.announce)
     assert all(len(jobs) == 1 for jobs in tellers.values())

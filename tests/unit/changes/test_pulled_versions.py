@@ -30,8 +30,8 @@ def test_versions_are_found_by_run_but_not_by_the_job_that_told_them(one: list[b
     assert book.load(["r1", "r2"], but="") == set(one) | set(two)
     assert book.load(["r1", ""], but="") == set(one)
     assert book.load(["r1", "r2"], but="r1-00-000001") == set(two)
-    assert book.told("r1-00-000001") == ([ID] if one else [])
-    assert book.told("r3-00-000001") == []
+    assert book.claims("r1-00-000001") == ([ID] if one else [])
+    assert book.claims("r3-00-000001") is None
 
 
 def test_a_page_of_twenty_thousand_rows_fits() -> None:
@@ -41,7 +41,7 @@ def test_a_page_of_twenty_thousand_rows_fits() -> None:
     for _ in range(2):
         book.add("r1-00-000001", digests, [ID] * 20_000, now=AT)
     assert len(book.load(["r1"], but="")) == 20_000
-    assert book.told("r1-00-000001") == [ID] * 20_000
+    assert book.claims("r1-00-000001") == [ID] * 20_000
 
 
 def test_rows_of_other_runs_are_deleted() -> None:

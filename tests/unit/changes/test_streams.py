@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.changes.jobs import PageJob
-from shared.changes.streams import STALL, Role, Stream, StreamState, StreamStore
+from shared.changes.jobs import PageJob, Slice
+from shared.changes.run_progress import STALL, Role, RunStore
+from shared.changes.streams import Stream, StreamState, StreamStore
 from shared.errors import StateConflict
 from shared.storage.table import Row, Table
 from tests.support.memory_storage import MemoryTables
@@ -28,6 +29,12 @@ def book(table: Table) -> StreamStore:
     return StreamStore(table, "lmints.io.production")
 
 
+@pytest.fixture
+def runs(table: Table) -> RunStore:
+    """The runs in it."""
+    return RunStore(table, "lmints.io.production")
+
+
 def started(book: StreamStore, partitions: int = 1) -> StreamState:
     """A stream with a run under way."""
     return book.save(StreamState(stream=STREAM, run="r", mode="delta", partitions=partitions, planned_at=AT))
@@ -36,15 +43,15 @@ def started(book: StreamStore, partitions: int = 1) -> StreamState:
 def test_a_state_survives_its_row(book: StreamStore) -> None:
     """Every field, and those that are not set stay so."""
     full = StreamState(
-        stream=STREAM, mark=AT, watch_from=AT, generation=3, run="r", mode="full", partitions=4, planned_at=AT,
-        ended_at=AT, done_run="q", done_at=AT, rows=5, again=True, broken=2, error="e", error_at=AT,
+        stream=STREAM, watermark=AT, watch_from=AT, snapshot=3, run="r", mode="full", partitions=4, planned_at=AT,
+        ended_at=AT, done_run="q", done_at=AT, rows=5, again=True, broken=2, error="e",
     )  # fmt: skip
     assert book.load(STREAM) == StreamState(stream=STREAM)
     stored = book.save(full)
     assert book.load(STREAM) == full == stored
-    book.save(replace(stored, mark=None, error_at=None))
-    assert book.load(STREAM).mark is None
-    assert book.all() == [replace(full, mark=None, error_at=None)]
+    book.save(replace(stored, watermark=None))
+    assert book.load(STREAM).watermark is None
+    assert book.all() == [replace(full, watermark=None)]
 
 
 def test_a_row_with_foreign_values_heals_itself(book: StreamStore, table: Table) -> None:
@@ -70,53 +77,55 @@ def test_the_second_of_two_movers_learns_that_it_lost(book: StreamStore) -> None
     assert (book.change(STREAM, edit).rows, book.load(STREAM).broken, len(calls)) == (2, 7, 2)
 
 
-def test_the_first_to_start_a_page_owns_it(book: StreamStore) -> None:
+def test_the_first_to_start_a_page_owns_it(book: StreamStore, runs: RunStore) -> None:
     """Its own redelivery goes on, a copy does not, and an earlier page only repeats itself."""
     started(book)
-    assert book.take_page(JOB, "m1", AT) is Role.GO
-    assert book.take_page(JOB, "m1", AT) is Role.GO
-    assert book.take_page(JOB, "m2", AT) is Role.COPY
-    assert book.take_page(JOB.next(), "m3", AT) is Role.GO
-    assert book.take_page(JOB, "m1", AT) is Role.REPEAT
+    assert runs.take_page(JOB, "m1", AT) is Role.GO
+    assert runs.take_page(JOB, "m1", AT) is Role.GO
+    assert runs.take_page(JOB, "m2", AT) is Role.COPY
+    assert runs.take_page(JOB.next(), "m3", AT) is Role.GO
+    assert runs.take_page(JOB, "m1", AT) is Role.REPEAT
 
 
-def test_a_redriven_page_takes_over(book: StreamStore) -> None:
+def test_a_redriven_page_takes_over(book: StreamStore, runs: RunStore) -> None:
     """Its message died; put back it is another message, and the one that counts from then on."""
     started(book)
-    book.take_page(JOB, "m1", AT)
+    runs.take_page(JOB, "m1", AT)
     redriven = replace(JOB, redrive=1)
-    assert book.take_page(redriven, "m9", AT) is Role.GO
-    assert book.take_page(JOB, "m1", AT) is Role.COPY
-    assert book.take_page(redriven, "m9", AT) is Role.GO
+    assert runs.take_page(redriven, "m9", AT) is Role.GO
+    assert runs.take_page(JOB, "m1", AT) is Role.COPY
+    assert runs.take_page(redriven, "m9", AT) is Role.GO
 
 
-def test_a_run_is_complete_once_its_last_partition_is(book: StreamStore) -> None:
+def test_a_run_is_complete_once_its_last_partition_is(book: StreamStore, runs: RunStore) -> None:
     """In whatever order; a repeat of the end changes nothing."""
     started(book, partitions=3)
-    ends = [replace(JOB, partition=n, phase="commit", began="2026-03-04T12:00:00.000Z", total=n) for n in range(3)]
-    assert book.end_partition(ends[2], AT) is None
-    assert book.end_partition(ends[2], AT) is None
-    assert book.end_partition(ends[0], AT) is None
-    progress = book.end_partition(ends[1], AT)
+    ends = [
+        replace(JOB, slice=Slice(number=n), phase="commit", began="2026-03-04T12:00:00.000Z", total=n) for n in range(3)
+    ]
+    assert runs.end_slice(ends[2], AT) is None
+    assert runs.end_slice(ends[2], AT) is None
+    assert runs.end_slice(ends[0], AT) is None
+    progress = runs.end_slice(ends[1], AT)
     assert progress is not None
     assert sorted(part.rows for part in progress) == [0, 1, 2]
     assert {part.began for part in progress} == {AT}
 
 
-def test_the_end_of_an_old_run_completes_nothing(book: StreamStore) -> None:
+def test_the_end_of_an_old_run_completes_nothing(book: StreamStore, runs: RunStore) -> None:
     """Another run has begun since."""
     state = started(book)
     book.save(replace(state, run="s"))
-    assert book.end_partition(replace(JOB, phase="commit"), AT) is None
+    assert runs.end_slice(replace(JOB, phase="commit"), AT) is None
 
 
-def test_a_run_lives_as_long_as_it_moves(book: StreamStore) -> None:
+def test_a_run_lives_as_long_as_it_moves(book: StreamStore, runs: RunStore) -> None:
     """From its planning or its newest page; an ended one is not alive."""
     state = started(book)
-    assert book.is_alive(state, AT + STALL - timedelta(seconds=1))
-    assert not book.is_alive(state, AT + STALL)
-    book.take_page(JOB, "m1", AT + timedelta(minutes=10))
-    assert book.is_alive(state, AT + STALL)
-    assert not book.is_alive(replace(state, ended_at=AT), AT)
-    book.forget_run(STREAM, "r")
-    assert not book.is_alive(state, AT + STALL)
+    assert runs.is_alive(state, AT + STALL - timedelta(seconds=1))
+    assert not runs.is_alive(state, AT + STALL)
+    runs.take_page(JOB, "m1", AT + timedelta(minutes=10))
+    assert runs.is_alive(state, AT + STALL)
+    assert not runs.is_alive(replace(state, ended_at=AT), AT)
+    runs.forget_run(STREAM, "r")
+    assert not runs.is_alive(state, AT + STALL)

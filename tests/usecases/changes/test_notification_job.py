@@ -211,8 +211,8 @@ def test_a_collection_with_deletes_finds_what_is_gone(changes: str) -> None:
     assert told(world) == created(world, *made) | gone
 
 
-def test_news_lost_on_their_way_are_told_again_though_a_listing_knows_them_by_now() -> None:
-    """An invoice was posted and noted so; before the event left it was paid, and a listing has taken it in."""
+def test_news_lost_on_their_way_are_told_again_though_a_snapshot_knows_them_by_now() -> None:
+    """An invoice was posted and noted so; before the event left it was paid, and a snapshot has taken it in."""
     world = world_of(BC_TRIGGERS="salesInvoices")
     draft = world.bc.user.create_invoice()
     notify(world)
@@ -223,7 +223,7 @@ def test_news_lost_on_their_way_are_told_again_though_a_listing_knows_them_by_no
     world.drain()
     before = told(world)
     world.bc.user.pay_invoice(draft)
-    world.clock.advance(plan_runs.COMPARE_EVERY)
+    world.clock.advance(plan_runs.SNAPSHOT_EVERY)
     world.run_timer("reconcile")
     world.drain()
     assert told(world) == before
@@ -233,8 +233,8 @@ def test_news_lost_on_their_way_are_told_again_though_a_listing_knows_them_by_no
     assert [event["type"] for event in events(world)] == ["bc.salesInvoice.posted.v1"]
 
 
-def test_compares_keep_their_distance_and_none_is_forgotten() -> None:
-    """What a compare found may be delivered again after ten minutes, by the listing before; the next waits for it."""
+def test_snapshots_keep_their_distance_and_none_is_forgotten() -> None:
+    """What a snapshot found may be delivered again after ten minutes, by the snapshot before; the next waits for it."""
     world = world_of(BC_CHANGES="created,deleted")
     one, other, kept = (world.bc.user.create_item(displayName="x") for _ in range(3))
     notify(world)
@@ -245,7 +245,7 @@ def test_compares_keep_their_distance_and_none_is_forgotten() -> None:
         world.bc.user.update(kept, {"displayName": item.id})
         notify(world)
     assert told(world) == {("item.deleted", subject(one)): 1}
-    world.clock.advance(plan_runs.COMPARE_REST)
+    world.clock.advance(plan_runs.SNAPSHOT_REST)
     world.run_timer("reconcile")
     world.drain()
     assert told(world) == {("item.deleted", subject(item)): 1 for item in (one, other)}
@@ -332,7 +332,7 @@ def test_jobs_about_what_is_no_longer_watched_are_dropped(env: dict[str, str]) -
     assert world.queues.waiting(QUEUE_NOTIFICATIONS) == 0
 
 
-def test_before_the_first_listing_only_what_bc_calls_created_is_told() -> None:
+def test_before_the_first_snapshot_only_what_bc_calls_created_is_told() -> None:
     """Nobody can know yet which records are old, so an update announces nothing."""
     world = World(demo_data=False, env={"BC_COMPANIES": CRONUS, "BC_CHANGES": "created,updated"})
     old, new = (world.bc.user.create_item(displayName=name) for name in ("old", "new"))

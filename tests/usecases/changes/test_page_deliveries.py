@@ -1,5 +1,6 @@
 """Page jobs that repeat, cross and die, and streams that fail: nothing is lost, and no other stream stops."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -9,8 +10,19 @@ from shared.changes import page_job
 from shared.changes.jobs import PageJob
 from shared.resource_names import QUEUE_EVENTS, QUEUE_PAGES
 from tests.simulation.world import Crash
-from tests.support.page_world import LEASE_S, created, fail, items, mark, note_page_sizes, pulled, run, stream, world_of
-from tests.support.worlds import events, small_world, subject, told
+from tests.support.page_world import (
+    LEASE_S,
+    created,
+    fail,
+    items,
+    note_page_sizes,
+    pulled,
+    run,
+    stream,
+    watermark,
+    world_of,
+)
+from tests.support.worlds import events, messages, small_world, subject, told
 
 
 def test_a_copy_of_a_page_job_does_nothing() -> None:
@@ -23,7 +35,7 @@ def test_a_copy_of_a_page_job_does_nothing() -> None:
         world.queues.put(QUEUE_PAGES, message.body, world.clock.now())
     world.drain()
     assert told(world) == pulled(made)
-    assert mark(world) == world.clock.now()
+    assert watermark(world) == world.clock.now()
 
 
 def test_a_page_delivered_again_tells_the_same_and_starts_nothing() -> None:
@@ -159,7 +171,7 @@ def test_an_entity_that_may_not_be_read_stops_no_other(caplog: pytest.LogCapture
     fail(world, FaultKind.SERVER_ERROR, "salesInvoices\\?", times=None, status=403)
     run(world, "reconcile")
     assert told(world) == created(made)
-    state = world.stores.changes.streams.load(stream(world, "watch", "salesInvoices"))
+    state = world.stores.changes.streams.load(stream(world, "reconcile", "salesInvoices"))
     assert "403" in state.error
     assert state.ended_at is not None
     assert "stream.failed" in caplog.text
@@ -168,7 +180,7 @@ def test_an_entity_that_may_not_be_read_stops_no_other(caplog: pytest.LogCapture
     world.clock.advance(timedelta(minutes=15))
     run(world, "reconcile")
     assert told(world, "salesInvoice") == created([invoice], "salesInvoice")
-    assert world.stores.changes.streams.load(stream(world, "watch", "salesInvoices")).error == ""
+    assert world.stores.changes.streams.load(stream(world, "reconcile", "salesInvoices")).error == ""
 
 
 def test_a_removed_company_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
@@ -211,3 +223,34 @@ def test_a_refusal_of_a_page_that_has_told_something_is_set_aside_and_not_droppe
         world.drain()
     assert told(world, "item.created") == created(made)
     assert world.stores.dead_letters.all(10) == []
+
+
+def test_a_claim_check_stays_valid_when_its_job_is_delivered_again() -> None:
+    """An item changed meanwhile: the repeat makes another blob, and what refers to the first still finds it (P27)."""
+    world = world_of(rows=400)
+    made = world.bc.bulk_items(300)
+    world.run_timer("pull_items")
+    text = world.queues.names[QUEUE_PAGES][0].body
+    world.drain()
+    (first,) = messages(world, QUEUE_EVENTS)
+    (url,) = [event["dataref"] for event in first]
+    before = world.claim_checks.read(url)
+    world.bc.user.update(made[7], {"displayName": "changed since"})
+    again = page_job.read(world.ctx, world.stores.changes, PageJob.from_text(text), "message-of-old")
+    (event,) = json.loads(again.events[0])
+    assert event["dataref"] != url
+    assert world.claim_checks.read(url) == before
+    assert told(world) == pulled(made)
+
+
+def test_a_blob_is_whole_before_anything_refers_to_it() -> None:
+    """Killed while it writes the blob, a page leaves nothing; its redelivery stores it and then announces (P27)."""
+    world = world_of(rows=400)
+    made = world.bc.bulk_items(300)
+    for place in ("before put blob", "after put blob"):
+        world.point = _Killer(place, 1)
+        run(world, "pull_items")
+        assert [left for left in world.left if left.queue == QUEUE_EVENTS] == []
+        world.clock.advance(LEASE_S)
+    world.drain()
+    assert told(world) == pulled(made)

@@ -9,7 +9,8 @@ from business_central_emulator import Fault, FaultKind
 
 from shared.changes import plan_runs
 from shared.changes.jobs import PageJob
-from shared.changes.streams import STALL, Stream
+from shared.changes.run_progress import STALL
+from shared.changes.streams import Stream
 from shared.errors import StateConflict
 from shared.resource_names import QUEUE_PAGES
 from tests.simulation.world import World
@@ -29,29 +30,29 @@ def kinds(world: World, timer: str) -> Counter[tuple[str, str, str]]:
 
 
 def test_the_first_timers_read_everything_once() -> None:
-    """A full pull of items and a listing of ids per entity and company; nothing to compare with yet."""
+    """A full pull of items and a snapshot of ids per entity and company; nothing to compare with yet."""
     world = World(demo_data=False)
     assert kinds(world, "pull_items") == {("pull", "full", "items"): 2}
     assert kinds(world, "reconcile") == {
-        ("compare", "list", "items"): 2, ("compare", "list", "salesShipments"): 2,
-        ("compare", "list", "salesInvoices"): 2,
+        ("snapshot", "list", "items"): 2, ("snapshot", "list", "salesShipments"): 2,
+        ("snapshot", "list", "salesInvoices"): 2,
     }  # fmt: skip
 
 
 def test_later_timers_read_what_changed() -> None:
-    """Deltas from the watermark, with an overlap; the listing again after a day."""
+    """Deltas from the watermark, with an overlap; the snapshot again after a day."""
     world = small_world()
     world.clock.advance(timedelta(minutes=15))
-    mark = world.stores.changes.streams.load(Stream("pull", world.bc.company().id, "items")).mark
-    assert mark is not None
+    watermark = world.stores.changes.streams.load(Stream("pull", world.bc.company().id, "items")).watermark
+    assert watermark is not None
     job = PageJob.from_text(plan_runs.pull_items(world.ctx, world.stores.changes).pages[0])
-    assert (job.mode, job.since) == ("delta", (mark - plan_runs.OVERLAP).strftime("%Y-%m-%dT%H:%M:%S.000Z"))
+    assert (job.mode, job.slice.since) == ("delta", (watermark - plan_runs.OVERLAP).strftime("%Y-%m-%dT%H:%M:%S.000Z"))
     entities = ("items", "salesShipments", "salesInvoices")
-    assert kinds(world, "reconcile") == dict.fromkeys([("watch", "delta", entity) for entity in entities], 2)
-    world.clock.advance(plan_runs.COMPARE_EVERY)
+    assert kinds(world, "reconcile") == dict.fromkeys([("reconcile", "delta", entity) for entity in entities], 2)
+    world.clock.advance(plan_runs.SNAPSHOT_EVERY)
     found = kinds(world, "reconcile")
-    assert {kind: n for kind, n in found.items() if kind[0] == "compare"} == dict.fromkeys(
-        [("compare", "list", entity) for entity in entities], 2
+    assert {kind: n for kind, n in found.items() if kind[0] == "snapshot"} == dict.fromkeys(
+        [("snapshot", "list", entity) for entity in entities], 2
     )
 
 
@@ -64,8 +65,8 @@ def test_a_large_entity_is_pulled_in_partitions_that_cover_it() -> None:
     world.clock.advance(STALL)
     jobs = [PageJob.from_text(text) for text in plan_runs.pull_items(world.ctx, world.stores.changes).pages]
     assert len(jobs) == plan_runs.PARTITIONS
-    assert (jobs[0].low, jobs[-1].high) == ("", "")
-    assert [job.high for job in jobs[:-1]] == [job.low for job in jobs[1:]]
+    assert (jobs[0].slice.low, jobs[-1].slice.high) == ("", "")
+    assert [job.slice.high for job in jobs[:-1]] == [job.slice.low for job in jobs[1:]]
     assert len({job.job for job in jobs}) == len(jobs)
 
 
@@ -130,7 +131,7 @@ def test_a_new_company_is_served_within_the_hour() -> None:
 
 
 def test_a_day_of_silence_tells_nothing() -> None:
-    """Nobody changes anything: timers run, listings are compared, and no event leaves."""
+    """Nobody changes anything: timers run, snapshots are compared, and no event leaves."""
     world = small_world()
     world.run_for(timedelta(hours=27), every=timedelta(minutes=5))
     assert told(world) == {}

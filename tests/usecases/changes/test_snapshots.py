@@ -1,4 +1,4 @@
-"""Listings of all ids: the baseline of the watch, and the daily comparison that finds what no delta sees."""
+"""Snapshots of all ids: the baseline of the watch, and the daily comparison that finds what no delta sees."""
 
 from datetime import timedelta
 
@@ -12,7 +12,7 @@ from tests.support.worlds import events, subject, told
 
 
 def test_what_was_there_before_the_watch_is_never_announced() -> None:
-    """The first listing is the baseline; only what comes after is news."""
+    """The first snapshot is the baseline; only what comes after is news."""
     world = World(demo_data=True, env={"BC_COMPANIES": CRONUS})
     world.start()
     world.left.clear()
@@ -24,7 +24,7 @@ def test_what_was_there_before_the_watch_is_never_announced() -> None:
 
 
 def test_a_record_made_while_the_baseline_is_taken_is_announced_or_old_but_never_doubled() -> None:
-    """Between the listing's first page and its end: the first delta reads from where the listing began."""
+    """Between the snapshot's first page and its end: the first delta reads from where the snapshot began."""
     world = World(demo_data=False, env={"BC_COMPANIES": CRONUS, "BC_TRIGGERS": "items"})
     world.bc.bulk_items(20)
     world.run_timer("reconcile")
@@ -40,7 +40,7 @@ def test_a_record_made_while_the_baseline_is_taken_is_announced_or_old_but_never
 
 @pytest.mark.parametrize("changes", ["created", "created,deleted"])
 def test_deletes_that_nobody_told_are_found_by_the_compare(changes: str) -> None:
-    """Deletes are invisible to any delta; the daily listing shows what is missing."""
+    """Deletes are invisible to any delta; the daily snapshot shows what is missing."""
     world = world_of(BC_CHANGES=changes)
     world.clock.advance(60)
     made = items(world, 3)
@@ -55,8 +55,8 @@ def test_deletes_that_nobody_told_are_found_by_the_compare(changes: str) -> None
     assert told(world) == created(made) | gone
 
 
-def test_old_listings_are_dropped() -> None:
-    """One listing is in force; the tables do not grow with the days."""
+def test_old_snapshots_are_dropped() -> None:
+    """One snapshot is in force; the tables do not grow with the days."""
     world = world_of(BC_TRIGGERS="items")
     world.bc.bulk_items(50)
     sizes = []
@@ -99,8 +99,8 @@ def test_a_comparison_cut_off_between_its_outputs_loses_and_invents_nothing(seed
     assert len({event["id"] for event in events(world)}) == len(late) + 1
 
 
-def test_a_record_made_while_a_listing_is_read_is_not_taken_for_deleted() -> None:
-    """It has a row and is not in the listing: only reading it back tells that it is there."""
+def test_a_record_made_while_a_snapshot_is_read_is_not_taken_for_deleted() -> None:
+    """It has a row and is not in the snapshot: only reading it back tells that it is there."""
     world = world_of(BC_TRIGGERS="items", BC_CHANGES="created,deleted")
     items(world, 5)
     run(world, "reconcile")

@@ -1,0 +1,22 @@
+"""What a job announces on its way out: one message for `bc-events`, its blob stored whole before there is a message."""
+
+from collections.abc import Iterable
+
+from shared.changes import cloud_events
+from shared.changes.change_stores import ChangeStores
+from shared.connections.context import Context
+
+
+def messages(ctx: Context, stores: ChangeStores, source: str, job: str, events: Iterable[str]) -> tuple[str, ...]:
+    """Return the message that announces the events of a job, if there are any.
+
+    Raises:
+        StoreUnavailable: the blob could not be stored; nothing may leave.
+    """
+    batch = cloud_events.pack(events)
+    if batch is None:
+        return ()
+    if batch.blob is None:
+        return (batch.message,)
+    url = stores.claim_checks.put(batch.blob.name, batch.blob.data)
+    return (cloud_events.claim_check(source, job, batch.blob, url, now=ctx.now()),)

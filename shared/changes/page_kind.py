@@ -1,0 +1,44 @@
+"""What differs between the pages of pull, reconcile and snapshot, as one row of functions each.
+
+`page_job.py` and `run_end.py` call them and know no purpose by name.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.changes.change_stores import ChangeStores
+from shared.changes.jobs import PageJob, Phase
+from shared.changes.ledger_rules import Announcement
+from shared.changes.page_reader import Reading
+from shared.changes.streams import StreamState
+from shared.connections.context import Context
+from shared.outputs import Outputs
+
+
+def _nothing(*_: object) -> None:
+    """Do nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageKind:
+    """One purpose of reading."""
+
+    #: What a page has to announce; whatever must be remembered of it is stored before this returns.
+    news: Callable[[Context, ChangeStores, PageJob, Reading], list[Announcement]]
+    #: Whether an earlier delivery of the job has announced something, which this one must announce again.
+    has_claims: Callable[[ChangeStores, PageJob], bool]
+    #: Whether an earlier delivery of a job that is out of date can have announced something that got lost on its way.
+    may_have_announced: Callable[[Context, ChangeStores, PageJob, StreamState], bool]
+    #: The phase behind the last page of one.
+    phase_after: Callable[[Context, PageJob], Phase] = lambda _ctx, _job: "commit"
+    #: What the commit sends out before the run ends in another execution; None: it ends at once.
+    before_end: Callable[[Context, ChangeStores, PageJob], Outputs] | None = None
+    #: What happens just before the watermark moves; takes BC's time when the run's first page was answered.
+    at_end: Callable[[Context, ChangeStores, PageJob, datetime | None], None] = _nothing
+    #: How many snapshots a run adds.
+    snapshots: int = 0
+    #: What is no longer needed once the run is complete.
+    tidy: Callable[[Context, ChangeStores, PageJob, StreamState], None] = _nothing
+    #: Whether a run that was asked for meanwhile starts as soon as this one is complete, or waits for the timer.
+    follows_at_once: bool = True

@@ -1,0 +1,117 @@
+"""A page of a pull: announces every record version that no page of the pull has announced."""
+
+import logging
+from datetime import timedelta
+from typing import Final
+
+from shared.business_central.entities import Entity
+from shared.business_central.records import Record
+from shared.changes import plan_runs, pulled_versions
+from shared.changes.change_stores import ChangeStores
+from shared.changes.jobs import PageJob, Phase
+from shared.changes.ledger_rules import Announcement
+from shared.changes.page_kind import PageKind
+from shared.changes.page_reader import Reading
+from shared.changes.pulled_versions import PulledVersionStore
+from shared.changes.single_reader import read_records
+from shared.changes.streams import StreamState, stream_of
+from shared.clock import parse_time
+from shared.connections.context import Context
+from shared.log import log_event
+
+log: Final = logging.getLogger(__name__)
+
+#: How long what a page has announced is kept for its redelivery: five deliveries of a worker that dies each time.
+CLAIMS_LIFE: Final = timedelta(hours=2)
+
+
+def _news(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) -> list[Announcement]:
+    versions = stores.pulled_versions(job.company, job.entity_row())
+    claimed = versions.claims(job.job) or []
+    records = _with_claimed(ctx, job, _PAGE_RECORDS[job.phase](ctx, job, reading.records), claimed)
+    # Only what the next delta reads again must be remembered, whoever announced it: what is known already is read
+    # again, too. Records of the expanded phase may be old themselves.
+    digests = {record.key: pulled_versions.digest(record) for record in records}
+    if job.mode == "delta":
+        records, seen = _unseen(stores, versions, job, records, digests)
+    else:
+        began = parse_time(job.began) or reading.served_at or ctx.now()
+        keep = plan_runs.since_of(plan_runs.since_of(began))
+        seen = [digests[record.key] for record in records if record.newest >= keep]
+    announced = dict.fromkeys([*claimed, *(record.key for record in records)])
+    versions.add(job.job, seen, list(announced), now=ctx.now())
+    return [Announcement("pulled", record) for record in records]
+
+
+def _with_claimed(ctx: Context, job: PageJob, records: list[Record], claimed: list[str]) -> list[Record]:
+    """Add what an earlier delivery of this job has announced and is on another page now; its output may be lost."""
+    here = {record.key for record in records}
+    moved = [key for key in claimed if key not in here]
+    return records + read_records(ctx, job.company, job.entity_row(), moved)[0] if moved else records
+
+
+def _unseen(
+    stores: ChangeStores, versions: PulledVersionStore, job: PageJob, records: list[Record], digests: dict[str, bytes]
+) -> tuple[list[Record], list[bytes]]:
+    """Return the records whose version is news, and the digests that this page remembers.
+
+    What another page of this run has announced stays that page's: were it noted here, too, a redelivery of that page
+    would take it for announced. For the same reason a page that is out of date asks no later run.
+    """
+    state = stores.streams.load(stream_of(job))
+    of_this_run = versions.load([job.run], but=job.job)
+    records = [record for record in records if digests[record.key] not in of_this_run]
+    before = versions.load([state.done_run] if state.run == job.run != state.done_run else [], but=job.job)
+    news = [record for record in records if digests[record.key] not in before]
+    return news, [digests[record.key] for record in records]
+
+
+def _as_read(_ctx: Context, _job: PageJob, records: list[Record]) -> list[Record]:
+    return records
+
+
+def _parents(ctx: Context, job: PageJob, records: list[Record]) -> list[Record]:
+    """Return the records that the expanded ones belong to."""
+    entity = job.entity_row()
+    keys = dict.fromkeys(record.text(entity.expanded_parent).lower() for record in records)
+    parents, broken = read_records(ctx, job.company, entity, [key for key in keys if key])
+    for key, error in broken:
+        log_event(log, "record.broken", level=logging.ERROR, entity=entity.name, record_id=key, reason=str(error))
+    return parents
+
+
+_PAGE_RECORDS: Final = {"records": _as_read, "expanded": _parents}
+
+
+def _phase_after(ctx: Context, job: PageJob) -> Phase:
+    """A changed variant does not touch its item's time, so a delta looks at the expanded records, too."""
+    reads_expanded = job.phase == "records" and job.mode == "delta" and _expanded_count(ctx, job.entity_row())
+    return "expanded" if reads_expanded else "commit"
+
+
+def _expanded_count(ctx: Context, entity: Entity) -> bool:
+    return bool(entity.expanded_set) and ctx.expands(entity)
+
+
+def _has_claims(stores: ChangeStores, job: PageJob) -> bool:
+    return bool(stores.pulled_versions(job.company, job.entity_row()).claims(job.job))
+
+
+def _may_have_announced(ctx: Context, stores: ChangeStores, job: PageJob, state: StreamState) -> bool:
+    if stores.streams.is_superseded(state, job.run):
+        return False  # the run that took over announces it
+    claims = stores.pulled_versions(job.company, job.entity_row()).claims(job.job)
+    if claims is not None:
+        return bool(claims)
+    began = parse_time(job.began)
+    # In these cases its row would still be there.
+    return state.done_run != job.run and not (began and ctx.now() - began < CLAIMS_LIFE)
+
+
+def _tidy(ctx: Context, stores: ChangeStores, job: PageJob, _state: StreamState) -> None:
+    stores.pulled_versions(job.company, job.entity_row()).keep_only([job.run], since=ctx.now() - CLAIMS_LIFE)
+
+
+KIND: Final = PageKind(
+    news=_news, has_claims=_has_claims, may_have_announced=_may_have_announced, phase_after=_phase_after, tidy=_tidy
+)

@@ -1,0 +1,41 @@
+"""A page of a reconcile: announces what the ledger does not know yet."""
+
+from typing import Final
+
+from shared.changes.change_stores import ChangeStores
+from shared.changes.jobs import PageJob
+from shared.changes.ledger import Look
+from shared.changes.ledger_rules import Announcement
+from shared.changes.page_kind import PageKind
+from shared.changes.page_reader import Reading
+from shared.changes.single_reader import read_records
+from shared.changes.streams import StreamState, stream_of
+from shared.connections.context import Context
+
+
+def _news(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) -> list[Announcement]:
+    entity = job.entity_row()
+    ledger = stores.ledger(job.company, entity)
+    records = {record.key: record for record in reading.records}
+    moved = [key for key in ledger.claims(job.job) if key not in records]
+    if moved:  # claimed by an earlier delivery of this job, changed since and therefore on a later page now
+        again, _ = read_records(ctx, job.company, entity, moved)
+        records |= {record.key: record for record in again}
+    look = Look(
+        job=job.job,
+        changes=ctx.settings.changes,
+        watch_from=stores.streams.load(stream_of(job)).watch_from,
+        claims_at=ctx.now(),
+    )
+    return ledger.announce(list(records.values()), look)
+
+
+def _has_claims(stores: ChangeStores, job: PageJob) -> bool:
+    return bool(stores.ledger(job.company, job.entity_row()).claims(job.job))
+
+
+def _may_have_announced(_ctx: Context, stores: ChangeStores, job: PageJob, _state: StreamState) -> bool:
+    return _has_claims(stores, job)
+
+
+KIND: Final = PageKind(news=_news, has_claims=_has_claims, may_have_announced=_may_have_announced)

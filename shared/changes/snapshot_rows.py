@@ -1,0 +1,97 @@
+"""The rows of snapshots: which ids of one company's entity were there when all of them were read, once a day.
+
+Rows `b|number|bucket|page` of table BcRecords: packed ids, about 80 a row, never changed; beside them, of invoices that
+may still be posted, the digest of their number. Knows nothing of who announced what.
+"""
+
+import zlib
+from collections.abc import Iterable
+from typing import Final
+
+from shared.changes.ledger_rules import SnapshotEntry
+from shared.storage.keys import after, row_key
+from shared.storage.packed_ids import ID_BYTES, cut, holds, pack_id, unpack_ids
+from shared.storage.table import Row, Table, Upsert
+
+BUCKETS: Final = 256
+_DIGEST: Final = 8
+_UNSETTLED: Final = ID_BYTES + _DIGEST + 1  # id, digest of the number, whether surely a draft
+#: From so many buckets on, one query over the snapshot is cheaper than one per bucket.
+_WHOLE: Final = 48
+_WRITES: Final = 100  # in one transaction
+
+
+def bucket_of(key: str) -> str:
+    """Return the two hex digits of the bucket of an id."""
+    return f"{zlib.crc32(pack_id(key)) & 0xFF:02x}"
+
+
+class SnapshotRows:
+    """The snapshots of one company's entity."""
+
+    def __init__(self, table: Table, partition: str) -> None:
+        """Take the table and the partition of the company's entity."""
+        self._table = table
+        self._partition = partition
+
+    def add_page(self, number: int, page: int, entries: Iterable[tuple[str, SnapshotEntry]]) -> None:
+        """Store one page of ids of the snapshot `number`; a repeat of the page replaces it."""
+        ids: dict[str, list[bytes]] = {}
+        unsettled: dict[str, list[bytes]] = {}
+        for key, entry in entries:
+            packed, bucket = pack_id(key), bucket_of(key)
+            ids.setdefault(bucket, []).append(packed)
+            if entry.open_number:
+                unsettled.setdefault(bucket, []).append(packed + entry.open_number + (b"D" if entry.draft else b"O"))
+        rows = [
+            Upsert(
+                Row(
+                    partition=self._partition,
+                    key=row_key("b", f"{number:06d}", bucket, f"{page:06d}"),
+                    values={"ids": b"".join(packed), "open": b"".join(unsettled.get(bucket, []))},
+                )
+            )
+            for bucket, packed in sorted(ids.items())
+        ]
+        for start in range(0, len(rows), _WRITES):
+            self._table.write(rows[start : start + _WRITES])
+
+    def ids(self, number: int, bucket: str) -> set[str]:
+        """Return the ids in one bucket of a snapshot."""
+        return {key for row in self._rows(number, bucket) for key in unpack_ids(row.data("ids"))}
+
+    def unsettled(self, number: int, bucket: str) -> dict[str, SnapshotEntry]:
+        """Return the invoices in one bucket that were not settled then."""
+        return {key: entry for row in self._rows(number, bucket) for key, entry in _unsettled(row).items()}
+
+    def find(self, number: int, keys: Iterable[str]) -> dict[str, SnapshotEntry]:
+        """Return what a snapshot says of those of the ids that it holds; nothing for snapshot 0."""
+        wanted: dict[str, list[str]] = {}
+        for key in keys if number else ():
+            wanted.setdefault(bucket_of(key), []).append(key)
+        found: dict[str, SnapshotEntry] = {}
+        for bucket in [""] if len(wanted) >= _WHOLE else wanted:
+            for row in self._rows(number, bucket):
+                packed = row.data("ids")
+                hits = [key for key in wanted.get(row.key.split("|")[2], ()) if holds(packed, key)]
+                entries = _unsettled(row) if hits else {}
+                found |= {key: entries.get(key, SnapshotEntry()) for key in hits}
+        return found
+
+    def drop(self, number: int) -> None:
+        """Delete a snapshot that is no longer in force."""
+        for row in list(self._rows(number, "")):
+            self._table.delete(row.partition, row.key)
+
+    def _rows(self, number: int, bucket: str) -> Iterable[Row]:
+        parts = ["b", f"{number:06d}", *([bucket] if bucket else [])]
+        prefix = row_key(*parts) + "|"
+        return self._table.query(self._partition, prefix, after(prefix))
+
+
+def _unsettled(row: Row) -> dict[str, SnapshotEntry]:
+    entries = {}
+    for packed in cut(row.data("open"), _UNSETTLED):
+        (key,) = unpack_ids(packed)
+        entries[key] = SnapshotEntry(packed[ID_BYTES:-1], draft=packed[-1:] == b"D")
+    return entries

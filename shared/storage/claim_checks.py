@@ -1,0 +1,107 @@
+"""Claim checks in Blob Storage: one Put Blob each, so that a blob is whole as soon as it can be seen.
+
+Owns the connection to container `bc-data` and the translation of errors; knows nothing of events. The host's own blob
+output is not used, as it shows an empty blob first and fills it after the messages have left (P27).
+The SDK is imported on first use, as it takes a tenth of a second that the webhook's handshake must not wait for.
+"""
+
+from contextlib import suppress
+from http.client import HTTPException
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final
+
+from shared.errors import ConfigError, StoreUnavailable
+from shared.resource_names import CONTAINER
+from shared.settings import StorageSettings
+from shared.storage.identity import app_credential
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+    from azure.storage.blob import ContainerClient
+
+CONTENT_TYPE: Final = "application/x-ndjson"
+CONNECT_TIMEOUT_S: Final = 5
+READ_TIMEOUT_S: Final = 60
+REPEATS: Final = 2  # a repeated Put Blob writes the same again
+#: What one Put Blob may carry; a larger body would be sent in blocks, which is more than one step.
+_MOST_BYTES: Final = 256 * 1024 * 1024
+_VERSION: Final = "2023-11-03"
+_UNREADABLE: Final = (HTTPException, OSError, ValueError, LookupError, TypeError, AttributeError)
+
+
+class BlobClaimChecks:
+    """The claim checks of one storage account. Safe to share between threads."""
+
+    def __init__(
+        self, storage: StorageSettings, ca_bundle: str | None = None, *, credential: "TokenCredential | None" = None
+    ) -> None:
+        """Open nothing yet. `ca_bundle` is a PEM file; `credential` overrides the identity found in the environment."""
+        self._storage = storage
+        self._ca_bundle = ca_bundle
+        self._credential = credential
+        self._container: ContainerClient | None = None
+        self._lock = Lock()
+
+    def put(self, name: str, data: bytes) -> str:
+        """Store a blob in one step, whatever is there, and return its absolute URL.
+
+        Raises:
+            StoreUnavailable: storage did not answer or refused.
+            ConfigError: the connection string or endpoint is not one.
+        """
+        from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError  # noqa: PLC0415
+
+        container = self._opened()
+        try:
+            try:
+                return _put(container, name, data)
+            except ResourceNotFoundError:  # the container, as a blob need not exist
+                with suppress(ResourceExistsError):
+                    container.create_container()
+                return _put(container, name, data)
+        except AzureError as error:
+            code = getattr(error, "error_code", None) or type(error).__name__
+            raise StoreUnavailable(f"Blob Storage, {CONTAINER}: {code}") from None
+        except _UNREADABLE as error:  # an answer that is not the service's, as from a proxy, or is cut short
+            raise StoreUnavailable(f"Blob Storage, {CONTAINER}: {type(error).__name__}") from None
+
+    def close(self) -> None:
+        """Close the connections; the next call opens new ones."""
+        with self._lock:
+            if self._container is not None:
+                self._container.close()
+                self._container = None
+
+    def _opened(self) -> "ContainerClient":
+        with self._lock:
+            if self._container is None:
+                self._container = self._connect()
+            return self._container
+
+    def _connect(self) -> "ContainerClient":
+        from azure.storage.blob import ContainerClient  # noqa: PLC0415
+
+        options: dict[str, Any] = {
+            "api_version": _VERSION,
+            "connection_timeout": CONNECT_TIMEOUT_S,
+            "read_timeout": READ_TIMEOUT_S,
+            "retry_total": REPEATS,
+            "connection_verify": self._ca_bundle or True,
+            "max_single_put_size": _MOST_BYTES,
+        }
+        try:
+            if self._storage.connection_string:
+                return ContainerClient.from_connection_string(self._storage.connection_string, CONTAINER, **options)
+            credential = self._credential or app_credential(self._storage.client_id, ca_bundle=self._ca_bundle)
+            endpoint = self._storage.table_endpoint.replace(".table.", ".blob.", 1)
+            return ContainerClient(endpoint, CONTAINER, credential=credential, **options)
+        except ValueError:  # its text may quote the string, so it is not chained
+            raise ConfigError({"AzureWebJobsStorage": "a complete connection string, or an https endpoint"}) from None
+
+
+def _put(container: "ContainerClient", name: str, data: bytes) -> str:
+    from azure.storage.blob import ContentSettings  # noqa: PLC0415
+
+    blob = container.get_blob_client(name)
+    blob.upload_blob(data, overwrite=True, content_settings=ContentSettings(content_type=CONTENT_TYPE))
+    return str(blob.url)
