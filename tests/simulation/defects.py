@@ -33,7 +33,9 @@ from tests.simulation.run import Outcome, Run
 type Patch = tuple[object, str, Any]
 
 _BLIND: Final = retry.RetryPolicy(attempts=3)
-_LATE: Final = Fault(kind=FaultKind.LATE_COMMIT, match="POST .*salesOrders", times=None, probability=0.6, late_s=200.0)
+_LATE: Final = Fault(
+    kind=FaultKind.LATE_COMMIT, match="POST .*salesOrders", times=None, probability=0.6, late_s=200.0, queued=True
+)
 _NO_ANSWER: Final = Fault(kind=FaultKind.TIMEOUT_AFTER, match="POST .*salesOrders", times=None, probability=0.6)
 _BAD_LINKS: Final = Fault(kind=FaultKind.SKIP_TOKEN, match="GET .*skiptoken", times=None, probability=0.7)
 _FLAKY: Final = Fault(kind=FaultKind.UNAVAILABLE, match="GET ", times=None, probability=0.55)

@@ -172,7 +172,8 @@ class Weather:
             kind=kind, match=where, times=None, probability=self._rolls.choice((0.1, 0.3, 0.7)),
             retry_after=self._rolls.choice((None, "2", "30", "400")) if kind is FaultKind.THROTTLED else None,
             body=self._rolls.choice(("json", "xml", "html", "empty")), delay_s=self._rolls.choice((0.0, 5.0)),
-            late_s=self._rolls.uniform(5, 480), window_s=self._rolls.choice((5.0, 30.0, 90.0)),
+            late_s=self._rolls.uniform(5, 480), queued=self._rolls.random() < 0.5,
+            window_s=self._rolls.choice((5.0, 30.0, 90.0)),
         )  # fmt: skip
         if kind is FaultKind.SLOW:
             fault.delay_s = self._rolls.choice((5.0, 45.0, 110.0))

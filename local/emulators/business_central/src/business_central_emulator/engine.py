@@ -64,6 +64,7 @@ class _Pending:
     due: datetime
     works: list[Work]
     commits: bool
+    seen: bool  # False: it begins when it is due
 
 
 class BusinessCentral(Engine):
@@ -192,18 +193,18 @@ class BusinessCentral(Engine):
         """Return how many transactions are still open."""
         return len(self._open)
 
-    def postpone(self, done: list[Work], seconds: float, *, commits: bool) -> None:
-        """Take finished works back and keep them as an open transaction that ends in some seconds."""
+    def postpone(self, done: list[Work], seconds: float, *, commits: bool, seen: bool = True) -> None:
+        """Take finished works back and keep them as a transaction that ends in some seconds; `seen`: it has begun."""
         for work in reversed(done):
             work.rollback()
         works = [work for work in done if work.tx.steps]
         if works:
-            self._open.append(_Pending(self.environment.now() + timedelta(seconds=seconds), works, commits))
+            self._open.append(_Pending(self.environment.now() + timedelta(seconds=seconds), works, commits, seen))
 
     @contextlib.contextmanager
     def _uncommitted(self) -> Iterator[bool]:
         """Show what open transactions wrote, as READ UNCOMMITTED does; says whether there is any."""
-        applied = [work for one in self._open for work in one.works if work.tx.reapply()]
+        applied = [work for one in self._open if one.seen for work in one.works if work.tx.reapply()]
         try:
             yield bool(applied)
         finally:
@@ -279,7 +280,8 @@ class BusinessCentral(Engine):
         done: list[Work] = []
         response = self._carry_out(request, address, principal, bending, correlation, done)
         if decisive is not None and decisive.kind in (FaultKind.LATE_COMMIT, FaultKind.LATE_ROLLBACK):
-            self.postpone(done, decisive.late_s, commits=decisive.kind is FaultKind.LATE_COMMIT)
+            commits = decisive.kind is FaultKind.LATE_COMMIT
+            self.postpone(done, decisive.late_s, commits=commits, seen=not decisive.queued)
         else:
             for work in done:
                 self.commit(work)

@@ -96,6 +96,7 @@ class Fault:
     delay_s: float = 0.0
     per_row_us: float = 0.0
     late_s: float = 120.0
+    queued: bool = False  # of a LATE_COMMIT: the write begins late, too, so no read sees it before
     window_s: float = 30.0
     least_s: float | None = None  # of a REPLICA_LAG; None = always `window_s`
 
