@@ -24,12 +24,13 @@ from business_central_emulator.data import errors, oracle
 from business_central_emulator.data.clock import Clock
 from business_central_emulator.data.environment import Company, Environment, Work
 from business_central_emulator.data.record import Record
+from business_central_emulator.data.schema import ENTITIES, Entity, catalog
 from business_central_emulator.data.store import Table
 from business_central_emulator.odata import batch
 from business_central_emulator.odata import query as odata_query
 from business_central_emulator.odata.calls import Call, Outcome
 from business_central_emulator.odata.reading import Reader
-from business_central_emulator.odata.routing import Address, parse_address
+from business_central_emulator.odata.routing import RUNTIME_API, STANDARD_API, Address, parse_address
 from business_central_emulator.server import faults
 from business_central_emulator.server.exchange import Engine, Handshake, Post, Request, Response
 from business_central_emulator.server.faults import Fault, FaultKind, Faults
@@ -127,8 +128,26 @@ class BusinessCentral(Engine):
     def add_company(self, name: str, *, display_name: str = "") -> Company:
         """Open a further company with the code tables of the demo data and nothing else."""
         company = seeding.empty_company(name, display_name=display_name)
+        company.tables |= {
+            entity.table_key: Table(entity)
+            for own in self.environment.apis.values()
+            for entity in own.values()
+            if entity.scoped
+        }
         self.environment.add_company(company)
         return company
+
+    def add_api(self, route: str, *definitions: Entity) -> None:
+        """Publish custom API pages under `publisher/group/version`, with `$metadata` and `subscriptions` of their own.
+
+        Their tables are empty; `user.create("<route>/<set>", values)` fills them. They may lack `lastModifiedDateTime`.
+        """
+        route = route.lower()
+        own = catalog(definitions, route=route)
+        for company in self.environment.companies.values():
+            company.tables |= {entity.table_key: Table(entity) for entity in own.values()}
+        own |= {name: ENTITIES[name] for name in ("companies", "subscriptions")}
+        self.environment.apis[route] = own
 
     def rename_company(self, key: str, *, name: str | None = None, display_name: str | None = None) -> Company:
         """Rename a company, as its card in Business Central does; its id stays. Two may bear one display name."""
@@ -322,7 +341,11 @@ class BusinessCentral(Engine):
             self.links_full_pages,
             at=None if request.method != "GET" or intent == "readwrite" else self._replica(work.now, bending),
         )
+        catalog = ENTITIES if address.api == STANDARD_API else self.environment.apis.get(address.api)
+        if catalog is None and address.api != RUNTIME_API:
+            raise errors.NotEmulatedError(f"the API {address.api}")
         call = Call(
+            catalog=catalog or ENTITIES,
             request=request,
             address=address,
             reader=reader,

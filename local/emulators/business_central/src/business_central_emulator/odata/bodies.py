@@ -39,6 +39,8 @@ def split_navigation(entity: Entity, body: Mapping[str, Any]) -> tuple[dict[str,
     own: dict[str, Any] = {}
     nested: dict[str, Any] = {}
     for name, value in body.items():
+        if name.endswith("@odata.bind"):
+            raise errors.NotEmulatedError("@odata.bind (what Business Central does with it is not known)")
         if "@" in name:
             continue
         if entity.nav(name):

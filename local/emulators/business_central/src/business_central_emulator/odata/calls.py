@@ -1,10 +1,11 @@
 """One API operation: what it runs with, where its URL leads, and the shapes of its answers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from business_central_emulator.data import errors
 from business_central_emulator.data.record import Record
-from business_central_emulator.data.schema import Entity
+from business_central_emulator.data.schema import Entity, Nav
 from business_central_emulator.odata.query import Options, parse_query
 from business_central_emulator.odata.reading import Reader
 from business_central_emulator.odata.routing import Address
@@ -19,6 +20,7 @@ class Call:
     address: Address
     reader: Reader
     user_id: str
+    catalog: Mapping[str, Entity]  # the entity sets of the API that is asked
     changed_status: int = 409  # 412 on some versions
 
 
@@ -44,6 +46,7 @@ class Target:
     among: list[Record] | None = None
     context: str = ""
     segment: str = ""
+    link: Nav | None = None  # from the parent
 
 
 def context_of(call: Call, path: str, options: Options) -> str | None:

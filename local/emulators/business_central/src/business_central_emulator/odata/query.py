@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import quote, unquote, unquote_plus
 
 from business_central_emulator.data import errors
-from business_central_emulator.data.schema import ENTITIES, UNEMULATED_NAVS, Entity
+from business_central_emulator.data.schema import UNEMULATED_NAVS, Entity
 from business_central_emulator.odata import filter as odata_filter
 
 MAX_PAGE_ROWS: Final = 20_000
@@ -128,7 +128,7 @@ def _expand(text: str, entity: Entity) -> Iterator[tuple[str, Options]]:
     for part in _split(text, ","):
         name, _, rest = part.strip().partition("(")
         nav = entity.nav(name.strip())
-        if name.strip() in UNEMULATED_NAVS:
+        if nav is None and name.strip() in UNEMULATED_NAVS:
             raise errors.NotEmulatedError(f"the navigation {name.strip()}")
         if nav is None:
             raise errors.unknown_property_in_filter(name.strip(), entity.type_name)
@@ -139,7 +139,7 @@ def _expand(text: str, entity: Entity) -> Iterator[tuple[str, Options]]:
         for option in _split(inner, ";"):
             key, _, value = option.strip().partition("=")
             found[key] = value
-        yield nav.name, _options(found, ENTITIES[nav.target])
+        yield nav.name, _options(found, entity.catalog[nav.target])
 
 
 def _split(text: str, mark: str) -> Iterator[str]:

@@ -22,8 +22,10 @@ LIFETIME: Final = timedelta(days=3)
 MAX_SUBSCRIPTIONS: Final = 200
 #: Entity sets that BC always offers to webhooks; the two below may be missing on a tenant.
 ALWAYS_SUPPORTED: Final = (
-    "currencies", "customers", "itemCategories", "items", "paymentTerms", "salesInvoices", "salesOrders",
-    "shipmentMethods", "unitsOfMeasure",
+    "accounts", "companyInformation", "countriesRegions", "currencies", "customerPaymentJournals", "customers",
+    "dimensions", "employees", "generalLedgerEntries", "itemCategories", "items", "journals", "paymentMethods",
+    "paymentTerms", "purchaseInvoices", "salesCreditMemos", "salesInvoices", "salesOrders", "salesQuotes",
+    "shipmentMethods", "unitsOfMeasure", "vendors",
 )  # fmt: skip
 MAYBE_SUPPORTED: Final = ("itemVariants", "salesShipments", "salesShipmentLines")
 _RESOURCE = re.compile(r"(?:^|/)companies\(([0-9a-fA-F-]{36})\)/(\w+)$")
