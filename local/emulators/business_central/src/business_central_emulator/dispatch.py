@@ -7,9 +7,10 @@ the recorded errors, what the emulator does not know with 501.
 from business_central_emulator.business import writing
 from business_central_emulator.data import errors
 from business_central_emulator.data.environment import Work
+from business_central_emulator.data.schema import ENTITIES
 from business_central_emulator.odata import metadata
-from business_central_emulator.odata.calls import Call, Outcome
-from business_central_emulator.odata.navigation import read, read_companies, read_unscoped, set_named, walk
+from business_central_emulator.odata.calls import Call, Outcome, Target
+from business_central_emulator.odata.navigation import count, read, read_companies, read_unscoped, set_named, walk
 from business_central_emulator.odata.routing import RUNTIME_API, Segment
 from business_central_emulator.webhooks import subscription_api
 from business_central_emulator.webhooks.subscription_api import Hooks
@@ -32,6 +33,8 @@ def run(call: Call, work: Work, hooks: Hooks) -> Outcome:
     if name == "companies":
         if len(segments) == 1:
             return read_companies(call, segments[0])
+        if segments[0].key is None and segments[1].name == "$count":
+            return count(call, Target(ENTITIES["companies"], segment="companies"))
         segments = segments[1:]
     if segments[0].name.lower() == "entitydefinitions":
         return metadata.entity_definitions(call, segments)
@@ -44,6 +47,8 @@ def run(call: Call, work: Work, hooks: Hooks) -> Outcome:
 def _company_data(call: Call, work: Work, segments: list[Segment]) -> Outcome:
     if segments[-1].name.lower().startswith("microsoft.nav."):
         return writing.act(call, work, segments)
+    if segments[-1].name == "$count" and call.request.method == "GET":
+        return count(call, walk(call, work, segments[:-1]))
     target = walk(call, work, segments)
     match call.request.method:
         case "GET":

@@ -44,6 +44,18 @@ DEFAULT_TENANT_DOMAIN: Final = "lmints.io"
 DEFAULT_ENVIRONMENT: Final = "production"
 _PRINCIPALS: Final = uuid.UUID("0a3b8d35-5c0e-5c27-8f7e-2f4a7d3c9b10")
 _JSON: Final = "application/json; odata.metadata=minimal; odata.streaming=true"
+MAX_URL: Final = 8_099  # characters, seen live
+#: Recorded on every answer of the service.
+_COMMON_HEADERS: Final = {
+    "Access-Control-Allow-Credentials": "true",
+    "Access-Control-Allow-Headers": "Origin, X-Requested-With, Authorization",
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "Date, Content-Length, Server, OData-Version, ms-correlation-x",
+    "Server": "Microsoft-HTTPAPI/2.0",
+    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
+    "Vary": "Accept-Encoding",
+    "x-content-type-options": "nosniff",
+}
 _NO_ENVIRONMENT: Final = (
     b'<error xmlns="http://docs.oasis-open.org/odata/ns/metadata"><code>NoEnvironment</code>'
     b"<message>Environment does not exist.</message></error>"
@@ -86,12 +98,14 @@ class BusinessCentral(Engine):
         demo_data: bool = True,
         changed_status: int = 409,
         links_full_pages: bool = False,
+        al_signs: bool = False,
     ) -> None:
         self.clock = clock
         self.check_token = check_token
         self.handshake: Handshake = handshake or _no_answer
         self.changed_status = changed_status
         self.links_full_pages = links_full_pages
+        self.al_signs = al_signs  # whether `|`, `&`, `..` and `@` in a text of a filter mean what they do in AL
         self.latency = Latency()
         self.lock = threading.RLock()
         self.limits = Limits(enforced=enforce_limits)
@@ -267,7 +281,7 @@ class BusinessCentral(Engine):
             try:
                 response = self._answer(request, correlation)
             except errors.ApiError as error:
-                response = _error_response(error, correlation)
+                response = _error_response(error, correlation, request)
             return self._finished(response, correlation)
 
     @contextlib.contextmanager
@@ -290,8 +304,14 @@ class BusinessCentral(Engine):
         decisive, bending = self.faults.strike(request)
         if decisive is not None and decisive.kind in faults.BEFORE_COMMIT:
             return faults.instead(decisive, correlation)
+        if len(request.url) > MAX_URL:
+            raise errors.uri_too_long()
+        if request.method == "OPTIONS":
+            raise errors.method_not_allowed("OPTIONS", "resource")
         if _is_environment_list(request):
             return self._environments(request)
+        if request.path.lower().startswith("/admin/"):
+            raise errors.NotEmulatedError("the admin center API")
         address = parse_address(request.url)
         if not self._is_ours(address):
             return Response(status=404, headers={"Content-Type": "application/xml"}, body=_NO_ENVIRONMENT)
@@ -321,6 +341,9 @@ class BusinessCentral(Engine):
         except errors.ApiError:
             work.rollback()
             raise
+        except ArithmeticError:
+            work.rollback()
+            raise errors.overflow() from None
         done.append(work)
         return response
 
@@ -351,6 +374,7 @@ class BusinessCentral(Engine):
             reader=reader,
             user_id=str(uuid.uuid5(_PRINCIPALS, principal)),
             changed_status=self.changed_status,
+            al_signs=self.al_signs,
         )
         hooks = Hooks(self.subscriptions, self.handshake, self.webhooks.log)
         if request.method != "GET":
@@ -394,14 +418,15 @@ class BusinessCentral(Engine):
 
         def execute(part: Request) -> Response:
             if not self.limits.count(principal, self.environment.now(), part.method):
-                return _error_response(errors.too_many_requests(), correlation)
+                return _error_response(errors.too_many_requests(), correlation, part)
             work = shared if is_snapshot else Work(self.environment)
             try:
                 response = self._operation(part, parse_address(part.url), principal, bending, work)
-            except errors.ApiError as error:
+            except (errors.ApiError, ArithmeticError) as fault:
                 if not is_snapshot:
                     work.rollback()
-                return _error_response(error, correlation)
+                error = fault if isinstance(fault, errors.ApiError) else errors.overflow()
+                return _error_response(error, correlation, part)
             if not is_snapshot:
                 done.append(work)
             delays.append(response.delay_s)
@@ -427,7 +452,7 @@ class BusinessCentral(Engine):
     def _company_of(self, address: Address, request: Request) -> Company | None:
         first = address.segments[0] if address.segments else None
         if first is not None and first.name.lower() == "companies":
-            return None if len(address.segments) == 1 else self.environment.company(first.guid())
+            return None if len(address.segments) == 1 or first.key is None else self.environment.company(first.guid())
         named = odata_query.custom_options(address.query).get("company") or request.header("Company")
         return self.environment.company(named) if named else None
 
@@ -468,11 +493,11 @@ class BusinessCentral(Engine):
 
     def _finished(self, response: Response, correlation: str) -> Response:
         headers = {
+            **_COMMON_HEADERS,
             **response.headers,
             "Date": http_date(self.clock().replace(microsecond=0), usegmt=True),
             "request-id": correlation,
             "ms-correlation-x": self.environment.ids.guid(),
-            "Server": "Microsoft-HTTPAPI/2.0",
         }
         return replace(response, headers=headers)
 
@@ -492,7 +517,16 @@ def _metadata_level(request: Request) -> str:
     return "none" if "odata.metadata=none" in accept else "minimal"
 
 
-def _error_response(error: errors.ApiError, correlation: str) -> Response:
-    message = f"{error.message}  CorrelationId:  {correlation}."
+def _error_response(error: errors.ApiError, correlation: str, request: Request) -> Response:
+    message = f"{_localised(error, request)}  CorrelationId:  {correlation}."
     body = json.dumps({"error": {"code": error.code, "message": message}}, ensure_ascii=False).encode()
-    return Response(status=error.status, headers={"Content-Type": "application/json"}, body=body)
+    headers = {"Content-Type": "application/json"}
+    if error.status == 405:
+        headers["Allow"] = "GET, POST, PATCH, DELETE"
+    return Response(status=error.status, headers=headers, body=body)
+
+
+def _localised(error: errors.ApiError, request: Request) -> str:
+    """Return the message as `Accept-Language` asks; there are no translations here, so the language is put in front."""
+    language = (request.header("Accept-Language") or "en").split(",")[0].split(";")[0].strip()
+    return error.message if language.lower().startswith("en") or language == "*" else f"[{language}] {error.message}"

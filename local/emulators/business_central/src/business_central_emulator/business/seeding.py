@@ -17,6 +17,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 from business_central_emulator.business import documents, lines, masters, posting
+from business_central_emulator.data.casing import to_upper
 from business_central_emulator.data.clock import VirtualClock
 from business_central_emulator.data.environment import Company, Environment, Ids, Work
 from business_central_emulator.data.record import Record
@@ -27,7 +28,7 @@ _NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "https://example.invalid/cron
 _MASTERS_AT: Final = datetime(2025, 1, 2, 6, 0, 0, 17_000, tzinfo=UTC)
 _LAST_AT: Final = datetime(2026, 1, 30, 16, 0, 0, 3_000, tzinfo=UTC)  # no demo record is younger
 _PAID_BEFORE: Final = "2025-12-01"
-_MAKERS: Final[dict[Kind, Callable[[Any], Any]]] = {Kind.DECIMAL: Decimal, Kind.CODE: str.upper}
+_MAKERS: Final[dict[Kind, Callable[[Any], Any]]] = {Kind.DECIMAL: Decimal, Kind.CODE: to_upper}
 _CODE_TABLES: Final = (
     "unitsOfMeasure", "itemCategories", "currencies", "paymentTerms", "shipmentMethods", "accounts", "dimensions",
     "dimensionValues", "companyInformation",

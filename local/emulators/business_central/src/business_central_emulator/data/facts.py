@@ -42,11 +42,12 @@ def _set(name: str, given: Mapping[str, Any]) -> SetFact:
         given["can"],
         given["inCompany"],
         tuple(given["columns"]),
-        tuple(_nav(text) for text in given["navs"]),
+        tuple(nav_fact(text) for text in given["navs"]),
     )
 
 
-def _nav(text: str) -> NavFact:
+def nav_fact(text: str) -> NavFact:
+    """Read `name target[*] local=remote,... partner`."""
     name, target, pairs, partner = text.split()
     told = tuple((one.partition("=")[0], one.partition("=")[2]) for one in pairs.split(",") if one != "-")
     return NavFact(name, target.removesuffix("*"), target.endswith("*"), told, partner.replace("-", ""))

@@ -277,6 +277,17 @@ def _nav(fact: facts.NavFact) -> Nav:
     return Nav(fact.name, fact.target, local, remote, many=fact.many)
 
 
+def custom_entity(
+    name: str, type_name: str, columns: str, *, order: tuple[str, ...] = ("id",), navs: str = "", can: str = "IUD"
+) -> Entity:
+    """Return the definition of a custom API page: columns in the form of this module's tables.
+
+    `navs` are `name target[*] local=remote`, separated by commas.
+    """
+    made = tuple(_nav(facts.nav_fact(f"{one.strip()} -")) for one in navs.split(",") if one.strip())
+    return Entity(name, type_name, type_name, _columns(columns), navs=made, order=order, can=can)
+
+
 def catalog(definitions: Iterable[Entity], *, route: str = STANDARD_ROUTE) -> dict[str, Entity]:
     """Return the entity sets of one API by name, each knowing the others."""
     made: dict[str, Entity] = {}

@@ -22,6 +22,15 @@ class Call:
     user_id: str
     catalog: Mapping[str, Entity]  # the entity sets of the API that is asked
     changed_status: int = 409  # 412 on some versions
+    al_signs: bool = False  # AL's filter signs work inside of texts
+
+    def options(self, entity: Entity) -> Options:
+        """Return the query options of the request, read for an entity.
+
+        Raises:
+            ApiError: as `parse_query`.
+        """
+        return parse_query(self.address.query, entity, al_signs=self.al_signs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +79,7 @@ def with_context(call: Call, text: bytes, path: str, options: Options | None = N
 def written(call: Call, record: Record, target: Target, status: int) -> Outcome:
     """Answer with a row that was just written, expanded as the query asks; POST tells where it is."""
     location = f"{call.address.root}/{target.context}({record.id})" if status == 201 else None
-    options = parse_query(call.address.query, target.entity)
+    options = call.options(target.entity)
     preferences = [part.strip().lower() for part in (call.request.header("Prefer") or "").split(",")]
     if status == 201 and {"return-no-content", "return=minimal"} & set(preferences):
         return Outcome(204, location=location)

@@ -8,7 +8,7 @@ from business_central_emulator.data.record import Record
 from business_central_emulator.data.schema import ENTITIES, MADE_ON_DEMAND, UNEMULATED_NAVS, Entity
 from business_central_emulator.odata.calls import Call, Outcome, Target, context_of, with_context
 from business_central_emulator.odata.filter import conjuncts, equal_values
-from business_central_emulator.odata.query import MAX_PAGE_ROWS, Options, parse_query
+from business_central_emulator.odata.query import MAX_PAGE_ROWS, Options
 from business_central_emulator.odata.routing import Segment
 
 
@@ -73,7 +73,7 @@ def read_companies(call: Call, segment: Segment) -> Outcome:
     """Answer a GET of `companies` or one of them."""
     if call.request.method != "GET":
         raise errors.method_not_allowed(call.request.method, "companies")
-    options = parse_query(call.address.query, ENTITIES["companies"])
+    options = call.options(ENTITIES["companies"])
     table = call.reader.table(ENTITIES["companies"])
     if segment.key is not None:
         record = table.get(segment.guid())
@@ -81,9 +81,10 @@ def read_companies(call: Call, segment: Segment) -> Outcome:
             raise errors.company_not_found()
         text = call.reader.single(record, options)
         return Outcome(200, with_context(call, text, "companies/$entity"), rows=1)
-    page = call.reader.page(table, options, max_rows=_page_rows(call)[0])
+    max_rows, applied = _page_rows(call)
+    page = call.reader.page(table, options, max_rows=max_rows)
     body = page.body(context=context_of(call, "companies", options), url=call.address.url, options=options)
-    return Outcome(200, body, rows=len(page.rows))
+    return Outcome(200, body, applied_preference=applied, rows=len(page.rows))
 
 
 def read_unscoped(call: Call, entity: Entity, segment: Segment) -> Outcome:
@@ -99,7 +100,7 @@ def read_unscoped(call: Call, entity: Entity, segment: Segment) -> Outcome:
 def read(call: Call, target: Target) -> Outcome:
     """Answer a GET of a set or a row."""
     entity = target.entity
-    options = parse_query(call.address.query, entity)
+    options = call.options(entity)
     if target.record is not None:
         text = call.reader.single(target.record, options)
         return Outcome(200, with_context(call, text, target.context, options), rows=1)
@@ -111,6 +112,18 @@ def read(call: Call, target: Target) -> Outcome:
     page = call.reader.page(table, options, max_rows=max_rows, among=among)
     body = page.body(context=context_of(call, target.context, options), url=call.address.url, options=options)
     return Outcome(200, body, applied_preference=applied, rows=len(page.rows))
+
+
+def count(call: Call, target: Target) -> Outcome:
+    """Answer a GET of `<set>/$count`: the number as text behind a byte order mark, as seen live."""
+    if target.record is not None:
+        raise errors.segment_not_found("$count")
+    options = call.options(target.entity)
+    among = target.among
+    if target.entity.needs_parent and target.parent is None:
+        among = _lines_asked_for(call, target.entity, options)
+    total = call.reader.count(call.reader.table(target.entity), options, among=among)
+    return Outcome(200, b"\xef\xbb\xbf" + str(total).encode(), content_type="text/plain; charset=utf-8")
 
 
 def _lines_asked_for(call: Call, entity: Entity, options: Options) -> list[Record]:

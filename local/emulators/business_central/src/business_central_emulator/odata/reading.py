@@ -56,10 +56,14 @@ class Reader:
         text = row_json(record, etag=self.shows_metadata, select=options.select)
         return with_expansions(text, record, options.expand, self._expansion) if options.expand else text
 
+    def count(self, table: Table, options: Options, *, among: list[Record] | None = None) -> int:
+        """Return how many rows a filter leaves."""
+        return sum(1 for _ in planning.plan(table, options, among=among).rows())
+
     def page(self, table: Table, options: Options, *, max_rows: int, among: list[Record] | None = None) -> "Page":
         """Return one page of a collection."""
         plan = planning.plan(table, options, among=among)
-        total = sum(1 for _ in plan.rows()) if options.count else None
+        total = self.count(table, options, among=among) if options.count else None
         if options.skip_token is not None:
             rows = plan.rows_after(planning.last_sent(table, options.skip_token))
         else:
