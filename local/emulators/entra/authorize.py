@@ -41,7 +41,7 @@ class _Asked:
 
 
 class Authorize:
-    """Answers GET and POST of `/{tenant}/oauth2/v2.0/authorize`."""
+    """Answers GET and POST of `/{tenant}/oauth2/v2.0/authorize` and of `/{tenant}/oauth2/authorize`."""
 
     def __init__(self, directory: Directory, grants: Grants) -> None:
         self.signed_in = ""  # principal name of the user the browser counts as signed in with; empty shows the page
@@ -55,6 +55,8 @@ class Authorize:
             LoginRefused: what is shown to the person rather than sent to the application.
         """
         fields = {**request.query, **(request.form if request.method == "POST" else {})}
+        if "scope" not in fields and fields.get("resource"):  # the first version of the protocol
+            fields["scope"] = f"{fields['resource'].rstrip('/')}/.default openid offline_access"
         asked = self._asked(fields)
         try:
             scopes = self._check(fields, asked)

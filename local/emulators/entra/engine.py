@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 from business_central_emulator.server.exchange import Engine, Request, Response, json_response
 from business_central_emulator.server.faults import BUSINESS_CENTRAL, Faults, answered
@@ -29,6 +30,15 @@ AUTHORIZE = "oauth2/v2.0/authorize"
 TOKEN = "oauth2/v2.0/token"  # noqa: S105 a path
 DISCOVERY = "v2.0/.well-known/openid-configuration"
 KEYS = "discovery/v2.0/keys"
+INSTANCE = "discovery/instance"
+METHODS = {INSTANCE: ("GET",), AUTHORIZE: ("GET", "POST"), TOKEN: ("POST",), DISCOVERY: ("GET",), KEYS: ("GET",)}
+#: What the first version of the protocol calls the same; it asks for a `resource` where the second asks for a scope.
+V1 = {
+    "oauth2/authorize": AUTHORIZE,
+    "oauth2/token": TOKEN,
+    ".well-known/openid-configuration": DISCOVERY,
+    "discovery/keys": KEYS,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +136,15 @@ class LoginEngine(Engine):
         return answer
 
     def _route(self, request: Request, tenant: str, endpoint: str, *, now: datetime) -> Response:
-        methods = {AUTHORIZE: ("GET", "POST"), TOKEN: ("POST",), DISCOVERY: ("GET",), KEYS: ("GET",)}.get(endpoint)
+        is_v1 = endpoint in V1
+        endpoint = V1.get(endpoint, endpoint)
+        methods = {
+            INSTANCE: ("GET",),
+            AUTHORIZE: ("GET", "POST"),
+            TOKEN: ("POST",),
+            DISCOVERY: ("GET",),
+            KEYS: ("GET",),
+        }.get(endpoint)
         if methods is None:
             return json_response(404, {"error": "not_found"})
         if request.method not in methods:
@@ -136,11 +154,25 @@ class LoginEngine(Engine):
         match endpoint:
             case "oauth2/v2.0/authorize":
                 return self.authorize.answer(request, now=now)
+            case "oauth2/v2.0/token" if is_v1:
+                return json_response(200, self._token.answer_v1(request.form, tenant=tenant, now=now))
             case "oauth2/v2.0/token":
                 return json_response(200, self._token.answer(request.form, tenant=tenant, now=now))
+            case "discovery/instance":
+                return json_response(200, self._instance(request))
             case "discovery/v2.0/keys":
                 return json_response(200, self.key.jwks)
         return json_response(200, self._discovery(f"{request.origin}/{tenant}"))
+
+    def _instance(self, request: Request) -> dict[str, object]:
+        """Say where an authority is described, as clients ask that do not know its host."""
+        asked = urlsplit(request.query.get("authorization_endpoint", "")).path.strip("/").partition("/")[0] or "common"
+        host = urlsplit(request.origin).netloc
+        return {
+            "tenant_discovery_endpoint": f"{request.origin}/{asked}/{DISCOVERY}",
+            "api-version": "1.1",
+            "metadata": [{"preferred_network": host, "preferred_cache": host, "aliases": [host]}],
+        }
 
     def _discovery(self, base: str) -> dict[str, object]:
         return {

@@ -27,7 +27,7 @@ SHARED_TENANTS = ("common", "organizations", "consumers")
 
 
 class TokenEndpoint:
-    """Answers POST of `/{tenant}/oauth2/v2.0/token`."""
+    """Answers POST of `/{tenant}/oauth2/v2.0/token` and of `/{tenant}/oauth2/token`."""
 
     def __init__(self, directory: Directory, grants: Grants, minter: Minter, key: SigningKey) -> None:
         self._directory = directory
@@ -61,6 +61,25 @@ class TokenEndpoint:
         raise LoginRefused(
             "unsupported_grant_type", 70003, f"The app requested an unsupported grant type '{grant_type}'."
         )
+
+    def answer_v1(self, fields: Mapping[str, str], *, tenant: str, now: datetime) -> dict[str, object]:
+        """Give the reply of the first version of the protocol, whose numbers are texts.
+
+        Raises:
+            LoginRefused: as `answer`.
+        """
+        resource = fields.get("resource", "").rstrip("/")
+        scope = {"scope": f"{resource}/.default"} if resource else {}
+        reply = self.answer({**fields, **scope}, tenant=tenant, now=now)
+        lifetime_s = self._minter.lifetime_s
+        return {
+            **reply,
+            "expires_in": str(lifetime_s),
+            "ext_expires_in": str(lifetime_s),
+            "not_before": str(int(now.timestamp())),
+            "expires_on": str(int(now.timestamp()) + lifetime_s),
+            "resource": resource,
+        }
 
     def _check_client(self, application: Application, fields: Mapping[str, str], *, now: datetime) -> None:
         if fields.get("client_assertion_type") == JWT_BEARER:

@@ -174,3 +174,38 @@ def test_no_secret_is_remembered(token, http, identity):
     assert "client_credentials" in listed
     assert "the-first-secret" not in listed
     assert held not in listed
+
+
+def test_the_first_version_of_the_protocol_gives_tokens_for_a_resource(http):
+    """`/oauth2/token` with `resource`: the same token, numbers as texts (E23)."""
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": CLIENT_ID,
+        "client_secret": "not-the-secret",
+        "resource": "https://api.businesscentral.dynamics.com/",
+    }
+    wrong = http.post(f"{ORIGIN}/{DOMAIN}/oauth2/token", data=form)
+    assert (wrong.status_code, wrong.json()["error"]) == (401, "invalid_client")
+    reply = http.post(f"{ORIGIN}/{DOMAIN}/oauth2/token", data={**form, "client_secret": "the-first-secret"}).json()
+    assert (reply["expires_in"], reply["resource"]) == ("3599", "https://api.businesscentral.dynamics.com")
+    assert claims_of(reply["access_token"])["roles"] == ["API.ReadWrite.All", "app_access"]
+    assert int(reply["expires_on"]) - int(reply["not_before"]) == 3599
+
+
+@pytest.mark.parametrize("tenant", ["common", "organizations", DOMAIN, TENANT_ID])
+@pytest.mark.parametrize("path", ["v2.0/.well-known/openid-configuration", ".well-known/openid-configuration"])
+def test_every_way_to_name_the_tenant_is_described(http, tenant, path):
+    """Clients that know no tenant ask `/common` or `/organizations`, of either version (E23)."""
+    found = http.get(f"{ORIGIN}/{tenant}/{path}").json()
+    assert found["token_endpoint"] == f"{ORIGIN}/{tenant}/oauth2/v2.0/token"
+    keys = http.get(f"{ORIGIN}/{tenant}/discovery/keys").json()
+    assert keys == http.get(found["jwks_uri"]).json()
+
+
+def test_a_client_that_does_not_know_the_host_asks_for_its_instance(http):
+    """MSAL with instance discovery on: where the authority is described."""
+    asked = {"api-version": "1.1", "authorization_endpoint": f"{ORIGIN}/{DOMAIN}/oauth2/v2.0/authorize"}
+    found = http.get(f"{ORIGIN}/common/discovery/instance", params=asked).json()
+    assert (
+        http.get(found["tenant_discovery_endpoint"]).json()["token_endpoint"].endswith(f"/{DOMAIN}/oauth2/v2.0/token")
+    )

@@ -238,3 +238,21 @@ def test_no_consent_is_told_to_the_app(http, control):
     answer = answer_of(http.get(authorize_url(), allow_redirects=False))
     assert answer["error"] == "consent_required"
     assert answer["error_description"].startswith("AADSTS65001")
+
+
+def test_the_first_version_of_the_protocol_signs_in_for_a_resource(http):
+    """`/oauth2/authorize` with `resource` gives a code that `/oauth2/token` redeems (E23)."""
+    resource = "https://api.businesscentral.dynamics.com"
+    url = authorize_url(scope=None, resource=resource, code_challenge=None, code_challenge_method=None)
+    answer = answer_of(http.get(url.replace("/oauth2/v2.0/", "/oauth2/"), allow_redirects=False))
+    form = {
+        "grant_type": "authorization_code",
+        "client_id": CLIENT_ID,
+        "client_secret": "the-first-secret",
+        "code": answer["code"],
+        "redirect_uri": REDIRECT_URI,
+        "resource": resource,
+    }
+    reply = http.post(f"{ORIGIN}/common/oauth2/token", data=form).json()
+    assert reply["refresh_token"]
+    assert reply["resource"] == resource

@@ -53,11 +53,3 @@ def recorded() -> Recorded:
         return json.loads((RECORDED / name).read_text(encoding="utf-8"))
 
     return read
-
-
-@pytest.fixture
-def recorded_metadata() -> Path:
-    """The recorded `$metadata`; skips as `recorded` does."""
-    if RECORDED is None:
-        pytest.skip("recorded answers are not part of the project")
-    return RECORDED.parent / "metadata" / "api-v2.0.xml"

@@ -204,6 +204,20 @@ def test_the_command_line_builds_an_engine() -> None:
     assert arguments.cert is None
 
 
+def test_answers_are_compressed_where_asked_for() -> None:
+    """E18: gzip with the switch, for clients that take it; a long URL is the engine's to judge."""
+    engine = BusinessCentral(ScaledClock())
+    with served_application(business_central(engine, compresses=True)) as origin:
+        url, headers = f"{engine.root_url(origin=origin)}/companies", {"Authorization": "Bearer good-app"}
+        items = f"{url}({engine.company().id})/items"
+        packed = requests.get(items, headers=headers, timeout=10)
+        plain = requests.get(items, headers=headers | {"Accept-Encoding": "identity"}, timeout=10)
+        assert (packed.headers["Content-Encoding"], "Content-Encoding" in plain.headers) == ("gzip", False)
+        assert packed.json()["value"] == plain.json()["value"]
+        long = requests.get(f"{url}?$filter=name eq '{'x' * 20_000}'", headers=headers, timeout=10)
+        assert long.status_code == 414
+
+
 # -- tokens of an issuer ---------------------------------------------------------------------------------------------
 
 ISSUER = "https://login.example/tenant/v2.0"

@@ -17,9 +17,10 @@ KINDS = {
     "Edm.Date": "A", "Edm.DateTimeOffset": "T", "Edm.Stream": "X",
 }  # fmt: skip
 OURS = "Microsoft.NAV."
+FIRST_OF_APPS = 1000  # members from here on were added by apps of the recorded tenant
 
 
-def facts(tree: ET.ElementTree) -> dict[str, object]:
+def facts(tree: ET.Element) -> dict[str, object]:
     """Return what is kept of a document."""
     types = {one.get("Name", ""): one for one in tree.iterfind(".//e:EntityType", NS)}
     sets = {one.get("EntityType", "").removeprefix(OURS): one for one in tree.iterfind(".//e:EntitySet", NS)}
@@ -27,8 +28,13 @@ def facts(tree: ET.ElementTree) -> dict[str, object]:
     in_company = {nav.get("Name") for nav in types["company"].iterfind("e:NavigationProperty", NS)}
     return {
         "enums": {
-            enum.get("Name"): {one.get("Name"): int(one.get("Value", "0")) for one in enum.iterfind("e:Member", NS)}
+            enum.get("Name"): {
+                one.get("Name"): value
+                for one in enum.iterfind("e:Member", NS)
+                if (value := int(one.get("Value", "0"))) < FIRST_OF_APPS
+            }
             for enum in tree.iterfind(".//e:EnumType", NS)
+            if tree.find(f".//e:Property[@Type='{OURS}{enum.get('Name')}']", NS) is not None
         },
         "actions": sorted(
             f"{action.find('e:Parameter', NS).get('Type').removeprefix(OURS)} {action.get('Name')}"  # type: ignore[union-attr]
@@ -72,5 +78,5 @@ def _nav(nav: ET.Element, set_of: dict[str, str]) -> str:
 
 
 if __name__ == "__main__":
-    text = json.dumps(facts(ET.parse(sys.argv[1])), indent=1, ensure_ascii=False)
+    text = json.dumps(facts(ET.parse(sys.argv[1]).getroot()), indent=1, ensure_ascii=False)
     TARGET.write_text(text + "\n", encoding="utf-8")

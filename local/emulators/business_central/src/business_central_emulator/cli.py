@@ -36,6 +36,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--jwks-url", help="keys of the token issuer; without it any token good-<name> is accepted")
     parser.add_argument("--issuer", action="append", default=[], help="accepted issuer (repeatable)")
     parser.add_argument("--enforce-limits", action="store_true", help="answer 429 beyond BC's request limits")
+    parser.add_argument("--gzip", action="store_true", help="compress answers for clients that take it, as BC does")
     parser.add_argument(
         "--without-webhook",
         action="append",
@@ -70,5 +71,5 @@ def main() -> None:
     arguments = parse_arguments()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     tls = server_tls(arguments.cert, arguments.key or arguments.cert) if arguments.cert else None
-    app = business_central(build(arguments), ca_bundle=arguments.ca_bundle)
+    app = business_central(build(arguments), ca_bundle=arguments.ca_bundle, compresses=arguments.gzip)
     asyncio.run(serve("business central", [Endpoint(application=app, port=arguments.port, tls=tls)]))

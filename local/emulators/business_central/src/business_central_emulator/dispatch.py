@@ -7,10 +7,10 @@ the recorded errors, what the emulator does not know with 501.
 from business_central_emulator.business import writing
 from business_central_emulator.data import errors
 from business_central_emulator.data.environment import Work
-from business_central_emulator.data.schema import SPELLINGS, UNEMULATED_SETS
+from business_central_emulator.data.schema import ENTITIES
 from business_central_emulator.odata import metadata
-from business_central_emulator.odata.calls import Call, Outcome
-from business_central_emulator.odata.navigation import read, read_companies, walk
+from business_central_emulator.odata.calls import Call, Outcome, Target
+from business_central_emulator.odata.navigation import count, read, read_companies, read_unscoped, set_named, walk
 from business_central_emulator.odata.routing import RUNTIME_API, Segment
 from business_central_emulator.webhooks import subscription_api
 from business_central_emulator.webhooks.subscription_api import Hooks
@@ -23,27 +23,32 @@ def run(call: Call, work: Work, hooks: Hooks) -> Outcome:
     if address.api == RUNTIME_API:
         return subscription_api.runtime(call, work, segments, hooks)
     if not segments:
-        return Outcome(200, metadata.service_document(address.root))
+        return Outcome(200, metadata.service_document(address.root, call.catalog))
     first = segments[0].name
     if first == "$metadata":
-        return Outcome(200, metadata.edmx(), content_type="application/xml")
-    name = SPELLINGS.get(first.lower())
-    if first.lower() in UNEMULATED_SETS:
-        raise errors.NotEmulatedError(f"the entity set {first}")
-    if name is None:
-        raise errors.segment_not_found(first)
+        return Outcome(200, metadata.edmx(call.catalog), content_type="application/xml")
+    name = first.lower()
     if name == "subscriptions":
         return subscription_api.subscriptions(call, work, segments, hooks)
     if name == "companies":
         if len(segments) == 1:
             return read_companies(call, segments[0])
+        if segments[0].key is None and segments[1].name == "$count":
+            return count(call, Target(ENTITIES["companies"], segment="companies"))
         segments = segments[1:]
+    if segments[0].name.lower() == "entitydefinitions":
+        return metadata.entity_definitions(call, segments)
+    entity = set_named(call.catalog, segments[0].name)
+    if entity is not None and not entity.scoped and len(segments) == 1:
+        return read_unscoped(call, entity, segments[0])
     return _company_data(call, work, segments)
 
 
 def _company_data(call: Call, work: Work, segments: list[Segment]) -> Outcome:
     if segments[-1].name.lower().startswith("microsoft.nav."):
         return writing.act(call, work, segments)
+    if segments[-1].name == "$count" and call.request.method == "GET":
+        return count(call, walk(call, work, segments[:-1]))
     target = walk(call, work, segments)
     match call.request.method:
         case "GET":

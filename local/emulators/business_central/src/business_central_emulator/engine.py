@@ -24,12 +24,13 @@ from business_central_emulator.data import errors, oracle
 from business_central_emulator.data.clock import Clock
 from business_central_emulator.data.environment import Company, Environment, Work
 from business_central_emulator.data.record import Record
+from business_central_emulator.data.schema import ENTITIES, Entity, catalog
 from business_central_emulator.data.store import Table
 from business_central_emulator.odata import batch
 from business_central_emulator.odata import query as odata_query
 from business_central_emulator.odata.calls import Call, Outcome
 from business_central_emulator.odata.reading import Reader
-from business_central_emulator.odata.routing import Address, parse_address
+from business_central_emulator.odata.routing import RUNTIME_API, STANDARD_API, Address, parse_address
 from business_central_emulator.server import faults
 from business_central_emulator.server.exchange import Engine, Handshake, Post, Request, Response
 from business_central_emulator.server.faults import Fault, FaultKind, Faults
@@ -43,6 +44,18 @@ DEFAULT_TENANT_DOMAIN: Final = "lmints.io"
 DEFAULT_ENVIRONMENT: Final = "production"
 _PRINCIPALS: Final = uuid.UUID("0a3b8d35-5c0e-5c27-8f7e-2f4a7d3c9b10")
 _JSON: Final = "application/json; odata.metadata=minimal; odata.streaming=true"
+MAX_URL: Final = 8_099  # characters, seen live
+#: Recorded on every answer of the service.
+_COMMON_HEADERS: Final = {
+    "Access-Control-Allow-Credentials": "true",
+    "Access-Control-Allow-Headers": "Origin, X-Requested-With, Authorization",
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "Date, Content-Length, Server, OData-Version, ms-correlation-x",
+    "Server": "Microsoft-HTTPAPI/2.0",
+    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
+    "Vary": "Accept-Encoding",
+    "x-content-type-options": "nosniff",
+}
 _NO_ENVIRONMENT: Final = (
     b'<error xmlns="http://docs.oasis-open.org/odata/ns/metadata"><code>NoEnvironment</code>'
     b"<message>Environment does not exist.</message></error>"
@@ -86,12 +99,14 @@ class BusinessCentral(Engine):
         demo_data: bool = True,
         changed_status: int = 409,
         links_full_pages: bool = False,
+        al_signs: bool = False,
     ) -> None:
         self.clock = clock
         self.check_token = check_token
         self.handshake: Handshake = handshake or _no_answer
         self.changed_status = changed_status
         self.links_full_pages = links_full_pages
+        self.al_signs = al_signs  # whether `|`, `&`, `..` and `@` in a text of a filter mean what they do in AL
         self.latency = Latency()
         self.lock = threading.RLock()
         self.limits = Limits(enforced=enforce_limits)
@@ -128,8 +143,26 @@ class BusinessCentral(Engine):
     def add_company(self, name: str, *, display_name: str = "") -> Company:
         """Open a further company with the code tables of the demo data and nothing else."""
         company = seeding.empty_company(name, display_name=display_name)
+        company.tables |= {
+            entity.table_key: Table(entity)
+            for own in self.environment.apis.values()
+            for entity in own.values()
+            if entity.scoped
+        }
         self.environment.add_company(company)
         return company
+
+    def add_api(self, route: str, *definitions: Entity) -> None:
+        """Publish custom API pages under `publisher/group/version`, with `$metadata` and `subscriptions` of their own.
+
+        Their tables are empty; `user.create("<route>/<set>", values)` fills them. They may lack `lastModifiedDateTime`.
+        """
+        route = route.lower()
+        own = catalog(definitions, route=route)
+        for company in self.environment.companies.values():
+            company.tables |= {entity.table_key: Table(entity) for entity in own.values()}
+        own |= {name: ENTITIES[name] for name in ("companies", "subscriptions")}
+        self.environment.apis[route] = own
 
     def rename_company(self, key: str, *, name: str | None = None, display_name: str | None = None) -> Company:
         """Rename a company, as its card in Business Central does; its id stays. Two may bear one display name."""
@@ -249,7 +282,7 @@ class BusinessCentral(Engine):
             try:
                 response = self._answer(request, correlation)
             except errors.ApiError as error:
-                response = _error_response(error, correlation)
+                response = _error_response(error, correlation, request)
             return self._finished(response, correlation)
 
     @contextlib.contextmanager
@@ -272,8 +305,14 @@ class BusinessCentral(Engine):
         decisive, bending = self.faults.strike(request)
         if decisive is not None and decisive.kind in faults.BEFORE_COMMIT:
             return faults.instead(decisive, correlation)
+        if len(request.url) > MAX_URL:
+            raise errors.uri_too_long()
+        if request.method == "OPTIONS":
+            raise errors.method_not_allowed("OPTIONS", "resource")
         if _is_environment_list(request):
             return self._environments(request)
+        if request.path.lower().startswith("/admin/"):
+            raise errors.NotEmulatedError("the admin center API")
         address = parse_address(request.url)
         if not self._is_ours(address):
             return Response(status=404, headers={"Content-Type": "application/xml"}, body=_NO_ENVIRONMENT)
@@ -304,6 +343,9 @@ class BusinessCentral(Engine):
         except errors.ApiError:
             work.rollback()
             raise
+        except ArithmeticError:
+            work.rollback()
+            raise errors.overflow() from None
         done.append(work)
         return response
 
@@ -324,12 +366,17 @@ class BusinessCentral(Engine):
             self.links_full_pages,
             at=None if request.method != "GET" or intent == "readwrite" else self._replica(work.now, bending),
         )
+        catalog = ENTITIES if address.api == STANDARD_API else self.environment.apis.get(address.api)
+        if catalog is None and address.api != RUNTIME_API:
+            raise errors.NotEmulatedError(f"the API {address.api}")
         call = Call(
+            catalog=catalog or ENTITIES,
             request=request,
             address=address,
             reader=reader,
             user_id=str(uuid.uuid5(_PRINCIPALS, principal)),
             changed_status=self.changed_status,
+            al_signs=self.al_signs,
         )
         hooks = Hooks(self.subscriptions, self.handshake, self.webhooks.log)
         if request.method != "GET":
@@ -373,14 +420,15 @@ class BusinessCentral(Engine):
 
         def execute(part: Request) -> Response:
             if not self.limits.count(principal, self.environment.now(), part.method):
-                return _error_response(errors.too_many_requests(), correlation)
+                return _error_response(errors.too_many_requests(), correlation, part)
             work = shared if is_snapshot else Work(self.environment)
             try:
                 response = self._operation(part, parse_address(part.url), principal, bending, work)
-            except errors.ApiError as error:
+            except (errors.ApiError, ArithmeticError) as fault:
                 if not is_snapshot:
                     work.rollback()
-                return _error_response(error, correlation)
+                error = fault if isinstance(fault, errors.ApiError) else errors.overflow()
+                return _error_response(error, correlation, part)
             if not is_snapshot:
                 done.append(work)
             delays.append(response.delay_s)
@@ -406,7 +454,7 @@ class BusinessCentral(Engine):
     def _company_of(self, address: Address, request: Request) -> Company | None:
         first = address.segments[0] if address.segments else None
         if first is not None and first.name.lower() == "companies":
-            return None if len(address.segments) == 1 else self.environment.company(first.guid())
+            return None if len(address.segments) == 1 or first.key is None else self.environment.company(first.guid())
         named = odata_query.custom_options(address.query).get("company") or request.header("Company")
         return self.environment.company(named) if named else None
 
@@ -447,11 +495,11 @@ class BusinessCentral(Engine):
 
     def _finished(self, response: Response, correlation: str) -> Response:
         headers = {
+            **_COMMON_HEADERS,
             **response.headers,
             "Date": http_date(self.clock().replace(microsecond=0), usegmt=True),
             "request-id": correlation,
             "ms-correlation-x": self.environment.ids.guid(),
-            "Server": "Microsoft-HTTPAPI/2.0",
         }
         return replace(response, headers=headers)
 
@@ -471,7 +519,16 @@ def _metadata_level(request: Request) -> str:
     return "none" if "odata.metadata=none" in accept else "minimal"
 
 
-def _error_response(error: errors.ApiError, correlation: str) -> Response:
-    message = f"{error.message}  CorrelationId:  {correlation}."
+def _error_response(error: errors.ApiError, correlation: str, request: Request) -> Response:
+    message = f"{_localised(error, request)}  CorrelationId:  {correlation}."
     body = json.dumps({"error": {"code": error.code, "message": message}}, ensure_ascii=False).encode()
-    return Response(status=error.status, headers={"Content-Type": "application/json"}, body=body)
+    headers = {"Content-Type": "application/json"}
+    if error.status == 405:
+        headers["Allow"] = "GET, POST, PATCH, DELETE"
+    return Response(status=error.status, headers=headers, body=body)
+
+
+def _localised(error: errors.ApiError, request: Request) -> str:
+    """Return the message as `Accept-Language` asks; there are no translations here, so the language is put in front."""
+    language = (request.header("Accept-Language") or "en").split(",")[0].split(";")[0].strip()
+    return error.message if language.lower().startswith("en") or language == "*" else f"[{language}] {error.message}"

@@ -16,11 +16,6 @@ from business_central_emulator.data.record import Record
 from business_central_emulator.data.schema import ZERO_GUID
 
 STEP: Final = 10_000
-#: G/L accounts of the emulated company; the accounts entity itself is not emulated.
-ACCOUNTS: Final[Mapping[str, tuple[str, str]]] = {
-    "40140": ("6f0c1f3e-0d1c-5b6a-9a53-4f0f5c3b7a10", "Sales Discounts"),
-    "40250": ("6f0c1f3e-0d1c-5b6a-9a53-4f0f5c3b7a20", "Sales of Resources"),
-}
 
 
 def create_line(work: Work, header: Record, given: dict[str, Any]) -> Record:
@@ -89,6 +84,8 @@ def _refuse_closed(header: Record) -> None:
 def _set_object(work: Work, header: Record, line: dict[str, Any], given: Mapping[str, Any]) -> None:
     """Resolve type and number: an item, an account, or a comment."""
     item_id, account_id = given.get("itemId", ZERO_GUID), given.get("accountId", ZERO_GUID)
+    if given.get("accountId") == ZERO_GUID:
+        raise errors.dialog("Account does not exist.")
     if ZERO_GUID not in (item_id, account_id):
         raise errors.dialog('Both "itemId" and "accountId" are specified. Specify only one of them.')
     number = given.get("lineObjectNumber", "")
@@ -101,7 +98,7 @@ def _set_object(work: Work, header: Record, line: dict[str, Any], given: Mapping
     if kind == "Item":
         _set_item(work, header, line, item_id, number)
     elif kind == "Account":
-        _set_account(line, account_id, number)
+        _set_account(work, line, account_id, number)
     else:
         raise errors.NotEmulatedError(f"lines of type {kind}")
 
@@ -143,15 +140,22 @@ def _set_item(work: Work, header: Record, line: dict[str, Any], item_id: str, nu
     }
 
 
-def _set_account(line: dict[str, Any], account_id: str, number: str) -> None:
+def _set_account(work: Work, line: dict[str, Any], account_id: str, number: str) -> None:
+    accounts = work.table("accounts")
     if account_id != ZERO_GUID:
-        number = next((key for key, (one, _) in ACCOUNTS.items() if one == account_id), "")
-        if not number:
+        found = accounts.get(account_id)
+        if found is None:
             raise errors.dialog("Account does not exist.")
-    if number not in ACCOUNTS:
+    else:
+        found = accounts.find("number", number)
+    if found is None:
         raise errors.relation("No.", "Sales Line", number, "G/L Account")
-    found_id, name = ACCOUNTS[number]
-    line |= {"accountId": found_id, "itemId": ZERO_GUID, "lineObjectNumber": number, "description": name}
+    line |= {
+        "accountId": found.id,
+        "itemId": ZERO_GUID,
+        "lineObjectNumber": found["number"],
+        "description": found["displayName"],
+    }
 
 
 def _apply(work: Work, line: dict[str, Any], given: Mapping[str, Any]) -> None:

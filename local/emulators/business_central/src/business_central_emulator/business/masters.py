@@ -31,6 +31,13 @@ _PAIRS: Final[Mapping[str, tuple[tuple[str, str, str, str, str, str], ...]]] = {
         ),
     ),
 }  # fmt: skip
+#: Sets with rules of their own here; every other set that may be created is `generic`.
+RULED: Final = frozenset(
+    {
+        "items", "itemVariants", "customers", "unitsOfMeasure", "itemCategories", "currencies", "paymentTerms",
+        "shipmentMethods",
+    }
+)  # fmt: skip
 _SINGLE_IDS: Final = {
     "paymentTermsId": ("paymentTerms", 'The "paymentTermsId" does not match to a Payment Terms.'),
     "shipmentMethodId": ("shipmentMethods", 'The "shipmentMethodId" does not match to a Shipment Method.'),

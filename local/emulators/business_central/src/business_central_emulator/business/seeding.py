@@ -17,6 +17,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 from business_central_emulator.business import documents, lines, masters, posting
+from business_central_emulator.data.casing import to_upper
 from business_central_emulator.data.clock import VirtualClock
 from business_central_emulator.data.environment import Company, Environment, Ids, Work
 from business_central_emulator.data.record import Record
@@ -27,8 +28,21 @@ _NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "https://example.invalid/cron
 _MASTERS_AT: Final = datetime(2025, 1, 2, 6, 0, 0, 17_000, tzinfo=UTC)
 _LAST_AT: Final = datetime(2026, 1, 30, 16, 0, 0, 3_000, tzinfo=UTC)  # no demo record is younger
 _PAID_BEFORE: Final = "2025-12-01"
-_MAKERS: Final[dict[Kind, Callable[[Any], Any]]] = {Kind.DECIMAL: Decimal, Kind.CODE: str.upper}
-_CODE_TABLES: Final = ("unitsOfMeasure", "itemCategories", "currencies", "paymentTerms", "shipmentMethods")
+_MAKERS: Final[dict[Kind, Callable[[Any], Any]]] = {Kind.DECIMAL: Decimal, Kind.CODE: to_upper}
+_CODE_TABLES: Final = (
+    "unitsOfMeasure", "itemCategories", "currencies", "paymentTerms", "shipmentMethods", "accounts", "dimensions",
+    "dimensionValues", "companyInformation",
+)  # fmt: skip
+#: Two G/L accounts of the demo chart of accounts: id, number, name.
+_ACCOUNTS: Final = (
+    ("6f0c1f3e-0d1c-5b6a-9a53-4f0f5c3b7a10", "40140", "Sales Discounts"),
+    ("6f0c1f3e-0d1c-5b6a-9a53-4f0f5c3b7a20", "40250", "Sales of Resources"),
+)
+#: Two dimensions of the demo company with some of their values.
+_DIMENSIONS: Final = (
+    ("CUSTOMERGROUP", "Customer Group", (("LARGE", "Large Business"), ("MEDIUM", "Medium Business"))),
+    ("DEPARTMENT", "Department", (("ADM", "Administration"), ("PROD", "Production"), ("SALES", "Sales"))),
+)
 
 
 class _SeedIds(Ids):
@@ -143,6 +157,24 @@ class _Builder:
             for fact in facts[name]:
                 given = dict(zip(names, fact, strict=True))
                 self._add(name, given, given["code"])
+        self._charts()
+
+    def _charts(self) -> None:
+        """Make the few accounts and dimensions that documents may name, and the company's own row."""
+        for account_id, number, name in _ACCOUNTS:
+            self._put("accounts", {"number": number, "displayName": name, "directPosting": True}, account_id)
+        for code, name, values in _DIMENSIONS:
+            dimension = record_id(self.company.name, "dimensions", code)
+            self._put("dimensions", {"code": code, "displayName": name}, dimension)
+            for value, shown in values:
+                row = {"code": value, "dimensionId": dimension, "displayName": shown}
+                self._put("dimensionValues", row, record_id(self.company.name, "dimensionValues", code, value))
+        row = {"displayName": self.company.name, "currencyCode": self.company.currency_code}
+        self._put("companyInformation", row, record_id(self.company.name, "companyInformation", ""))
+
+    def _put(self, name: str, given: dict[str, Any], row_id: str) -> None:
+        self.clock.advance(timedelta(milliseconds=37))
+        self._work().insert(name, {**given, "id": row_id})
 
     def master_data(self) -> None:
         """Make items with stock, variants and customers."""

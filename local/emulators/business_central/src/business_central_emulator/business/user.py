@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Protocol
 
-from business_central_emulator.business import documents, lines, masters, posting
+from business_central_emulator.business import documents, generic, lines, masters, posting
 from business_central_emulator.business.drafts import Drafts
 from business_central_emulator.business.posting import Posted
 from business_central_emulator.data import errors, values
 from business_central_emulator.data.environment import Company, Environment, Work
 from business_central_emulator.data.record import Record
-from business_central_emulator.data.schema import ENTITIES
+from business_central_emulator.data.schema import ENTITIES, Entity
 
 
 class _Engine(Protocol):
@@ -58,13 +58,15 @@ class User:
         """Create a row from JSON-like values: a master record, or a document with its lines inside."""
 
         def act(work: Work) -> Record:
-            own, rows = self._checked(entity_set, given or {})
+            own, rows = self._checked(work.table(entity_set).entity, given or {})
+            if entity_set not in documents.LINES and entity_set not in masters.RULED:
+                return generic.create(work, work.table(entity_set).entity, own)
             if entity_set not in documents.LINES:
                 return masters.create(work, entity_set, own)
             header = documents.create_header(work, entity_set, own)
             for row in rows:
                 line_set = documents.LINES[entity_set]
-                lines.create_line(work, header, self._checked(line_set, row)[0])
+                lines.create_line(work, header, self._checked(ENTITIES[line_set], row)[0])
             if rows:
                 documents.recalculate(work, header)
             return header
@@ -117,6 +119,8 @@ class User:
             elif record.entity.name == "salesShipments":
                 for line in documents.lines_of(work, record):
                     work.delete(line)
+                work.delete(record)
+            elif record.entity.table_key not in masters.RULED:
                 work.delete(record)
             else:
                 masters.delete(work, record)
@@ -183,12 +187,11 @@ class User:
             rows = [{"lineType": "Item", "lineObjectNumber": item["number"], "quantity": 1}]
         return self.create(name, {**body, documents.LINES[name]: list(rows)}, company=home.id)
 
-    def _checked(self, entity_set: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Mapping[str, Any]]]:
-        entity = ENTITIES[entity_set]
+    def _checked(self, entity: Entity, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Mapping[str, Any]]]:
         own: dict[str, Any] = {}
         rows: list[Mapping[str, Any]] = []
         for name, value in given.items():
-            if name == documents.LINES.get(entity_set):
+            if name == documents.LINES.get(entity.name):
                 rows = list(value)
                 continue
             if name not in entity.position:
@@ -198,7 +201,7 @@ class User:
 
     def _home(self, record: Record) -> str:
         for company in self._engine.environment.companies.values():
-            if company.tables[record.entity.name].get(record.id) is record:
+            if company.tables[record.entity.table_key].get(record.id) is record:
                 return company.id
         raise errors.segment_not_found(record.entity.name)
 

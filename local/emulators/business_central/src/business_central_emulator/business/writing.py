@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from business_central_emulator.business import documents, lines, masters, posting
-from business_central_emulator.data import errors
+from business_central_emulator.business import documents, generic, lines, masters, posting
+from business_central_emulator.data import errors, facts
 from business_central_emulator.data.environment import Work
 from business_central_emulator.data.record import Record
-from business_central_emulator.data.schema import ENTITIES
+from business_central_emulator.data.schema import ENTITIES, STANDARD_ROUTE
 from business_central_emulator.odata import bodies
 from business_central_emulator.odata.calls import Call, Outcome, Target, check_etag, written
 from business_central_emulator.odata.navigation import walk
@@ -16,16 +16,18 @@ from business_central_emulator.odata.routing import Segment
 
 DOCUMENTS: Final = frozenset({"salesOrders", "salesInvoices"})
 _ACTIONS: Final[Mapping[str, frozenset[str]]] = {
-    "salesOrders": frozenset({"shipandinvoice"}),
-    "salesInvoices": frozenset({"post", "postandsend", "send", "cancel", "cancelandsend", "makecorrectivecreditmemo"}),
+    entity.name: frozenset(action.lower() for kind, action in facts.ACTIONS if kind == entity.type_name)
+    for entity in ENTITIES.values()
 }
 
 
 def post(call: Call, work: Work, target: Target) -> Outcome:
     """Create a row, a document with its lines, or a line."""
     entity = target.entity
-    if target.record is not None or not entity.writable:
+    if target.record is not None or "I" not in entity.can:
         raise errors.method_not_allowed("POST", target.segment)
+    if entity.is_ruled:
+        raise errors.NotEmulatedError(f"the rules by which {entity.name} are made")
     body = bodies.parse_object(call.request.body)
     own, nested = bodies.split_navigation(entity, body)
     given = bodies.for_create(entity, own)
@@ -34,6 +36,9 @@ def post(call: Call, work: Work, target: Target) -> Outcome:
         _deep_insert(work, record, nested)
     elif entity.needs_parent:
         record = _post_line(work, target, given)
+    elif entity.name not in masters.RULED or entity.route != STANDARD_ROUTE:
+        _refuse_nested(nested)
+        record = generic.create(work, entity, given, target.parent, target.link)
     else:
         _refuse_nested(nested)
         if target.parent is not None and entity.name == "itemVariants":
@@ -44,15 +49,20 @@ def post(call: Call, work: Work, target: Target) -> Outcome:
 
 def _deep_insert(work: Work, header: Record, nested: Mapping[str, Any]) -> None:
     lines_name = documents.LINES[header.entity.name]
-    for name, rows in nested.items():
-        if name != lines_name:
+    for name in sorted(nested, key=lambda name: name == lines_name):  # dimensions before lines
+        if name not in (lines_name, "dimensionSetLines"):
             raise errors.NotEmulatedError(f"a deep insert of {name}")
+        rows = nested[name]
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise errors.bad_request(f"The value of '{name}' must be an array of objects.")
         for row in rows:
             own, _ = bodies.split_navigation(ENTITIES[name], row)
-            lines.create_line(work, header, bodies.for_create(ENTITIES[name], own))
-        if rows:
+            given = bodies.for_create(ENTITIES[name], own)
+            if name == lines_name:
+                lines.create_line(work, header, given)
+            else:
+                generic.create_dimension(work, header, given)
+        if rows and name == lines_name:
             documents.recalculate(work, header)
 
 
@@ -75,7 +85,7 @@ def _refuse_nested(nested: Mapping[str, Any]) -> None:
 def patch(call: Call, work: Work, target: Target) -> Outcome:
     """Change a row; If-Match is required and deep updates are refused."""
     record = target.record
-    if record is None or not target.entity.writable:
+    if record is None or "U" not in target.entity.can:
         raise errors.method_not_allowed("PATCH", target.segment)
     check_etag(call, record, required=True)
     own, nested = bodies.split_navigation(target.entity, bodies.parse_object(call.request.body))
@@ -92,6 +102,8 @@ def patch(call: Call, work: Work, target: Target) -> Outcome:
         header = _header_of(work, record)
         lines.update_line(work, header, record, changes)
         documents.recalculate(work, header)
+    elif name not in masters.RULED or target.entity.route != STANDARD_ROUTE:
+        generic.update(work, record, changes)
     else:
         masters.update(work, record, changes)
     return written(call, record, target, 200)
@@ -110,7 +122,7 @@ def _patch_posted(work: Work, record: Record, changes: dict[str, Any]) -> None:
 def delete(call: Call, work: Work, target: Target) -> Outcome:
     """Delete a row; a document goes with its lines."""
     record = target.record
-    if record is None or not target.entity.writable:
+    if record is None or "D" not in target.entity.can:
         raise errors.method_not_allowed("DELETE", target.segment)
     check_etag(call, record, required=False)
     if target.entity.name in DOCUMENTS:
@@ -119,6 +131,8 @@ def delete(call: Call, work: Work, target: Target) -> Outcome:
         header = _header_of(work, record)
         lines.delete_line(work, header, record)
         documents.recalculate(work, header)
+    elif target.entity.name not in masters.RULED or target.entity.route != STANDARD_ROUTE:
+        work.delete(record)
     else:
         masters.delete(work, record)
     return Outcome(204)
@@ -140,6 +154,8 @@ def act(call: Call, work: Work, segments: list[Segment]) -> Outcome:
         raise errors.segment_not_found(segments[-1].name)
     if call.request.method != "POST":
         raise errors.method_not_allowed(call.request.method, segments[-1].name)
+    if target.entity.name not in DOCUMENTS:
+        raise errors.NotEmulatedError(f"the action {name} of {target.entity.name}")
     check_etag(call, record, required=False)
     root = f"{call.address.root}/companies({work.company.id})"
     match name:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from business_central_emulator.data import errors
 from business_central_emulator.data.clock import Clock, to_ms
 from business_central_emulator.data.record import Record
-from business_central_emulator.data.schema import COMPANY_ENTITIES, ENTITIES
+from business_central_emulator.data.schema import COMPANY_ENTITIES, ENTITIES, Entity, Kind
 from business_central_emulator.data.store import Change, Table, Transaction, new_row
 
 #: First numbers of the series of the demo company, by document kind (the posted series differ from the drafts').
@@ -64,8 +64,8 @@ class Company:
 
     def next_number(self, series: str) -> str:
         """Take the next number of a series; numbers of failed requests leave gaps."""
-        prefix, _ = SERIES[series]
-        number = self.series[series]
+        prefix, first = SERIES.get(series, ("", 10_000))
+        number = self.series.get(series, first)
         self.series[series] = number + (10 if series == "customers" else 1)
         return f"{prefix}{number:05d}" if prefix else str(number)
 
@@ -95,6 +95,10 @@ class Environment:
         self.companies: dict[str, Company] = {}
         self.company_rows = Table(ENTITIES["companies"])
         self.subscriptions = Table(ENTITIES["subscriptions"])
+        self.others = {
+            name: Table(entity) for name, entity in ENTITIES.items() if not entity.scoped
+        }  # sets that no company has, but for the two above
+        self.apis: dict[str, Mapping[str, Entity]] = {}  # custom API pages by route
         self.history: list[Event] = []
         self.row_version = 40_000_000
 
@@ -133,6 +137,10 @@ class Environment:
             raise errors.company_not_found()
         return found
 
+    def table(self, name: str) -> Table:
+        """Return the table of a set that no company has."""
+        return {"subscriptions": self.subscriptions, "companies": self.company_rows}.get(name) or self.others[name]
+
     def next_row_version(self) -> int:
         """Return the next SQL row version (`timestamp`)."""
         self.row_version += self.ids.random.randrange(1, 60)
@@ -169,10 +177,10 @@ class Work:
 
     def insert(self, name: str, given: Mapping[str, Any]) -> Record:
         """Add a row with AL defaults for what is not given; id and times are set here."""
-        entity = ENTITIES[name]
+        entity = self.table(name).entity
         row_values = dict(given)
-        if not row_values.get("id"):
-            row_values["id"] = self.environment.ids.guid()
+        if not row_values.get(entity.key) and entity.columns[entity.position[entity.key]].kind is Kind.GUID:
+            row_values[entity.key] = self.environment.ids.guid()
         if "lastModifiedDateTime" in entity.position:
             row_values["lastModifiedDateTime"] = self.now
         record = Record(entity, new_row(entity, row_values), self.now)
@@ -234,14 +242,14 @@ class Work:
 
     def _table_of(self, record: Record) -> Table:
         if not record.entity.scoped:
-            return self.environment.subscriptions
-        return self.table(record.entity.name)
+            return self.environment.table(record.entity.name)
+        return self.table(record.entity.table_key)
 
     def _changed(self, record: Record, kind: str) -> None:
         self.note(kind, record)
         if record.entity.scoped:
             seen = "updated" if kind == "null_update" else kind
-            self.tx.changes.append(Change(self.company.id, record.entity.name, record.id, seen, self.now))
+            self.tx.changes.append(Change(self.company.id, record.entity.table_key, record.id, seen, self.now))
 
 
 def _number_of(record: Record) -> str:

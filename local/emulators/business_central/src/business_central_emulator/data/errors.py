@@ -87,6 +87,26 @@ def too_long(value: str, limit: int) -> ApiError:
     )
 
 
+def filter_too_long(field: str, table: str, value: str, limit: int) -> ApiError:
+    """A Code in a filter that its field cannot hold (400; names the field and the limit, wording not recorded)."""
+    return ApiError(
+        400,
+        "Application_FilterErrorException",
+        f"The filter '{value}' is not valid for the {field} field on the {table} table. The length of the string is "
+        f"{len(value)}, but it must be less than or equal to {limit} characters.",
+    )
+
+
+def uri_too_long() -> ApiError:
+    """A URL beyond what the service takes (414, seen live above some 8,099 characters)."""
+    return ApiError(414, "BadRequest", "The request URI is too long.")
+
+
+def overflow() -> ApiError:
+    """A number that AL's Decimal cannot hold (400)."""
+    return dialog("The result of the operation is too large for a Decimal.")
+
+
 def duplicate(table: str, key: str) -> ApiError:
     """The primary key is taken (400 in the recorded answer)."""
     return ApiError(

@@ -8,6 +8,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
 from typing import Any
 
+from business_central_emulator.data.casing import to_upper
 from business_central_emulator.data.record import Record
 
 
@@ -89,4 +90,4 @@ def _leading(entry: tuple[tuple[Any, ...], Record]) -> Any:
 
 
 def _fold(value: Any) -> Any:
-    return value.casefold() if isinstance(value, str) else value
+    return to_upper(value) if isinstance(value, str) else value

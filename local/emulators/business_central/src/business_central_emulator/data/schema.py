@@ -1,18 +1,23 @@
 """The entity tables of API v2.0 as data: properties with type, length and who may write them, and navigations.
 
-Written by hand from the published `$metadata` of a version 26 tenant and the AL pages. A line of a table reads
+Sets with rules of their own are written by hand from `facts` and the AL pages; the others are served as the facts tell
+them, with one guess: a text called number, code or ...Code is a Code, which BC upper-cases. A line of a table reads
 `name type flags`, where type is S text, C code (upper-cased by the server), G guid, D decimal, B boolean, I int32,
 L int64, A date, T date and time, or E:<enum>; a number after S or C is the maximum length. Flags: `r` read-only,
 `c` writable on create only, `p` writable by PATCH only, `v` computed (a change moves neither the ETag nor
 lastModifiedDateTime), `h` hidden (a fact of the BC tables that API v2.0 does not show). No flag means writable.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from business_central_emulator.data import facts
+
+STANDARD_ROUTE: Final = "v2.0"
 ZERO_GUID: Final = "00000000-0000-0000-0000-000000000000"
 EMPTY_DATE: Final = "0001-01-01"
 
@@ -30,6 +35,7 @@ class Kind(StrEnum):
     DATE = "A"
     DATETIME = "T"
     ENUM = "E"
+    STREAM = "X"  # media: not part of a row
 
 
 EDM: Final[Mapping[Kind, str]] = MappingProxyType(
@@ -43,28 +49,12 @@ EDM: Final[Mapping[Kind, str]] = MappingProxyType(
         Kind.INT64: "Edm.Int64",
         Kind.DATE: "Edm.Date",
         Kind.DATETIME: "Edm.DateTimeOffset",
+        Kind.STREAM: "Edm.Stream",
     }
 )
 
 #: Members in the order of their values; the first is the default.
-ENUMS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {
-        "itemType": ("Inventory", "Service", "Non_x002D_Inventory"),
-        "contactType": ("Company", "Person"),
-        "customerBlocked": ("_x0020_", "Ship", "Invoice", "All"),
-        "salesOrderEntityBufferStatus": ("Draft", "In_x0020_Review", "Open"),
-        "invoiceEntityAggregateStatus": (
-            "_x0020_", "Draft", "In_x0020_Review", "Open", "Paid", "Canceled", "Corrective",
-        ),
-        "invoiceLineAggLineType": (
-            "Comment", "Account", "Item", "Resource", "Fixed_x0020_Asset", "Charge", "Allocation_x0020_Account",
-        ),
-        "salesLineType": (
-            "_x0020_", "G_x002F_L_x0020_Account", "Item", "Resource", "Fixed_x0020_Asset",
-            "Charge_x0020__x0028_Item_x0029_", "Allocation_x0020_Account",
-        ),
-    }
-)  # fmt: skip
+ENUMS: Final[Mapping[str, tuple[str, ...]]] = {name: tuple(members) for name, members in facts.ENUM_VALUES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +74,8 @@ class Column:
 
     @property
     def hidden(self) -> bool:
-        """Whether the API does not show it."""
-        return "h" in self.flags
+        """Whether the API does not show it in a row."""
+        return "h" in self.flags or self.kind is Kind.STREAM
 
     @property
     def computed(self) -> bool:
@@ -104,7 +94,7 @@ class Nav:
     many: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Entity:
     """One entity set."""
 
@@ -115,16 +105,29 @@ class Entity:
     navs: tuple[Nav, ...] = ()
     order: tuple[str, ...] = ("number",)  # primary key of the source table: the default order
     key_caption: str = "No."
-    writable: bool = True
+    can: str = "IUD"  # insert, update, delete
+    is_ruled: bool = False  # rows are made by rules that this emulator does not have
     needs_parent: bool = False  # a bare collection GET is refused
     key: str = "id"
     scoped: bool = True  # lives in a company
+    route: str = STANDARD_ROUTE  # API it belongs to: "v2.0" or publisher/group/version
     position: Mapping[str, int] = field(default_factory=dict)
+    spellings: Mapping[str, str] = field(default_factory=dict, repr=False)  # names by their lower case
+    catalog: Mapping[str, "Entity"] = field(default_factory=dict, repr=False)  # the sets of its API
+
+    @property
+    def table_key(self) -> str:
+        """Name of its table in a company."""
+        return self.name if self.route == STANDARD_ROUTE else f"{self.route}/{self.name}"
 
     def column(self, name: str) -> Column | None:
         """Return the property, or None when the API shows none of that name."""
         at = self.position.get(name)
         return None if at is None or self.columns[at].hidden else self.columns[at]
+
+    def spelled(self, name: str) -> str:
+        """Return a property's or navigation's own spelling; query options may use any case."""
+        return self.spellings.get(name.lower(), name)
 
     def nav(self, name: str) -> Nav | None:
         """Return the navigation property, or None."""
@@ -156,23 +159,11 @@ discountAmount D, discountPercent D, discountAppliedBeforeTax B r, amountExcludi
 totalTaxAmount D r, amountIncludingTax D r, invoiceDiscountAllocation D r, netAmount D r, netTaxAmount D r
 netAmountIncludingTax D r, shipmentDate A"""
 _CODE_TABLE = "id G r, code C{n}, displayName S{m}"
-_DOCUMENT_NAVS = (
-    Nav("customer", "customers", "customerId"),
-    Nav("currency", "currencies", "currencyId"),
-    Nav("paymentTerm", "paymentTerms", "paymentTermsId"),
-    Nav("shipmentMethod", "shipmentMethods", "shipmentMethodId"),
-)
-_LINE_NAVS = (
-    Nav("item", "items", "itemId"),
-    Nav("unitOfMeasure", "unitsOfMeasure", "unitOfMeasureId"),
-    Nav("itemVariant", "itemVariants", "itemVariantId"),
-)
-
 _DEFINITIONS = (
     Entity("companies", "company", "Company", _columns("""
         id G r, systemVersion S r, timestamp L r, name S30 r, displayName S250 r, businessProfileId S250 r
         systemCreatedAt T r, systemCreatedBy G r, systemModifiedAt T r, systemModifiedBy G r"""),
-        order=("name",), key_caption="Name", writable=False, scoped=False),
+        order=("name",), key_caption="Name", can="", scoped=False),
     Entity("subscriptions", "subscriptions", "API Webhook Subscription", _columns("""
         subscriptionId S150 r, notificationUrl S, resource S, timestamp L r, userId G r, lastModifiedDateTime T r
         clientState S2048, expirationDateTime T r, systemCreatedAt T r, systemCreatedBy G r, systemModifiedAt T r
@@ -183,22 +174,17 @@ _DEFINITIONS = (
         blocked B, gtin C14, inventory D pv, unitPrice D, priceIncludesTax B, unitCost D, taxGroupId G, taxGroupCode C20
         baseUnitOfMeasureId G, baseUnitOfMeasureCode C10, generalProductPostingGroupId G
         generalProductPostingGroupCode C20, inventoryPostingGroupId G, inventoryPostingGroupCode C20
-        lastModifiedDateTime T r, salesBlocked B h, hasEntries B hv"""),
-        navs=(Nav("itemCategory", "itemCategories", "itemCategoryId"),
-              Nav("unitOfMeasure", "unitsOfMeasure", "baseUnitOfMeasureId"),
-              Nav("itemVariants", "itemVariants", "id", "itemId", many=True))),
+        lastModifiedDateTime T r, salesBlocked B h, hasEntries B hv""")),
     Entity("itemVariants", "itemVariant", "Item Variant", _columns("""
         id G r, itemId G, itemNumber C20, code C10, description S100, lastModifiedDateTime T r"""),
-        navs=(Nav("item", "items", "itemId"),), order=("itemNumber", "code"), key_caption="Code"),
+        order=("itemNumber", "code"), key_caption="Code"),
     Entity("customers", "customer", "Customer", _columns("""
         id G r, number C20, displayName S100, type E:contactType, addressLine1 S100, addressLine2 S50, city S30
         state S30, country C10, postalCode C20, phoneNumber S30, email S80, website S80, salespersonCode C20
         balanceDue D rv, creditLimit D, taxLiable B, taxAreaId G, taxAreaDisplayName S rv
         taxRegistrationNumber S20, currencyId G, currencyCode C, paymentTermsId G, shipmentMethodId G
         paymentMethodId G, blocked E:customerBlocked, lastModifiedDateTime T r, privacyBlocked B h
-        customerPostingGroup C20 h"""),
-        navs=(Nav("currency", "currencies", "currencyId"), Nav("paymentTerm", "paymentTerms", "paymentTermsId"),
-              Nav("shipmentMethod", "shipmentMethods", "shipmentMethodId"))),
+        customerPostingGroup C20 h""")),
     Entity("salesOrders", "salesOrder", "Sales Header", _columns(f"""
         id G r, number C20 c, externalDocumentNumber C35, orderDate A, postingDate A, customerId G, customerNumber C20
         customerName S100 r, billToName S100 r, billToCustomerId G, billToCustomerNumber C20, shipToName S100
@@ -206,11 +192,10 @@ _DEFINITIONS = (
         currencyCode C, pricesIncludeTax B, paymentTermsId G, shipmentMethodId G, salesperson C20, partialShipping B
         requestedDeliveryDate A, discountAmount D, discountAppliedBeforeTax B r, totalAmountExcludingTax D r
         totalTaxAmount D r, totalAmountIncludingTax D r, fullyShipped B r, status E:salesOrderEntityBufferStatus r
-        lastModifiedDateTime T r, phoneNumber S30, email S80"""),
-        navs=(*_DOCUMENT_NAVS, Nav("salesOrderLines", "salesOrderLines", "id", "documentId", many=True))),
+        lastModifiedDateTime T r, phoneNumber S30, email S80""")),
     Entity("salesOrderLines", "salesOrderLine", "Sales Line", _columns(f"""{_LINE_HEAD}
         shippedQuantity D r, invoicedQuantity D r, invoiceQuantity D, shipQuantity D, itemVariantId G, locationId G"""),
-        navs=(Nav("salesOrder", "salesOrders", "documentId"), *_LINE_NAVS), order=("documentId", "sequence"),
+        order=("documentId", "sequence"),
         key_caption="Line No.", needs_parent=True),
     Entity("salesInvoices", "salesInvoice", "Sales Invoice Entity Aggregate", _columns(f"""
         id G r, number C20 c, externalDocumentNumber C35, invoiceDate A, postingDate A, dueDate A, promisedPayDate A
@@ -221,26 +206,22 @@ _DEFINITIONS = (
         pricesIncludeTax B r, remainingAmount D rv, discountAmount D, discountAppliedBeforeTax B r
         totalAmountExcludingTax D r, totalTaxAmount D r, totalAmountIncludingTax D r
         status E:invoiceEntityAggregateStatus r
-        lastModifiedDateTime T r, phoneNumber S30, email S80, posted B h, preAssignedNumber C20 h"""),
-        navs=(*_DOCUMENT_NAVS, Nav("salesInvoiceLines", "salesInvoiceLines", "id", "documentId", many=True))),
+        lastModifiedDateTime T r, phoneNumber S30, email S80, posted B h, preAssignedNumber C20 h""")),
     Entity("salesInvoiceLines", "salesInvoiceLine", "Sales Invoice Line Aggregate", _columns(f"""{_LINE_HEAD}
         itemVariantId G, locationId G"""),
-        navs=(Nav("salesInvoice", "salesInvoices", "documentId"), *_LINE_NAVS), order=("documentId", "sequence"),
+        order=("documentId", "sequence"),
         key_caption="Line No.", needs_parent=True),
     Entity("salesShipments", "salesShipment", "Sales Shipment Header", _columns(f"""
         id G r, number C20 r, externalDocumentNumber C35 r, invoiceDate A r, postingDate A r, dueDate A r
         customerPurchaseOrderReference S35 r, customerId G r, customerNumber C20 r, customerName S100 r
         billToCustomerId G r, billToName S100 r, billToCustomerNumber C20 r, shipToName S100 r, shipToContact S100 r
         {_ADDRESSES}, currencyCode C r, orderNumber C20 r, paymentTermsCode C10 r, shipmentMethodCode C10 r
-        salesperson C20 r, pricesIncludeTax B r, lastModifiedDateTime T r, phoneNumber S30 r, email S80 r"""),
-        navs=(Nav("customer", "customers", "customerId"),
-              Nav("salesShipmentLines", "salesShipmentLines", "id", "documentId", many=True)), writable=False),
+        salesperson C20 r, pricesIncludeTax B r, lastModifiedDateTime T r, phoneNumber S30 r, email S80 r"""), can=""),
     Entity("salesShipmentLines", "salesShipmentLine", "Sales Shipment Line", _columns("""
         id G r, documentId G r, documentNo C20 r, sequence I r, lineType E:salesLineType r, lineObjectNumber C20 r
         description S100 r, description2 S50 r, unitOfMeasureCode C10 r, unitPrice D r, quantity D r
-        discountPercent D r, taxPercent D r, shipmentDate A r"""),
-        navs=(Nav("salesShipment", "salesShipments", "documentId"),), order=("documentNo", "sequence"),
-        key_caption="Line No.", writable=False),
+        discountPercent D r, taxPercent D r, shipmentDate A r"""), order=("documentNo", "sequence"),
+        key_caption="Line No.", can=""),
     Entity("unitsOfMeasure", "unitOfMeasure", "Unit of Measure", _columns(_CODE_TABLE.format(n=10, m=50) + """
         internationalStandardCode C10, symbol S10, lastModifiedDateTime T r""".replace("\n", ",", 1)),
         order=("code",), key_caption="Code"),
@@ -257,34 +238,86 @@ _DEFINITIONS = (
 )  # fmt: skip
 
 
-def _indexed(entity: Entity) -> Entity:
-    position = MappingProxyType({column.name: at for at, column in enumerate(entity.columns)})
-    values = {name: getattr(entity, name) for name in Entity.__dataclass_fields__}
-    return Entity(**{**values, "position": position})
+#: Primary key of the source table, which rows come by, where a set has such a property.
+_ORDERS: Final = ("number", "code", "entryNumber", "sequence", "lineNumber")
+#: Sets whose rows Business Central makes by its own rules: read here, and not created.
+_RULED: Final = frozenset(
+    {
+        "applyVendorEntries", "attachments", "customerPaymentJournals", "customerPayments", "documentAttachments",
+        "journalLines", "purchaseCreditMemos", "purchaseInvoices", "purchaseOrders", "salesCreditMemos", "salesQuotes",
+        "timeRegistrationEntries", "vendorPaymentJournals", "vendorPayments", "externaleventsubscriptions",
+    }
+)  # fmt: skip
 
 
-ENTITIES: Final[Mapping[str, Entity]] = MappingProxyType({entity.name: _indexed(entity) for entity in _DEFINITIONS})
+def _generic(fact: facts.SetFact) -> Entity:
+    """Return a set that is served without rules of its own: read, filtered, paged, perhaps created."""
+    columns = tuple(_generic_column(text) for text in fact.columns)
+    names = {column.name for column in columns}
+    key = fact.keys[0]
+    order = next((name for name in _ORDERS if name in names), key)
+    is_ruled = fact.name in _RULED or fact.name.endswith("Lines")
+    caption = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", fact.type_name).title()
+    return Entity(
+        fact.name, fact.type_name, caption, columns, order=(order,), key=key, key_caption="No.",
+        can=fact.can, is_ruled=is_ruled, scoped=fact.in_company,
+    )  # fmt: skip
+
+
+def _generic_column(text: str) -> Column:
+    name, kind, *_ = text.split()
+    if kind[0] == "S" and (name in ("number", "code", "externalDocumentNumber") or name.endswith("Code")):
+        kind = f"C{kind[1:]}"  # a guess by name: the document does not tell Code from Text
+    flags = "r" if name in ("id", "lastModifiedDateTime") or name.startswith("system") else ""
+    return _column(f"{name} {kind} {flags}")
+
+
+def _nav(fact: facts.NavFact) -> Nav:
+    local, remote = fact.pairs[0] if fact.pairs else ("", "")
+    return Nav(fact.name, fact.target, local, remote, many=fact.many)
+
+
+def custom_entity(
+    name: str, type_name: str, columns: str, *, order: tuple[str, ...] = ("id",), navs: str = "", can: str = "IUD"
+) -> Entity:
+    """Return the definition of a custom API page: columns in the form of this module's tables.
+
+    `navs` are `name target[*] local=remote`, separated by commas.
+    """
+    made = tuple(_nav(facts.nav_fact(f"{one.strip()} -")) for one in navs.split(",") if one.strip())
+    return Entity(name, type_name, type_name, _columns(columns), navs=made, order=order, can=can)
+
+
+def catalog(definitions: Iterable[Entity], *, route: str = STANDARD_ROUTE) -> dict[str, Entity]:
+    """Return the entity sets of one API by name, each knowing the others."""
+    made: dict[str, Entity] = {}
+    for entity in definitions:
+        position = MappingProxyType({column.name: at for at, column in enumerate(entity.columns)})
+        names = [*position, *(nav.name for nav in entity.navs)]
+        spellings = MappingProxyType({name.lower(): name for name in names})
+        made[entity.name] = replace(entity, position=position, spellings=spellings, catalog=made, route=route)
+    return made
+
+
+def _standard() -> dict[str, Entity]:
+    known = {entity.name: entity for entity in _DEFINITIONS}
+    made = []
+    for fact in facts.SETS.values():
+        if fact.name == "entityDefinitions":  # described by `odata.metadata`, no rows
+            continue
+        entity = known.get(fact.name) or _generic(fact)
+        navs = tuple(_nav(nav) for nav in fact.navs)
+        if fact.name == "companies":
+            navs = tuple(Nav(one.name, one.name, "", "", many=True) for one in facts.SETS.values() if one.in_company)
+        made.append(replace(entity, navs=navs))
+    return catalog(made)
+
+
+ENTITIES: Final[Mapping[str, Entity]] = MappingProxyType(_standard())
 #: Entity set names as a client may spell them (segment matching is case-insensitive).
 SPELLINGS: Final[Mapping[str, str]] = MappingProxyType({name.lower(): name for name in ENTITIES})
 COMPANY_ENTITIES: Final = tuple(name for name, entity in ENTITIES.items() if entity.scoped)
-#: Sets and navigations that API v2.0 has and this emulator has not: they are answered 501, not "not found".
-UNEMULATED_SETS: Final = frozenset(
-    name.lower()
-    for name in (
-        "accounts", "agedAccountsPayables", "agedAccountsReceivables", "attachments", "balanceSheets", "bankAccounts",
-        "companyInformation", "contacts", "countriesRegions", "customerPaymentJournals", "customerPayments",
-        "defaultDimensions", "dimensions", "dimensionSetLines", "disputeStatus", "documentAttachments", "employees",
-        "entityDefinitions", "generalLedgerEntries", "generalProductPostingGroups", "inventoryPostingGroups",
-        "itemLedgerEntries", "jobQueueEntries", "journalLines", "journals", "locations", "opportunities",
-        "paymentMethods", "pictures", "projects", "purchaseInvoiceLines", "purchaseInvoices", "purchaseOrders",
-        "purchaseReceipts", "salesCreditMemoLines", "salesCreditMemos", "salesQuoteLines", "salesQuotes", "taxAreas",
-        "taxGroups", "trialBalances", "vendors",
-    )
-)  # fmt: skip
-UNEMULATED_NAVS: Final = frozenset(
-    {
-        "account", "agedAccountsReceivable", "attachments", "contactsInformation", "customerFinancialDetail",
-        "defaultDimensions", "dimensionSetLines", "dimensionValue", "documentAttachments",
-        "generalProductPostingGroup", "inventoryPostingGroup", "location", "paymentMethod", "pdfDocument", "picture",
-    }
-)  # fmt: skip
+#: Navigations of versions after the recorded one: they are answered 501, not "not found".
+UNEMULATED_NAVS: Final = frozenset({"pdfDocument", "attachments", "documentAttachments", "picture"})
+#: Sets whose rows Business Central makes when they are asked for: one that was not loaded is 501, not "not found".
+MADE_ON_DEMAND: Final = frozenset({"pictures", "pdfDocument"})

@@ -12,10 +12,12 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from business_central_emulator.data import errors
+from business_central_emulator.data.casing import to_upper
 from business_central_emulator.data.clock import EMPTY_DATETIME, to_ms
 from business_central_emulator.data.schema import EDM, EMPTY_DATE, ENUMS, ZERO_GUID, Column, Kind
 
 GUID_PATTERN: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+MAX_DECIMAL: Final = Decimal(2**96 - 1)  # of .NET's Decimal
 _DATETIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?)(\.\d+)?(Z|[+-]\d\d:\d\d)")
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
 
@@ -163,9 +165,23 @@ def _parse_guid(_column: Column, value: str) -> str:
     return value.lower()
 
 
+def _parse_decimal(value: int | Decimal) -> Decimal:
+    """Return a decimal as .NET's Decimal holds it: 28 digits, below 2**96."""
+    number = Decimal(value)
+    if not number.is_finite() or number.copy_abs() > MAX_DECIMAL:
+        raise ValueError
+    return number if len(number.as_tuple().digits) <= 29 else +number
+
+
+def _within(value: int, bits: int) -> int:
+    if not -(2**bits) <= value < 2**bits:
+        raise ValueError
+    return value
+
+
 def _fit(column: Column, value: str) -> str:
     if column.kind is Kind.CODE:
-        value = value.strip().upper()
+        value = to_upper(value.strip())
     if column.length and len(value) > column.length:
         raise errors.too_long(value, column.length)
     return value
@@ -181,10 +197,10 @@ _PARSERS: Final[dict[Kind, Callable[[Column, Any], Any]]] = {
     Kind.TEXT: _fit,
     Kind.CODE: _fit,
     Kind.GUID: _parse_guid,
-    Kind.DECIMAL: lambda _column, value: Decimal(value),
+    Kind.DECIMAL: lambda _column, value: _parse_decimal(value),
     Kind.BOOLEAN: lambda _column, value: value,
-    Kind.INT32: lambda _column, value: value,
-    Kind.INT64: lambda _column, value: value,
+    Kind.INT32: lambda _column, value: _within(value, 31),
+    Kind.INT64: lambda _column, value: _within(value, 63),
     Kind.DATE: lambda _column, value: date.fromisoformat(value).isoformat(),
     Kind.DATETIME: lambda _column, value: parse_datetime(value),
     Kind.ENUM: parse_enum,

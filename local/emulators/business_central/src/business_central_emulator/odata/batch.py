@@ -9,9 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from business_central_emulator.data import errors
 from business_central_emulator.data.values import dump_exact
+from business_central_emulator.odata.bodies import decimal_of
+from business_central_emulator.odata.query import custom_options
 from business_central_emulator.server.exchange import Request, Response
 
 MAX_OPERATIONS: Final = 100
@@ -34,7 +37,7 @@ def parse(request: Request, root: str) -> list[Part]:
     if "json" not in (request.header("Content-Type") or "").lower():
         raise errors.NotEmulatedError("a batch that is not application/json")
     try:
-        rows = json.loads(request.body, parse_float=Decimal)["requests"]
+        rows = json.loads(request.body, parse_float=decimal_of)["requests"]
     except (ValueError, KeyError, TypeError):
         raise errors.bad_request("The batch request body is not valid.") from None
     if not isinstance(rows, list):
@@ -73,6 +76,9 @@ def _part(row: Any, request: Request, root: str) -> Part:
     url = row["url"] if "://" in row["url"] else f"{root}/{row['url'].lstrip('/')}"
     headers = dict(row.get("headers") or {})
     headers["Authorization"] = request.header("Authorization") or ""
+    company = custom_options(urlsplit(request.url).query).get("company") or request.header("Company")
+    if company and "company" not in {name.lower() for name in headers}:
+        headers["Company"] = company  # of the batch, for the parts that name none
     body = b"" if row.get("body") is None else dump_exact(row["body"]).encode()
     identifier = row.get("id")
     return Part(identifier, Request(method=row["method"].upper(), url=url, headers=headers, body=body))

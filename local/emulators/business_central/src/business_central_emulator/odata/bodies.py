@@ -22,12 +22,23 @@ def parse_object(body: bytes) -> dict[str, Any]:
     if not body.strip():
         raise errors.bad_request("The request body must not be empty.")
     try:
-        parsed = json.loads(body, parse_float=Decimal)
+        parsed = json.loads(body, parse_float=decimal_of)
     except ValueError as fault:
         raise errors.bad_request(f"The request body is not valid JSON: {fault}") from None
     if not isinstance(parsed, dict):
         raise errors.bad_request("The request body must be a JSON object.")
     return parsed
+
+
+def decimal_of(text: str) -> Decimal:
+    """Return a decimal literal with its digits; Business Central takes none with an exponent.
+
+    Raises:
+        ApiError: 400.
+    """
+    if "e" in text.lower():
+        raise errors.bad_request(f"Cannot convert the literal '{text}' to the expected type 'Edm.Decimal'.")
+    return Decimal(text)
 
 
 def split_navigation(entity: Entity, body: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -39,6 +50,8 @@ def split_navigation(entity: Entity, body: Mapping[str, Any]) -> tuple[dict[str,
     own: dict[str, Any] = {}
     nested: dict[str, Any] = {}
     for name, value in body.items():
+        if name.endswith("@odata.bind"):
+            raise errors.NotEmulatedError("@odata.bind (what Business Central does with it is not known)")
         if "@" in name:
             continue
         if entity.nav(name):

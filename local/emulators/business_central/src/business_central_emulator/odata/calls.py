@@ -1,10 +1,11 @@
 """One API operation: what it runs with, where its URL leads, and the shapes of its answers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from business_central_emulator.data import errors
 from business_central_emulator.data.record import Record
-from business_central_emulator.data.schema import Entity
+from business_central_emulator.data.schema import Entity, Nav
 from business_central_emulator.odata.query import Options, parse_query
 from business_central_emulator.odata.reading import Reader
 from business_central_emulator.odata.routing import Address
@@ -19,7 +20,17 @@ class Call:
     address: Address
     reader: Reader
     user_id: str
+    catalog: Mapping[str, Entity]  # the entity sets of the API that is asked
     changed_status: int = 409  # 412 on some versions
+    al_signs: bool = False  # AL's filter signs work inside of texts
+
+    def options(self, entity: Entity) -> Options:
+        """Return the query options of the request, read for an entity.
+
+        Raises:
+            ApiError: as `parse_query`.
+        """
+        return parse_query(self.address.query, entity, al_signs=self.al_signs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +55,7 @@ class Target:
     among: list[Record] | None = None
     context: str = ""
     segment: str = ""
+    link: Nav | None = None  # from the parent
 
 
 def context_of(call: Call, path: str, options: Options) -> str | None:
@@ -67,7 +79,7 @@ def with_context(call: Call, text: bytes, path: str, options: Options | None = N
 def written(call: Call, record: Record, target: Target, status: int) -> Outcome:
     """Answer with a row that was just written, expanded as the query asks; POST tells where it is."""
     location = f"{call.address.root}/{target.context}({record.id})" if status == 201 else None
-    options = parse_query(call.address.query, target.entity)
+    options = call.options(target.entity)
     preferences = [part.strip().lower() for part in (call.request.header("Prefer") or "").split(",")]
     if status == 201 and {"return-no-content", "return=minimal"} & set(preferences):
         return Outcome(204, location=location)

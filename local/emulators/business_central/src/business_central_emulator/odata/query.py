@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import quote, unquote, unquote_plus
 
 from business_central_emulator.data import errors
-from business_central_emulator.data.schema import ENTITIES, UNEMULATED_NAVS, Entity
+from business_central_emulator.data.schema import UNEMULATED_NAVS, Entity
 from business_central_emulator.odata import filter as odata_filter
 
 MAX_PAGE_ROWS: Final = 20_000
@@ -36,16 +36,23 @@ class Options:
     repeated: str = ""  # raw text of the options that a next link repeats
 
 
-def parse_query(raw: str, entity: Entity) -> Options:
+def parse_query(raw: str, entity: Entity, *, al_signs: bool = False) -> Options:
     """Read a raw query string for a request on `entity`.
 
     Raises:
         ApiError: 400 or 501, as for the option that is wrong.
     """
     pairs = [_raw_pair(part) for part in raw.split("&") if part]
+    names = [name for name, _ in pairs if name.startswith("$")]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise errors.bad_request(f"Query option '{twice}' was specified more than once, but it must be specified once.")
     found = {name: unquote_plus(value) for name, value in pairs}
     repeated = "&".join(f"{_shown(name)}={value}" for name, value in pairs if name not in _NOT_REPEATED)
-    options = _options(found, entity)
+    version = found.get("$schemaversion", "2.0")
+    if version not in ("1.0", "2.0", "2.1"):
+        raise errors.bad_request(f"The schema version '{version}' is not valid.")
+    options = _options(found, entity, odata_filter.Dialect(is_21=version == "2.1", al_signs=al_signs))
     token = found.get("$skiptoken")
     values = {name: getattr(options, name) for name in Options.__dataclass_fields__}
     return Options(**{**values, "skip_token": token, "repeated": repeated})
@@ -66,20 +73,18 @@ def _shown(name: str) -> str:
     return quote(name, safe="$")
 
 
-def _options(found: Mapping[str, str], entity: Entity) -> Options:
+def _options(found: Mapping[str, str], entity: Entity, dialect: odata_filter.Dialect) -> Options:
     for name in found:
         if name.startswith("$") and name not in _KNOWN:
             raise errors.NotEmulatedError(f"the query option {name}")
-    if found.get("$schemaversion", "2.0") != "2.0":
-        raise errors.NotEmulatedError("schema version 2.1")
     filter_text = found.get("$filter", "")
     return Options(
-        node=odata_filter.parse(filter_text, entity) if filter_text.strip() else None,
+        node=odata_filter.parse(filter_text, entity, dialect) if filter_text.strip() else None,
         order=tuple(_order(found.get("$orderby", ""), entity)),
         top=_natural(found, "$top"),
         skip=_natural(found, "$skip") or 0,
         select=_select(found.get("$select"), entity),
-        expand=MappingProxyType(dict(_expand(found.get("$expand", ""), entity))),
+        expand=MappingProxyType(dict(_expand(found.get("$expand", ""), entity, dialect))),
         count=_flag(found.get("$count", "false")),
     )
 
@@ -102,44 +107,54 @@ def _flag(text: str) -> bool:
 
 
 def _order(text: str, entity: Entity) -> Iterator[tuple[str, bool]]:
+    if not text.strip():
+        return
     for part in text.split(","):
         words = part.split()
         if not words:
-            continue
-        if entity.column(words[0]) is None:
+            raise errors.bad_request(f"Syntax error in $orderby: '{text}'.")
+        if "/" in words[0] or "(" in part:
+            raise errors.NotEmulatedError("a path or function in $orderby")
+        name = entity.spelled(words[0])
+        if entity.column(name) is None:
             raise errors.unknown_property_in_filter(words[0], entity.type_name)
         direction = words[1] if len(words) == 2 else "asc"
         if len(words) > 2 or direction not in ("asc", "desc"):
             raise errors.bad_request(f"Syntax error in $orderby: '{part.strip()}'.")
-        yield words[0], direction == "desc"
+        yield name, direction == "desc"
 
 
 def _select(text: str | None, entity: Entity) -> tuple[str, ...] | None:
     if text is None or text.strip() in ("", "*"):
         return None
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    names = tuple(entity.spelled(name.strip()) for name in text.split(",") if name.strip())
     for name in names:
+        if name == "*" or "/" in name or "(" in name:
+            raise errors.NotEmulatedError(f"'{name}' in $select")
         if entity.column(name) is None and entity.nav(name) is None:
             raise errors.unknown_property_in_filter(name, entity.type_name)
     return tuple(name for name in names if entity.column(name))
 
 
-def _expand(text: str, entity: Entity) -> Iterator[tuple[str, Options]]:
+def _expand(text: str, entity: Entity, dialect: odata_filter.Dialect) -> Iterator[tuple[str, Options]]:
     for part in _split(text, ","):
         name, _, rest = part.strip().partition("(")
-        nav = entity.nav(name.strip())
-        if name.strip() in UNEMULATED_NAVS:
-            raise errors.NotEmulatedError(f"the navigation {name.strip()}")
+        name = entity.spelled(name.strip())
+        nav = entity.nav(name)
+        if nav is None and name in UNEMULATED_NAVS:
+            raise errors.NotEmulatedError(f"the navigation {name}")
         if nav is None:
-            raise errors.unknown_property_in_filter(name.strip(), entity.type_name)
+            raise errors.unknown_property_in_filter(name, entity.type_name)
         if rest and not rest.rstrip().endswith(")"):
             raise errors.bad_request(f"Syntax error in $expand: '{part}'.")
         inner = rest.rstrip()[:-1] if rest else ""
+        if rest and not inner.strip():
+            raise errors.bad_request(f"Syntax error in $expand: '{part}'.")
         found = {}
         for option in _split(inner, ";"):
             key, _, value = option.strip().partition("=")
             found[key] = value
-        yield nav.name, _options(found, ENTITIES[nav.target])
+        yield nav.name, _options(found, entity.catalog[nav.target], dialect)
 
 
 def _split(text: str, mark: str) -> Iterator[str]:

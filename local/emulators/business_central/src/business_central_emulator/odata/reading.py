@@ -1,7 +1,7 @@
 """Collections and single rows as JSON: pages with their next links, `$select`, `$expand`, counts."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 from urllib.parse import quote
@@ -10,7 +10,7 @@ from business_central_emulator.data import errors
 from business_central_emulator.data.environment import Company, Environment
 from business_central_emulator.data.record import Record
 from business_central_emulator.data.replica import as_of
-from business_central_emulator.data.schema import ENTITIES
+from business_central_emulator.data.schema import ENTITIES, MADE_ON_DEMAND, Entity
 from business_central_emulator.data.store import Table
 from business_central_emulator.odata import planning
 from business_central_emulator.odata.query import MAX_PAGE_ROWS, Options
@@ -29,15 +29,13 @@ class Reader:
     at: datetime | None = None  # the read is answered by a replica that is this far; None = current
     on_read: Callable[[Record], None] | None = None  # called before a row is written: reads that modify drafts
 
-    def table(self, name: str) -> Table:
+    def table(self, entity: Entity) -> Table:
         """Return the table of an entity set."""
-        if name == "subscriptions":
-            return self._seen(self.environment.subscriptions)
-        if name == "companies":
-            return self._seen(self.environment.company_rows)
+        if not entity.scoped:
+            return self._seen(self.environment.table(entity.name))
         if self.company is None:
             raise errors.bad_request("A company must be given in the path, the query or the Company header.")
-        return self._seen(self.company.tables[name])
+        return self._seen(self.company.tables[entity.table_key])
 
     def _seen(self, table: Table) -> Table:
         return table if self.at is None else as_of(table, self.at)
@@ -58,10 +56,14 @@ class Reader:
         text = row_json(record, etag=self.shows_metadata, select=options.select)
         return with_expansions(text, record, options.expand, self._expansion) if options.expand else text
 
+    def count(self, table: Table, options: Options, *, among: list[Record] | None = None) -> int:
+        """Return how many rows a filter leaves."""
+        return sum(1 for _ in planning.plan(table, options, among=among).rows())
+
     def page(self, table: Table, options: Options, *, max_rows: int, among: list[Record] | None = None) -> "Page":
         """Return one page of a collection."""
         plan = planning.plan(table, options, among=among)
-        total = sum(1 for _ in plan.rows()) if options.count else None
+        total = self.count(table, options, among=among) if options.count else None
         if options.skip_token is not None:
             rows = plan.rows_after(planning.last_sent(table, options.skip_token))
         else:
@@ -79,13 +81,25 @@ class Reader:
         nav = record.entity.nav(name)
         if nav is None:
             raise errors.unknown_property_in_filter(name, record.entity.type_name)
-        table = self.table(nav.target)
+        if not nav.local and record.entity.scoped:
+            raise errors.NotEmulatedError(f"the navigation {name}")
+        if record.entity.name == "companies" and not record.entity.scoped:
+            reader = replace(self, company=self.environment.companies[record.id])
+            rows = planning.plan(reader.table(record.entity.catalog[nav.target]), options).rows()
+            return reader.many(rows, options)
+        table = self.table(record.entity.catalog[nav.target])
         value = record[nav.local]
         if not nav.many:
-            found = table.get(value) if nav.remote == "id" else table.find(nav.remote, value)
+            found = table.get(value) if nav.remote == table.entity.key else table.find(nav.remote, value)
+            if found is None and nav.target in MADE_ON_DEMAND:
+                raise errors.NotEmulatedError(f"the making of {name}")
             return b"null" if found is None else self.single(found, options)
         plan = planning.plan(table, options, among=table.where(nav.remote, value))
-        rows: Iterator[Record] = islice(plan.rows(), options.skip, None)
+        return self.many(plan.rows(), options)
+
+    def many(self, all_rows: Iterator[Record], options: Options) -> bytes:
+        """Return expanded rows as an array; an expansion is not paged."""
+        rows: Iterator[Record] = islice(all_rows, options.skip, None)
         if options.top is not None:
             rows = islice(rows, options.top)
         return b"[" + b",".join(self.single(row, options) for row in rows) + b"]"

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from business_central_emulator.data.record import Record
-from business_central_emulator.data.schema import ENTITIES, Entity
+from business_central_emulator.data.schema import Entity
 from business_central_emulator.data.values import WRITERS
 from business_central_emulator.odata.query import Options
 
@@ -18,8 +18,7 @@ Expander = Callable[[Record, str, Options], bytes]
 
 
 @cache
-def _writers(entity_name: str, select: tuple[str, ...] | None) -> tuple[tuple[int, str, Writer], ...]:
-    entity = ENTITIES[entity_name]
+def _writers(entity: Entity, select: tuple[str, ...] | None) -> tuple[tuple[int, str, Writer], ...]:
     return tuple(
         (at, f'"{column.name}":', WRITERS[column.kind])
         for at, column in enumerate(entity.columns)
@@ -28,7 +27,7 @@ def _writers(entity_name: str, select: tuple[str, ...] | None) -> tuple[tuple[in
 
 
 def _fields(entity: Entity, row: list[Any], select: tuple[str, ...] | None) -> str:
-    return ",".join([name + write(row[at]) for at, name, write in _writers(entity.name, select)])
+    return ",".join([name + write(row[at]) for at, name, write in _writers(entity, select)])
 
 
 def row_json(record: Record, *, etag: bool = True, select: tuple[str, ...] | None = None) -> bytes:

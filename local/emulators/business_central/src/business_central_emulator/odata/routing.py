@@ -70,8 +70,6 @@ def parse_address(url: str) -> Address:
         raise errors.NotEmulatedError(f"the path /{'/'.join(raw[:4])}")
     length = 1 if lowered[at + 1 : at + 2] == [STANDARD_API] else 3
     api = "/".join(lowered[at + 1 : at + 1 + length])
-    if api not in (STANDARD_API, RUNTIME_API):
-        raise errors.NotEmulatedError(f"the API {api}")
     root = f"{parts.scheme}://{parts.netloc}/{'/'.join(raw[: at + 1 + length])}"
     segments = tuple(_segment(unquote(one)) for one in raw[at + 1 + length :])
     return Address(

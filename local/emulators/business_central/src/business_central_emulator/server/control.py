@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from business_central_emulator.data import errors, oracle
 from business_central_emulator.data.record import Record
+from business_central_emulator.data.schema import custom_entity
 from business_central_emulator.data.store import new_row
 from business_central_emulator.data.values import format_datetime
 from business_central_emulator.engine import BusinessCentral
@@ -240,6 +241,19 @@ def _limits(engine: BusinessCentral, args: Args) -> Any:
     return {"enforced": engine.limits.enforced}
 
 
+def _add_api(engine: BusinessCentral, args: Args) -> Any:
+    """Publish custom API pages; a set has `name`, `type`, `columns` and perhaps `order`, `navs`, `can`."""
+    made = [
+        custom_entity(
+            one["name"], one["type"], one["columns"], order=tuple(one.get("order", ("id",))),
+            navs=one.get("navs", ""), can=one.get("can", "IUD"),
+        )
+        for one in args["sets"]
+    ]  # fmt: skip
+    engine.add_api(args["route"], *made)
+    return {"route": args["route"].lower(), "sets": [entity.name for entity in made]}
+
+
 def _drafts(engine: BusinessCentral, args: Args) -> Any:
     drafts = engine.drafts
     drafts.modified_by_reads = bool(args.get("modifiedByReads", drafts.modified_by_reads))
@@ -276,6 +290,7 @@ COMMANDS: Final[Mapping[str, Callable[[BusinessCentral, Args], Any]]] = {
     "items/bulk": _bulk_items,
     "companies/add": _add_company,
     "companies/rename": _rename_company,
+    "apis/add": _add_api,
     "drafts": _drafts,
     "faults/add": _add_fault,
     "faults/list": _faults,

@@ -91,12 +91,12 @@ class _Controlled(Engine):
 
 
 def business_central(
-    engine: BusinessCentral, *, ca_bundle: str | None = None, interval_s: float = 0.25
+    engine: BusinessCentral, *, ca_bundle: str | None = None, interval_s: float = 0.25, compresses: bool = False
 ) -> web.Application:
     """Return the application of one engine; `ca_bundle` names the CAs trusted for webhooks (PEM)."""
     subscribers = Subscribers(engine.lock, ca_bundle=ca_bundle)
     engine.handshake = subscribers.shake_hands
-    app = application(_Controlled(engine))
+    app = application(_Controlled(engine), compresses=compresses)
 
     async def send_forever(_app: web.Application) -> AsyncIterator[None]:
         async def run() -> None:

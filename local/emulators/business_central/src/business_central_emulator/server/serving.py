@@ -17,6 +17,8 @@ from aiohttp import web
 
 from business_central_emulator.server.exchange import Engine, Request, Response, Transport
 
+MAX_LINE_BYTES: Final = 64 * 1024  # an engine says itself what is too long
+MIN_COMPRESSED_BYTES: Final = 1024
 LOOPBACK: Final = "127.0.0.1"
 MAX_BODY_BYTES: Final = 350 * 1024 * 1024  # what Business Central takes
 #: How long a "no answer" fault keeps the connection open at most.
@@ -48,10 +50,10 @@ def add_tls_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--key", required=True, help="PEM file of its key")
 
 
-def application(engine: Engine) -> web.Application:
-    """Return an aiohttp application that answers everything from the engine."""
+def application(engine: Engine, *, compresses: bool = False) -> web.Application:
+    """Return an aiohttp application that answers everything from the engine, with gzip where `compresses`."""
     app = web.Application(client_max_size=MAX_BODY_BYTES)
-    carrier = _Carrier(engine)
+    carrier = _Carrier(engine, compresses=compresses)
     app.cleanup_ctx.append(carrier.pool_for_its_life)
     app.on_shutdown.append(carrier.stop_silence)
     app.router.add_route("*", "/{path:.*}", carrier.serve)
@@ -62,7 +64,13 @@ def application(engine: Engine) -> web.Application:
 async def listening(endpoint: Endpoint) -> AsyncIterator[int]:
     """Serve an endpoint and give its port."""
     # access logs would print query strings; bodies are taken, or handed on, as they came
-    runner = web.AppRunner(endpoint.application, access_log=None, shutdown_timeout=1, auto_decompress=False)
+    runner = web.AppRunner(
+        endpoint.application,
+        access_log=None,
+        shutdown_timeout=1,
+        auto_decompress=False,
+        max_line_size=MAX_LINE_BYTES,
+    )
     await runner.setup()
     try:
         await web.TCPSite(runner, LOOPBACK, endpoint.port, ssl_context=endpoint.tls).start()
@@ -90,8 +98,9 @@ async def serve(name: str, endpoints: Sequence[Endpoint]) -> None:
 class _Carrier:
     """Carries requests to an engine and its answers back."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, compresses: bool) -> None:
         self._engine = engine
+        self._compresses = compresses
         self._pool: ThreadPoolExecutor
         self._stopping = asyncio.Event()
 
@@ -134,7 +143,11 @@ class _Carrier:
             raise ConnectionResetError("scripted")
         if answer.transport is Transport.TRUNCATED:
             return await _cut(incoming, answer)
-        return web.Response(status=answer.status, headers=dict(answer.headers), body=answer.body)
+        response = web.Response(status=answer.status, headers=dict(answer.headers), body=answer.body)
+        takes_gzip = "gzip" in incoming.headers.get("Accept-Encoding", "")
+        if self._compresses and takes_gzip and len(answer.body) >= MIN_COMPRESSED_BYTES:
+            response.enable_compression(web.ContentCoding.gzip)
+        return response
 
     async def _keep_silent(self, incoming: web.Request) -> None:
         """Say nothing until the client hangs up, the server stops or the longest silence is over."""

@@ -18,7 +18,7 @@ _FILTER: Final = re.compile(r"\$filter=resource eq '([^']*)'")
 
 def supported_resources(context: str, subscriptions: Subscriptions, query: str) -> bytes:
     """Return the resources that may be subscribed to, filtered as documented."""
-    rows = [f"v2.0/{name}" for name in subscriptions.supported()]
+    rows = [name if "/" in name else f"v2.0/{name}" for name in subscriptions.supported()]
     text = unquote_plus(query)
     if "$filter" in text:
         found = _FILTER.search(text)

@@ -33,7 +33,7 @@ def subscriptions(call: Call, work: Work, segments: list[Segment], hooks: Hooks)
         raise errors.segment_not_found(segments[1].name)
     target = Target(ENTITIES["subscriptions"], context="subscriptions", segment="subscriptions")
     segment, method = segments[0], call.request.method
-    table = call.reader.table("subscriptions")
+    table = call.reader.table(ENTITIES["subscriptions"])
     if segment.key is not None:
         target.record = table.get(segment.text())
         if target.record is None:

@@ -22,19 +22,30 @@ LIFETIME: Final = timedelta(days=3)
 MAX_SUBSCRIPTIONS: Final = 200
 #: Entity sets that BC always offers to webhooks; the two below may be missing on a tenant.
 ALWAYS_SUPPORTED: Final = (
-    "currencies", "customers", "itemCategories", "items", "paymentTerms", "salesInvoices", "salesOrders",
-    "shipmentMethods", "unitsOfMeasure",
+    "accounts", "companyInformation", "countriesRegions", "currencies", "customerPaymentJournals", "customers",
+    "dimensions", "employees", "generalLedgerEntries", "itemCategories", "items", "journals", "paymentMethods",
+    "paymentTerms", "purchaseInvoices", "salesCreditMemos", "salesInvoices", "salesOrders", "salesQuotes",
+    "shipmentMethods", "unitsOfMeasure", "vendors",
 )  # fmt: skip
 MAYBE_SUPPORTED: Final = ("itemVariants", "salesShipments", "salesShipmentLines")
 _RESOURCE = re.compile(r"(?:^|/)companies\(([0-9a-fA-F-]{36})\)/(\w+)$")
+_ROUTE = re.compile(r"(?:^|/)api/(v2\.0|[^/]+/[^/]+/[^/]+)$", re.IGNORECASE)
 _WRITABLE: Final = ("notificationUrl", "resource", "clientState")
 
 
 def target_of(resource: str) -> tuple[str, str] | None:
-    """Return (company id, entity set) of a `resource`, whichever of its forms it has, or None."""
+    """Return (company id, table) of a `resource`, whichever of its forms it has, or None.
+
+    The table of a custom API page is `<route>/<entity set>`, spelled as it was asked for.
+    """
     path = unquote(urlsplit(resource).path if "://" in resource else resource)
     found = _RESOURCE.search(path.strip())
-    if found is None or found[2].lower() not in SPELLINGS:
+    if found is None:
+        return None
+    route = _ROUTE.search(path[: found.start()])
+    if route is not None and route[1].lower() != "v2.0":
+        return found[1].lower(), f"{route[1].lower()}/{found[2]}"
+    if found[2].lower() not in SPELLINGS:
         return None
     return found[1].lower(), SPELLINGS[found[2].lower()]
 
@@ -49,7 +60,10 @@ class Subscriptions:
 
     def supported(self) -> tuple[str, ...]:
         """Return the entity sets that may be subscribed to."""
-        return tuple(sorted((*ALWAYS_SUPPORTED, *self.optional_resources)))
+        custom = (
+            entity.table_key for api in self._environment.apis.values() for entity in api.values() if entity.scoped
+        )
+        return (*sorted((*ALWAYS_SUPPORTED, *self.optional_resources)), *sorted(custom))
 
     def active(self, now: datetime) -> list[Record]:
         """Return those that have not expired, by subscription id as BC's job reads them."""
