@@ -26,7 +26,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from shared.connections.settings_reader import DEFAULTS, read_settings  # noqa: E402  importable by the path above
+from shared.connections.settings_reader import DEFAULTS, read_settings, schedule_faults  # noqa: E402
 from shared.errors import ConfigError  # noqa: E402
 
 #: Settings that the template makes from resources; any well-formed value does for the check.
@@ -107,11 +107,13 @@ def _setting_faults(parameters: dict[str, object], *, registers: bool) -> dict[s
     env["BC_TENANT_ID"] = env["BC_TENANT_ID"] or ANY_GUID  # the tenant of the subscription
     if registers and not env.get("BC_CLIENT_ID"):
         env["BC_CLIENT_ID"] = ANY_GUID
+    faults = schedule_faults(env)
     try:
         read_settings(env)
     except ConfigError as error:
-        for setting, rule in error.faults.items():
-            found.setdefault(names.get(setting, _parameter_name(setting)), rule)
+        faults |= error.faults
+    for setting, rule in faults.items():
+        found.setdefault(names.get(setting, _parameter_name(setting)), rule)
     return found
 
 

@@ -22,7 +22,7 @@ def ncrontab_fault(text: str) -> str | None:
     """Return what is wrong with a schedule of six fields, or None.
 
     The host meets a bad schedule only when it starts the functions, and an app whose functions do not start answers 404
-    to Business Central, which then deletes its subscriptions. So it is refused here.
+    to Business Central, which then deletes its subscriptions. So it is refused before a deployment.
     """
     fields = text.split()
     if len(fields) != len(_FIELDS):

@@ -10,8 +10,6 @@ from enum import StrEnum
 from typing import Final
 from urllib.parse import urlsplit
 
-from shared.ncrontab import ncrontab_fault
-
 MAX_PAGE_ROWS: Final = 20_000  # Business Central serves no larger page (OData, server-driven paging)
 
 
@@ -52,6 +50,7 @@ class Settings:
     expanded: frozenset[str]  # entity sets whose records are read with their variants or lines
     changes: frozenset[str]
     page_rows: int
+    schedule_faults: tuple[tuple[str, str], ...] = ()  # settings of schedules that can't be read, and why
     state_name: str = ""  # names the state of a tenant written in another way, or of a renamed environment
 
     @property
@@ -120,17 +119,6 @@ class EnvReader:
                     raise ValueError("set where WEBSITE_HOSTNAME is not (outside Azure)")
                 value = value.replace("%WEBSITE_HOSTNAME%", host)
             return _origin(value)
-
-        return self._checked(name, convert, "")
-
-    def schedule(self, name: str) -> str:
-        """Return an NCRONTAB schedule; the host would meet a bad one only at its start, and then have no functions."""
-
-        def convert(value: str) -> str:
-            fault = ncrontab_fault(value)
-            if fault:
-                raise ValueError(f"NCRONTAB of six fields (second minute hour day month weekday): {fault}")
-            return value
 
         return self._checked(name, convert, "")
 

@@ -12,6 +12,7 @@ from typing import Final
 from shared.business_central.rate import Rate
 from shared.clock import Clock
 from shared.errors import StateConflict, StoreUnavailable
+from shared.storage.compare_and_swap import until_stored
 from shared.storage.keys import after
 from shared.storage.table import Row, Table
 
@@ -24,7 +25,6 @@ RATE: Final = Rate.within(requests=REQUESTS_PER_WINDOW // SLOTS, window=WINDOW, 
 #: A taking that took longer is given back, as its lease might end before the request does.
 MAX_TAKING: Final = timedelta(seconds=5)
 MARK: Final = timedelta(seconds=1.5)  # life of a waiter's mark
-_TRIES: Final = 5  # of a change that others keep disturbing; a waiter marks a row once in MARK
 _LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _PREFIX: Final = "slot-"
 
@@ -132,16 +132,13 @@ def opens_at(row: Row) -> datetime:
 
 def _insist[T](change: Callable[[], T]) -> T | None:
     """Make a change that reads anew each time, past others who mark, close or take; None when it cannot be made."""
-    outages = 0
-    for _ in range(_TRIES):
+    for _ in range(2):  # an outage may have lasted for the whole timeout
         try:
-            return change()
+            return until_stored(change, "a slot")
         except StateConflict:
-            continue
+            return None
         except StoreUnavailable:
-            outages += 1
-            if outages > 1:  # each may have lasted for the whole timeout
-                break
+            continue
     return None
 
 

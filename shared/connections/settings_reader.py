@@ -6,6 +6,7 @@ from typing import Final
 from shared import guid
 from shared.business_central.entities import ENTITIES
 from shared.errors import ConfigError
+from shared.ncrontab import ncrontab_fault
 from shared.settings import MAX_PAGE_ROWS, AuthMode, EnvReader, Settings
 
 #: Name -> default (None: required). The README's table, `local.settings.json.example` and `infra/` name the same set.
@@ -63,10 +64,23 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         expanded=frozenset([entity.name for entity in ENTITIES.values() if entity.option and read.flag(entity.option)]),
         changes=frozenset(read.subset("BC_CHANGES", CHANGES)),
         page_rows=read.whole("BC_PAGE_ROWS", 1, MAX_PAGE_ROWS),
+        schedule_faults=tuple(schedule_faults(env).items()),
         state_name=read.match("BC_STATE_NAME", _STATE, "<tenant>.<environment> as an earlier setting had them").lower(),
     )
-    for name in _SCHEDULES:
-        read.schedule(name)
     if read.faults:
         raise ConfigError(read.faults)
     return settings
+
+
+def schedule_faults(env: Mapping[str, str]) -> dict[str, str]:
+    """Return setting -> what is wrong with its schedule, for those that can't be read.
+
+    The host reads schedules, and when it starts the functions: an app that runs has schedules that the host could read,
+    so a fault found here is a finding. Before a deployment it is refused (`scripts/check_params.py`).
+    """
+    found: dict[str, str] = {}
+    for name in _SCHEDULES:
+        fault = ncrontab_fault(env.get(name, "").strip() or str(DEFAULTS[name]))
+        if fault:
+            found[name] = f"must be NCRONTAB of six fields (second minute hour day month weekday): {fault}"
+    return found

@@ -10,8 +10,9 @@ import threading
 from typing import Final
 
 from shared.clock import Clock
-from shared.errors import ConfigError, StateConflict
+from shared.errors import ConfigError
 from shared.settings import Settings
+from shared.storage.compare_and_swap import until_stored
 from shared.storage.table import Row, Table
 
 _PARTITION: Final = "deployment"
@@ -35,11 +36,12 @@ class StateOwner:
 
         Raises:
             ConfigError: it would be another one, and nobody has chosen it; names both.
+            StateConflict: other processes kept changing the row.
             StoreUnavailable: the table did not answer.
         """
         with self._lock:
             if not self._is_checked:
-                self._compare()
+                until_stored(self._compare, "the name of the state")
                 self._is_checked = True
 
     def _compare(self) -> None:
@@ -54,10 +56,7 @@ class StateOwner:
             )
             raise ConfigError({"BC_STATE_NAME": rule})
         noted = Row(partition=_PARTITION, key=_KEY, values={"name": self._name, "since": self._now()})
-        if row is not None:
-            self._table.upsert(noted)
-            return
-        try:
+        if row is None:
             self._table.insert(noted)
-        except StateConflict:  # another process was first; perhaps with other settings
-            self._compare()
+        else:
+            self._table.upsert(noted)

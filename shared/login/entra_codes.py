@@ -27,6 +27,16 @@ _NEW_SECRET: Final = (
     "Create a new client secret in the app registration (Certificates & secrets) and store its value in the vault as "
     f"{SECRET_CLIENT}; it is picked up within a minute. Nobody needs to sign in again."
 )
+_MEND: Final = (
+    "Mend the app registration or its settings: compare BC_CLIENT_ID, BC_TENANT_ID, the client secret or federated "
+    "credential, the redirect URI and the API permissions with what Entra shows. Nobody needs to sign in again."
+)
+#: Kinds of errors (RFC 6749, 4.1.2.1 and 5.2; OpenID Connect Core, 3.1.2.6) that end once a person has signed in. All
+#: others (invalid_client, unauthorized_client, invalid_resource, ...), and all of an app that signs in as itself, are
+#: the registration's.
+_OF_A_PERSON: Final = frozenset({
+    "", "invalid_grant", "interaction_required", "login_required", "consent_required", "access_denied",
+})  # fmt: skip
 _ADVICE: Final[dict[str, Advice]] = {
     "login_required": Advice("Nobody has signed in yet.", _CONNECT, by_signing_in=True),
     "signed_out": Advice("The login was disconnected on the connect page.", "Press Connect there.", by_signing_in=True),
@@ -74,6 +84,16 @@ def entra_code(error: TokenError) -> str:
 
 
 def advice(code: str, reason: str) -> Advice:
-    """Return what a code asks for; an unknown one repeats Entra's own `reason`, and a person signs in again."""
+    """Return what a code asks for; of an unknown one the kind of Entra's error decides, with which `reason` begins."""
     known = _ADVICE.get(code)
-    return known or Advice(reason or f"The login does not work ({code}).", _SIGN_IN, by_signing_in=True)
+    if known is not None:
+        return known
+    kind = reason.partition(":")[0].strip() or code
+    problem = reason or f"The login does not work ({code})."
+    if kind in _OF_A_PERSON:
+        return Advice(problem, _SIGN_IN, by_signing_in=True)
+    number = code.removeprefix("AADSTS")
+    explained = (
+        f" Entra explains it at https://login.microsoftonline.com/error?code={number}." if number.isdigit() else ""
+    )
+    return Advice(problem, _MEND + explained)

@@ -16,9 +16,9 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
 import requests
-from requests.auth import AuthBase
 
 from shared.errors import TokenError
+from shared.storage.http_transport import leave_headers
 
 if TYPE_CHECKING:
     import msal
@@ -54,19 +54,12 @@ class _Answer:
         """Nothing to raise: answers that are not to be read never come this far."""
 
 
-class _NoAuth(AuthBase):
-    """Keeps requests from looking into `.netrc`, which would add a header of its own to the form's client secret."""
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        return request
-
-
 class _Http:
     """MSAL's way to the network: bounded in time, no redirects (a form with a token must not follow one).
 
-    The certificates are named with each request: a session's own `verify` gives way to REQUESTS_CA_BUNDLE. MSAL's
-    telemetry headers stay behind: they repeat the error of an earlier answer, and one with a line break in it ended
-    every later request of the process.
+    `.netrc` adds no header to the form with the client secret. The certificates are named with each request: a
+    session's own `verify` gives way to REQUESTS_CA_BUNDLE. MSAL's telemetry headers stay behind: they repeat the error
+    of an earlier answer, and one with a line break in it ended every later request of the process.
     """
 
     def __init__(self, session: requests.Session, ca_bundle: str | None) -> None:
@@ -88,7 +81,7 @@ class _Http:
         Raises:
             TokenError: 408, 429, 5xx or not JSON (a proxy's page): retryable. MSAL would log such a body whole.
         """
-        options |= {"timeout": TIMEOUT_S, "verify": self._verify, "auth": _NoAuth()}
+        options |= {"timeout": TIMEOUT_S, "verify": self._verify, "auth": leave_headers}
         headers = options.pop("headers", None) or {}
         options["headers"] = {name: value for name, value in headers.items() if "telemetry" not in name.lower()}
         try:

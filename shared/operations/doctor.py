@@ -17,7 +17,7 @@ from shared.errors import ConfigError, IntegrationError
 from shared.operations import bc_checks, diagnosis, status, view_findings
 from shared.operations.diagnosis import HandshakeResult
 from shared.operations.failures import explain, settings_findings
-from shared.operations.findings import Finding, Report, fine, note, wrong
+from shared.operations.findings import Finding, Report, fine, note, warning, wrong
 from shared.operations.status_view import LoginView
 from shared.operations.stores import Stores
 from shared.operations.time_limit import TookTooLong, within
@@ -69,12 +69,20 @@ def examine(ctx: Context, stores: Stores, instruments: Instruments) -> Report:
         lambda: _limited("runs", lambda: _state(ctx, stores, instruments)),
     ]
     found = at_once(lambda look: look(), beside, len(beside) if ctx.threads > 1 else 1)
-    settings = fine("settings", f"All settings can be read; {_connection(ctx)}.")
     return Report(
         at=ctx.now(),
         environment=ctx.settings.environment,
-        findings=(settings, *(one for some in found for one in some)),
+        findings=(*_settings(ctx), *(one for some in found for one in some)),
     )
+
+
+def _settings(ctx: Context) -> list[Finding]:
+    do = "Correct it in the app settings; until then it counts as its default wherever the app itself asks for it."
+    doubtful = [
+        warning("settings", "schedule_unread", f"The setting {name} {rule}.", "Only the host may understand it.", do)
+        for name, rule in ctx.settings.schedule_faults
+    ]
+    return doubtful or [fine("settings", f"All settings can be read; {_connection(ctx)}.")]
 
 
 def _connection(ctx: Context) -> str:

@@ -20,6 +20,7 @@ import requests
 
 from shared.errors import StoreUnavailable
 from shared.settings import StorageSettings
+from shared.storage.http_transport import leave_headers
 from shared.storage.identity import app_credential
 
 _VERSION: Final = "2021-12-02"
@@ -73,7 +74,7 @@ class QueueDepths:
             with self._session or requests.Session() as used:
                 answer = used.get(
                     url, params={"comp": "metadata"}, headers=headers, timeout=_TIMEOUT_S,
-                    verify=self._ca_bundle or True, allow_redirects=False,
+                    verify=self._ca_bundle or True, auth=leave_headers, allow_redirects=False,
                 )  # fmt: skip
         except requests.RequestException as error:
             raise StoreUnavailable(f"Queue Storage, length of {queue}: {type(error).__name__}") from None

@@ -49,6 +49,6 @@ def failure_page(error: IntegrationError) -> Reply:
         return Reply(status=503, body=message_page("Not now", text, f"Try again in a minute. {error}"))
     if isinstance(error, TokenError) and not error.retryable:
         code = entra_code(error)
-        do = advice(code, "").do
+        do = advice(code, str(error)).do
         return Reply(status=400, body=message_page("Sign-in refused", str(error), do, code=code))
     return Reply(status=503, body=message_page("Not now", str(error), "Try again in a minute."))

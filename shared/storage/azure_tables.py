@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from shared.errors import ConfigError, StateConflict, StoreUnavailable
 from shared.settings import StorageSettings
+from shared.storage.http_transport import sdk_transport
 from shared.storage.identity import app_credential
 from shared.storage.table import Change, Delete, Insert, Replace, Row, Table, Upsert, Value
 from shared.storage.table_rules import check_changes, check_key, check_row, check_versioned
@@ -99,12 +100,10 @@ class AzureTables:
         for noisy in ("azure.core", "azure.identity"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
         options: dict[str, Any] = {
-            "connection_timeout": CONNECT_TIMEOUT_S,
-            "read_timeout": READ_TIMEOUT_S,
+            "transport": sdk_transport(connect_s=CONNECT_TIMEOUT_S, read_s=READ_TIMEOUT_S, ca_bundle=self._ca_bundle),
             "retry_total": REPEATS,
             "retry_backoff_factor": 0.2,
             "retry_backoff_max": 2,
-            "connection_verify": self._ca_bundle or True,
         }
         try:
             if self._storage.connection_string:

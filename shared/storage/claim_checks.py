@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from shared.errors import ConfigError, StoreUnavailable
 from shared.resource_names import CONTAINER
 from shared.settings import StorageSettings
+from shared.storage.http_transport import sdk_transport
 from shared.storage.identity import app_credential
 
 if TYPE_CHECKING:
@@ -83,10 +84,8 @@ class BlobClaimChecks:
 
         options: dict[str, Any] = {
             "api_version": _VERSION,
-            "connection_timeout": CONNECT_TIMEOUT_S,
-            "read_timeout": READ_TIMEOUT_S,
+            "transport": sdk_transport(connect_s=CONNECT_TIMEOUT_S, read_s=READ_TIMEOUT_S, ca_bundle=self._ca_bundle),
             "retry_total": REPEATS,
-            "connection_verify": self._ca_bundle or True,
             "max_single_put_size": _MOST_BYTES,
         }
         try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from shared.errors import StoreUnavailable
+from shared.storage.http_transport import sdk_transport
 from shared.storage.identity import app_credential
 
 if TYPE_CHECKING:
@@ -88,18 +89,15 @@ class KeyVaultSecrets:
                 from azure.keyvault.secrets import SecretClient  # noqa: PLC0415
 
                 host = urlsplit(self._url).hostname or ""
-                more = {"transport": self._transport} if self._transport is not None else {}
                 self._built = SecretClient(
                     vault_url=self._url,
                     credential=self._credential or app_credential(self._client_id, ca_bundle=self._ca_bundle),
                     verify_challenge_resource=host.endswith(VAULT_SUFFIXES),
-                    connection_verify=self._ca_bundle or True,
-                    connection_timeout=CONNECT_TIMEOUT_S,
-                    read_timeout=READ_TIMEOUT_S,
+                    transport=self._transport
+                    or sdk_transport(connect_s=CONNECT_TIMEOUT_S, read_s=READ_TIMEOUT_S, ca_bundle=self._ca_bundle),
                     retry_total=RETRIES,
                     retry_backoff_factor=0.2,
                     retry_backoff_max=2,
-                    **more,
                 )
             return self._built
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.connections.settings_reader import DEFAULTS, read_settings
+from shared.connections.settings_reader import DEFAULTS, read_settings, schedule_faults
 from shared.errors import ConfigError
 from shared.settings import AuthMode, Settings
 
@@ -66,9 +66,6 @@ WRONG = {
     "BC_API_URL": "https://api.example/v2.0",
     "BC_LOGIN_URL": "login.example",
     "PUBLIC_URL": "https://user@connect.example",
-    "BC_ITEM_PULL_SCHEDULE": "*/15 * * * *",
-    "BC_RECONCILE_SCHEDULE": "hourly",
-    "BC_SUBSCRIPTION_SCHEDULE": "0 0 0 0 0 0 0",
     "BC_PULL_ITEM_VARIANTS": "on",
     "BC_PULL_SALES_SHIPMENT_LINES": "2",
     "BC_PULL_SALES_INVOICE_LINES": "ja",
@@ -202,3 +199,15 @@ def test_a_renamed_environment_keeps_its_state_by_one_setting() -> None:
     assert read(BC_STATE_NAME="LMints.io.Production", BC_ENVIRONMENT="Live").connection == "lmints.io.production"
     guid_name = "6ff7e2f1-1f4d-4a0e-8a86-52b6f1e4a2aa.production"
     assert read(BC_STATE_NAME=guid_name).connection == guid_name
+
+
+def test_a_schedule_that_cannot_be_read_is_a_finding() -> None:
+    """The host reads schedules; an app that answered 503 for one would lose its webhooks for nothing."""
+    wrong = {
+        "BC_ITEM_PULL_SCHEDULE": "*/15 * * * *",
+        "BC_RECONCILE_SCHEDULE": "hourly",
+        "BC_SUBSCRIPTION_SCHEDULE": "0 0 0 0 0 0 0",
+    }
+    assert {name for name, _ in read(**wrong).schedule_faults} == set(wrong)
+    assert set(schedule_faults(wrong)) == set(wrong)
+    assert read(BC_RECONCILE_SCHEDULE=" ").schedule_faults == ()

@@ -251,3 +251,10 @@ def test_wrong_settings_are_the_whole_report(world: World) -> None:
     """Without settings there is nothing else to look at."""
     report = doctor.refused(ConfigError({"BC_CLIENT_ID": "is required"}), world.clock.now())
     assert [found.code for found in report.findings] == ["setting_wrong"]
+
+
+def test_a_schedule_that_cannot_be_read_is_a_warning(world: World) -> None:
+    """The app goes on; the host has read what the app can't."""
+    restart(world, BC_RECONCILE_SCHEDULE="hourly")
+    found = next(found for found in examine(world).findings if found.code == "schedule_unread")
+    assert (found.severity, "BC_RECONCILE_SCHEDULE" in found.seen) == (Severity.WARNING, True)
