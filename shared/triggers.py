@@ -112,7 +112,9 @@ def do_page_job(conn: Connection, body: bytes, message_id: str) -> Outputs:
 
 def do_notification_job(conn: Connection, body: bytes, message_id: str) -> Outputs:  # noqa: ARG001 - one shape for all queues
     """Do one notification job."""
-    return notification_job.process(conn.context, conn.stores.changes, NotificationJob.from_text(message_text.decode(body)))
+    return notification_job.process(
+        conn.context, conn.stores.changes, NotificationJob.from_text(message_text.decode(body))
+    )
 
 
 def do_order(conn: Connection, body: bytes, message_id: str) -> Outputs:
