@@ -10,7 +10,14 @@ import azure.functions as func
 
 from shared import triggers
 from shared.concurrency import tune
-from shared.resource_names import QUEUE_EVENTS, QUEUE_NOTIFICATIONS, QUEUE_ORDERS, QUEUE_PAGES, QUEUE_RESULTS
+from shared.resource_names import (
+    QUEUE_EVENTS,
+    QUEUE_NOTIFICATIONS,
+    QUEUE_ORDER_RESUMES,
+    QUEUE_ORDERS,
+    QUEUE_PAGES,
+    QUEUE_RESULTS,
+)
 from shared.webhooks.delivery import ROUTE
 
 tune()  # before threads have heaps of their own
@@ -89,13 +96,25 @@ def submit_sales_order(msg: func.QueueMessage, results: Texts) -> None:
     triggers.run_queue(msg, QUEUE_ORDERS, triggers.do_order, {QUEUE_RESULTS: results})
 
 
+@app.queue_trigger(arg_name="msg", queue_name=QUEUE_ORDER_RESUMES, connection=STORAGE, data_type=BYTES)
+@app.queue_output(arg_name="results", queue_name=QUEUE_RESULTS, connection=STORAGE)
+def resume_sales_order(msg: func.QueueMessage, results: Texts) -> None:
+    """Go on with a stored sales order."""
+    triggers.run_queue(msg, QUEUE_ORDER_RESUMES, triggers.do_resume, {QUEUE_RESULTS: results})
+
+
 @app.timer_trigger(schedule="0 * * * * *", arg_name="timer")
 @app.queue_output(arg_name="orders", queue_name=QUEUE_ORDERS, connection=STORAGE)
 @app.queue_output(arg_name="notifications", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE)
 @app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
-def retry_sales_orders(timer: func.TimerRequest, orders: Texts, notifications: Texts, pages: Texts) -> None:
+@app.queue_output(arg_name="resumes", queue_name=QUEUE_ORDER_RESUMES, connection=STORAGE)
+def retry_sales_orders(
+    timer: func.TimerRequest, orders: Texts, notifications: Texts, pages: Texts, resumes: Texts
+) -> None:
     """Put orders, and set-aside messages, back to work when their time has come."""
-    outputs = {QUEUE_ORDERS: orders, QUEUE_NOTIFICATIONS: notifications, QUEUE_PAGES: pages}
+    outputs = {
+        QUEUE_ORDERS: orders, QUEUE_NOTIFICATIONS: notifications, QUEUE_PAGES: pages, QUEUE_ORDER_RESUMES: resumes,
+    }  # fmt: skip
     triggers.run_timer(triggers.put_back, outputs)
 
 
@@ -103,6 +122,12 @@ def retry_sales_orders(timer: func.TimerRequest, orders: Texts, notifications: T
 def dead_letter_order(msg: func.QueueMessage) -> None:
     """Keep an order whose message failed too often."""
     triggers.run_poison(msg, QUEUE_ORDERS)
+
+
+@app.queue_trigger(arg_name="msg", queue_name=QUEUE_ORDER_RESUMES + "-poison", connection=STORAGE, data_type=BYTES)
+def dead_letter_resume(msg: func.QueueMessage) -> None:
+    """Keep what woke a stored order and failed too often."""
+    triggers.run_poison(msg, QUEUE_ORDER_RESUMES)
 
 
 @app.queue_trigger(arg_name="msg", queue_name=QUEUE_NOTIFICATIONS + "-poison", connection=STORAGE, data_type=BYTES)
@@ -130,9 +155,12 @@ def connect(req: func.HttpRequest) -> str:
 @app.queue_output(arg_name="orders", queue_name=QUEUE_ORDERS, connection=STORAGE)
 @app.queue_output(arg_name="notifications", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE)
 @app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
-def connect_start(req: func.HttpRequest, orders: Texts, notifications: Texts, pages: Texts) -> str:
+@app.queue_output(arg_name="resumes", queue_name=QUEUE_ORDER_RESUMES, connection=STORAGE)
+def connect_start(req: func.HttpRequest, orders: Texts, notifications: Texts, pages: Texts, resumes: Texts) -> str:
     """Show the connect page and do what its buttons ask; answers to a session only."""
-    outputs = {QUEUE_ORDERS: orders, QUEUE_NOTIFICATIONS: notifications, QUEUE_PAGES: pages}
+    outputs = {
+        QUEUE_ORDERS: orders, QUEUE_NOTIFICATIONS: notifications, QUEUE_PAGES: pages, QUEUE_ORDER_RESUMES: resumes,
+    }  # fmt: skip
     return triggers.show_connect_page(req, outputs)
 
 
@@ -148,17 +176,24 @@ def status(req: func.HttpRequest) -> func.HttpResponse:
     return triggers.show_status(req)
 
 
-@app.route("orders/{key}", methods=["GET"])
+@app.route("orders/{key?}", methods=["GET"])
 def show_order(req: func.HttpRequest) -> func.HttpResponse:
     """Tell the story of one order."""
     return triggers.show_order(req)
 
 
 @app.route("orders/{key}/redrive", methods=["POST"])
-@app.queue_output(arg_name="orders", queue_name=QUEUE_ORDERS, connection=STORAGE)
-def redrive_order(req: func.HttpRequest, orders: Texts) -> func.HttpResponse:
+@app.queue_output(arg_name="resumes", queue_name=QUEUE_ORDER_RESUMES, connection=STORAGE)
+def redrive_order(req: func.HttpRequest, resumes: Texts) -> func.HttpResponse:
     """Put a rejected or parked order back to work."""
-    return triggers.redrive_order(req, {QUEUE_ORDERS: orders})
+    return triggers.redrive_order(req, {QUEUE_ORDER_RESUMES: resumes})
+
+
+@app.route("orders/redrive", methods=["POST"])
+@app.queue_output(arg_name="resumes", queue_name=QUEUE_ORDER_RESUMES, connection=STORAGE)
+def redrive_order_by_key(req: func.HttpRequest, resumes: Texts) -> func.HttpResponse:
+    """Put a rejected or parked order back to work, whatever characters its key has: `?key=...`."""
+    return triggers.redrive_order(req, {QUEUE_ORDER_RESUMES: resumes})
 
 
 @app.route("health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)

@@ -39,6 +39,7 @@ EVENTS: Final[dict[str, str]] = {
     "order.rejected": "a sales order was refused; the result says why",
     "order.waiting": "a sales order waits for a transient fault to pass",
     "order.parked": "a sales order was given up after its time; a person must look",
+    "order.skipped": "a message named a stored order that is not there any more, or goes on elsewhere",
     "order.redriven": "an order was put back to work by hand",
     "message.waiting": "a queue message waits for the end of a pause that BC asked for, and comes back by itself",
     "message.dead_lettered": "a queue message failed too often or can never be worked on; it is kept for a person",

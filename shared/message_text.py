@@ -11,6 +11,9 @@ from typing import Final
 
 from shared.errors import InvalidMessage
 
+#: What decoding with replacement leaves of a letter.
+LOST: Final = "\ufffd"
+LOST_MEANS: Final = "which stands for a letter lost on the way"
 _BOM: Final = b"\xef\xbb\xbf"
 _BLANKS: Final = b" \t\r\n"  # RFC 8259, section 2
 _URL_SAFE: Final = re.compile(rb"[A-Za-z0-9_-]+={0,2}")
@@ -32,7 +35,10 @@ def decode(body: bytes) -> str:
     """
     _refuse_wide(body)
     stripped = _stripped(body)
-    return _utf8(stripped if stripped.startswith(b"{") else _unpacked(stripped))
+    text = stripped if stripped.startswith(b"{") else _unpacked(stripped)
+    if not text.startswith(b"{"):
+        raise InvalidMessage([_not_json(stripped)])
+    return _utf8(text)
 
 
 def encode(text: str) -> str:
@@ -73,9 +79,9 @@ def _utf8(body: bytes) -> str:
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
-        place = f"byte 0x{body[error.start]:02X} at position {error.start}"
-        raise InvalidMessage([f"message: is not UTF-8: {place} (Windows-1252 writes \u00e4 so)"]) from error
-    if "\ufffd" in text:
-        at = text.index("\ufffd")
-        raise InvalidMessage([f"message: holds U+FFFD at position {at}, which stands for a letter lost on the way"])
+        byte = f"0x{body[error.start]:02X} at position {error.start}"
+        said = f"message: is not UTF-8: byte {byte} (Windows-1252 and Latin-1 write letters such as ä so)"
+        raise InvalidMessage([said]) from error
+    if LOST in text:
+        raise InvalidMessage([f"message: holds U+FFFD at position {text.index(LOST)}, {LOST_MEANS}"])
     return text

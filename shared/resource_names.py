@@ -5,11 +5,13 @@ from typing import Final
 QUEUE_PAGES: Final = "bc-pages"
 QUEUE_NOTIFICATIONS: Final = "bc-notifications"
 QUEUE_ORDERS: Final = "sales-orders"
+#: Puts stored orders back to work. No one but this app writes to it, as sales-orders is others' to write to.
+QUEUE_ORDER_RESUMES: Final = "sales-orders-resume"
 QUEUE_RESULTS: Final = "sales-order-results"
 QUEUE_EVENTS: Final = "bc-events"
 
 #: Queues this app reads; what fails too often the host moves to `<queue>-poison`, which `dead_letter_*` empty.
-WORK_QUEUES: Final = (QUEUE_PAGES, QUEUE_NOTIFICATIONS, QUEUE_ORDERS)
+WORK_QUEUES: Final = (QUEUE_PAGES, QUEUE_NOTIFICATIONS, QUEUE_ORDERS, QUEUE_ORDER_RESUMES)
 
 CONTAINER: Final = "bc-data"
 

@@ -18,7 +18,7 @@ from shared.changes import notification_job, page_job, plan_runs
 from shared.changes.jobs import NotificationJob, PageJob
 from shared.clock import utc_now
 from shared.dead_letters import frame, redrive
-from shared.errors import ConfigError, IntegrationError
+from shared.errors import ConfigError, IntegrationError, InvalidMessage
 from shared.log import log_event
 from shared.operations import connect_page, doctor, status
 from shared.operations.connect_page import ConnectPages, Redriven
@@ -55,7 +55,7 @@ def run_timer(work: Callable[[Connection], Outputs], outputs: dict[str, Texts]) 
 def run_queue(
     msg: func.QueueMessage,
     queue: str,
-    work: Callable[[Connection, str, str], Outputs],
+    work: Callable[[Connection, bytes, str], Outputs],
     outputs: dict[str, Texts],
 ) -> None:
     """Do the work of one queue message; raising leaves the message to the queue."""
@@ -63,7 +63,7 @@ def run_queue(
     message_id = str(msg.id or "")
     outgoing = frame.guarded(
         conn.context, conn.stores.dead_letters, queue, msg.get_body(), message_id, msg.dequeue_count or 1,
-        lambda text: work(conn, text, message_id),
+        lambda body: work(conn, body, message_id),
     )  # fmt: skip
     _leave(outgoing, outputs)
 
@@ -82,6 +82,7 @@ def _leave(outgoing: Outputs, outputs: dict[str, Texts]) -> None:
         resource_names.QUEUE_PAGES: outgoing.pages,
         resource_names.QUEUE_NOTIFICATIONS: outgoing.notifications,
         resource_names.QUEUE_ORDERS: outgoing.orders,
+        resource_names.QUEUE_ORDER_RESUMES: outgoing.resumes,
         resource_names.QUEUE_RESULTS: outgoing.results,
     }
     for queue, messages in texts.items():
@@ -104,29 +105,37 @@ def keep_subscriptions(conn: Connection) -> Outputs:
     return keep.keep_subscriptions(conn.context, conn.stores.notes, conn.stores.changes)
 
 
-def do_page_job(conn: Connection, text: str, message_id: str) -> Outputs:
+def do_page_job(conn: Connection, body: bytes, message_id: str) -> Outputs:
     """Do one page job."""
-    return page_job.read(conn.context, conn.stores.changes, PageJob.from_text(text), message_id)
+    return page_job.read(conn.context, conn.stores.changes, PageJob.from_text(message_text.decode(body)), message_id)
 
 
-def do_notification_job(conn: Connection, text: str, message_id: str) -> Outputs:  # noqa: ARG001 - one shape for all queues
+def do_notification_job(conn: Connection, body: bytes, message_id: str) -> Outputs:  # noqa: ARG001 - one shape for all queues
     """Do one notification job."""
-    return notification_job.process(conn.context, conn.stores.changes, NotificationJob.from_text(text))
+    return notification_job.process(
+        conn.context, conn.stores.changes, NotificationJob.from_text(message_text.decode(body))
+    )
 
 
-def do_order(conn: Connection, text: str, message_id: str) -> Outputs:
+def do_order(conn: Connection, body: bytes, message_id: str) -> Outputs:
     """Post one sales order."""
-    place = resume.parse_reference(text)
-    if place is not None:
-        return resume.resume(conn.context, conn.stores.orders, place, message_id)
-    return submit.submit(conn.context, conn.stores.orders, text, message_id)
+    woken = resume.wake(conn.context, conn.stores.orders, body, message_id)
+    return submit.submit(conn.context, conn.stores.orders, body, message_id) if woken is None else woken
+
+
+def do_resume(conn: Connection, body: bytes, message_id: str) -> Outputs:
+    """Go on with one stored order."""
+    return resume.resume(conn.context, conn.stores.orders, body, message_id)
 
 
 def put_back(conn: Connection) -> Outputs:
     """Put waiting orders and dead letters whose time has come back to their queues."""
     waiting = resume.due(conn.stores.orders, conn.context.now())
     aside = redrive.redrive_due(conn.context, conn.stores.dead_letters)
-    return Outputs(orders=waiting.orders + aside.orders, pages=aside.pages, notifications=aside.notifications)
+    return Outputs(
+        orders=aside.orders, resumes=waiting.resumes + aside.resumes, pages=aside.pages,
+        notifications=aside.notifications,
+    )  # fmt: skip
 
 
 def receive_notification(req: func.HttpRequest, jobs: Texts) -> func.HttpResponse:
@@ -154,22 +163,38 @@ def show_status(req: func.HttpRequest) -> func.HttpResponse:
 
 
 def show_order(req: func.HttpRequest) -> func.HttpResponse:
-    """Answer `orders/{key}` with the story of an order."""
+    """Answer `orders?key=...` and, for simple keys, `orders/{key}` with the story of an order."""
 
     def story() -> object:
-        return status.order_story(root.connection().stores.orders, str(req.route_params.get("key", "")))
+        orders = root.connection().stores.orders
+        return status.order_story(orders, _order_key(req, "GET /api/orders?key=<key>"))
 
     return _json_or_error(story)
 
 
+_ASK_BY_KEY: Final = "a key that holds / \\ % or nothing is no part of a path; ask with it percent-encoded in the query"
+
+
+def _order_key(req: func.HttpRequest, way: str) -> str:
+    """Return the order key that a request names; InvalidMessage says `way` when its path can't name one.
+
+    The host leaves `%2F` encoded in a route value, where it looks like `%252F` (reference: functions-host 10.2).
+    """
+    key = str(req.params.get("key", "") or req.route_params.get("key", ""))
+    if not key or (set(key) & set("/\\%") and not req.params.get("key")):
+        raise InvalidMessage([f"{_ASK_BY_KEY}: {way}"])
+    return key
+
+
 def redrive_order(req: func.HttpRequest, outputs: dict[str, Texts]) -> func.HttpResponse:
-    """Answer `orders/{key}/redrive`."""
+    """Answer `orders/redrive?key=...` and, for simple keys, `orders/{key}/redrive`."""
 
     def act() -> object:
-        key = str(req.route_params.get("key", ""))
-        found, outgoing = resume.redrive(root.connection().stores.orders, key)
+        orders = root.connection().stores.orders
+        key = _order_key(req, "POST /api/orders/redrive?key=<key>")
+        found, outgoing = resume.redrive(orders, key)
         _leave(outgoing, outputs)
-        return {"orderKey": key, "found": found, "redriven": len(outgoing.orders)} if found else []
+        return {"orderKey": key, "found": found, "redriven": len(outgoing.resumes)} if found else []
 
     return _json_or_error(act)
 
@@ -179,6 +204,8 @@ def _json_or_error(answer: Callable[[], object]) -> func.HttpResponse:
         found = answer()
     except ConfigError as error:
         return _json({"error": str(error), "settings": error.faults}, 503)
+    except InvalidMessage as error:
+        return _json({"error": str(error)}, 400)
     except IntegrationError as error:
         return _json({"error": str(error)}, 503)
     return _json(found, 404 if found == [] else 200)
@@ -237,7 +264,7 @@ def _pages(made: Services, leaving: list[Outputs], *, has_key: bool) -> ConnectP
     def again_order(company: str, key: str) -> Redriven:  # noqa: ARG001 - a key names its orders in every company
         found, outgoing = resume.redrive(stores.orders, key)
         leaving.append(outgoing)
-        return Redriven.DONE if outgoing.orders else Redriven.UNCHANGED if found else Redriven.NOT_FOUND
+        return Redriven.DONE if outgoing.resumes else Redriven.UNCHANGED if found else Redriven.NOT_FOUND
 
     def again_message(name: str) -> Redriven:
         queue, _, job = name.partition("/")

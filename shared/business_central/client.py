@@ -10,6 +10,7 @@ from shared.business_central.odata import is_plain
 from shared.business_central.order_api import OrderApi
 from shared.business_central.port import (
     Company,
+    DocumentLine,
     Intent,
     PageAnswer,
     PageAsk,
@@ -122,12 +123,17 @@ class BusinessCentralClient:
         customer_id: str,
         since: datetime,
         also_posted: bool,
+        intent: Intent,
     ) -> list[PostedOrder]:
         """Look an order up by its external document number."""
         return self._orders.find(
             company, external_number, customer_number=customer_number, customer_id=customer_id, since=since,
-            also_posted=also_posted,
+            also_posted=also_posted, intent=intent,
         )  # fmt: skip
+
+    def order_lines(self, company: str, order: PostedOrder) -> list[DocumentLine] | None:
+        """Return the committed lines of a document that `find_orders` found."""
+        return self._orders.lines(company, order)
 
     def create_order(self, company: str, body: str) -> PostedOrder:
         """Post one sales order, once."""

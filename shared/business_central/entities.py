@@ -61,7 +61,13 @@ SALES_INVOICES: Final = Entity(
     order_number="orderNumber",
 )
 #: Written and looked up, but neither watched nor pulled.
-SALES_ORDERS: Final = Entity(name="salesOrders", event="salesOrder", modified_by_reads=True, order_number="number")
+SALES_ORDERS: Final = Entity(
+    name="salesOrders",
+    event="salesOrder",
+    expand="salesOrderLines",
+    modified_by_reads=True,
+    order_number="number",
+)
 
 #: Entities that can be watched, by entity set.
 ENTITIES: Final[dict[str, Entity]] = {entity.name: entity for entity in (ITEMS, SALES_SHIPMENTS, SALES_INVOICES)}

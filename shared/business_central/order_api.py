@@ -1,16 +1,26 @@
-"""Sales orders at Business Central: post one, and look one up wherever it has left its number."""
+"""Sales orders at Business Central: post one, look one up wherever it has left its number, and read its lines."""
 
+from collections.abc import Iterator
 from datetime import datetime
-from typing import Final
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
 
 from shared.business_central import odata, records, retry
-from shared.business_central.entities import ORDER_TRACES, SALES_ORDERS
-from shared.business_central.environment_api import EnvironmentApi
-from shared.business_central.port import Intent, PostedOrder
-from shared.clock import format_time
-from shared.errors import BCUnavailable
+from shared.business_central.code_text import code_of
+from shared.business_central.entities import ORDER_TRACES, SALES_ORDERS, SALES_SHIPMENTS, Entity
+from shared.business_central.environment_api import EnvironmentApi, page_of
+from shared.business_central.port import DocumentLine, Intent, PostedOrder
+from shared.business_central.records import Record
+from shared.clock import format_time, parse_time
+from shared.errors import BCNotFound, BCRejected, BCUnavailable
 
 _JSON: Final = {"Content-Type": "application/json"}
+#: Documents that one look-up reads at most.
+MOST_DOCUMENTS: Final = 20_000
+#: Seconds that the pages of one look-up may take together; less than an order is held by one worker.
+_LOOK_UP_S: Final = 240.0
+_SELECT: Final = "id,externalDocumentNumber,customerNumber,customerId,lastModifiedDateTime"
+_ZERO: Final = "00000000-0000-0000-0000-000000000000"
 
 
 class OrderApi:
@@ -39,29 +49,99 @@ class OrderApi:
         customer_id: str,
         since: datetime,
         also_posted: bool,
+        intent: Intent,
     ) -> list[PostedOrder]:
         """Look an order up in salesOrders, then in what is left of it once posted: salesInvoices, salesShipments.
 
-        `and` over different fields is fine, `or` is not, hence one request each. A number that AL could take for a
-        pattern is compared here, over all documents of the customer since the order was first tried.
+        `and` over different fields is fine, `or` is not, hence one request each. The filter only narrows: number and
+        customer are compared here again, as AL takes `*`, `|`, `..` and others in a value for a pattern.
         """
-        customer = (
-            f"customerNumber eq {odata.text_literal(customer_number)}"
-            if customer_number
-            else f"customerId eq {customer_id}"
-        )
-        if odata.is_plain(external_number):
-            wanted = f"externalDocumentNumber eq {odata.text_literal(external_number)} and {customer}"
-        else:
-            wanted = f"{customer} and lastModifiedDateTime ge {format_time(since)}"
+        query = _filter(external_number, customer_number, customer_id, since)
         found: dict[str, PostedOrder] = {}
         for entity in ORDER_TRACES if also_posted else (SALES_ORDERS,):
-            select = f"id,externalDocumentNumber,{entity.order_number}"
-            query = odata.query({"filter": wanted, "select": select})
-            for row in self._api.records(entity.resource(company), query, intent=Intent.CURRENT, reserved=True):
-                number = row.text(entity.order_number)
-                if row.text("externalDocumentNumber").upper() != external_number.upper() or not number:
-                    continue
-                order_id = row.key if entity is SALES_ORDERS else ""
-                found.setdefault(number, PostedOrder(order_id, number))
+            date = ",orderDate" if entity is SALES_ORDERS else ""
+            select = f"{_SELECT},{entity.order_number}{date}"
+            resource = entity.resource(company)
+            for row in self._rows(resource, odata.query({"filter": query, "select": select}), intent):
+                fields = row.fields
+                number = _text(fields, entity.order_number)
+                if number and _is_asked_for(fields, external_number, customer_number, customer_id):
+                    found.setdefault(number, _document(entity, row, fields, number))
+                if len(found) > MOST_DOCUMENTS:
+                    raise _too_many(external_number)
         return list(found.values())
+
+    def lines(self, company: str, order: PostedOrder) -> list[DocumentLine] | None:
+        """Return the committed lines of an order, invoice or shipment; those of a shipment have no ids."""
+        ids = "" if order.lines.endswith(SALES_SHIPMENTS.expand) else ",itemId,accountId"
+        resource = f"api/v2.0/companies({company})/{order.lines}"
+        query = odata.query({"select": f"id,lineObjectNumber,quantity{ids}"})
+        try:
+            return [_line(row.fields) for row in self._rows(resource, query, Intent.COMMITTED)]
+        except BCNotFound:
+            return None
+
+    def _rows(self, resource: str, query: str, intent: Intent) -> Iterator[Record]:
+        """Yield the rows of a collection, until there are more than a look-up may read.
+
+        Raises:
+            BCRejected: too many rows.
+            BCUnavailable: the pages took too long.
+        """
+        url, rows, took_s = self._api.url(resource) + query, 0, 0.0
+        while url:
+            answer = self._api.get(url, intent=intent, is_document=True, reserved=True)
+            page = page_of(answer)
+            yield from page.records
+            rows, took_s = rows + len(page.records), took_s + answer.took_s
+            if page.next_link and (rows > MOST_DOCUMENTS or not page.records):
+                raise _too_many(resource)
+            if page.next_link and took_s > _LOOK_UP_S:
+                raise BCUnavailable(f"a look-up took longer than {_LOOK_UP_S:.0f} s", code=retry.TIMEOUT)
+            url = self._api.checked(page.next_link, resource) if page.next_link else ""
+
+
+def _filter(external_number: str, customer_number: str, customer_id: str, since: datetime) -> str:
+    clauses = []
+    if odata.is_plain(external_number):
+        clauses.append(f"externalDocumentNumber eq {odata.text_literal(external_number)}")
+    if customer_number and odata.is_plain(customer_number):
+        clauses.append(f"customerNumber eq {odata.text_literal(customer_number)}")
+    elif customer_id:
+        clauses.append(f"customerId eq {customer_id}")
+    if not odata.is_plain(external_number):
+        clauses.append(f"lastModifiedDateTime ge {format_time(since)}")
+    return " and ".join(clauses)
+
+
+def _is_asked_for(fields: dict[str, Any], external_number: str, customer_number: str, customer_id: str) -> bool:
+    if code_of(_text(fields, "externalDocumentNumber")) != code_of(external_number):
+        return False
+    if customer_number:
+        return code_of(_text(fields, "customerNumber")) == code_of(customer_number)
+    return _text(fields, "customerId").lower() == customer_id.lower()
+
+
+def _document(entity: Entity, row: Record, fields: dict[str, Any], number: str) -> PostedOrder:
+    return PostedOrder(
+        row.key if entity is SALES_ORDERS else "", number, order_date=_text(fields, "orderDate"),
+        modified_at=parse_time(row.modified_text), lines=f"{entity.name}({row.key})/{entity.expand}",
+    )  # fmt: skip
+
+
+def _line(fields: dict[str, Any]) -> DocumentLine:
+    ids = {_text(fields, name).lower() for name in ("itemId", "accountId")} - {"", _ZERO}
+    try:
+        quantity = Decimal(str(fields.get("quantity", 0)))
+    except InvalidOperation as error:
+        raise BCUnavailable("a line whose quantity is no number", code="body") from error
+    return DocumentLine(frozenset(ids), _text(fields, "lineObjectNumber"), quantity)
+
+
+def _text(fields: dict[str, Any], name: str) -> str:
+    value = fields.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _too_many(what: str) -> BCRejected:
+    return BCRejected(f"more than {MOST_DOCUMENTS} documents to look through for {what}", code="TooManyOrders")

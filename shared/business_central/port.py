@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Literal, Protocol
 
@@ -105,6 +106,18 @@ class PostedOrder:
 
     order_id: str  # lower-case GUID; "" when only its shipment or invoice is left
     number: str
+    order_date: str = ""  # ISO; "" when only its shipment or invoice is left
+    modified_at: datetime | None = None  # None when BC did not say
+    lines: str = ""  # resource that holds its lines, `salesOrders(<id>)/salesOrderLines`
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentLine:
+    """What a line of an order, shipment or invoice has in common with the others."""
+
+    ids: frozenset[str]  # lower-case GUIDs of its item and account; empty where lines have none (shipments)
+    number: str  # of item, account, resource, ...; "" on a comment
+    quantity: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,11 +202,17 @@ class BusinessCentral(Protocol):
         customer_id: str,
         since: datetime,
         also_posted: bool,
+        intent: Intent,
     ) -> list[PostedOrder]:
         """Look an order up by external document number; `also_posted`: among invoices and shipments, too.
 
-        `since` bounds the search where the number can't be filtered by.
+        `since` bounds the search where the number can't be filtered by. BCRejected with code `TooManyOrders` when more
+        documents bear the number than can be read in one look-up.
         """
+        ...
+
+    def order_lines(self, company: str, order: PostedOrder) -> list[DocumentLine] | None:
+        """Return the lines of a document that `find_orders` found; None while it is not known to be committed."""
         ...
 
     def create_order(self, company: str, body: str) -> PostedOrder:

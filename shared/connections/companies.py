@@ -41,12 +41,12 @@ class Companies:
         """Return whether a company id is served; asks nobody when all are."""
         return "*" in self._configured or any(company.key == key for company in self.served())
 
-    def find(self, name: str) -> Company | None:
-        """Return the company with this id or name; without a name the only one there is."""
-        found = self._find(name)
-        if found is None and name:
-            self.forget()  # it may be new
-            found = self._find(name)
+    def named(self, name: str) -> list[Company]:
+        """Return the company with this id or name, else those with this display name; without a name all of them."""
+        found = self._named(name)
+        if len(found) != 1 and name:
+            self.forget()  # one may be new, or renamed
+            found = self._named(name)
         return found
 
     def forget(self) -> None:
@@ -54,15 +54,13 @@ class Companies:
         with self._lock:
             self._held = None
 
-    def _find(self, name: str) -> Company | None:
+    def _named(self, name: str) -> list[Company]:
         companies = self.served()
         if not name:
-            return companies[0] if len(companies) == 1 else None
+            return companies
         wanted = name.strip().lower()
-        for company in companies:
-            if wanted in {company.key, company.name.lower()}:
-                return company
-        return next((company for company in companies if company.display_name.lower() == wanted), None)
+        found = [company for company in companies if wanted in {company.key, company.name.lower()}]
+        return found or [company for company in companies if company.display_name.lower() == wanted]
 
     def _listed(self) -> list[Company]:
         now = self._now()

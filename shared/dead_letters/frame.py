@@ -18,7 +18,7 @@ from shared.log import log_event
 from shared.orders import resume
 from shared.orders.order_store import OrderStore
 from shared.outputs import Outputs
-from shared.resource_names import QUEUE_NOTIFICATIONS, QUEUE_ORDERS, QUEUE_PAGES
+from shared.resource_names import QUEUE_NOTIFICATIONS, QUEUE_ORDER_RESUMES, QUEUE_ORDERS, QUEUE_PAGES
 
 log: Final = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ def guarded(
     body: bytes,
     message_id: str,
     delivery: int,
-    work: Callable[[str], Outputs],
+    work: Callable[[bytes], Outputs],
 ) -> Outputs:
     """Do the work of one queue message; keep it as a dead letter when it can't be done and will not be tried again.
 
@@ -48,8 +48,7 @@ def guarded(
         log_event(log, "page.skipped", queue=queue, message_id=message_id, reason="it was put back once more since")
         return Outputs()
     try:
-        # An order that is no UTF-8 is refused with a result, like any other that can't be read.
-        outgoing = work(body.decode(errors="replace") if queue == QUEUE_ORDERS else message_text.decode(body))
+        outgoing = work(body)
     except IntegrationError as error:
         if not isinstance(error, InvalidMessage) and delivery < DELIVERIES:
             raise
@@ -66,10 +65,9 @@ def dead_letter_poison(
 ) -> Outputs:
     """Take a message from `<queue>-poison`: its worker died, or the message could not even be handed over."""
     body = plain(body)
-    if queue == QUEUE_ORDERS:
-        text = body.decode(errors="replace")
-        message_id = resume.first_id(ctx, orders, text, message_id)
-        if resume.note_poison(ctx, orders, text, message_id):
+    if queue in {QUEUE_ORDERS, QUEUE_ORDER_RESUMES}:
+        message_id = resume.first_id(ctx, orders, body, message_id)
+        if resume.note_poison(ctx, orders, queue, body, message_id):
             return Outputs()
     reason = "the worker died on it, or it could not be handed over, too often"
     dead_letter(ctx, letters, queue, body, message_id, reason, retryable=bool(_members(body)))

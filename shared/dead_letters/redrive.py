@@ -9,9 +9,10 @@ from shared.connections.context import Context
 from shared.dead_letters.dead_letter_store import DeadLetter, DeadLetterStore
 from shared.errors import InvalidMessage, StateConflict
 from shared.log import log_event
+from shared.message_text import decode
 from shared.orders.order_message import keyed
 from shared.outputs import Outputs
-from shared.resource_names import QUEUE_NOTIFICATIONS, QUEUE_PAGES
+from shared.resource_names import QUEUE_NOTIFICATIONS, QUEUE_ORDER_RESUMES, QUEUE_PAGES
 
 log: Final = logging.getLogger(__name__)
 
@@ -50,22 +51,24 @@ def _put_back(ctx: Context, letters: DeadLetterStore, taken: list[DeadLetter]) -
     pages: list[str] = []
     notifications: list[str] = []
     orders: list[str] = []
+    resumes: list[str] = []
     for letter in taken:
-        text = letter.body.decode(errors="replace")
         try:
+            text = decode(letter.body)
             if letter.queue == QUEUE_PAGES:
                 pages.append(PageJob.from_text(_numbered(text, letter.tries)).to_text())
             elif letter.queue == QUEUE_NOTIFICATIONS:
                 notifications.append(NotificationJob.from_text(_numbered(text, letter.tries)).to_text())
             else:
-                orders.append(keyed(text, letter.name))
+                is_resume = letter.queue == QUEUE_ORDER_RESUMES
+                (resumes if is_resume else orders).append(text if is_resume else keyed(text, letter.name))
                 letters.done(letter.queue, letter.name, now=ctx.now())  # from here on the order store knows it
         except InvalidMessage as error:
             letters.leave_to_a_person(letter, f"no message of this version of the app: {error}")
             log_event(log, "message.dead_lettered", level=logging.WARNING, queue=letter.queue, reason=str(error))
             continue
         log_event(log, "message.redriven", queue=letter.queue, message_id=letter.name, attempts=letter.tries)
-    return Outputs(pages=tuple(pages), notifications=tuple(notifications), orders=tuple(orders))
+    return Outputs(pages=tuple(pages), notifications=tuple(notifications), orders=tuple(orders), resumes=tuple(resumes))
 
 
 def _numbered(text: str, tries: int) -> str:

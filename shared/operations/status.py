@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from shared.business_central.code_text import code_of
 from shared.business_central.entities import ENTITIES
 from shared.changes.streams import StreamState
 from shared.connections.context import Context
@@ -113,7 +114,7 @@ def order_story(orders: OrderStore, key: str) -> list[dict[str, Any]]:
     """Return what is known of an order key, in whatever company; empty when it was never seen."""
     return [
         {
-            "orderKey": entry.key,
+            "orderKey": entry.shown_key,
             "company": entry.company,
             "status": entry.status,
             "id": entry.order_id,
@@ -127,5 +128,5 @@ def order_story(orders: OrderStore, key: str) -> list[dict[str, Any]]:
             "error": {"code": entry.error_code, "message": entry.error} if entry.error else None,
             "correlationId": entry.correlation_id,
         }
-        for entry in orders.find(key.strip().upper())
+        for entry in orders.find(code_of(key))
     ]

@@ -1,7 +1,7 @@
 """The state machine of an order as a decision table: from what is known of it to the one step that is next.
 
-Owns every rule of when an order is posted, adopted, rejected, made to wait or parked; knows no store, no network and
-no clock. `submit` carries the steps out.
+Owns every rule of when an order is looked up, posted, adopted, rejected, made to wait or parked; knows no store, no
+network and no clock. `submit` carries the steps out.
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,11 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from shared.business_central.port import PostedOrder
-from shared.errors import BCConflict, BCDenied, BCError, BCRejected, BCThrottled, BCUnavailable, IntegrationError
+from shared.business_central.transient import is_transient
+from shared.errors import BCDenied, BCError, BCRejected, BCUnavailable, IntegrationError
+from shared.orders.likeness import Likeness
 from shared.orders.order_entry import OrderEntry
+from shared.orders.order_fields import KNOWN_NAMES
 
 #: How long a transient fault is waited out before an order is parked.
 PATIENCE: Final = timedelta(hours=72)
@@ -19,9 +22,16 @@ PATIENCE: Final = timedelta(hours=72)
 SETTLE: Final = timedelta(minutes=11)
 #: How long after its patience an order whose newest post may have succeeded is still looked up.
 _LAST_LOOK: Final = timedelta(hours=2)
+#: How far the clocks of this app and of BC may lie apart.
+_CLOCKS: Final = timedelta(minutes=10)
 _DELAYS_MIN: Final = (1, 2, 4, 8, 15, 30)
 #: Codes of errors that AL code raised: in a look-up it stumbled over some document, which says nothing of the order.
 _AL_ERROR: Final = "Application_"
+#: Codes of this app in results.
+EXISTS: Final = "OrderExists"
+TOO_MANY: Final = "TooManyOrders"
+LOOKS_ALIKE: Final = "another_in_doubt"
+OUTCOME_UNKNOWN: Final = "outcome_unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +45,7 @@ class Adopt:
 class Post:
     """The order is sent; documents of these numbers bore its external number before and are not it."""
 
-    before: tuple[str, ...]
+    before: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,37 +73,82 @@ class Park:
 
 
 type Step = Adopt | Post | Reject | Wait | Park
-#: What a look-up brought: documents that bear the external number, or the fault that kept it from answering.
-type Found = Sequence[PostedOrder] | IntegrationError
 
 
-def after_look_up(entry: OrderEntry, found: Found, now: datetime, *, shared: bool) -> Step:
-    """Return what follows a look-up; `shared`: other orders may bear the same external number."""
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A document that bears the external number and the customer of an order."""
+
+    document: PostedOrder
+    claimed: bool = False  # by another order key
+    likeness: Likeness = "same"
+
+
+#: What a look-up brought: documents, or the fault that kept it from answering.
+type Found = Sequence[Candidate] | IntegrationError
+
+
+def needs_look_up(entry: OrderEntry) -> bool:
+    """Return whether BC is asked before a post: before the first one, no document bears a number this app made."""
+    return entry.in_doubt or entry.numbering != "generated"
+
+
+def may_be_ours(entry: OrderEntry, document: PostedOrder) -> bool:
+    """Return whether the newest post can have made a document (P17): it was not there before, and is no older."""
+    is_older = (
+        entry.posted_at is not None
+        and document.modified_at is not None
+        and document.modified_at.year > 1  # year 1 stands for "no time"
+        and document.modified_at < entry.posted_at - _CLOCKS
+    )
+    return not is_older and document.number not in entry.before.split("\n")
+
+
+def after_look_up(entry: OrderEntry, found: Found, now: datetime) -> Step:
+    """Return what follows a look-up."""
     if isinstance(found, IntegrationError):
         return _after_blind_look_up(entry, found, now)
     if entry.in_doubt:
         return _after_doubtful_look_up(entry, found, now)
-    if found and not shared:
-        return Adopt(found[0])
-    return Post(tuple(order.number for order in found))
+    if entry.numbering == "shared":
+        return Post(tuple(one.document.number for one in found))
+    strangers = [one.document.number for one in found if not one.claimed]
+    return Reject(_exists(entry, strangers[0])) if strangers else Post()
 
 
-def _after_doubtful_look_up(entry: OrderEntry, found: Sequence[PostedOrder], now: datetime) -> Step:
-    before = tuple(entry.before.split("\n"))
-    ours = [order for order in found if order.number not in before]
-    if ours:
-        return Adopt(ours[0])
-    if entry.posted_at is not None and now < entry.posted_at + SETTLE:
-        doubt = BCUnavailable("the outcome of the newest post is not known yet", code="outcome_unknown")
+def _exists(entry: OrderEntry, number: str) -> BCRejected:
+    return BCRejected(
+        f"order {number} of this customer bears the external document number {entry.external_number} and was not made "
+        "from this message; if numbers are shared, send an orderKey that differs from externalDocumentNumber",
+        code=EXISTS,
+    )  # fmt: skip
+
+
+def _after_doubtful_look_up(entry: OrderEntry, found: Sequence[Candidate], now: datetime) -> Step:
+    is_settled = entry.posted_at is None or now >= entry.posted_at + SETTLE
+    ours = [one for one in found if not one.claimed and may_be_ours(entry, one.document)]
+    document = _recognised(ours, with_more=is_settled)
+    if document is not None:
+        return Adopt(document)
+    if not is_settled or any(one.likeness == "uncommitted" for one in ours):
+        doubt = BCUnavailable("the outcome of the newest post is not known yet", code=OUTCOME_UNKNOWN)
         return wait_or_park(entry, doubt, now, unknown=True)
     if _is_over(entry, now, PATIENCE):  # looked up for the last time; another post would leave a new doubt
-        none = BCUnavailable("the newest post made no order", code=entry.error_code or "outcome_unknown")
+        none = BCUnavailable("the newest post made no order", code=entry.error_code or OUTCOME_UNKNOWN)
         return wait_or_park(entry, none, now, unknown=False)
-    return Post(before)
+    return Post(tuple(entry.before.split("\n")) if entry.before else ())
+
+
+def _recognised(ours: Sequence[Candidate], *, with_more: bool) -> PostedOrder | None:
+    """Return the document that the newest post made; one with more lines only when nothing better can come any more."""
+    same = [one.document for one in ours if one.likeness == "same"]
+    more = [one.document for one in ours if one.likeness == "more" and with_more]
+    return next(iter(same + more), None)
 
 
 def _after_blind_look_up(entry: OrderEntry, fault: IntegrationError, now: datetime) -> Step:
-    if isinstance(fault, BCRejected) and not entry.in_doubt and not fault.code.startswith(_AL_ERROR):
+    says_nothing = entry.in_doubt or (isinstance(fault, BCError) and fault.code.startswith(_AL_ERROR))
+    if isinstance(fault, BCRejected) and _is_final(fault) and not says_nothing:
         return Reject(fault)  # the order names something that BC can't even look for
     return wait_or_park(entry, fault, now, unknown=entry.in_doubt)
 
@@ -102,11 +157,24 @@ def after_post(entry: OrderEntry, answer: PostedOrder | IntegrationError, now: d
     """Return what follows a post."""
     if isinstance(answer, PostedOrder):
         return Adopt(answer)
-    if isinstance(answer, BCUnavailable):
-        return wait_or_park(entry, answer, now, unknown=True)
-    if isinstance(answer, BCError) and not isinstance(answer, BCThrottled | BCDenied | BCConflict):
+    if isinstance(answer, BCError) and _is_final(answer):
         return Reject(answer)
-    return wait_or_park(entry, answer, now, unknown=False)
+    return wait_or_park(entry, answer, now, unknown=isinstance(answer, BCUnavailable))
+
+
+def after_lost_claim(entry: OrderEntry, document: PostedOrder, now: datetime) -> Step:
+    """Return what follows when another key has claimed the document of this order: it is not in BC any more."""
+    lost = BCUnavailable(f"order {document.number} was claimed by another order key", code=OUTCOME_UNKNOWN)
+    return wait_or_park(entry, lost, now, unknown=False)
+
+
+def after_hold(entry: OrderEntry, holder: str, now: datetime) -> Step:
+    """Return what follows when an order that could be mistaken for this one is being posted or in doubt."""
+    alike = BCUnavailable(
+        f"order {holder} has the same number, customer and quantities, and its outcome is not known yet",
+        code=LOOKS_ALIKE,
+    )  # fmt: skip
+    return wait_or_park(entry, alike, now, unknown=entry.in_doubt)
 
 
 def wait_or_park(entry: OrderEntry, error: IntegrationError, now: datetime, *, unknown: bool) -> Wait | Park:
@@ -125,6 +193,11 @@ def wait_or_park(entry: OrderEntry, error: IntegrationError, now: datetime, *, u
 def delay(waits: int) -> timedelta:
     """Return how long an order waits the n-th time: from a minute to half an hour."""
     return timedelta(minutes=_DELAYS_MIN[min(max(waits, 1), len(_DELAYS_MIN)) - 1])
+
+
+def _is_final(error: BCError) -> bool:
+    """Return whether BC refuses for good; a login without a permission is mended by a person and waits."""
+    return not isinstance(error, BCDenied) and not is_transient(error, KNOWN_NAMES)
 
 
 def _is_over(entry: OrderEntry, now: datetime, patience: timedelta) -> bool:

@@ -1,10 +1,22 @@
 """One order key's story as a value: what the store keeps and what the decisions of `next_step` look at."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
 
 type OrderStatus = Literal["posting", "waiting", "created", "rejected", "parked"]
+
+#: Who made the external document number: this app (then no document bears it before the first post), the sender (then
+#: it stands for this order alone), or the sender for several orders, which have keys of their own.
+type Numbering = Literal["generated", "given", "shared"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """One message that awaits the result of an order."""
+
+    message_id: str
+    sent_key: str  # as the message wrote it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,9 +26,12 @@ class OrderEntry:
     key: str
     company: str  # company id; "" while it could not be found
     status: OrderStatus
-    message: bytes  # the message as it came, for a redrive
-    digest: str = ""  # of the order's content
+    message: bytes  # JSON text of the message, or its raw bytes when it has none; for a redrive
+    digest: str = ""  # of the order as 0.1.0 rendered it; no longer written
+    content: str = ""  # digest of what the sender meant; "" in rows of 0.1.0
     external_number: str = ""
+    numbering: Numbering = "given"
+    likeness: str = ""  # digest of what a look-up compares: orders with the same one could be mistaken for each other
     before: str = ""  # numbers of documents that bore the external number before the first post, joined by newlines
     attempts: int = 0  # posts sent
     waits: int = 0  # how often it was made to wait
@@ -31,11 +46,30 @@ class OrderEntry:
     error_code: str = ""
     error: str = ""
     correlation_id: str = ""
-    reported_to: str = ""  # id of the message whose result gave the outcome
+    senders: tuple[Sender, ...] = ()  # every message that is answered when the order ends
+    reported_to: str = ""  # id of the message whose delivery gave the outcome
+    place: str = ""  # key of its row as stored
     index: str = ""  # key of its index row as stored
+    hold: str = ""  # key of its hold row as stored
     etag: str = ""
 
     @property
     def in_doubt(self) -> bool:
         """Whether the newest post may have made a document: sent, and its answer never seen."""
         return self.unknown or (self.status == "posting" and self.posted_at is not None)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the order has an outcome."""
+        return self.status in {"created", "rejected", "parked"}
+
+    @property
+    def shown_key(self) -> str:
+        """The key as its first sender wrote it."""
+        return self.senders[0].sent_key if self.senders else self.key
+
+    def joined_by(self, *senders: Sender) -> Self:
+        """Return the entry with more messages to answer."""
+        known = {one.message_id for one in self.senders}
+        new = [one for one in senders if one.message_id not in known]
+        return replace(self, senders=(*self.senders, *new)) if new else self

@@ -14,6 +14,8 @@ from shared.guid import is_guid
 
 EXTERNAL_LENGTH: Final = 35
 LINES: Final = "salesOrderLines"
+#: AL's Decimal in a field: "-999,999,999,999,999.99 to 999,999,999,999,999.99" (docs: Decimal data type).
+_TOO_MUCH: Final = 10**15
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 _ADDRESS: Final = {"AddressLine1": 100, "AddressLine2": 50, "City": 30, "Country": 10, "State": 30, "PostCode": 20}
@@ -43,9 +45,10 @@ LINE: Final[dict[str, int | str]] = {
     "description2": 50, "taxCode": 50, "shipmentDate": "date", "shipQuantity": "decimal",
     "invoiceQuantity": "decimal",
 }  # fmt: skip
+#: `sequence` may be written by the metadata; in a deep insert BC answers 500 to it (ALAppExtensions issue 23028).
 LINE_READ_ONLY: Final = frozenset({
-    "id", "documentId", "discountAppliedBeforeTax", "amountExcludingTax", "amountIncludingTax", "totalTaxAmount",
-    "taxPercent", "invoiceDiscountAllocation", "netAmount", "netTaxAmount", "netAmountIncludingTax",
+    "id", "documentId", "sequence", "discountAppliedBeforeTax", "amountExcludingTax", "amountIncludingTax",
+    "totalTaxAmount", "taxPercent", "invoiceDiscountAllocation", "netAmount", "netTaxAmount", "netAmountIncludingTax",
     "shippedQuantity", "invoicedQuantity",
 })  # fmt: skip
 LINE_TYPES: Final = (
@@ -58,10 +61,16 @@ LINE_TYPES: Final = (
     "Allocation_x0020_Account",
 )
 
+#: Every name that `$metadata` has and a sender may use.
+KNOWN_NAMES: Final = frozenset({*HEADER, *LINE, LINES})
 
-def faults_of(order: Mapping[str, Any]) -> list[str]:
-    """Return every fault of an order, each naming its field and the rule; empty when it can be sent."""
-    faults = _field_faults(order, HEADER, HEADER_READ_ONLY, "")
+
+def faults_of(order: Mapping[str, Any], *, left_to_bc: frozenset[str] = frozenset()) -> list[str]:
+    """Return every fault of an order, each naming its field and the rule; empty when it can be sent.
+
+    `left_to_bc`: properties of the header that BC itself shall judge.
+    """
+    faults = _field_faults(order, HEADER, HEADER_READ_ONLY - left_to_bc, "")
     if not text_of(order, "customerNumber") and not text_of(order, "customerId"):
         faults.append("customerNumber: this or customerId is required")
     lines = order.get(LINES, [])
@@ -142,8 +151,10 @@ def _is_date(value: object) -> bool:
         return False
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | Decimal) and not isinstance(value, bool)
+def _number_rule(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        return "must be a number"
+    return "" if -_TOO_MUCH < value < _TOO_MUCH else "is out of range: at most 15 digits before the decimal point"
 
 
 def _rule(holds: Callable[[object], bool], said: str) -> Callable[[object], str]:
@@ -154,7 +165,7 @@ def _rule(holds: Callable[[object], bool], said: str) -> Callable[[object], str]
 _RULES: Final[dict[str, Callable[[object], str]]] = {
     "date": _rule(_is_date, "must be a date such as 2026-02-11"),
     "guid": _rule(is_guid, "must be a GUID"),
-    "decimal": _rule(_is_number, "must be a number"),
+    "decimal": _number_rule,
     "bool": _rule(lambda value: isinstance(value, bool), "must be true or false"),
     "lineType": _rule(lambda value: value in LINE_TYPES, f"must be one of {', '.join(LINE_TYPES)}"),
 }

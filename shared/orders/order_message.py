@@ -1,90 +1,116 @@
 """Messages of the queue `sales-orders`: one parser, which makes a new order of a message or names every fault.
 
-Owns the envelope, the key and the content's digest; what BC takes of an order is in `order_fields`.
+Owns the envelope, the key, the number that stands for it in BC, and the content's digest; what BC takes of an order is
+in `order_fields`. No member of a message is an instruction to this app.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
+from difflib import get_close_matches
 from hashlib import sha256
 from typing import Any, Final
 
 from shared import exact_json
+from shared.business_central.code_text import code_of
 from shared.errors import InvalidMessage
 from shared.guid import is_guid
+from shared.message_text import LOST, LOST_MEANS
+from shared.orders.order_entry import Numbering
 from shared.orders.order_fields import EXTERNAL_LENGTH, arranged, faults_of, text_of
 
 KEY_LENGTH: Final = 200
+_COMPANY_LENGTH: Final = 250
+#: Exactly what an envelope may hold (design.md 4.1).
+_MEMBERS: Final = ("connection", "company", "orderKey", "order")
+#: In a bare order even this goes to BC, which has its own answer to it; beside an envelope's four it is a fault.
+_LEFT_TO_BC: Final = frozenset({"id"})
+_EXTERNAL: Final = "externalDocumentNumber"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderRequest:
     """A valid order message."""
 
-    key: str  # idempotency key, upper case
+    key: str  # as keys are compared: trimmed, upper case
+    sent_key: str  # as the sender wrote it; the message's id when it has none
+    connection: str  # id as sent; "" when the message names none
     company: str  # id or name as sent; "" when the message names none
-    external_number: str  # what BC gets as externalDocumentNumber, upper case as BC keeps it
-    key_is_external: bool  # the external number stands for this key and for no other order
-    customer_number: str
-    customer_id: str
+    external_number: str  # the number that stands for the order in BC, as a Code
+    numbering: Numbering
+    customer_number: str  # as a Code; "" when only the id is given
+    customer_id: str  # lower case; "" when only the number is given
+    order: Mapping[str, Any]  # as the sender wrote it
     body: str  # JSON for POST salesOrders
-    digest: str  # of the content, to tell a repeat from another order under the same key
+    content: str  # digest of what the sender meant, to tell a repeat from another order under the same key
 
 
-def parse_message(text: str, *, message_id: str) -> OrderRequest:
+def parse_message(text: str, *, message_id: str, is_checked: bool = False) -> OrderRequest:
     """Check a message of the queue `sales-orders`; the whole of it, so that one answer names every fault.
+
+    `is_checked`: an earlier release took it for an order; its rules counted, and BC has the last word.
 
     Raises:
         InvalidMessage: each fault names its field and the rule.
     """
     document = _document(text)
-    is_envelope = "order" in document
-    order = document["order"] if is_envelope else document
-    if not isinstance(order, dict):
-        raise InvalidMessage(["order: must be a JSON object"])
-    faults: list[str] = []
+    is_envelope = _is_envelope(document)
+    order = document.get("order") if is_envelope else document
     envelope = document if is_envelope else {}
-    company = _member(envelope, "company", faults, 250)
+    faults = [_stranger_rule(name) for name in envelope if name not in _MEMBERS]
+    connection = _member(envelope, "connection", faults, KEY_LENGTH)
+    company = _member(envelope, "company", faults, _COMPANY_LENGTH)
     order_key = _member(envelope, "orderKey", faults, KEY_LENGTH)
-    faults += faults_of(order)
-    own_key = order_key or text_of(order, "externalDocumentNumber")
-    if not own_key and any(name.lower() == "id" for name in document):
-        # The Functions worker takes such a member for the message's own id, so it is no key.
-        faults.append("orderKey: is required when the message itself has a member `id`")
-    if faults:
+    if isinstance(order, dict):
+        faults += faults_of(order, left_to_bc=frozenset() if is_envelope else _LEFT_TO_BC)
+        faults += _lost_letters(order)
+    else:
+        faults.append("order: must be a JSON object" if "order" in document else "order: is required")
+    if not isinstance(order, dict) or (faults and not is_checked):
         raise InvalidMessage(faults)
-    return _request(order, company, (own_key or message_id).strip().upper())
+    return _request(order, order_key, message_id, connection, company)
 
 
-def _request(order: Mapping[str, Any], company: str, key: str) -> OrderRequest:
-    external = text_of(order, "externalDocumentNumber")
-    external_number = (external or external_of(key)).upper()
-    body = {"externalDocumentNumber": external_number, **arranged(order)}
-    body["externalDocumentNumber"] = external_number
-    encoded = exact_json.dumps(body)
+def _request(order: dict[str, Any], order_key: str, message_id: str, connection: str, company: str) -> OrderRequest:
+    external, sent = text_of(order, _EXTERNAL), order.get(_EXTERNAL)
+    key = code_of(order_key or external or message_id)
+    number = code_of(external) or external_of(key)
+    body = {_EXTERNAL: number, **arranged(order)}
+    body[_EXTERNAL] = sent if external else number  # BC upper-cases codes itself
     return OrderRequest(
         key=key,
-        company=company,
-        external_number=external_number,
-        key_is_external=not external or external.upper() == key,
-        customer_number=text_of(order, "customerNumber").upper(),
+        sent_key=order_key or (str(sent) if external else message_id),
+        connection=connection.strip(),
+        company=company.strip(),
+        external_number=number,
+        numbering=_numbering(key, order_key, external),
+        customer_number=code_of(text_of(order, "customerNumber")),
         customer_id=text_of(order, "customerId").lower(),
-        body=encoded,
-        digest=sha256(encoded.encode()).hexdigest(),
+        order=order,
+        body=exact_json.dumps(body),
+        content=sha256(_canonical({**order, _EXTERNAL: number}).encode()).hexdigest(),
     )
 
 
-def message_key(text: str, message_id: str) -> str:
-    """Return the key an unreadable or refused message is filed under: its own if it has one, else the message's id."""
+def _numbering(key: str, order_key: str, external: str) -> Numbering:
+    if external:
+        return "given" if not order_key or code_of(external) == key else "shared"
+    return "given" if order_key and external_of(key) == key else "generated"
+
+
+def sent_key_of(text: str, message_id: str) -> str:
+    """Return the key a refused message is filed under: its own, as sent, if it has one, else the message's id."""
     try:
         document = _document(text)
     except InvalidMessage:
-        return message_id.upper()
+        return message_id
     order = document.get("order")
     inner = order if isinstance(order, dict) else document
-    for value in (document.get("orderKey") if "order" in document else None, inner.get("externalDocumentNumber")):
+    for value in (document.get("orderKey") if _is_envelope(document) else None, inner.get(_EXTERNAL)):
         if isinstance(value, str) and value.strip():
-            return value.strip().upper()[:KEY_LENGTH]
-    return message_id.upper()
+            return value.strip()[:KEY_LENGTH] if len(value) > KEY_LENGTH else value
+    return message_id
 
 
 def keyed(text: str, message_id: str) -> str:
@@ -93,19 +119,20 @@ def keyed(text: str, message_id: str) -> str:
         document = _document(text)
     except InvalidMessage:
         return text
-    if message_key(text, message_id) != message_id.upper():
+    if sent_key_of(text, message_id) != message_id:
         return text
-    envelope = document if "order" in document else {"order": document}
+    envelope = document if _is_envelope(document) else {"order": document}
     return exact_json.dumps({**envelope, "orderKey": message_id})
 
 
 def external_of(key: str) -> str:
     """Return the external document number that stands for a key: itself, a GUID's hex digits, or a digest of it."""
+    key = code_of(key)
     if is_guid(key):
-        return key.replace("-", "").upper()
+        return key.replace("-", "")
     if len(key) <= EXTERNAL_LENGTH:
-        return key.upper()
-    return sha256(key.upper().encode()).hexdigest()[:32].upper()
+        return key
+    return sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32].upper()
 
 
 def _document(text: str) -> dict[str, Any]:
@@ -118,7 +145,40 @@ def _document(text: str) -> dict[str, Any]:
     return document
 
 
+def _is_envelope(document: Mapping[str, Any]) -> bool:
+    """Return whether a message is an envelope, a misspelt one included: a bare order names its customer."""
+    is_bare = "customerNumber" in document or "customerId" in document
+    return "order" in document or (not is_bare and any(isinstance(value, dict) for value in document.values()))
+
+
+def _stranger_rule(name: str) -> str:
+    plain = {member.lower(): member for member in _MEMBERS}
+    near = get_close_matches(name.lower().replace("_", "").replace("-", ""), plain, n=1)
+    hint = f"did you mean `{plain[near[0]]}`?" if near else f"there are {', '.join(_MEMBERS)}"
+    return f"{name[:50]}: is no member of an order message; {hint}"
+
+
+def _lost_letters(order: Mapping[str, Any]) -> list[str]:
+    """Return a fault when a text, written as an escape perhaps, holds the sign for a letter that was lost."""
+    return [f"message: holds U+FFFD, {LOST_MEANS}"] if LOST in _canonical(order) else []
+
+
+def _canonical(value: Any) -> str:
+    """Return JSON that is equal for equal meanings: members sorted, `3.0` as `3`."""
+    if isinstance(value, dict):
+        members = (f"{json.dumps(name)}:{_canonical(value[name])}" for name in sorted(value))
+        return "{" + ",".join(members) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_canonical, value)) + "]"
+    if isinstance(value, Decimal):
+        return str(value.normalize() + 0)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(Decimal(value).normalize() + 0)
+    return json.dumps(value, ensure_ascii=False)
+
+
 def _member(envelope: Mapping[str, Any], name: str, faults: list[str], longest: int) -> str:
+    """Return a member as it was sent, "" when it is absent or at fault."""
     value = envelope.get(name)
     if value is None:
         return ""
@@ -127,4 +187,4 @@ def _member(envelope: Mapping[str, Any], name: str, faults: list[str], longest: 
         return ""
     if len(value.strip()) > longest:
         faults.append(f"{name}: has {len(value.strip())} characters, at most {longest} are allowed")
-    return value.strip()
+    return value

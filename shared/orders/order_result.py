@@ -1,27 +1,33 @@
-"""What a sender is answered in the queue `sales-order-results`: one JSON object for each message (design.md 4.2)."""
+"""What senders are answered in the queue `sales-order-results`: one JSON object for each message (design.md 4.2)."""
 
 import json
+from collections.abc import Iterable
 
-from shared.orders.order_entry import OrderEntry
+from shared.orders.order_entry import OrderEntry, Sender
 from shared.outputs import Outputs
 
 
 def outcome(entry: OrderEntry) -> Outputs:
-    """Return the result of an order that was created, rejected or parked."""
-    fault = (entry.error_code, entry.error) if entry.error_code or entry.error else None
-    return _result(entry, entry.status, fault)
+    """Return the results of an order that was created, rejected or parked: one for each message that awaits it."""
+    return answer(entry, entry.senders or (Sender("", entry.key),))
 
 
-def refusal(key: str, company: str, fault: str) -> Outputs:
-    """Return the result of a message that is refused and leaves the order under its key as it is."""
-    entry = OrderEntry(key=key, company=company, status="rejected", message=b"")
-    return _result(entry, "rejected", ("InvalidMessage", fault))
+def answer(entry: OrderEntry, senders: Iterable[Sender]) -> Outputs:
+    """Return the results of these messages, whose order has an outcome already."""
+    return Outputs(results=tuple(_result(entry, sender.sent_key) for sender in senders))
 
 
-def _result(entry: OrderEntry, status: str, fault: tuple[str, str] | None) -> Outputs:
-    message = {
-        "orderKey": entry.key, "status": status, "company": entry.company, "id": entry.order_id,
-        "number": entry.number, "error": {"code": fault[0], "message": fault[1]} if fault else None,
-        "correlationId": entry.correlation_id, "attempts": entry.attempts,
-    }  # fmt: skip
-    return Outputs(results=(json.dumps(message),))
+def refusal(senders: Iterable[Sender], company: str, fault: str) -> Outputs:
+    """Return the results of messages that are refused and leave the order under their key as it is."""
+    entry = OrderEntry(
+        key="", company=company, status="rejected", message=b"", error_code="InvalidMessage", error=fault
+    )  # fmt: skip
+    return answer(entry, senders)
+
+
+def _result(entry: OrderEntry, sent_key: str) -> str:
+    error = {"code": entry.error_code, "message": entry.error} if entry.error_code or entry.error else None
+    return json.dumps({
+        "orderKey": sent_key, "status": entry.status, "company": entry.company, "id": entry.order_id,
+        "number": entry.number, "error": error, "correlationId": entry.correlation_id, "attempts": entry.attempts,
+    })  # fmt: skip

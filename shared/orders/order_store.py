@@ -1,29 +1,55 @@
 """The order store: one row per order key and company, which says how far its posting is.
 
-Beside it, in the same partition and the same transaction, an index row for what a timer or an operator looks for:
-`due|<time>|...` for an order that waits, `stop|...` for one that was rejected or parked.
+Beside it, in the same partition and the same transaction:
+- an index row for what a timer or an operator looks for: `due|<time>|...` for an order that waits, `stop|...` for one
+  that was rejected or parked;
+- `claim|<company>|<number>`, once an order is created: this BC document belongs to this key and to no other (P17);
+- `hold|<likeness>`, while an order is being posted or in doubt: no order that could be mistaken for it is posted.
+
+Rows stand where 0.1.0 looks for them: under the key in upper case, a readable head and a digest where it is long. What
+0.1.0 filed under Python's upper case (`STRASSE` for `straße`) is found by the key in its message.
 """
 
-from dataclasses import replace
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from shared.orders.order_entry import OrderEntry, OrderStatus
+from shared.business_central.code_text import code_of
+from shared.business_central.port import PostedOrder
+from shared.errors import InvalidMessage
+from shared.message_text import decode
+from shared.orders.order_entry import Numbering, OrderEntry, OrderStatus, Sender
+from shared.orders.order_message import sent_key_of
 from shared.storage.keys import after, row_key
 from shared.storage.table import Change, Delete, Insert, Replace, Row, Table, Upsert, Value
 
 #: How long one worker may hold an order; longer than the slowest look-up and post (two minutes each).
 LEASE_S: Final = 600
-
+#: Characters of a key's head that every row of that key begins with, shortened or not.
+_HEAD: Final = 440
+#: Characters of a text property; a longer text goes on in `<name>_1`, `<name>_2`, ...
+_PIECE: Final = 30_000
+#: What a row holds at most is 1 MiB; longer lists of numbers or senders are refused before.
+LONGEST: Final = 8 * _PIECE
 
 _TEXTS: Final = (
-    "key", "company", "status", "digest", "external_number", "before", "worker", "order_id", "number",
-    "error_code", "error", "correlation_id", "reported_to", "index",
+    "key", "company", "status", "digest", "content", "external_number", "numbering", "likeness", "worker", "order_id",
+    "number", "error_code", "error", "correlation_id", "reported_to", "index", "hold",
 )  # fmt: skip
 _TIMES: Final = ("first_at", "posted_at", "next_try_at", "lease_until")
 _STATUSES: Final[dict[str, OrderStatus]] = {
     "posting": "posting", "waiting": "waiting", "created": "created", "rejected": "rejected", "parked": "parked",
 }  # fmt: skip
+_NUMBERINGS: Final[dict[str, Numbering]] = {"generated": "generated", "given": "given", "shared": "shared"}
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An order that could be mistaken for this one is being posted or in doubt."""
+
+    holder: str  # its key as sent
 
 
 class OrderStore:
@@ -35,14 +61,26 @@ class OrderStore:
         self._partition = row_key(connection)
 
     def load(self, key: str, company: str) -> OrderEntry | None:
-        """Return the entry of a key in one company."""
+        """Return the entry of a sender's key in one company."""
+        for spelling in _spellings(key):
+            row = self._table.get(self._partition, row_key("order", spelling, company))
+            if row is not None and _is_of(row, key):
+                return _entry(row)
+        return None
+
+    def at(self, key: str, company: str) -> OrderEntry | None:
+        """Return the entry whose key is stored so."""
         row = self._table.get(self._partition, row_key("order", key, company))
         return None if row is None else _entry(row)
 
     def find(self, key: str) -> list[OrderEntry]:
-        """Return the entries of a key in whatever company."""
-        prefix = row_key("order", key) + "|"
-        return [_entry(row) for row in self._table.query(self._partition, prefix, after(prefix))]
+        """Return the entries of a sender's key in whatever company."""
+        found = []
+        for spelling in _spellings(key):
+            head = (row_key("order", spelling) + "|")[:_HEAD]
+            rows = self._table.query(self._partition, head, after(head))
+            found += [_entry(row) for row in rows if row.text("key") == spelling and _is_of(row, key)]
+        return found
 
     def by_message(self, message: bytes, since: datetime) -> OrderEntry | None:
         """Return the entry that holds this very message and is not done, or was created lately; reads all entries."""
@@ -57,37 +95,82 @@ class OrderStore:
         return found
 
     def save(self, entry: OrderEntry) -> OrderEntry:
-        """Store a new or changed entry with its index row; StateConflict when somebody else was faster."""
-        new = _index_key(entry)
-        row = self._row(replace(entry, index=new))
-        writes: list[Change] = [Replace(row) if entry.etag else Insert(row)]
-        if entry.index and entry.index != new:
-            writes.append(Delete(Row(partition=self._partition, key=entry.index)))
-        if new:
+        """Store a new or changed entry with its rows beside it; StateConflict when somebody else was faster.
+
+        A created order claims its document here, and what is no longer in doubt gives up its hold.
+        """
+        return self._write(replace(entry, hold=entry.hold if entry.in_doubt else ""), entry, [])
+
+    def begin(self, entry: OrderEntry) -> OrderEntry | Held:
+        """Store an entry that is about to be posted, and hold back every order that could be mistaken for it.
+
+        Held, and nothing stored, when such an order is under way itself; StateConflict when somebody else was faster.
+        """
+        hold = row_key("hold", entry.likeness)
+        if entry.hold == hold:
+            return self.save(entry)
+        values: dict[str, Value] = {"order": entry.key, "company": entry.company}
+        held = self._table.get(self._partition, hold)
+        if held is not None:
+            holder = self.at(held.text("order"), held.text("company"))
+            if holder is not None and holder.hold == hold and holder.key != entry.key:
+                return Held(holder.shown_key)
+        row = Row(partition=self._partition, key=hold, values=values, etag=held.etag if held else "")
+        return self._write(replace(entry, hold=hold), entry, [Replace(row) if held else Insert(row)])
+
+    def claimant(self, company: str, document: PostedOrder) -> str:
+        """Return the order key that a document belongs to, "" when it belongs to none.
+
+        A claim of an earlier document that bore the same number does not count, and goes.
+        """
+        row = self._table.get(self._partition, row_key("claim", company, document.number))
+        if row is None:
+            return ""
+        if row.text("order_id") and document.order_id and row.text("order_id") != document.order_id:
+            self._table.delete(self._partition, row.key)
+            return ""
+        return row.text("order")
+
+    def _write(self, entry: OrderEntry, stored: OrderEntry, more: list[Change]) -> OrderEntry:
+        entry = replace(entry, index=_index_key(entry), place=entry.place or row_key("order", entry.key, entry.company))
+        row = self._row(entry)
+        writes: list[Change] = [Replace(row) if entry.etag else Insert(row), *more]
+        writes += [
+            Delete(Row(partition=self._partition, key=old))
+            for old, new in ((stored.index, entry.index), (stored.hold, entry.hold))
+            if old and old != new
+        ]
+        if entry.index:
             values: dict[str, Value] = {"order": entry.key, "company": entry.company, "status": entry.status}
-            writes.append(Upsert(Row(partition=self._partition, key=new, values=values)))
-        return replace(entry, etag=self._table.write(writes)[0], index=new)
+            writes.append(Upsert(Row(partition=self._partition, key=entry.index, values=values)))
+        if entry.status == "created" and entry.number:
+            writes.append(Insert(self._claim(entry)))
+        return replace(entry, etag=self._table.write(writes)[0])
+
+    def _claim(self, entry: OrderEntry) -> Row:
+        values: dict[str, Value] = {"order": entry.key, "company": entry.company, "order_id": entry.order_id}
+        return Row(partition=self._partition, key=row_key("claim", entry.company, entry.number), values=values)
 
     def forget(self, entry: OrderEntry) -> None:
         """Delete an entry that has moved to another key, with its index row."""
-        row = self._table.get(self._partition, row_key("order", entry.key, entry.company))
+        row = self._table.get(self._partition, entry.place or row_key("order", entry.key, entry.company))
         if row is not None:
             if row.text("index"):
                 self._table.delete(self._partition, row.text("index"))
             self._table.delete(self._partition, row.key)
 
-    def due(self, now: datetime, limit: int) -> list[tuple[str, str]]:
-        """Return (key, company) of orders whose time has come, the longest waiting first."""
+    def due(self, now: datetime, limit: int) -> list[OrderEntry]:
+        """Return orders whose time has come, the longest waiting first."""
         high = row_key("due", _stamp(now)) + "~"
-        return [(row.text("order"), row.text("company")) for row in self._index("due", high, limit)]
+        return [entry for entry in self._entries(self._index("due", high, limit)) if entry.status == "waiting"]
 
     def waiting(self, limit: int) -> list[OrderEntry]:
         """Return orders that wait for a transient fault to pass."""
-        return self._entries(self._index("due", "", limit))
+        return list(self._entries(self._index("due", "", limit)))
 
     def stopped(self, limit: int) -> list[OrderEntry]:
         """Return orders that were rejected or parked."""
-        return self._entries(self._index("stop", "", limit))
+        return list(self._entries(self._index("stop", "", limit)))
 
     def counts(self, most: int) -> dict[str, int]:
         """Return how many orders wait, are parked or are rejected, each counted up to `most`."""
@@ -98,16 +181,39 @@ class OrderStore:
     def _index(self, kind: str, high: str, limit: int) -> list[Row]:
         return list(self._table.query(self._partition, kind + "|", high or after(kind + "|"), limit=limit))
 
-    def _entries(self, rows: list[Row]) -> list[OrderEntry]:
-        loaded = (self.load(row.text("order"), row.text("company")) for row in rows)
-        return [entry for entry in loaded if entry is not None]
+    def _entries(self, rows: list[Row]) -> Iterator[OrderEntry]:
+        for row in rows:
+            entry = self.at(row.text("order"), row.text("company"))
+            if entry is not None:
+                yield entry
 
     def _row(self, entry: OrderEntry) -> Row:
         values: dict[str, Value] = {name: getattr(entry, name) for name in _TEXTS}
         values |= {name: moment for name in _TIMES if (moment := getattr(entry, name)) is not None}
         values |= {"message": entry.message, "attempts": entry.attempts, "waits": entry.waits, "unknown": entry.unknown}
-        place = row_key("order", entry.key, entry.company)
-        return Row(partition=self._partition, key=place, values=values, etag=entry.etag)
+        values |= _pieces("before", entry.before) | _pieces("senders", _written(entry.senders))
+        return Row(partition=self._partition, key=entry.place, values=values, etag=entry.etag)
+
+
+def is_too_long(entry: OrderEntry) -> bool:
+    """Return whether a row can't hold the numbers and senders of an entry."""
+    return max(len(entry.before), len(_written(entry.senders))) > LONGEST
+
+
+def _spellings(key: str) -> list[str]:
+    """Return the keys under which an order may be filed: as keys compare, and as 0.1.0 wrote it."""
+    return list(dict.fromkeys((key, key.upper())))
+
+
+def _is_of(row: Row, key: str) -> bool:
+    """Return whether a row is of this sender's key; rows of 0.1.0 may stand where another key has its place."""
+    if row.text("content"):
+        return row.text("key") == key
+    try:
+        text = decode(row.data("message"))
+    except InvalidMessage:
+        return row.text("key") == key
+    return code_of(sent_key_of(text, row.text("key"))) == key
 
 
 def _index_key(entry: OrderEntry) -> str:
@@ -122,15 +228,36 @@ def _stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _written(senders: tuple[Sender, ...]) -> str:
+    return json.dumps([[one.message_id, one.sent_key] for one in senders]) if senders else ""
+
+
+def _pieces(name: str, text: str) -> dict[str, Value]:
+    cuts = range(0, max(len(text), 1), _PIECE)
+    return {name + (f"_{part}" if part else ""): text[at : at + _PIECE] for part, at in enumerate(cuts)}
+
+
+def _whole(row: Row, name: str) -> str:
+    pieces = [row.text(name)]
+    while piece := row.text(f"{name}_{len(pieces)}"):
+        pieces.append(piece)
+    return "".join(pieces)
+
+
 def _entry(row: Row) -> OrderEntry:
-    texts: dict[str, Any] = {name: row.text(name) for name in _TEXTS if name != "status"}
+    texts: dict[str, Any] = {name: row.text(name) for name in _TEXTS if name not in {"status", "numbering"}}
     times: dict[str, Any] = {name: row.time(name) for name in _TIMES}
+    senders = _whole(row, "senders")
     return OrderEntry(
         status=_STATUSES.get(row.text("status"), "parked"),
+        numbering=_NUMBERINGS.get(row.text("numbering"), "given"),
         message=row.data("message"),
+        before=_whole(row, "before"),
+        senders=tuple(Sender(*one) for one in json.loads(senders)) if senders else (),
         attempts=row.number("attempts"),
         waits=row.number("waits"),
         unknown=bool(row.number("unknown")),
+        place=row.key,
         etag=row.etag,
         **texts,
         **times,

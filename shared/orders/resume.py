@@ -1,6 +1,7 @@
 """Puts stored orders back to work: those whose time has come, those a person redrives, those that became poison.
 
-Owns the message that wakes a stored order. What happens to the order then is in `submit`.
+Owns the messages of the queue `sales-orders-resume`, each of which wakes one stored order. What happens to the order
+then is in `submit`.
 """
 
 import json
@@ -9,17 +10,19 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from shared.business_central.code_text import code_of
 from shared.connections.context import Context
 from shared.errors import BCUnavailable, InvalidMessage, StateConflict
 from shared.log import log_event
+from shared.message_text import decode
 from shared.orders import next_step
-from shared.orders.order_entry import OrderEntry
-from shared.orders.order_message import message_key, parse_message
-from shared.orders.order_result import outcome, refusal
+from shared.orders.order_entry import OrderEntry, Sender
+from shared.orders.order_message import parse_message, sent_key_of
+from shared.orders.order_result import outcome
 from shared.orders.order_store import OrderStore
-from shared.orders.submit import Delivery, carry_out, patiently, take
+from shared.orders.submit import Delivery, carry_out, is_same_order, patiently, take
 from shared.outputs import Outputs
-from shared.resource_names import QUEUE_ORDERS
+from shared.resource_names import QUEUE_ORDER_RESUMES
 
 log: Final = logging.getLogger(__name__)
 
@@ -30,20 +33,20 @@ _REQUEUE: Final = timedelta(minutes=15)
 #: Five deliveries to workers that die, each for as long as a message is hidden, with room to spare.
 _POISONED_WITHIN: Final = timedelta(hours=2)
 
+#: Key and company of a stored order, as stored.
+type Place = tuple[str, str]
+
 
 def due(orders: OrderStore, now: datetime) -> Outputs:
     """Put orders back to work whose time has come; each is noted first, and comes again if its message is lost."""
     messages: list[str] = []
-    for key, company in orders.due(now, _BATCH):
-        entry = orders.load(key, company)
-        if entry is None or entry.status != "waiting":
-            continue
+    for entry in orders.due(now, _BATCH):
         try:
-            entry = orders.save(replace(entry, next_try_at=now + _REQUEUE))
+            orders.save(replace(entry, next_try_at=now + _REQUEUE))
         except StateConflict:
             continue  # somebody is at it
-        messages.append(reference(entry))
-    return Outputs(orders=tuple(messages))
+        messages.append(resume_message(entry))
+    return Outputs(resumes=tuple(messages))
 
 
 def redrive(orders: OrderStore, key: str) -> tuple[bool, Outputs]:
@@ -51,75 +54,118 @@ def redrive(orders: OrderStore, key: str) -> tuple[bool, Outputs]:
 
     An order that was created, or waits anyway, stays as it is.
     """
-    entries = orders.find(key.strip().upper())
+    entries = orders.find(code_of(key))
     messages = []
     for entry in entries:
         if entry.status in {"rejected", "parked"}:
-            messages.append(reference(entry))
+            messages.append(resume_message(entry))
             log_event(log, "order.redriven", order_key=entry.key, company=entry.company)
-    return bool(entries), Outputs(orders=tuple(messages))
+    return bool(entries), Outputs(resumes=tuple(messages))
 
 
-def reference(entry: OrderEntry) -> str:
-    """Return the queue message that puts a stored order back to work."""
-    return json.dumps({"again": {"orderKey": entry.key, "company": entry.company}})
+def resume_message(entry: OrderEntry) -> str:
+    """Return the message of `sales-orders-resume` that puts a stored order back to work."""
+    return json.dumps({"orderKey": entry.key, "company": entry.company})
 
 
-def parse_reference(text: str) -> tuple[str, str] | None:
-    """Return the key and company of the stored order that a message puts back to work; None for any other message."""
-    try:
-        again = json.loads(text)["again"]
-        return str(again["orderKey"]), str(again["company"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
+def resume(ctx: Context, orders: OrderStore, body: bytes, message_id: str) -> Outputs:
+    """Do one message of the queue `sales-orders-resume`.
 
-
-def resume(ctx: Context, orders: OrderStore, place: tuple[str, str], message_id: str) -> Outputs:
-    """Go on with a stored order. Raises what `submit` raises."""
+    Raises:
+        InvalidMessage: it names no order.
+        IntegrationError: what `submit` raises.
+    """
+    place = _place(_members(body))
+    if place is None:
+        raise InvalidMessage(["message: must name a stored order by orderKey and company"])
     return patiently(ctx, lambda: _resume(ctx, orders, place, message_id))
 
 
-def _resume(ctx: Context, orders: OrderStore, place: tuple[str, str], message_id: str) -> Outputs:
+def wake(ctx: Context, orders: OrderStore, body: bytes, message_id: str) -> Outputs | None:
+    """Go on with the stored order of a message `{"again": ...}`, as 0.1.0 put them into `sales-orders`.
+
+    None for any other message, and for one that names no stored order: it is a message like all others. For one
+    release: the next one knows no such message.
+    """
+    place = _old_place(_members(body))
+    if place is None or not (orders.at(*place) or orders.find(code_of(place[0]))):
+        return None
+    return patiently(ctx, lambda: _resume(ctx, orders, place, message_id))
+
+
+def _members(body: bytes) -> dict[str, object]:
+    try:
+        members = json.loads(decode(body))
+    except (ValueError, RecursionError, InvalidMessage):
+        return {}
+    return members if isinstance(members, dict) else {}
+
+
+def _place(members: dict[str, object]) -> Place | None:
+    key, company = members.get("orderKey"), members.get("company")
+    is_place = len(members) == 2 and isinstance(key, str) and isinstance(company, str)
+    return (str(key), str(company)) if is_place else None
+
+
+def _old_place(members: dict[str, object]) -> Place | None:
+    again = members.get("again")
+    return _place(again) if list(members) == ["again"] and isinstance(again, dict) else None
+
+
+def _resume(ctx: Context, orders: OrderStore, place: Place, message_id: str) -> Outputs:
     key, company = place
-    entry = orders.load(key, company) or _moved(orders, key, message_id)
-    if entry is None and not company and orders.find(key):
-        return Outputs()  # it waited without a company, has one now and goes on there
-    if entry is None:
-        return refusal(key, company, "again: no such order is on file")
+    entry = orders.at(key, company) or _moved(orders, key, message_id)
+    if entry is None:  # it waited without a company, has one now and goes on there
+        log_event(log, "order.skipped", order_key=key, company=company, reason="no such order is stored")
+        return Outputs()
     if entry.status == "created":
         return outcome(entry) if entry.reported_to in {"", message_id} else Outputs()
-    return take(ctx, orders, Delivery(entry.message.decode(errors="replace"), message_id, entry))
+    return take(ctx, orders, Delivery(entry.message, message_id, entry))
 
 
 def _moved(orders: OrderStore, key: str, message_id: str) -> OrderEntry | None:
     """Return the entry that an earlier delivery of this message moved from "no company" to its company."""
-    return next((entry for entry in orders.find(key) if message_id in {entry.worker, entry.reported_to}), None)
+    entries = orders.find(code_of(key))
+    return next((entry for entry in entries if message_id in {entry.worker, entry.reported_to}), None)
 
 
-def first_id(ctx: Context, orders: OrderStore, text: str, message_id: str) -> str:
+def first_id(ctx: Context, orders: OrderStore, body: bytes, message_id: str) -> str:
     """Return the id under which a poison message was worked on: the host moves it under a new one.
 
     It matters only to an order that has no key but its message's id, and is then found by its very text.
     """
-    if parse_reference(text) or message_key(text, message_id) != message_id.upper():
+    try:
+        text = decode(body)
+    except InvalidMessage:
+        return message_id
+    if sent_key_of(text, message_id) != message_id:
         return message_id
     entry = orders.by_message(text.encode(), ctx.now() - _POISONED_WITHIN)
-    return entry.key if entry else message_id
+    return entry.shown_key if entry else message_id
 
 
-def note_poison(ctx: Context, orders: OrderStore, text: str, message_id: str) -> bool:
+def note_poison(ctx: Context, orders: OrderStore, queue: str, body: bytes, message_id: str) -> bool:
     """Take over an order message that killed its worker too often: it waits and is looked up before the next post.
 
-    False when the message holds no order: then it becomes a dead letter as it is.
+    False when no order of it is under way: then it becomes a dead letter as it is.
     """
-    try:
-        again = parse_reference(text)
-        key = again[0] if again else parse_message(text, message_id=message_id).key
-    except InvalidMessage:
-        return False
-    entries = [entry for entry in orders.find(key) if entry.status in {"posting", "waiting"}]
-    error = BCUnavailable(f"the message failed too often on queue {QUEUE_ORDERS}", code="poison")
+    entries = [entry for entry in _orders_of(orders, queue, body, message_id) if entry.status in {"posting", "waiting"}]
+    error = BCUnavailable(f"the message failed too often on queue {queue}", code="poison")
     for entry in entries:
         unknown = entry.unknown or entry.posted_at is not None
-        carry_out(orders, entry, next_step.wait_or_park(entry, error, ctx.now(), unknown=unknown))
+        carry_out(ctx, orders, entry, next_step.wait_or_park(entry, error, ctx.now(), unknown=unknown))
     return bool(entries)
+
+
+def _orders_of(orders: OrderStore, queue: str, body: bytes, message_id: str) -> list[OrderEntry]:
+    """Return the stored orders that a message is about; a new order awaits their outcome from now on."""
+    members = _members(body)
+    place = _place(members) if queue == QUEUE_ORDER_RESUMES else _old_place(members)
+    if place is not None:
+        return [entry for entry in (orders.at(*place),) if entry is not None]
+    try:
+        request = parse_message(decode(body), message_id=message_id)
+    except InvalidMessage:
+        return []
+    sender = Sender(message_id, request.sent_key)  # the host moved it under a new id: it may be answered twice
+    return [entry.joined_by(sender) for entry in orders.find(request.key) if is_same_order(entry, request)]

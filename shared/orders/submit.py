@@ -6,15 +6,17 @@ and repeated only once BC can no longer be working on it. `next_step` decides, t
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
-from shared.business_central.port import Company, PostedOrder
+from shared.business_central.code_text import code_of
+from shared.business_central.port import Intent, PostedOrder
 from shared.connections.context import Context
 from shared.errors import (
     BCError,
+    BCRejected,
     BudgetExhausted,
     IntegrationError,
     InvalidMessage,
@@ -22,37 +24,50 @@ from shared.errors import (
     TokenError,
 )
 from shared.log import log_event
-from shared.orders import next_step
-from shared.orders.next_step import Adopt, Found, Park, Post, Reject, Step, Wait
-from shared.orders.order_entry import OrderEntry
-from shared.orders.order_message import OrderRequest, message_key, parse_message
-from shared.orders.order_result import outcome, refusal
-from shared.orders.order_store import LEASE_S, OrderStore
+from shared.message_text import decode
+from shared.orders import likeness, next_step
+from shared.orders.next_step import Adopt, Candidate, Found, Park, Post, Reject, Step, Wait
+from shared.orders.order_entry import OrderEntry, Sender
+from shared.orders.order_message import OrderRequest, parse_message, sent_key_of
+from shared.orders.order_result import answer, outcome, refusal
+from shared.orders.order_store import LEASE_S, Held, OrderStore, is_too_long
 from shared.outputs import Outputs
 
 log: Final = logging.getLogger(__name__)
 
-#: Pauses for another worker that holds the same order, before the queue is left to wait (30 s a time).
+#: Pauses for another worker that moved the same order, before the queue is left to wait (30 s a time).
 _PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0)
+#: Bytes of a refused message that are kept: what a table property holds, and the longest message there is.
+_KEPT: Final = 65_536
+#: The id of the one connection that the flat settings make (design.md 3.2).
+_ONLY_CONNECTION: Final = "default"
+_OTHER_ORDER: Final = "orderKey: was used for another order before; a new order needs a key of its own"
+_TOO_MANY: Final = "orderKey: more messages of this key await its outcome than can be kept"
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """One delivery of a message, and the stored order that it puts back to work, if it does."""
 
-    text: str
+    body: bytes
     message_id: str
     held: OrderEntry | None = None
 
+    def senders(self, request: OrderRequest) -> tuple[Sender, ...]:
+        """Return the messages that await a result: this one, or those of the stored order."""
+        if self.held is None:
+            return (Sender(self.message_id, request.sent_key),)
+        return self.held.senders or (Sender("", self.held.key),)
 
-def submit(ctx: Context, orders: OrderStore, text: str, message_id: str) -> Outputs:
+
+def submit(ctx: Context, orders: OrderStore, body: bytes, message_id: str) -> Outputs:
     """Do one new message of the queue `sales-orders`.
 
     Raises:
-        StateConflict: another worker holds this very order for long; the queue delivers the message again.
+        StateConflict: other workers kept moving this very order; the queue delivers the message again.
         StoreUnavailable: the state store did not answer.
     """
-    return patiently(ctx, lambda: take(ctx, orders, Delivery(text, message_id)))
+    return patiently(ctx, lambda: take(ctx, orders, Delivery(body, message_id)))
 
 
 def patiently(ctx: Context, work: Callable[[], Outputs]) -> Outputs:
@@ -67,98 +82,175 @@ def patiently(ctx: Context, work: Callable[[], Outputs]) -> Outputs:
 
 def take(ctx: Context, orders: OrderStore, delivery: Delivery) -> Outputs:
     """Read a message, find its company, and do what is next for its order."""
-    held, text = delivery.held, delivery.text
+    held = delivery.held
     try:
-        request = parse_message(text, message_id=held.key if held else delivery.message_id)
+        request = _read(ctx, delivery)
+        company = held.company if held and held.company else _company(ctx, request)
     except InvalidMessage as error:
-        key = held.key if held else message_key(text, delivery.message_id)
-        return _reject_unread(ctx, orders, key, delivery, error.faults)
-    try:
-        company = ctx.companies.find(request.company)
-        if company is None:
-            return _reject_unread(ctx, orders, request.key, delivery, [_company_rule(ctx, request.company)])
+        return _reject_unread(ctx, orders, delivery, error)
     except (BCError, TokenError, BudgetExhausted) as error:
         return _wait_unplaced(ctx, orders, request, delivery, error)
-    return _take_placed(ctx, orders, request, company, delivery)
-
-
-def _company_rule(ctx: Context, name: str) -> str:
-    known = ", ".join(company.name for company in ctx.companies.served())
-    return "company: " + (
-        f"must be the id or name of one of: {known}" if name else "is required: several are connected"
-    )
-
-
-def _take_placed(
-    ctx: Context, orders: OrderStore, request: OrderRequest, company: Company, delivery: Delivery
-) -> Outputs:
-    held = delivery.held
-    entry = orders.load(request.key, company.key)
-    answer = None if entry is None else _known(ctx, entry, request, delivery.message_id)
-    outgoing = answer or _go_on(ctx, orders, request, _held(ctx, entry, request, company.key, delivery))
-    if held is not None and held.company != company.key:
+    entry = held if held and held.company else orders.load(request.key, company)
+    done = None if entry is None else _known(ctx, orders, entry, request, delivery)
+    if done is None:
+        done = _go_on(ctx, orders, request, _taken(ctx, entry, request, company, delivery))
+    if held is not None and not held.company:
         orders.forget(held)  # it waited without a company and has one now
-    return outgoing
+    return done
 
 
-def _known(ctx: Context, entry: OrderEntry, request: OrderRequest, message_id: str) -> Outputs | None:
-    """Return the answer to a message whose order needs no work; None when it does.
+def _read(ctx: Context, delivery: Delivery) -> OrderRequest:
+    held = delivery.held
+    if held is None:
+        request = parse_message(decode(delivery.body), message_id=delivery.message_id)
+        if request.connection not in {"", _ONLY_CONNECTION, ctx.settings.connection}:
+            raise InvalidMessage([f"connection: must be {_ONLY_CONNECTION}"])
+        return request
+    was_taken = bool(held.content or held.digest)
+    return parse_message(decode(delivery.body), message_id=held.shown_key, is_checked=was_taken)
+
+
+def _company(ctx: Context, request: OrderRequest) -> str:
+    """Return the id of the company that a message means.
 
     Raises:
-        StateConflict: another worker holds the order.
+        InvalidMessage: it means none, or more than one.
+        BCError, TokenError, BudgetExhausted: the companies can't be listed for now.
     """
-    if entry.status != "rejected" and entry.digest and entry.digest != request.digest:
-        fault = "orderKey: was used for another order before; a new order needs a key of its own"
-        return refusal(request.key, entry.company, fault)
+    found = ctx.companies.named(request.company)
+    if len(found) == 1:
+        return found[0].key
+    if not request.company:
+        rule = "is required: several are connected"
+    elif found:
+        rule = f"is the display name of several companies; send the id: {' or '.join(one.key for one in found)}"
+    else:
+        rule = f"must be the id or name of one of: {', '.join(one.name for one in ctx.companies.served())}"
+    raise InvalidMessage([f"company: {rule}"])
+
+
+def _known(
+    ctx: Context, orders: OrderStore, entry: OrderEntry, request: OrderRequest, delivery: Delivery
+) -> Outputs | None:
+    """Return the answer to a message whose order needs no work now; None when it does."""
+    is_busy = entry.lease_until is not None and entry.lease_until > ctx.now() and entry.worker != delivery.message_id
+    if entry.is_over and entry.reported_to == delivery.message_id:
+        return outcome(entry)  # delivered again after the results were written
+    if entry is delivery.held:
+        # whoever holds it goes on, or its message comes back
+        return Outputs() if is_busy or entry.status == "created" else None
+    senders = delivery.senders(request)
+    if entry.status != "rejected" and not is_same_order(entry, request):
+        return refusal(senders, entry.company, _OTHER_ORDER)
     if entry.status == "created":
-        return outcome(entry)
-    if entry.status in {"rejected", "parked"} and entry.reported_to == message_id:
-        return outcome(entry)  # delivered again after the result was written
-    if entry.lease_until and entry.lease_until > ctx.now() and entry.worker != message_id:
-        raise StateConflict("another worker holds this order")
+        return answer(entry, senders)
+    if is_busy or entry.status == "waiting":
+        return _join(orders, entry, senders)
     return None
 
 
-def _held(
+def _join(orders: OrderStore, entry: OrderEntry, senders: tuple[Sender, ...]) -> Outputs:
+    """Have messages answered together with those that await the order already."""
+    joined = entry.joined_by(*senders)
+    if is_too_long(joined):
+        return refusal(senders, entry.company, _TOO_MANY)
+    if joined != entry:
+        orders.save(joined)
+    return Outputs()
+
+
+def is_same_order(entry: OrderEntry, request: OrderRequest) -> bool:
+    """Return whether a message means the order of an entry; what another release stored is judged by its message."""
+    if entry.content == request.content or not (entry.content or entry.digest):
+        return True
+    try:
+        stored = parse_message(decode(entry.message), message_id=entry.key, is_checked=True)
+    except InvalidMessage:
+        return True  # nothing to compare with
+    return stored.content == request.content
+
+
+def _taken(
     ctx: Context, entry: OrderEntry | None, request: OrderRequest, company: str, delivery: Delivery
 ) -> OrderEntry:
     """Return the entry as held by this worker."""
     now = ctx.now()
     entry = entry or OrderEntry(key=request.key, company=company, status="posting", message=b"")
-    if entry.status in {"rejected", "parked"}:  # a person, or the sender, tries it anew
-        entry = replace(entry, first_at=now, waits=0)
+    if entry.is_over:  # a person, or the sender, tries it anew
+        entry = replace(entry, first_at=now, waits=0, senders=())
+    entry = entry.joined_by(*delivery.senders(request))
+    if not entry.in_doubt:
+        entry = replace(entry, external_number=request.external_number)
     return replace(
-        entry, first_at=entry.first_at or now, message=delivery.text.encode(), digest=request.digest,
-        external_number=request.external_number, worker=delivery.message_id,
-        lease_until=now + timedelta(seconds=LEASE_S),
+        entry, first_at=entry.first_at or now, message=_kept(delivery.body), content=request.content,
+        numbering=request.numbering, worker=delivery.message_id, lease_until=now + timedelta(seconds=LEASE_S),
+        likeness=likeness.digest(company, request.external_number, request.order),
     )  # fmt: skip
+
+
+def _kept(body: bytes) -> bytes:
+    """Return a message as it is kept: its JSON text, or the bytes when they hold none."""
+    try:
+        return decode(body).encode()
+    except InvalidMessage:
+        return body[:_KEPT]
 
 
 def _go_on(ctx: Context, orders: OrderStore, request: OrderRequest, entry: OrderEntry) -> Outputs:
     """Look up, post, note; in this order, so that a crash anywhere leaves a row that says what to do."""
-    found = _look_up(ctx, request, entry)
-    step = next_step.after_look_up(entry, found, ctx.now(), shared=not request.key_is_external)
+    found = _look_up(ctx, orders, request, entry) if next_step.needs_look_up(entry) else ()
+    step = next_step.after_look_up(entry, found, ctx.now())
     if not isinstance(step, Post):
-        return carry_out(orders, entry, step)
-    entry = orders.save(
-        replace(
-            entry, status="posting", posted_at=ctx.now(), attempts=entry.attempts + 1, unknown=False,
-            next_try_at=None, before="\n".join(step.before),
-        )
+        return carry_out(ctx, orders, entry, step)
+    posting = replace(
+        entry, status="posting", posted_at=ctx.now(), attempts=entry.attempts + 1, unknown=False, next_try_at=None,
+        before="\n".join(step.before), external_number=request.external_number,
     )  # fmt: skip
-    answer = _post(ctx, request, entry.company)
-    return carry_out(orders, entry, next_step.after_post(entry, answer, ctx.now()))
+    if is_too_long(posting):
+        many = BCRejected(f"{len(step.before)} documents bear its external number", code=next_step.TOO_MANY)
+        return carry_out(ctx, orders, entry, Reject(many))
+    begun = orders.begin(posting)
+    if isinstance(begun, Held):
+        return carry_out(ctx, orders, entry, next_step.after_hold(entry, begun.holder, ctx.now()))
+    return carry_out(ctx, orders, begun, next_step.after_post(begun, _post(ctx, request, begun.company), ctx.now()))
 
 
-def _look_up(ctx: Context, request: OrderRequest, entry: OrderEntry) -> Found:
+def _look_up(ctx: Context, orders: OrderStore, request: OrderRequest, entry: OrderEntry) -> Found:
     try:
-        return ctx.bc.find_orders(
+        found = ctx.bc.find_orders(
             entry.company, entry.external_number, customer_number=request.customer_number,
-            customer_id=request.customer_id, since=(entry.first_at or ctx.now()) - timedelta(days=1),
-            also_posted=entry.in_doubt or not request.key_is_external,
+            customer_id=request.customer_id, since=_since(entry, ctx.now()),
+            also_posted=entry.in_doubt or entry.numbering == "shared",
+            # Only the look-up of an order in doubt asks the primary, where reading an order may modify it (P18).
+            intent=Intent.CURRENT if entry.in_doubt else Intent.COMMITTED,
         )  # fmt: skip
+        if not entry.in_doubt and entry.numbering == "shared":
+            return [Candidate(document) for document in found]  # whatever they are, they were there before
+        return list(_candidates(ctx, orders, request, entry, found))
     except (BCError, TokenError, BudgetExhausted) as error:
         return error
+
+
+def _since(entry: OrderEntry, now: datetime) -> datetime:
+    """Return when the newest post can have made a document at the earliest, with a day to spare."""
+    return min(entry.first_at or now, entry.posted_at or now) - timedelta(days=1)
+
+
+def _candidates(
+    ctx: Context, orders: OrderStore, request: OrderRequest, entry: OrderEntry, found: list[PostedOrder]
+) -> Iterator[Candidate]:
+    """Yield what may be the order; the lines of a document are read only when it may and no other key has it."""
+    for document in found:
+        if entry.in_doubt and not next_step.may_be_ours(entry, document):
+            continue
+        claimant = orders.claimant(entry.company, document)
+        if claimant not in {"", entry.key}:
+            yield Candidate(document, claimed=True)
+        elif entry.in_doubt:
+            lines = ctx.bc.order_lines(entry.company, document)
+            yield Candidate(document, likeness=likeness.likeness(request.order, document, lines))
+        else:
+            yield Candidate(document)
 
 
 def _post(ctx: Context, request: OrderRequest, company: str) -> PostedOrder | IntegrationError:
@@ -168,22 +260,24 @@ def _post(ctx: Context, request: OrderRequest, company: str) -> PostedOrder | In
         return error
 
 
-def carry_out(orders: OrderStore, entry: OrderEntry, step: Step) -> Outputs:
+def carry_out(ctx: Context, orders: OrderStore, entry: OrderEntry, step: Step) -> Outputs:
     """Note a step in the order's row and return what it sends out."""
     match step:
         case Adopt(document):
-            entry = replace(entry, order_id=document.order_id, number=document.number)
-            return _end(orders, replace(entry, status="created", unknown=False), None)
+            return _adopt(ctx, orders, entry, document)
         case Reject(error):
             return _end(orders, replace(entry, status="rejected", unknown=False), error)
         case Park(error, unknown):
             return _end(orders, replace(entry, status="parked", unknown=unknown), error)
         case Wait(error, unknown, until):
-            entry = replace(
-                _with_fault(entry, error), status="waiting", unknown=unknown, waits=entry.waits + 1, next_try_at=until,
-                worker="", lease_until=None,
+            entry = _save(
+                orders,
+                replace(
+                    _with_fault(entry, error), status="waiting", unknown=unknown, waits=entry.waits + 1,
+                    next_try_at=until, worker="", lease_until=None,
+                ),
+                entry,
             )  # fmt: skip
-            entry = orders.save(entry)
             log_event(
                 log, "order.waiting", order_key=entry.key, company=entry.company, bc_code=entry.error_code,
                 attempts=entry.attempts, next_try_at=entry.next_try_at, reason=entry.error,
@@ -193,33 +287,57 @@ def carry_out(orders: OrderStore, entry: OrderEntry, step: Step) -> Outputs:
             raise AssertionError("a post is carried out by _go_on")
 
 
+def _adopt(ctx: Context, orders: OrderStore, entry: OrderEntry, document: PostedOrder) -> Outputs:
+    made = replace(entry, status="created", unknown=False, order_id=document.order_id, number=document.number)
+    try:
+        return _end(orders, made, None)
+    except StateConflict:
+        if orders.claimant(entry.company, document) in {"", entry.key}:
+            raise
+        lost = replace(entry, before="\n".join(filter(None, (entry.before, document.number))))
+        return carry_out(ctx, orders, lost, next_step.after_lost_claim(entry, document, ctx.now()))
+
+
 _LEVELS: Final = {"created": logging.INFO, "rejected": logging.WARNING, "parked": logging.ERROR}
 
 
 def _end(orders: OrderStore, entry: OrderEntry, error: IntegrationError | None) -> Outputs:
-    """Store an order's last state and answer its sender."""
-    entry = orders.save(
-        replace(
-            _with_fault(entry, error), reported_to=entry.worker, worker="", lease_until=None, next_try_at=None,
-        )
-    )  # fmt: skip
+    """Store an order's outcome and answer its senders."""
+    ended = replace(_with_fault(entry, error), reported_to=entry.worker, worker="", lease_until=None, next_try_at=None)
+    ended = _save(orders, ended, entry)
     log_event(
-        log, f"order.{entry.status}", level=_LEVELS[entry.status], order_key=entry.key, company=entry.company,
-        order_number=entry.number, bc_code=entry.error_code, bc_correlation_id=entry.correlation_id,
-        attempts=entry.attempts, reason=entry.error,
+        log, f"order.{ended.status}", level=_LEVELS[ended.status], order_key=ended.key, company=ended.company,
+        order_number=ended.number, bc_code=ended.error_code, bc_correlation_id=ended.correlation_id,
+        attempts=ended.attempts, reason=ended.error,
     )  # fmt: skip
-    return outcome(entry)
+    return outcome(ended)
+
+
+def _save(orders: OrderStore, entry: OrderEntry, held: OrderEntry) -> OrderEntry:
+    """Store what became of an order that this worker holds; messages that joined meanwhile are answered, too.
+
+    Raises:
+        StateConflict: another worker holds the order by now.
+    """
+    for _ in _PAUSES_S:
+        try:
+            return orders.save(entry)
+        except StateConflict:
+            stored = orders.at(entry.key, entry.company)
+            is_mine = stored is not None and (stored.worker, stored.lease_until) == (held.worker, held.lease_until)
+            if stored is None or not is_mine or stored.etag == entry.etag:
+                raise
+            entry = replace(entry, etag=stored.etag, senders=stored.senders)
+    return orders.save(entry)
 
 
 def _with_fault(entry: OrderEntry, error: IntegrationError | None) -> OrderEntry:
+    if error is None:
+        return replace(entry, error="", error_code="", correlation_id="")
     if isinstance(error, BCError):
         # A refusal is reported in BC's own words; what waits or is parked says the status as well.
         said = error.message if entry.status == "rejected" else str(error)
-        return replace(
-            entry, error=said[:1000], error_code=error.code, correlation_id=error.correlation_id,
-        )  # fmt: skip
-    if error is None:
-        return replace(entry, error="", error_code="", correlation_id="")
+        return replace(entry, error=said[:1000], error_code=error.code, correlation_id=error.correlation_id)
     code = error.code if isinstance(error, TokenError) else type(error).__name__
     return replace(entry, error=str(error)[:1000], error_code=code, correlation_id="")
 
@@ -229,18 +347,44 @@ def _wait_unplaced(
 ) -> Outputs:
     """Keep an order whose company can't be found for now, under no company."""
     entry = delivery.held or orders.load(request.key, "")
-    if entry is not None and entry.digest and entry.digest != request.digest:
+    if entry is not None and entry.status == "waiting" and not _means_same(entry, request):
         raise error  # two orders under one key before either is placed: the queue keeps the second for now
     entry = entry or OrderEntry(key=request.key, company="", status="waiting", message=b"", first_at=ctx.now())
-    entry = replace(entry, message=delivery.text.encode(), digest=request.digest, worker=delivery.message_id)
-    return carry_out(orders, entry, next_step.wait_or_park(entry, error, ctx.now(), unknown=entry.unknown))
-
-
-def _reject_unread(ctx: Context, orders: OrderStore, key: str, delivery: Delivery, faults: list[str]) -> Outputs:
-    """Refuse a message without asking BC; the original is kept for a redrive under its key and no company."""
-    entry = delivery.held or orders.load(key, "") or OrderEntry(key=key, company="", status="rejected", message=b"")
+    if entry.is_over:  # a person, or the sender, tries it anew
+        entry = replace(entry, status="waiting", first_at=ctx.now(), waits=0, senders=())
+    entry = entry.joined_by(*delivery.senders(request))
     entry = replace(
-        entry, status="rejected", worker=delivery.message_id, message=delivery.text.encode()[:60_000],
-        first_at=entry.first_at or ctx.now(),
+        entry, message=_kept(delivery.body), content=request.content, numbering=request.numbering,
+        worker=delivery.message_id,
     )  # fmt: skip
-    return _end(orders, entry, InvalidMessage(faults))
+    return carry_out(ctx, orders, entry, next_step.wait_or_park(entry, error, ctx.now(), unknown=entry.unknown))
+
+
+def _means_same(entry: OrderEntry, request: OrderRequest) -> bool:
+    """Return whether an unplaced entry is the order of a message: the same content for the same company."""
+    try:
+        stored = parse_message(decode(entry.message), message_id=entry.key, is_checked=True)
+    except InvalidMessage:
+        return True  # a message that was refused; the sender tries it anew
+    return (stored.content, stored.company.casefold()) == (request.content, request.company.casefold())
+
+
+def _reject_unread(ctx: Context, orders: OrderStore, delivery: Delivery, error: InvalidMessage) -> Outputs:
+    """Refuse a message without asking BC; the original is kept for a redrive under its key and no company."""
+    sender = Sender(delivery.message_id, _sent_key(delivery))
+    key = code_of(sender.sent_key)
+    entry = delivery.held or orders.load(key, "") or OrderEntry(key=key, company="", status="rejected", message=b"")
+    if not delivery.held and not entry.is_over:
+        return refusal((sender,), "", str(error))  # another message's order waits under this key
+    entry = replace(
+        entry, status="rejected", worker=delivery.message_id, message=_kept(delivery.body),
+        first_at=entry.first_at or ctx.now(), senders=entry.senders if delivery.held else (sender,),
+    )  # fmt: skip
+    return _end(orders, entry, error)
+
+
+def _sent_key(delivery: Delivery) -> str:
+    try:
+        return sent_key_of(decode(delivery.body), delivery.message_id)
+    except InvalidMessage:
+        return delivery.message_id

@@ -22,13 +22,14 @@ FLOORS: Final = (
 PURE: Final = frozenset({
     "webhooks/delivery", "webhooks/plan", "changes/jobs", "changes/ledger_rules", "changes/cloud_events",
     "orders/order_message", "orders/order_fields", "orders/order_entry", "orders/next_step", "orders/order_result",
+    "orders/likeness", "business_central/code_text", "business_central/transient", "message_text",
     "business_central/entities", "business_central/records", "business_central/page_queries",
     "business_central/page_parser", "business_central/rate", "business_central/retry", "business_central/odata",
     "business_central/port", "login/token_cache", "login/entra_codes", "storage/table", "storage/table_rules",
     "storage/keys", "storage/packed_ids", "operations/connect_html", "operations/page_style", "operations/page_session",
     "operations/findings", "operations/failures", "operations/view_findings", "operations/diagnosis",
     "operations/status_view", "operations/page_parts", "operations/connect_values", "operations/sign_in_answer",
-    "operations/refusal_pages", "operations/token_claims", "exact_json", "ncrontab", "message_text", "errors", "guid",
+    "operations/refusal_pages", "operations/token_claims", "exact_json", "ncrontab", "errors", "guid",
     "version", "outputs", "resource_names",
 })  # fmt: skip
 #: Room -> the packages it may use besides the standard library.

@@ -24,13 +24,17 @@ WIRING: Final[dict[str, tuple[tuple[object, ...], set[str]]]] = {
     "pull_items": (("timerTrigger", "%BC_ITEM_PULL_SCHEDULE%"), {"bc-pages"}),
     "reconcile": (("timerTrigger", "%BC_RECONCILE_SCHEDULE%"), {"bc-pages"}),
     "keep_subscriptions": (("timerTrigger", "%BC_SUBSCRIPTION_SCHEDULE%"), {"bc-pages"}),
-    "retry_sales_orders": (("timerTrigger", "0 * * * * *"), {"sales-orders", "bc-notifications", "bc-pages"}),
+    "retry_sales_orders": (
+        ("timerTrigger", "0 * * * * *"), {"sales-orders", "sales-orders-resume", "bc-notifications", "bc-pages"},
+    ),
     "read_page": (
         ("queueTrigger", "bc-pages"), {"bc-events", "bc-pages", "bc-notifications"},
     ),
     "process_notifications": (("queueTrigger", "bc-notifications"), {"bc-events", "bc-pages"}),
     "submit_sales_order": (("queueTrigger", "sales-orders"), {"sales-order-results"}),
+    "resume_sales_order": (("queueTrigger", "sales-orders-resume"), {"sales-order-results"}),
     "dead_letter_order": (("queueTrigger", "sales-orders-poison"), set()),
+    "dead_letter_resume": (("queueTrigger", "sales-orders-resume-poison"), set()),
     "dead_letter_notification": (("queueTrigger", "bc-notifications-poison"), set()),
     "dead_letter_page": (("queueTrigger", "bc-pages-poison"), set()),
     "bc_notifications": (
@@ -39,12 +43,13 @@ WIRING: Final[dict[str, tuple[tuple[object, ...], set[str]]]] = {
     "connect": (("httpTrigger", "connect", ("GET",), "function"), set()),
     "connect_start": (
         ("httpTrigger", "connect/start", ("GET", "POST"), "anonymous"),
-        {"sales-orders", "bc-notifications", "bc-pages"},
+        {"sales-orders", "sales-orders-resume", "bc-notifications", "bc-pages"},
     ),
     "connect_callback": (("httpTrigger", "connect/callback", ("GET",), "anonymous"), set()),
     "status": (("httpTrigger", "status", ("GET",), "function"), set()),
-    "show_order": (("httpTrigger", "orders/{key}", ("GET",), "function"), set()),
-    "redrive_order": (("httpTrigger", "orders/{key}/redrive", ("POST",), "function"), {"sales-orders"}),
+    "show_order": (("httpTrigger", "orders/{key?}", ("GET",), "function"), set()),
+    "redrive_order": (("httpTrigger", "orders/{key}/redrive", ("POST",), "function"), {"sales-orders-resume"}),
+    "redrive_order_by_key": (("httpTrigger", "orders/redrive", ("POST",), "function"), {"sales-orders-resume"}),
     "health": (("httpTrigger", "health", ("GET",), "anonymous"), set()),
 }  # fmt: skip
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from shared.business_central.code_text import code_of
 from shared.business_central.entities import ENTITIES, Entity
 from shared.business_central.lease_rows import SlotRows, opens_at
 from shared.business_central.records import parse_record
@@ -29,8 +30,10 @@ from shared.login.refresh_lease import RefreshLease
 from shared.login.token_cache import find_access_token, user_name
 from shared.operations.page_session import PendingSignIn, state_key
 from shared.orders import resume
-from shared.orders.order_message import message_key, parse_message
+from shared.orders.order_entry import OrderEntry
+from shared.orders.order_message import parse_message, sent_key_of
 from shared.orders.order_store import OrderStore
+from shared.orders.submit import is_same_order
 from shared.services import stores_of
 from shared.storage.table import Row
 from shared.webhooks.delivery import Target, client_state, subscription_path
@@ -131,8 +134,10 @@ def order_meaning(held: Recorded) -> Meaning:
     book, found = held.orders, {}
     for row in held.rows("BcOrders", "order|"):
         key, company = row["values"]["key"], row["values"]["company"]
-        entry = book.load(key, company)
+        entry = book.at(key, company)
         assert entry is not None
+        assert book.load(_key_of(entry), company) == entry
+        assert entry in book.find(_key_of(entry))
         found[f"{key} in {company or 'no company'}"] = {
             "status": entry.status,
             "number": entry.number,
@@ -150,30 +155,37 @@ def order_meaning(held: Recorded) -> Meaning:
             "numbers of others": entry.before.split("\n") if entry.before else [],
             "external number": entry.external_number,
             "result went to": entry.reported_to,
-            "its message is this order": _is_same(entry.message.decode(), key, entry.digest),
+            "its message is this order": _is_same(entry),
         }
     if not found:
         return {}
     hour = held.at + timedelta(hours=1)
     return {
         "orders": found,
-        "due": [list(one) for one in book.due(held.at, 100)],
-        "due in an hour": [list(one) for one in book.due(hour, 100)],
+        "due": [[entry.key, entry.company] for entry in book.due(held.at, 100)],
+        "due in an hour": [[entry.key, entry.company] for entry in book.due(hour, 100)],
         "waiting": sorted(entry.key for entry in book.waiting(100)),
         "stopped": sorted(entry.key for entry in book.stopped(100)),
         "counts": book.counts(1000),
     }
 
 
-def _is_same(message: str, key: str, digest: str) -> bool | None:
+def _key_of(entry: OrderEntry) -> str:
+    """The key as its sender's next message would be looked up."""
+    return code_of(sent_key_of(entry.message.decode(), entry.key))
+
+
+def _is_same(entry: OrderEntry) -> bool | None:
     """Say whether the stored message still counts as the stored order; None for one that never was an order."""
-    return parse_message(message, message_id=key).digest == digest if digest else None
+    if not entry.digest:
+        return None
+    return is_same_order(entry, parse_message(entry.message.decode(), message_id=entry.key))
 
 
 def messages_put_back(held: Recorded) -> list[list[str]]:
     """Orders that the timer puts back to work: key and company."""
     world = _world(held)
-    return [_order_reference(text) for text in resume.due(world.stores.orders, world.ctx.now()).orders]
+    return [_order_reference(text) for text in resume.due(world.stores.orders, world.ctx.now()).resumes]
 
 
 def result_of_a_late_copy(held: Recorded, message: str) -> list[Meaning]:
@@ -186,12 +198,12 @@ def result_of_a_late_copy(held: Recorded, message: str) -> list[Meaning]:
 
 def redriven_order(held: Recorded, key: str) -> list[list[str]]:
     """What a person's redrive of an order puts back to work."""
-    return [_order_reference(text) for text in resume.redrive(_world(held).stores.orders, key)[1].orders]
+    return [_order_reference(text) for text in resume.redrive(_world(held).stores.orders, key)[1].resumes]
 
 
 def _order_reference(text: str) -> list[str]:
-    again = json.loads(text)["again"]
-    return [again["orderKey"], again["company"]]
+    place = json.loads(text)
+    return [place["orderKey"], place["company"]]
 
 
 def _world(held: Recorded) -> World:
@@ -401,7 +413,9 @@ def _put_back(outgoing: Any) -> list[list[object]]:
         *pages,
         *(NotificationJob.from_text(text) for text in outgoing.notifications),
     ]
-    return [[job.job, job.redrive] for job in jobs] + [[message_key(text, "no key"), 0] for text in outgoing.orders]
+    return [[job.job, job.redrive] for job in jobs] + [
+        [code_of(sent_key_of(text, "no key")), 0] for text in outgoing.orders
+    ]
 
 
 # -- webhooks and the connection
@@ -514,9 +528,9 @@ def notification_meaning(text: str) -> Meaning:
 
 def order_message_meaning(text: str) -> Meaning:
     """What a message of `sales-orders` is: a stored order to go on with, an order, or neither."""
-    again = resume.parse_reference(text)
-    if again:
-        return {"goes on with": list(again)}
+    place = resume._old_place(resume._members(text.encode()))
+    if place is not None:
+        return {"goes on with": list(place)}
     try:
         request = parse_message(text, message_id="its-id")
     except InvalidMessage as error:

@@ -181,9 +181,11 @@ class Oracle:
                 self._add(f"{word}: orders {sorted(stray)} for {external!r} are in BC and no result tells of them")
 
     def _judge_results(self, by_hand: Counter[str]) -> None:
-        """Without a crash, one message brings one result at most."""
+        """Every message brings a result, and without a crash one; a redrive by hand brings each of them one more."""
         for sent in self._senders.sent.values():
-            told, most = len(self._telling.results.get(sent.key, [])), sent.messages + by_hand[sent.key]
+            told, most = len(self._telling.results.get(sent.key, [])), sent.messages * (1 + by_hand[sent.key])
+            if told < sent.messages:
+                self._add(f"lost: {told} results of order {sent.key}, of which {sent.messages} messages were sent")
             if told > most:
                 self._add(f"doubled: {told} results of order {sent.key}, of which {most} messages were sent")
 
@@ -193,6 +195,8 @@ class Oracle:
             self._add(f"lost: order {sent.key} has no result ({sent.fate} expected)")
             return
         created = {result["number"] for result in results if result["status"] == "created"}
+        for number in created & claimed:
+            self._add(f"wrong: order {sent.key} is told as {number}, which another key was told")
         claimed |= created
         for number in created:
             if number not in in_bc:

@@ -4,7 +4,7 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, Literal
 
 from business_central_emulator.data.environment import Company
@@ -111,20 +111,10 @@ class Senders:
         self._put_new(message, message["orderKey"], company.id, "", "rejected")
 
     def _old_number(self, company: Company) -> tuple[str, bool]:
-        """Return a customer's own number: now and then one that a finished order bears, too."""
-        long_ago = self._world.clock.now() - timedelta(minutes=30)
-        old = [
-            sent
-            for sent in self.sent.values()
-            if sent.company == company.id and sent.at < long_ago and self.is_created(sent.key) and sent.external
-        ]
+        """Return a customer's own number: often one that another order bears, too, finished or under way."""
+        old = [sent for sent in self.sent.values() if sent.company == company.id and sent.external.startswith("PO/")]
         if old and self._rolls.random() < 0.5:
-            found = self._rolls.choice(old)
-            busy = [
-                one for one in self.sent.values() if one.external == found.external and not self.is_created(one.key)
-            ]
-            if not busy:
-                return found.external, True
+            return self._rolls.choice(old).external, True
         return f"PO/{len(self.sent):05d}", False
 
     def _order(self, company: Company) -> dict[str, Any]:

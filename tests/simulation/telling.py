@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from shared.business_central.code_text import code_of
 from shared.changes.cloud_events import BATCH_TYPE
 from shared.resource_names import QUEUE_EVENTS, QUEUE_RESULTS
 from tests.simulation.world import Left, World
@@ -66,7 +67,7 @@ class Telling:
         for left in new:
             if left.queue == QUEUE_RESULTS:
                 result = json.loads(left.body)
-                self.results[result["orderKey"]].append(result)
+                self.results[code_of(result["orderKey"])].append(result)
             elif left.queue == QUEUE_EVENTS:
                 self._add(left)
 

@@ -50,10 +50,11 @@ TIMERS: Final[dict[str, Callable[[Connection], Outputs]]] = {
     "keep_subscriptions": triggers.keep_subscriptions,
     "retry_sales_orders": triggers.put_back,
 }
-WORK: Final[dict[str, Callable[[Connection, str, str], Outputs]]] = {
+WORK: Final[dict[str, Callable[[Connection, bytes, str], Outputs]]] = {
     resource_names.QUEUE_PAGES: triggers.do_page_job,
     resource_names.QUEUE_NOTIFICATIONS: triggers.do_notification_job,
     resource_names.QUEUE_ORDERS: triggers.do_order,
+    resource_names.QUEUE_ORDER_RESUMES: triggers.do_resume,
 }
 #: Processes that serve at the same time.
 HOSTS: Final = 3
@@ -246,7 +247,7 @@ class World:
         else:
             outgoing = frame.guarded(
                 self.ctx, self.stores.dead_letters, queue, body, message_id, message.deliveries,
-                lambda text: WORK[queue](self.connection, text, message_id),
+                lambda body: WORK[queue](self.connection, body, message_id),
             )  # fmt: skip
         is_mine = False
         try:
@@ -301,6 +302,7 @@ class World:
         effects += [(resource_names.QUEUE_EVENTS, text) for text in outgoing.events]
         effects += [(resource_names.QUEUE_RESULTS, text) for text in outgoing.results]
         effects += [(resource_names.QUEUE_ORDERS, text) for text in outgoing.orders]
+        effects += [(resource_names.QUEUE_ORDER_RESUMES, text) for text in outgoing.resumes]
         effects += [(resource_names.QUEUE_PAGES, text) for text in outgoing.pages]
         effects += [(resource_names.QUEUE_NOTIFICATIONS, text) for text in outgoing.notifications]
         self.rolls.shuffle(effects)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import requests
 
 from local.stack.mailbox import Mailbox
+from shared.business_central.code_text import code_of
 from shared.resource_names import WORK_QUEUES
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class Account:
             if change == "pulled":
                 self.pulled[record].add(version(event["data"], event["data"].get("itemVariants", ())))
         for result in self.mailbox.results():
-            self.results[result["orderKey"]].append((result["status"], result["number"]))
+            self.results[code_of(result["orderKey"])].append((result["status"], result["number"]))
 
     def unanswered(self) -> list[str]:
         """Return the keys of orders without a result."""

@@ -1,6 +1,6 @@
 """The decision table of an order: each row is a sentence of P8, P9 or P17."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +12,7 @@ from shared.business_central.port import PostedOrder
 from shared.errors import (
     BCConflict,
     BCDenied,
+    BCNotFound,
     BCRejected,
     BCThrottled,
     BCUnavailable,
@@ -20,11 +21,15 @@ from shared.errors import (
     TokenError,
 )
 from shared.orders import next_step
-from shared.orders.next_step import PATIENCE, SETTLE, Adopt, Park, Post, Reject, Wait
+from shared.orders.next_step import PATIENCE, SETTLE, Adopt, Candidate, Park, Post, Reject, Wait
 from shared.orders.order_entry import OrderEntry
 
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
-OURS, OTHER = PostedOrder("id-1", "101001"), PostedOrder("id-2", "101002")
+MADE = PostedOrder("id-1", "101001")
+OURS, OTHER = Candidate(MADE), Candidate(PostedOrder("id-2", "101002"))
+CLAIMED = replace(OURS, claimed=True)
+OLD = Candidate(replace(MADE, modified_at=NOW - timedelta(hours=2)))
+NO_TIME = Candidate(replace(MADE, modified_at=datetime(1, 1, 1, tzinfo=UTC)))
 MINUTE = timedelta(minutes=1)
 
 
@@ -67,37 +72,57 @@ class Row:
     entry: OrderEntry
     found: Any
     step: tuple[object, ...]
-    more: dict[str, Any] = field(default_factory=dict)
 
 
 LOST = BCUnavailable("no answer", code="network")
 THROTTLED = BCThrottled("too many", code="Application_TooManyRequests", retry_after_s=600)
 NO_FIELD = BCRejected("unknown field", status=400, code="BadRequest")
 STUMBLED = BCRejected("a document is broken", status=400, code="Application_DialogException")
+LOCKED = BCRejected("The record was locked by another user.", status=400, code="Application_DialogException")
+NO_LINES = BCRejected("Could not find a property named 'salesOrderLines' on type 'x'.", status=400, code="BadRequest")
+NO_SHOES = BCRejected("Could not find a property named 'shoeSize' on type 'x'.", status=400, code="BadRequest")
+GONE = BCNotFound("no such environment", status=404, code="NoEnvironment")
+SHARED = {"numbering": "shared"}
 
 LOOKED_UP = [
     Row("P8: an order that is nowhere is posted", entry(), [], ("Post",)),
     Row("P8: a shared number is no order of ours: those that bear it are remembered, and the order is posted",
-        entry(), [OURS, OTHER], ("Post", "101001", "101002"), {"shared": True}),
+        entry(**SHARED), [OURS, OTHER], ("Post", "101001", "101002")),
+    Row("P17: an order that was never posted can't have made a document: refused, not adopted",
+        entry(), [OURS], ("Reject", "OrderExists")),
+    Row("P17: the document of another key of ours is in nobody's way", entry(), [CLAIMED], ("Post",)),
     Row("P8: an order in doubt that is found is adopted, never posted again", doubt(MINUTE), [OURS],
         ("Adopt", "101001")),
     Row("P8: a worker died after it had noted its post: the order is in doubt", entry(posted_at=NOW - MINUTE), [OURS],
         ("Adopt", "101001")),
     Row("P17: a document that was there before the first post is not this order",
-        doubt(SETTLE, before="101001"), [OURS], ("Post", "101001"), {"shared": True}),
+        doubt(SETTLE, before="101001", **SHARED), [OURS], ("Post", "101001")),
     Row("P17: of two documents the one that was not there before is this order",
-        doubt(MINUTE, before="101001"), [OURS, OTHER], ("Adopt", "101002"), {"shared": True}),
+        doubt(MINUTE, before="101001", **SHARED), [OURS, OTHER], ("Adopt", "101002")),
+    Row("P17: a document that another key has claimed is not this order", doubt(SETTLE), [CLAIMED], ("Post",)),
+    Row("P17: a document last changed long before the post is not what the post made",
+        doubt(MINUTE), [OLD], wait("outcome_unknown", unknown=True)),
+    Row("P8: a document without a time may be what the post made", doubt(MINUTE), [NO_TIME], ("Adopt", "101001")),
+    Row("P17: a document with other lines is another order", doubt(SETTLE), [replace(OURS, likeness="other")],
+        ("Post",)),
+    Row("P17: a document that may yet be rolled back is not reported, and is not posted again meanwhile",
+        doubt(SETTLE), [replace(OURS, likeness="uncommitted")], wait("outcome_unknown", unknown=True)),
+    Row("P17: a document with more lines is not taken while a better one may come",
+        doubt(MINUTE), [replace(OURS, likeness="more")], wait("outcome_unknown", unknown=True)),
+    Row("P8: once nothing better can come, the order with a line added to it is this order",
+        doubt(SETTLE), [replace(OURS, likeness="more")], ("Adopt", "101001")),
+    Row("P17: the better of two documents is this order", doubt(SETTLE),
+        [replace(OURS, likeness="more"), OTHER], ("Adopt", "101002")),
     Row("P8: an order in doubt is not posted again while BC may still be working on it",
         doubt(SETTLE - timedelta(seconds=1)), [], wait("outcome_unknown", unknown=True)),
-    Row("P8: once BC can no longer be at it, a lost post is repeated", doubt(SETTLE), [], ("Post", "")),
+    Row("P8: once BC can no longer be at it, a lost post is repeated", doubt(SETTLE), [], ("Post",)),
     Row("P9: patience is over and the newest post surely made nothing: parked, and no longer in doubt",
         doubt(SETTLE, first_at=NOW - PATIENCE, error_code="network"), [], ("Park", "network", False)),
     Row("P9: patience is over while the outcome is open: looked up again before a person hears of it",
         doubt(MINUTE, first_at=NOW - PATIENCE), [], wait("outcome_unknown", unknown=True)),
     Row("P9: a look-up that is not answered makes the order wait", entry(), LOST, wait("network")),
     Row("P9: a look-up that is not answered settles no doubt", doubt(SETTLE), LOST, wait("network", unknown=True)),
-    Row("P9: no token and no slot are waited out", entry(), TokenError("x", code="grant"),
-        wait("grant")),
+    Row("P9: no token and no slot are waited out", entry(), TokenError("x", code="grant"), wait("grant")),
     Row("P9: no token and no slot are waited out", entry(), BudgetExhausted("x"), wait("BudgetExhausted")),
     Row("P9: what BC can't even look for is refused", entry(), NO_FIELD, ("Reject", "BadRequest")),
     Row("P8: an order in doubt is never rejected by a failed look-up", doubt(MINUTE), NO_FIELD,
@@ -110,17 +135,20 @@ LOOKED_UP = [
 @pytest.mark.parametrize("row", LOOKED_UP, ids=lambda row: row.said)
 def test_after_a_look_up(row: Row) -> None:
     """What was found decides; what could not be read decides nothing."""
-    shared = row.more.get("shared", False)
-    assert plain(next_step.after_look_up(row.entry, row.found, NOW, shared=shared)) == row.step
+    assert plain(next_step.after_look_up(row.entry, row.found, NOW)) == row.step
 
 
 POSTED = [
-    Row("P8: what BC answers to a post is this order", entry(), OURS, ("Adopt", "101001")),
+    Row("P8: what BC answers to a post is this order", entry(), MADE, ("Adopt", "101001")),
     Row("P8: no answer leaves the outcome open", entry(), LOST, wait("network", unknown=True)),
     Row("P9: 429 did nothing and is waited out as long as BC asks", entry(), THROTTLED,
         wait("Application_TooManyRequests", 10)),
     Row("P9: a login without the permission is waited out", entry(), BCDenied("no", code="Denied"), wait("Denied")),
-    Row("P9: a lock is waited out", entry(), BCConflict("locked", code="Locked"), wait("Locked")),
+    Row("P9: a conflict is waited out", entry(), BCConflict("changed", code="Changed"), wait("Changed")),
+    Row("P9: a lock told with 400 is waited out", entry(), LOCKED, wait("Application_DialogException")),
+    Row("P9: metadata that BC lost for a moment is waited out", entry(), NO_LINES, wait("BadRequest")),
+    Row("P9: a property that BC never had is refused", entry(), NO_SHOES, ("Reject", "BadRequest")),
+    Row("P9: an environment that is not there for now is waited for", entry(), GONE, wait("NoEnvironment")),
     Row("P9: nothing was sent without a token", entry(), TokenError("x", code="e", retryable=True), wait("e")),
     Row("P9: what BC refuses for good is rejected after one try", entry(), STUMBLED,
         ("Reject", "Application_DialogException")),
@@ -139,6 +167,28 @@ def test_after_a_post(row: Row) -> None:
     assert plain(next_step.after_post(row.entry, row.found, NOW)) == row.step
 
 
+@pytest.mark.parametrize(
+    ("known", "asks"),
+    [
+        (entry(numbering="generated"), False),
+        (entry(numbering="given"), True),
+        (entry(numbering="shared"), True),
+        (doubt(MINUTE, numbering="generated"), True),
+    ],
+)
+def test_a_number_that_this_app_made_needs_no_look_up_before_the_first_post(known: OrderEntry, asks: bool) -> None:
+    """Nothing can bear it yet; one that the sender gave may be borne, and an order in doubt always is looked up."""
+    assert next_step.needs_look_up(known) is asks
+
+
+def test_an_order_waits_for_one_that_could_be_mistaken_for_it() -> None:
+    """P17: and parks in the end, as for any other fault."""
+    assert plain(next_step.after_hold(entry(), "PO-1", NOW)) == wait("another_in_doubt")
+    assert plain(next_step.after_hold(entry(first_at=NOW - PATIENCE), "PO-1", NOW)) == (
+        "Park", "another_in_doubt", False,
+    )  # fmt: skip
+
+
 @given(st.integers(-3, 300))
 def test_waiting_grows_to_half_an_hour(waits: int) -> None:
     """From a minute to thirty, never shorter than the time before."""
@@ -146,14 +196,15 @@ def test_waiting_grows_to_half_an_hour(waits: int) -> None:
     assert next_step.delay(waits) <= next_step.delay(waits + 1)
 
 
-errors = st.sampled_from([LOST, THROTTLED, NO_FIELD, STUMBLED, BudgetExhausted("x"), TokenError("x")])
+errors = st.sampled_from([LOST, THROTTLED, NO_FIELD, STUMBLED, LOCKED, GONE, BudgetExhausted("x"), TokenError("x")])
 
 
 @given(st.one_of(errors, st.just([OURS]), st.just([])), st.integers(0, 80 * 60), st.booleans())
-def test_an_order_in_doubt_is_never_posted_early_nor_rejected(found: Any, minutes: int, shared: bool) -> None:
+def test_an_order_in_doubt_is_never_posted_early_nor_rejected(found: Any, minutes: int, is_shared: bool) -> None:
     """Whatever is found and however old the doubt is (P8)."""
     age = timedelta(minutes=minutes)
-    step = next_step.after_look_up(doubt(age, first_at=NOW - age), found, NOW, shared=shared)
+    numbering = "shared" if is_shared else "given"
+    step = next_step.after_look_up(doubt(age, first_at=NOW - age, numbering=numbering), found, NOW)
     assert not isinstance(step, Reject)
     if isinstance(step, Post):
         assert age >= SETTLE

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import exact_json
+from shared.business_central.code_text import code_of
 from shared.errors import InvalidMessage
-from shared.orders import order_message
+from shared.orders import order_fields, order_message
 
 GUID = "7b1c4a52-91d3-f011-8d4c-6045bd1a2c10"
 #: The customer's own sample (design.md section 4): a bare BC order.
@@ -108,6 +109,8 @@ LINE = [
     (line(description="x" * 101), "salesOrderLines[0].description: has 101 characters, at most 100 are allowed"),
     (line(shipmentDate="soon"), "salesOrderLines[0].shipmentDate: must be a date such as 2026-02-11"),
     (line(id=GUID), "salesOrderLines[0].id: is set by Business Central and can't be sent"),
+    (line(sequence=10000), "salesOrderLines[0].sequence: is set by Business Central and can't be sent"),
+    (line(quantity=10**15), "salesOrderLines[0].quantity: is out of range: at most 15 digits before the decimal point"),
     (line(amountExcludingTax=5), "salesOrderLines[0].amountExcludingTax: is set by Business Central and can't be sent"),
     (line(itemId=GUID, accountId=GUID), "salesOrderLines[0]: itemId and accountId exclude each other"),
     (
@@ -167,10 +170,37 @@ def test_a_customer_is_required() -> None:
     assert parse(message({"customerId": GUID.upper()})).customer_id == GUID
 
 
-def test_a_message_with_a_member_id_needs_a_key() -> None:
-    """The worker takes a member `id` for the message's own id, so that would be no key."""
-    assert faults('{"customerNumber": "C1", "Id": "5"}')[-1].startswith("orderKey: is required when")
-    assert parse('{"orderKey": "k", "order": {"customerNumber": "C1"}, "id": "5"}').key == "K"
+STRANGERS = [
+    ("orderkey", "orderKey"), ("order_key", "orderKey"), ("OrderKey", "orderKey"), ("key", ""), ("Company", "company"),
+    ("companyId", "company"), ("conection", "connection"), ("orders", "order"), ("id", ""), ("dequeueCount", ""),
+    ("again", ""), ("redrive", ""), ("job", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "near"), STRANGERS)
+def test_an_unknown_member_beside_the_four_is_refused_with_the_nearest_right_name(name: str, near: str) -> None:
+    """A misspelt key would make a second order; no member is an instruction to this app."""
+    (fault,) = faults(message(**{name: "x"}))
+    hint = f"did you mean `{near}`?" if near else "there are connection, company, orderKey, order"
+    assert fault == f"{name}: is no member of an order message; {hint}"
+
+
+def test_a_misspelt_envelope_is_none_the_less_an_envelope() -> None:
+    """Without the member `order`, and without a customer of its own."""
+    found = faults('{"company": "CRONUS", "Order": {"customerNumber": "C1"}}')
+    assert found == ["Order: is no member of an order message; did you mean `order`?", "order: is required"]
+
+
+@pytest.mark.parametrize(
+    "name", ["id", "Id", "dequeueCount", "DequeueCount", "popReceipt", "insertionTime", "expirationTime", "orderKey"]
+)
+@pytest.mark.parametrize("value", ["x", 5, None, [1], True])
+def test_members_of_a_bare_order_go_to_bc_as_they_are(name: str, value: object) -> None:
+    """Whatever they are called: none has an effect here."""
+    text = json.dumps({"customerNumber": "C1", "externalDocumentNumber": "PO-1", name: value})
+    request = parse(text)
+    assert request.key == "PO-1"
+    assert exact_json.loads(request.body)[name] == value
 
 
 @given(st.binary(max_size=200).map(lambda raw: raw.decode("latin-1")) | st.text(max_size=200))
@@ -202,8 +232,8 @@ def test_no_document_raises_anything_else(document: dict[str, Any]) -> None:
         return
     assert request.key
     body = exact_json.loads(request.body)
-    assert body["externalDocumentNumber"] == request.external_number
-    assert order_message.message_key(text, "m-1") == request.key
+    assert code_of(body["externalDocumentNumber"]) == request.external_number
+    assert code_of(order_message.sent_key_of(text, "m-1")) == request.key
 
 
 def test_the_customers_sample_is_an_order() -> None:
@@ -218,28 +248,50 @@ def test_the_customers_sample_is_an_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "key", "external", "own"),
+    ("text", "sent", "key", "external", "numbering"),
     [
-        (message(orderKey="web-7"), "WEB-7", "WEB-7", True),
-        (message({"customerNumber": "C1", "externalDocumentNumber": "po-1 "}), "PO-1", "PO-1", True),
-        (message({"customerNumber": "C1", "externalDocumentNumber": "po-1"}, orderKey="k"), "K", "PO-1", False),
-        (message({"customerNumber": "C1", "externalDocumentNumber": "k"}, orderKey="K"), "K", "K", True),
-        (message(), "M-1", "M-1", True),
-        (message(orderKey=GUID), GUID.upper(), GUID.replace("-", "").upper(), True),
+        (message(orderKey=" web-7 "), " web-7 ", "WEB-7", "WEB-7", "given"),
+        (message({"customerNumber": "C1", "externalDocumentNumber": "po-1 "}), "po-1 ", "PO-1", "PO-1", "given"),
+        (message({"customerNumber": "C1", "externalDocumentNumber": "po-1"}, orderKey="k"), "k", "K", "PO-1", "shared"),
+        (message({"customerNumber": "C1", "externalDocumentNumber": "k"}, orderKey="K"), "K", "K", "K", "given"),
+        (message(), "m-1", "M-1", "M-1", "generated"),
+        (message(orderKey=GUID), GUID, GUID.upper(), GUID.replace("-", "").upper(), "generated"),
+        (message(orderKey="k" * 36), "k" * 36, "K" * 36, order_message.external_of("K" * 36), "generated"),
+        (message(orderKey="Straße-1"), "Straße-1", "STRAßE-1", "STRAßE-1", "given"),
     ],
 )
-def test_the_key_is_the_senders_or_the_number_or_the_messages_id(text: str, key: str, external: str, own: bool) -> None:
-    """In this order; BC keeps codes in upper case, so a key is compared in upper case."""
+def test_the_key_is_the_senders_or_the_number_or_the_messages_id(
+    text: str, sent: str, key: str, external: str, numbering: str
+) -> None:
+    """In this order; compared as BC compares codes, kept as sent; the number is the sender's, or made by this app."""
     request = parse(text)
-    assert (request.key, request.external_number, request.key_is_external) == (key, external, own)
+    assert (request.sent_key, request.key) == (sent, key)
+    assert (request.external_number, request.numbering) == (external, numbering)
+
+
+def test_what_bc_gets_is_what_was_written() -> None:
+    """Texts unchanged, the number included: BC upper-cases codes itself, as .NET does."""
+    body = exact_json.loads(parse(order(externalDocumentNumber="Straße-1", sellToCity=" Köln ")).body)
+    assert (body["externalDocumentNumber"], body["sellToCity"]) == ("Straße-1", " Köln ")
+
+
+@pytest.mark.parametrize(
+    ("sent", "left"),
+    [("0E-20", "0.00000000000000000000"), ("5E-7", "0.0000005"), ("1E+2", "100"), ("3.0", "3.0"), ("-0.50", "-0.50")],
+)
+def test_numbers_leave_in_plain_digits(sent: str, left: str) -> None:
+    """BC takes no exponent."""
+    text = (
+        '{"customerNumber":"C1","salesOrderLines":[{"lineType":"Item","lineObjectNumber":"1","quantity":' + sent + "}]}"
+    )
+    assert f'"quantity":{left}}}' in parse(text).body
 
 
 @given(st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=200))
 def test_the_external_number_of_a_key_fits_and_is_stable(key: str) -> None:
     """At most 35 characters whatever the key, the same for every spelling of its case."""
-    upper = key.upper()
-    assert len(order_message.external_of(upper)) <= order_message.EXTERNAL_LENGTH
-    assert order_message.external_of(upper) == order_message.external_of(upper).upper()
+    assert len(order_message.external_of(key)) <= order_fields.EXTERNAL_LENGTH
+    assert order_message.external_of(key) == order_message.external_of(code_of(key))
 
 
 def test_long_keys_stay_apart() -> None:
@@ -287,20 +339,54 @@ def test_the_order_of_properties_makes_no_other_order() -> None:
     """A sender may write its JSON in any order: it is the same order to the digest."""
     one = parse('{"customerNumber":"C1","orderDate":"2026-02-11","externalDocumentNumber":"E"}')
     other = parse('{"externalDocumentNumber":"E","orderDate":"2026-02-11","customerNumber":"C1"}')
-    assert one.digest == other.digest
-    assert parse(message(orderKey="K")).digest != parse(message({"customerNumber": "C2"}, orderKey="K")).digest
+    assert one.content == other.content
+    assert parse(message(orderKey="K")).content != parse(message({"customerNumber": "C2"}, orderKey="K")).content
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("3", "3.0"), ("3", "3.00000"), ("100", "1E+2"), ("0", "0E-20"), ("0", "-0.0")]
+)
+def test_a_number_means_the_same_however_it_is_written(one: str, other: str) -> None:
+    """The content is what the sender meant."""
+    texts = [f'{{"customerNumber":"C1","discountAmount":{number}}}' for number in (one, other)]
+    assert parse(texts[0]).content == parse(texts[1]).content
+
+
+def test_the_content_does_not_hang_on_how_this_app_writes_an_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release that arranges the properties otherwise sees the same order (P20)."""
+    text = order(line(), orderDate="2026-03-01", email="a@b.c")
+    before = parse(text)
+    monkeypatch.setattr(order_fields, "HEADER", dict(reversed(order_fields.HEADER.items())))
+    assert parse(text).body != before.body
+    assert parse(text).content == before.content
+
+
+@pytest.mark.parametrize("text", [order(email="M\ufffdller"), order({"lineType": "Comment", "description": "M\ufffd"})])
+def test_a_letter_that_was_lost_on_the_way_is_refused(text: str) -> None:
+    """Also written as an escape, which the bytes do not show."""
+    assert "\\ufffd" in text
+    assert faults(text)[-1].startswith("message: holds U+FFFD")
+
+
+def test_what_an_earlier_release_took_for_an_order_is_one() -> None:
+    """Its envelope had a member more, its line a sequence: the order waits since then and goes on (P20)."""
+    text = message({"customerNumber": "C1", "salesOrderLines": [line(sequence=1)]}, source="shop", orderKey="k")
+    assert len(faults(text)) == 2
+    request = order_message.parse_message(text, message_id="m-1", is_checked=True)
+    assert (request.key, request.customer_number) == ("K", "C1")
 
 
 @pytest.mark.parametrize("text", [*NOT_A_MESSAGE, '{"order": 5}', '{"orderKey": 5, "order": {}}', "{}"])
 def test_a_message_without_a_key_is_filed_under_its_own_id(text: str) -> None:
     """Even what can't be read has a place where it is found again."""
-    assert order_message.message_key(text, "m-1") == "M-1"
+    assert order_message.sent_key_of(text, "m-1") == "m-1"
 
 
 def test_a_refused_message_is_filed_under_its_own_key() -> None:
     """An operator looks for it by the key the sender knows."""
-    assert order_message.message_key('{"orderKey": " web-7 ", "order": {}}', "m-1") == "WEB-7"
-    assert order_message.message_key('{"externalDocumentNumber": "po-1"}', "m-1") == "PO-1"
+    assert order_message.sent_key_of('{"orderKey": " web-7 ", "order": {}}', "m-1") == " web-7 "
+    assert order_message.sent_key_of('{"externalDocumentNumber": "po-1"}', "m-1") == "po-1"
+    assert len(order_message.sent_key_of(json.dumps({"orderKey": "k" * 300, "order": {}}), "m-1")) == 200
 
 
 @pytest.mark.parametrize(
@@ -311,6 +397,6 @@ def test_a_message_put_back_is_the_same_order(text: str) -> None:
     """Put back on the queue a message gets another id; its key is written out first so that it stays the same."""
     again = order_message.keyed(text, "m-1")
     before, after = parse(text, "m-1"), parse(again, "m-2")
-    assert (after.key, after.external_number, after.digest) == (before.key, before.external_number, before.digest)
+    assert (after.key, after.external_number, after.content) == (before.key, before.external_number, before.content)
     for unreadable in NOT_A_MESSAGE:
         assert order_message.keyed(unreadable, "m-1") == unreadable

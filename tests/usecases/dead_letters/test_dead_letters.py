@@ -273,7 +273,7 @@ def test_an_order_put_back_keeps_its_key() -> None:
     )
     shop.wait(timedelta(minutes=5))
     (result,) = results(shop.world)
-    assert (result["orderKey"], result["status"]) == ("M-1", "created")
+    assert (result["orderKey"], result["status"]) == ("m-1", "created")
     assert shop.world.stores.dead_letters.all(10) == []
 
 

@@ -1,0 +1,87 @@
+"""Whether a document in BC can be what an order made of it: the customer, the date, the lines and their quantities.
+
+Owns what counts as alike, for a document that a look-up found and for two orders that could be mistaken for each other.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from hashlib import sha256
+from typing import Any, Final, Literal
+
+from shared.business_central.code_text import code_of
+from shared.business_central.port import DocumentLine, PostedOrder
+from shared.orders.order_fields import LINES, text_of
+
+#: `same`: nothing speaks against it. `more`: it holds the order's lines and others. `other`: it is another order.
+#: `uncommitted`: no replica shows it yet, so it may be rolled back, and its lines say nothing.
+type Likeness = Literal["same", "more", "other", "uncommitted"]
+
+#: BC rounds quantities to five decimals (AL: table "Sales Line", field Quantity, DecimalPlaces 0:5).
+_STEP: Final = Decimal("0.00001")
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    item_id: str
+    number: str
+    quantity: Decimal
+
+    def names(self, found: DocumentLine) -> bool:
+        """Return whether a line of a document may be of the item or account that was sent; a shipment knows no ids."""
+        if self.number:
+            return not found.number or self.number == code_of(found.number)
+        return not found.ids or self.item_id in found.ids
+
+
+def likeness(order: Mapping[str, Any], document: PostedOrder, lines: Iterable[DocumentLine] | None) -> Likeness:
+    """Return how a document that bears the order's number and customer compares with it; None: not committed.
+
+    What is left of an order once posted, shipments and invoices, may be a part of it and knows no order date.
+    """
+    if lines is None:
+        return "uncommitted"
+    date = text_of(order, "orderDate")
+    if date and document.order_date and date != document.order_date:
+        return "other"
+    sent, found = list(_sent_lines(order)), [line for line in lines if line.quantity]
+    return _as_order(sent, found) if document.order_id else _as_part(sent, found)
+
+
+def _as_order(sent: list[_Line], found: list[DocumentLine]) -> Likeness:
+    for one in sent:
+        match = next((line for line in found if one.names(line) and one.quantity == _round(line.quantity)), None)
+        if match is None:
+            return "other"
+        found.remove(match)
+    if any(one.names(line) for one in sent for line in found):
+        return "other"  # one more line of the same item: another order of the same things
+    return "more" if found else "same"
+
+
+def _as_part(sent: list[_Line], found: list[DocumentLine]) -> Likeness:
+    named = [any(one.names(line) for one in sent) for line in found]
+    return "same" if all(named) else "more" if any(named) or not sent else "other"
+
+
+def digest(company: str, external_number: str, order: Mapping[str, Any]) -> str:
+    """Return a digest that orders share which `likeness` could mistake for each other.
+
+    Items may be named by id or by number, so only the quantities of the lines count.
+    """
+    customer = code_of(text_of(order, "customerNumber")) or text_of(order, "customerId").lower()
+    quantities = sorted(str(line.quantity.normalize() + 0) for line in _sent_lines(order))
+    return sha256(json.dumps([company, external_number, customer, quantities]).encode()).hexdigest()
+
+
+def _sent_lines(order: Mapping[str, Any]) -> Iterable[_Line]:
+    for line in order.get(LINES) or ():
+        quantity = line.get("quantity")
+        if isinstance(quantity, int | Decimal) and quantity:
+            item = (text_of(line, "itemId") or text_of(line, "accountId")).lower()
+            yield _Line(item, code_of(text_of(line, "lineObjectNumber")), _round(Decimal(quantity)))
+
+
+def _round(quantity: Decimal) -> Decimal:
+    return quantity.quantize(_STEP)

@@ -1,0 +1,50 @@
+"""Which refusals of Business Central pass by themselves."""
+
+import pytest
+
+from shared.business_central.transient import is_transient
+from shared.errors import BCConflict, BCDenied, BCNotFound, BCRejected, BCThrottled, BCUnavailable
+
+KNOWN = frozenset({"salesOrderLines", "orderDate"})
+DIALOG = "Application_DialogException"
+
+PASSING = [
+    (DIALOG, "The operation could not complete because a record in the Sales Header table was locked by another user."),
+    (DIALOG, "The page was updated in a transaction done by another session. Try again later."),
+    ("Unknown", "Your activity was deadlocked with another user who was modifying the Sales Line table."),
+    ("Unknown", "We cannot complete the operation. Please retry the activity."),
+    ("Internal_TenantUnavailable", "The tenant is not available."),
+    ("BadRequest", "Could not find a property named 'salesOrderLines' on type 'Microsoft.NAV.salesOrder'."),
+    ("", "HTTP 400"),
+]  # fmt: skip
+FINAL = [
+    (DIALOG, "The sell-to customer cannot be found."),
+    ("BadRequest", "Could not find a property named 'shoeSize' on type 'Microsoft.NAV.salesOrder'."),
+    ("Application_FieldValidationException", "Blocked must be equal to 'No' in Item."),
+    ("Internal_InvalidTableRelation", "The field Currency Code contains a value (XXX) that cannot be found."),
+    ("Application_StringExceededLength", "The length of the string is 36, but it must be at most 35."),
+    ("Unknown", "'Invalid Type' is not an option."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "message"), PASSING)
+def test_what_passes_by_itself_waits(code: str, message: str) -> None:
+    """A lock, a lost update, a deadlock, a tenant under way, metadata lost for a moment, no code of BC."""
+    assert is_transient(BCRejected(message, status=400, code=code), KNOWN)
+
+
+@pytest.mark.parametrize(("code", "message"), FINAL)
+def test_a_rule_of_business_central_is_final(code: str, message: str) -> None:
+    """The same order would be refused again."""
+    assert not is_transient(BCRejected(message, status=400, code=code), KNOWN)
+
+
+def test_the_status_decides_where_it_is_clear() -> None:
+    """No environment, an unknown route: perhaps an upgrade. A record that is missing: no."""
+    assert is_transient(BCNotFound("x", status=404, code="NoEnvironment"))
+    assert is_transient(BCNotFound("x", status=404))
+    assert not is_transient(BCNotFound("x", status=404, code="Internal_RecordNotFound"))
+    assert is_transient(BCThrottled("x", status=429))
+    assert is_transient(BCUnavailable("x"))
+    assert is_transient(BCConflict("x", status=409, code="Request_EntityChanged"))
+    assert not is_transient(BCDenied("x", status=403, code="Authorization_RequestDenied"))

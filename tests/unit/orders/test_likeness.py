@@ -1,0 +1,95 @@
+"""Whether a document can be what an order made of it, as a table."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.business_central.port import DocumentLine, PostedOrder
+from shared.orders.likeness import digest, likeness
+
+GUID = "7b1c4a52-91d3-f011-8d4c-6045bd1a2c10"
+OTHER_GUID = GUID.replace("7", "8")
+ORDER = PostedOrder("id-1", "101001", order_date="2026-03-01")
+INVOICE = PostedOrder("", "101001")
+
+
+def sent(*lines: tuple[str, object], **fields: Any) -> dict[str, Any]:
+    """An order with lines of (item number or id, quantity)."""
+    made = [
+        {"itemId" if len(name) == 36 else "lineObjectNumber": name, "quantity": quantity} for name, quantity in lines
+    ]
+    return {"customerNumber": "C1", "salesOrderLines": [*made, {"lineType": "Comment", "description": "x"}], **fields}
+
+
+def line(number: str, quantity: str, *ids: str) -> DocumentLine:
+    """A line of a document."""
+    return DocumentLine(frozenset(ids), number, Decimal(quantity))
+
+
+COMMENT = line("", "0")
+ROWS = [
+    ("the same lines", sent(("P1", 2), ("P2", 1)), ORDER, [line("P2", "1.00"), COMMENT, line("P1", "2")], "same"),
+    ("a number in another case", sent(("p1", 2)), ORDER, [line("P1", "2")], "same"),
+    ("an item by its id", sent((GUID, 2)), ORDER, [line("P1", "2", GUID)], "same"),
+    ("an item of another id", sent((GUID, 2)), ORDER, [line("P1", "2", OTHER_GUID)], "other"),
+    ("another quantity", sent(("P1", 2)), ORDER, [line("P1", "7")], "other"),
+    ("another item", sent(("P1", 2)), ORDER, [line("P2", "2")], "other"),
+    ("a line less", sent(("P1", 2), ("P2", 1)), ORDER, [line("P1", "2")], "other"),
+    ("no lines", sent(("P1", 2)), ORDER, [], "other"),
+    ("a line more of another item", sent(("P1", 2)), ORDER, [line("P1", "2"), line("FREIGHT", "1")], "more"),
+    ("a line more of the same item", sent(("P1", 2)), ORDER, [line("P1", "2"), line("P1", "2")], "other"),
+    ("both lines of the same item", sent(("P1", 2), ("P1", 2)), ORDER, [line("P1", "2"), line("P1", "2")], "same"),
+    ("no lines sent, none there", sent(), ORDER, [COMMENT], "same"),
+    ("no lines sent, some there", sent(), ORDER, [line("P1", "2")], "more"),
+    ("the same date", sent(("P1", 2), orderDate="2026-03-01"), ORDER, [line("P1", "2")], "same"),
+    ("another date", sent(("P1", 2), orderDate="2026-03-02"), ORDER, [line("P1", "2")], "other"),
+    ("more decimals than BC keeps", sent(("P1", Decimal("0.123456"))), ORDER, [line("P1", "0.12346")], "same"),
+    ("a part of it was invoiced", sent(("P1", 2), ("P2", 1)), INVOICE, [line("P1", "1")], "same"),
+    ("an invoice with freight", sent(("P1", 2)), INVOICE, [line("P1", "2"), line("FREIGHT", "1")], "more"),
+    ("an invoice over other things", sent(("P1", 2)), INVOICE, [line("P2", "2")], "other"),
+    ("a shipment knows no ids", sent((GUID, 2)), INVOICE, [line("P1", "2")], "same"),
+    ("an invoice has no order date", sent(("P1", 2), orderDate="2026-03-02"), INVOICE, [line("P1", "2")], "same"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "order", "document", "lines", "expected"), ROWS, ids=[row[0] for row in ROWS])
+def test_a_document_compares_with_an_order(
+    said: str, order: dict[str, Any], document: PostedOrder, lines: list[DocumentLine], expected: str
+) -> None:
+    """The order date, the lines and their quantities, as far as the document knows them."""
+    assert likeness(order, document, lines) == expected
+
+
+orders = st.lists(st.tuples(st.sampled_from(["P1", "P2", GUID]), st.integers(1, 3)), max_size=4).map(
+    lambda lines: sent(*lines)
+)
+
+
+def test_what_no_replica_shows_is_not_committed() -> None:
+    """Found counts when committed."""
+    assert likeness(sent(("P1", 2)), ORDER, None) == "uncommitted"
+
+
+@given(orders, orders)
+def test_orders_that_look_alike_have_one_digest(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """Whatever could be taken for the other is held back by the other."""
+    document = [
+        line(each.get("lineObjectNumber", ""), str(each.get("quantity", 0)), *filter(None, [each.get("itemId")]))
+        for each in one["salesOrderLines"]
+    ]
+    if likeness(other, ORDER, document) == "same":
+        assert digest("c", "PO-1", one) == digest("c", "PO-1", other)
+
+
+def test_the_digest_tells_companies_numbers_and_customers_apart() -> None:
+    """Only orders of one customer under one number wait for each other."""
+    order = sent(("P1", 2))
+    digests = {
+        digest("c", "PO-1", order), digest("c2", "PO-1", order), digest("c", "PO-2", order),
+        digest("c", "PO-1", {**order, "customerNumber": "C2"}), digest("c", "PO-1", sent(("P1", 7))),
+    }  # fmt: skip
+    assert len(digests) == 5
+    assert digest("c", "PO-1", sent(("P1", Decimal("2.0")), customerNumber="c1")) == digest("c", "PO-1", order)

@@ -1,0 +1,300 @@
+"""Every message in `sales-orders` ends in a result or a dead letter, whatever its bytes, encoding or members (P19)."""
+
+import base64
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from business_central_emulator import FaultKind
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from shared.dead_letters import frame
+from shared.orders import resume, submit
+from shared.outputs import Outputs
+from shared.resource_names import QUEUE_ORDER_RESUMES, QUEUE_ORDERS
+from shared.triggers import do_order, do_resume
+from tests.simulation.world import Crash
+from tests.support.shop import Shop
+from tests.support.worlds import requests_made, results
+
+BOM = b"\xef\xbb\xbf"
+MEMBERS = ["id", "Id", "dequeueCount", "insertionTime", "expirationTime", "nextVisibleTime", "popReceipt"]
+
+
+@pytest.fixture
+def shop() -> Shop:
+    """A fresh shop."""
+    return Shop()
+
+
+def deliver(shop: Shop, body: bytes, message_id: str = "m-1", delivery: int = 1) -> list[dict[str, Any]]:
+    """Deliver raw bytes as the host hands them over; returns the results."""
+    conn = shop.world.connection
+    outgoing = frame.guarded(
+        conn.context, conn.stores.dead_letters, QUEUE_ORDERS, body, message_id, delivery,
+        lambda raw: do_order(conn, raw, message_id),
+    )  # fmt: skip
+    return [json.loads(text) for text in outgoing.results]
+
+
+@pytest.mark.parametrize(
+    "encode", [bytes, base64.b64encode, lambda raw: BOM + raw, lambda raw: base64.b64encode(BOM + raw)]
+)
+def test_an_order_is_taken_as_text_and_as_base64(shop: Shop, encode: Any) -> None:
+    """What today's queue SDKs send by default, and what Functions consumers expect; with or without BOM."""
+    text = shop.message(order=shop.order(shipToCity="Zürich"))
+    raw = json.dumps(json.loads(text), ensure_ascii=False).encode()
+    (result,) = deliver(shop, encode(raw))
+    assert (result["orderKey"], result["status"]) == ("web-1", "created")
+    (order,) = shop.orders()
+    assert order["shipToCity"] == "Zürich"
+
+
+REFUSED = {
+    "cp1252": lambda text: text.encode("cp1252"),
+    "base64 of cp1252": lambda text: base64.b64encode(text.encode("cp1252")),
+    "UTF-16": lambda text: text.encode("utf-16"),
+    "U+FFFD": lambda text: text.replace("ü", "\ufffd").encode(),
+    "U+FFFD, escaped": lambda text: text.replace("ü", "\\ufffd").encode(),
+    "URL-safe base64": lambda text: base64.urlsafe_b64encode(text.replace("ü", "ÿÿ>>??").encode()),
+    "binary": lambda text: bytes(range(256)),
+    "nothing": lambda text: b"",
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_would_lose_a_letter_is_refused_and_kept_as_it_came(shop: Shop, name: str) -> None:
+    """A result under the message's id, no request, and the very bytes for whoever looks into it."""
+    text = json.dumps({"customerNumber": "C00120", "shipToCity": "Zürich"}, ensure_ascii=False)
+    body, before = REFUSED[name](text), requests_made(shop.world)
+    (result,) = deliver(shop, body)
+    assert (result["orderKey"], result["status"], result["error"]["code"]) == ("m-1", "rejected", "InvalidMessage")
+    assert requests_made(shop.world) == before
+    (entry,) = shop.world.stores.orders.find("M-1")
+    assert entry.message == body
+    found, outgoing = resume.redrive(shop.world.stores.orders, "m-1")
+    assert found
+    shop.world.leave(outgoing)
+    shop.world.drain()
+    assert results(shop.world)[-1]["status"] == "rejected"
+
+
+@given(st.binary(max_size=300))
+@hypothesis_settings(max_examples=60)
+def test_any_bytes_end_in_one_result(body: bytes) -> None:
+    """No bytes raise, and none vanish."""
+    shop = Shop()
+    (result,) = deliver(shop, body)
+    assert result["status"] == "rejected"
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+@pytest.mark.parametrize("value", ["tomorrow", 9, None, {"a": 1}])
+def test_members_that_name_queue_metadata_have_no_effect(shop: Shop, name: str, value: object) -> None:
+    """In a bare order BC judges them as it judges any member; beside an envelope's four they are refused."""
+    (bare,) = deliver(shop, json.dumps({**shop.order(externalDocumentNumber="PO-1"), name: value}).encode())
+    assert (bare["orderKey"], bare["status"]) == ("PO-1", "rejected")
+    assert name in bare["error"]["message"]
+    (wrapped,) = deliver(shop, shop.message(**{name: value or "x"}).encode())
+    assert (wrapped["status"], wrapped["error"]["code"]) == ("rejected", "InvalidMessage")
+    assert wrapped["error"]["message"].startswith(f"{name}: is no member of an order message")
+
+
+@pytest.mark.parametrize("more", [{"redrive": -1}, {"job": "web-1"}, {"again": {"orderKey": "X", "company": ""}}])
+def test_no_member_is_an_instruction_to_this_app(shop: Shop, more: dict[str, Any]) -> None:
+    """What 0.1.0 took for its own marks: the message is answered like any other, and nobody's dead letter goes."""
+    conn = shop.world.connection
+    frame.dead_letter(conn.context, conn.stores.dead_letters, QUEUE_ORDERS, b"{}", "web-1", "x", retryable=False)
+    (result,) = deliver(shop, shop.message(**more).encode())
+    assert (result["status"], result["error"]["code"]) == ("rejected", "InvalidMessage")
+    assert [letter.name for letter in shop.world.stores.dead_letters.all(9)] == ["web-1"]
+
+
+def test_an_old_reference_wakes_a_stored_order_and_makes_none(shop: Shop) -> None:
+    """For one release: 0.1.0 may have left some in the queue."""
+    shop.fail(FaultKind.THROTTLED)
+    shop.submit(shop.message())
+    (entry,) = shop.world.stores.orders.find("WEB-1")
+    old = json.dumps({"again": {"orderKey": entry.key, "company": entry.company}})
+    (result,) = deliver(shop, old.encode(), "m-2")
+    assert (result["orderKey"], result["status"]) == ("web-1", "created")
+    unknown = json.dumps({"again": {"orderKey": "NOBODY", "company": entry.company}})
+    (result,) = deliver(shop, unknown.encode(), "m-3")
+    assert (result["orderKey"], result["status"]) == ("m-3", "rejected")
+    assert len(shop.orders()) == 1
+
+
+def test_orders_come_back_by_a_queue_of_their_own(shop: Shop) -> None:
+    """Nothing of ours is written to a queue that others write to."""
+    shop.fail(FaultKind.THROTTLED)
+    shop.submit(shop.message())
+    shop.world.clock.advance(timedelta(minutes=2))
+    shop.world.run_timer("retry_sales_orders")
+    assert shop.world.queues.waiting(QUEUE_ORDERS) == 0
+    assert shop.world.queues.waiting(QUEUE_ORDER_RESUMES) == 1
+    shop.world.drain()
+    assert [result["status"] for result in results(shop.world)] == ["created"]
+
+
+@pytest.mark.parametrize("body", [b"{}", b"x", b'{"orderKey": "a", "company": "b", "more": 1}', b'{"orderKey": 5}'])
+def test_a_resume_that_names_no_order_becomes_a_dead_letter(shop: Shop, body: bytes) -> None:
+    """Seen by a person, and not put back for ever."""
+    conn = shop.world.connection
+    outgoing = frame.guarded(
+        conn.context, conn.stores.dead_letters, QUEUE_ORDER_RESUMES, body, "m-1", 1,
+        lambda raw: do_resume(conn, raw, "m-1"),
+    )  # fmt: skip
+    assert outgoing == Outputs()
+    (letter,) = conn.stores.dead_letters.all(9)
+    assert (letter.queue, letter.next_try_at) == (QUEUE_ORDER_RESUMES, None)
+
+
+def test_a_resume_of_an_order_that_is_gone_does_nothing(shop: Shop) -> None:
+    """Not even an answer: its sender had one, or goes on being awaited elsewhere."""
+    assert (
+        resume.resume(shop.world.ctx, shop.world.stores.orders, b'{"orderKey": "A", "company": ""}', "m") == Outputs()
+    )
+
+
+@pytest.mark.parametrize("kind", [FaultKind.THROTTLED, FaultKind.RESET_AFTER, FaultKind.UNAVAILABLE])
+def test_three_messages_of_one_key_are_one_order_and_three_results(shop: Shop, kind: FaultKind) -> None:
+    """Sent again and again while Business Central is away: each is answered, under the key as it wrote it."""
+    shop.fail(kind)
+    for key in ("web-1", "WEB-1", " Web-1 "):
+        assert shop.submit(shop.message(key)) == []
+    shop.wait(timedelta(minutes=40))
+    assert sorted(result["orderKey"] for result in results(shop.world)) == [" Web-1 ", "WEB-1", "web-1"]
+    assert len({(result["status"], result["number"]) for result in results(shop.world)}) == 1
+    assert len(shop.orders()) == 1
+
+
+def test_three_messages_are_answered_when_the_order_is_rejected_or_parked(shop: Shop) -> None:
+    """Whatever the outcome is; a redrive answers all of them once more."""
+    shop.fail(FaultKind.THROTTLED, times=None)
+    for _ in range(3):
+        shop.submit(shop.message())
+    shop.wait(timedelta(hours=74), step=timedelta(minutes=30))
+    assert [result["status"] for result in results(shop.world)] == ["parked"] * 3
+    shop.world.bc.faults.clear()
+    shop.world.leave(resume.redrive(shop.world.stores.orders, "web-1")[1])
+    shop.world.drain()
+    assert [result["status"] for result in results(shop.world)][3:] == ["created"] * 3
+
+
+@pytest.mark.parametrize("place", range(1, 12))
+def test_a_message_that_comes_while_the_order_is_posted_is_answered(shop: Shop, place: int) -> None:
+    """It joins at any point of the other's work, which goes on and answers both."""
+    count = 0
+
+    def point(name: str) -> None:
+        nonlocal count
+        count += 1
+        if count == place:
+            shop.world.point = lambda _: None
+            shop.world.step(QUEUE_ORDERS)
+
+    shop.send(shop.message("a"))
+    shop.send(shop.message("A"))
+    shop.world.point = point
+    shop.world.step(QUEUE_ORDERS)
+    shop.world.drain()
+    assert {result["orderKey"] for result in results(shop.world)} == {"a", "A"}
+    assert len(shop.orders()) == 1
+
+
+def test_a_message_of_a_key_that_is_held_by_a_dead_worker_is_answered_in_the_end(shop: Shop) -> None:
+    """The dead one's own message comes back; until then others join and are done."""
+
+    def point(name: str) -> None:
+        if name == "before POST salesOrders":
+            raise Crash(name)
+
+    shop.world.point = point
+    shop.send(shop.message("a"))
+    shop.world.drain()
+    shop.world.point = lambda _: None
+    assert shop.submit(shop.message("A")) == []
+    assert shop.world.queues.waiting(QUEUE_ORDERS) == 1
+    shop.wait(timedelta(minutes=45))
+    assert {result["orderKey"] for result in results(shop.world)} == {"a", "A"}
+    assert len(shop.orders()) == 1
+
+
+def test_more_messages_of_one_key_than_can_be_kept_are_refused(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a result that says so."""
+    shop.fail(FaultKind.THROTTLED)
+    shop.submit(shop.message())
+    monkeypatch.setattr(submit, "is_too_long", lambda entry: len(entry.senders) > 2)
+    assert shop.submit(shop.message()) == []
+    (result,) = shop.submit(shop.message())
+    assert (result["status"], result["error"]["message"]) == ("rejected", submit._TOO_MANY)
+
+
+def test_an_unreadable_message_takes_no_waiting_orders_place(shop: Shop) -> None:
+    """It bears the key of an order that has no company yet: refused, and the order goes on."""
+    shop.fail(FaultKind.UNAVAILABLE, match="/companies$", times=9)
+    for host in shop.world.hosts:
+        host.companies.forget()
+    shop.submit(shop.message())
+    assert [entry.company for entry in shop.world.stores.orders.find("WEB-1")] == [""]
+    (result,) = shop.submit(shop.message(order=shop.order(orderDate="x")))
+    assert result["status"] == "rejected"
+    shop.wait(timedelta(minutes=40))
+    assert results(shop.world)[-1]["status"] == "created"
+
+
+@pytest.mark.parametrize("has_key", [True, False])
+def test_a_message_that_kills_its_worker_before_anything_is_stored_becomes_a_dead_letter(
+    shop: Shop, has_key: bool
+) -> None:
+    """And comes back by itself: a result in the end, and one order."""
+
+    def point(name: str) -> None:
+        if name.startswith(f"before {QUEUE_ORDERS}") and "poison" not in name:
+            raise Crash(name)
+
+    shop.world.point = point
+    shop.send(shop.message("web-1" if has_key else None))
+    for _ in range(8):
+        shop.world.drain()
+        shop.world.clock.advance(timedelta(minutes=11))
+    (letter,) = shop.world.stores.dead_letters.all(9)
+    assert letter.queue == QUEUE_ORDERS
+    shop.world.point = lambda _: None
+    shop.wait(timedelta(hours=1))
+    assert [result["status"] for result in results(shop.world)] == ["created"]
+    assert shop.world.stores.dead_letters.all(9) == []
+
+
+KEYS = ["鍵" * 80, "П" * 94, "a/b?c#d%2F e", "Büro " * 39 + "x", "é" * 200, "k" * 200, "'|*..@"]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_key_of_any_characters_is_found_and_redriven(shop: Shop, key: str) -> None:
+    """Up to 200 of them; the result carries it as it was sent."""
+    (result,) = shop.submit(shop.message(key, shop.order(customerNumber="LATER")))
+    assert (result["orderKey"], result["status"]) == (key, "rejected")
+    shop.world.bc.user.create_customer(number="LATER", displayName="x")
+    found, outgoing = resume.redrive(shop.world.stores.orders, f" {key.lower()} ")
+    assert found
+    shop.world.leave(outgoing)
+    shop.world.drain()
+    assert (results(shop.world)[-1]["orderKey"], results(shop.world)[-1]["status"]) == (key, "created")
+
+
+def test_a_line_with_a_sequence_is_refused_before_business_central_answers_500(shop: Shop) -> None:
+    """It would be posted for 72 hours."""
+    line = {"lineType": "Item", "lineObjectNumber": "PRK-1001", "quantity": 1, "sequence": 10000}
+    (result,) = shop.submit(shop.message(order=shop.order(line)))
+    assert "salesOrderLines[0].sequence: is set by Business Central" in result["error"]["message"]
+
+
+def test_a_connection_that_is_not_there_is_refused(shop: Shop) -> None:
+    """The one there is may be named."""
+    (result,) = shop.submit(shop.message(connection="default"))
+    assert result["status"] == "created"
+    (result,) = shop.submit(shop.message("b", connection="us"))
+    assert (result["status"], result["error"]["message"]) == ("rejected", "connection: must be default")

@@ -1,0 +1,261 @@
+"""A document in Business Central belongs to one order key, and no order is taken for another (P17)."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from business_central_emulator import FaultKind
+
+from shared.business_central.port import DocumentLine, PostedOrder
+from shared.errors import BCRejected
+from shared.orders import resume
+from shared.orders.next_step import SETTLE
+from shared.orders.order_message import parse_message
+from tests.support.shop import CRONUS, Shop
+from tests.support.worlds import restart, results
+
+SETTLED = SETTLE + timedelta(minutes=40)
+SEVEN = {"lineType": "Item", "lineObjectNumber": "PRK-1001", "quantity": 7}
+TWO = {"lineType": "Item", "lineObjectNumber": "PRK-1001", "quantity": 2}
+
+
+@pytest.fixture
+def shop() -> Shop:
+    """A fresh shop."""
+    return Shop()
+
+
+def numbers(shop: Shop) -> dict[str, str]:
+    """Order key as sent -> number of the order it was told."""
+    return {result["orderKey"]: result["number"] for result in results(shop.world) if result["status"] == "created"}
+
+
+@pytest.mark.parametrize("kind", [FaultKind.RESET_BEFORE, FaultKind.RESET_AFTER, FaultKind.LATE_COMMIT])
+@pytest.mark.parametrize("line", [SEVEN, TWO])
+def test_two_keys_under_one_number_are_two_orders_whatever_becomes_of_the_first_post(
+    shop: Shop, kind: FaultKind, line: dict[str, Any]
+) -> None:
+    """The other is posted while the first is in doubt: at once if it looks otherwise, after it if it looks alike."""
+    shop.fail(kind)
+    shop.submit(shop.message("a", shop.order(externalDocumentNumber="PO-1")))
+    shop.submit(shop.message("b", shop.order(line, externalDocumentNumber="PO-1")))
+    assert shop.status("B") == ("created" if line is SEVEN else "waiting")
+    shop.wait(SETTLED)
+    assert set(numbers(shop)) == {"a", "b"}
+    assert len(set(numbers(shop).values())) == len(shop.orders("PO-1")) == 2
+    quantities = {row["documentId"]: row["quantity"] for row in shop.world.bc.table("salesOrderLines")}
+    by_number = {order["number"]: quantities[order.id] for order in shop.orders()}
+    assert by_number[numbers(shop)["a"]] == 2
+    assert by_number[numbers(shop)["b"]] == line["quantity"]
+
+
+@pytest.mark.parametrize("other", [{"customerNumber": "C2"}, {"externalDocumentNumber": "PO-2"}])
+def test_only_orders_that_could_be_mistaken_for_it_wait(shop: Shop, other: dict[str, str]) -> None:
+    """Another customer, or another number: posted at once."""
+    shop.world.bc.user.create_customer(number="C2", displayName="x")
+    shop.fail(FaultKind.RESET_BEFORE)
+    shop.submit(shop.message("a", shop.order(externalDocumentNumber="PO-1")))
+    (result,) = shop.submit(shop.message("b", shop.order(**{"externalDocumentNumber": "PO-1", **other})))
+    assert result["status"] == "created"
+
+
+@pytest.mark.parametrize("key", ["a", None])
+@pytest.mark.parametrize("lines", [(), (SEVEN,)])
+def test_an_order_that_a_clerk_types_in_meanwhile_is_not_adopted(
+    shop: Shop, key: str | None, lines: tuple[Any]
+) -> None:
+    """Within the eleven minutes of doubt, for the same customer, under the same number, but not the same order."""
+    shop.fail(FaultKind.RESET_BEFORE)
+    shop.submit(shop.message(key, shop.order(externalDocumentNumber="PO-1")))
+    typed = shop.world.bc.user.create_order(lines, customerNumber="C00120", externalDocumentNumber="PO-1")
+    shop.wait(SETTLED)
+    (result,) = results(shop.world)
+    assert result["status"] == "created"
+    assert result["number"] != typed["number"]
+    assert len(shop.orders("PO-1")) == 2
+
+
+def test_an_order_that_a_clerk_completes_is_recognised(shop: Shop) -> None:
+    """The answer was lost, and a line was added before we looked: it is the order, and there is one."""
+    shop.fail(FaultKind.RESET_AFTER)
+    shop.submit(shop.message())
+    (made,) = shop.orders()
+    freight = DocumentLine(frozenset(), "FREIGHT", Decimal(1))
+    for host in shop.world.hosts:
+        real = host.bc.order_lines
+        host.bc.order_lines = lambda *given, real=real: [*real(*given), freight]  # type: ignore[method-assign]
+    shop.wait(SETTLED)
+    assert [result["number"] for result in results(shop.world)] == [made["number"]]
+    assert len(shop.orders()) == 1
+
+
+def test_a_document_that_another_key_has_claimed_is_posted_again(shop: Shop) -> None:
+    """A claim that came before our answer, as only a release without holds can make it: no key shares a document."""
+
+    def point(name: str) -> None:
+        if name == "after POST salesOrders":
+            shop.world.point = lambda _: None
+            company, (made,) = shop.world.bc.company().id, shop.orders()
+            thief = replace(
+                entry, key="THIEF", status="created", number=made["number"], order_id=made.id, etag="", place="",
+                hold="", index="", senders=(),
+            )  # fmt: skip
+            assert company == thief.company
+            shop.world.stores.orders.save(thief)
+
+    shop.fail(FaultKind.THROTTLED)
+    shop.submit(shop.message())
+    (entry,) = shop.world.stores.orders.find("WEB-1")
+    shop.world.point = point
+    shop.wait(SETTLED)
+    (result,) = results(shop.world)
+    assert (result["status"], len(shop.orders())) == ("created", 2)
+    assert result["number"] not in {e.number for e in shop.world.stores.orders.find("THIEF")}
+
+
+@pytest.mark.parametrize("customer", ["*", "H&M", "A|B", "A..Z", "@X"])
+@pytest.mark.parametrize("in_doubt", [False, True])
+def test_a_customer_whose_number_al_takes_for_a_pattern_finds_no_other_customers_order(
+    shop: Shop, customer: str, in_doubt: bool
+) -> None:
+    """The filter only narrows; number and customer are compared by us."""
+    shop.world.bc.user.create_customer(number=customer, displayName="x")
+    shop.world.bc.user.create_order([TWO], customerNumber="C00120", externalDocumentNumber="WEB-1")
+    if in_doubt:
+        shop.fail(FaultKind.RESET_BEFORE)
+    shop.submit(shop.message(order=shop.order(customerNumber=customer)))
+    shop.wait(SETTLED)
+    (result,) = results(shop.world)
+    assert result["status"] == "created"
+    assert len(shop.orders("WEB-1")) == 2
+
+
+def test_one_reference_on_thousands_of_orders(shop: Shop) -> None:
+    """All of them are remembered, and the order is posted, found again when its answer is lost, and never confused."""
+    found = [PostedOrder(f"id-{n}", f"SO-{n:07d}") for n in range(3_500)]
+    for host in shop.world.hosts:
+        real = host.bc.find_orders
+        host.bc.find_orders = lambda *a, real=real, **k: [*found, *real(*a, **k)]  # type: ignore[attr-defined]
+    shop.fail(FaultKind.RESET_AFTER)
+    shop.submit(shop.message("k1", shop.order(externalDocumentNumber="WEB")))
+    shop.wait(SETTLED)
+    (made,) = shop.orders("WEB")
+    assert numbers(shop) == {"k1": made["number"]}
+    (entry,) = shop.world.stores.orders.find("K1")
+    assert len(entry.before.split("\n")) == 3_500
+
+
+@pytest.mark.parametrize("count", [25_000, 0])
+def test_a_look_up_has_an_end(shop: Shop, count: int) -> None:
+    """More documents than can be read or remembered: refused in words that say why."""
+    found = [PostedOrder(f"id-{n}", f"SO-{n:07d}") for n in range(count)]
+
+    def find(*_: Any, **__: Any) -> list[PostedOrder]:
+        if not found:
+            raise BCRejected("more than 20000 documents to look through", code="TooManyOrders")
+        return found
+
+    for host in shop.world.hosts:
+        host.bc.find_orders = find  # type: ignore[attr-defined]
+    (result,) = shop.submit(shop.message("k1", shop.order(externalDocumentNumber="WEB")))
+    assert (result["status"], result["error"]["code"]) == ("rejected", "TooManyOrders")
+    assert shop.orders() == []
+
+
+def test_keys_that_differ_in_a_sharp_s_are_two(shop: Shop) -> None:
+    """.NET's upper case keeps it, so Business Central does, and so do keys; each result carries its key as sent."""
+    for key in ("straße-1", "STRASSE-1", "Straße-1"):
+        shop.submit(shop.message(key, shop.order(externalDocumentNumber="PO-1")))
+    assert set(numbers(shop)) == {"straße-1", "STRASSE-1", "Straße-1"}
+    assert numbers(shop)["straße-1"] == numbers(shop)["Straße-1"] != numbers(shop)["STRASSE-1"]
+    assert len(shop.orders("PO-1")) == 2
+
+
+def test_a_display_name_that_two_companies_bear_is_refused_with_their_ids(shop: Shop) -> None:
+    """Names that people may change identify nothing; the id or the name goes."""
+    restart(shop.world, BC_COMPANIES="*")
+    made = [shop.world.bc.add_company(name, display_name="Nordlicht GmbH") for name in ("A-TEST", "NORDLICHT")]
+    for company in made:
+        shop.world.bc.user.create_customer(company=company.id, number="C00120", displayName="x")
+        shop.world.bc.user.create_item(company=company.id, number="PRK-1001", displayName="x")
+    (result,) = shop.submit(shop.message(company="nordlicht gmbh"))
+    assert (result["status"], result["error"]["code"]) == ("rejected", "InvalidMessage")
+    assert all(company.id in result["error"]["message"] for company in made)
+    (result,) = shop.submit(shop.message(company="Nordlicht"))
+    assert (result["status"], result["company"]) == ("created", made[1].id)
+
+
+def test_an_order_stays_with_its_company_when_that_is_renamed(shop: Shop) -> None:
+    """It was placed once; its name means nothing any more."""
+    shop.fail(FaultKind.RESET_AFTER)
+    shop.submit(shop.message())
+    restart(shop.world, BC_COMPANIES="Nobody")
+    shop.wait(SETTLED)
+    assert [result["status"] for result in results(shop.world)] == ["created"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda text: text, lambda text: text.replace('"quantity": 2', '"quantity": 2.0'), lambda text: f" {text} "],
+)
+def test_a_repeat_that_means_the_same_is_the_same_order(shop: Shop, change: Callable[[str], str]) -> None:
+    """However its numbers are written, and in whatever order its members come."""
+    shop.fail(FaultKind.THROTTLED)
+    shop.submit(shop.message())
+    shop.submit(change(shop.message()))
+    shop.wait(timedelta(minutes=5))
+    assert [result["status"] for result in results(shop.world)] == ["created", "created"]
+    assert len(shop.orders()) == 1
+
+
+def test_a_waiting_order_of_0_1_0_goes_on(shop: Shop) -> None:
+    """Its digest was made of that release's rendering, which no other makes; its message says what it is (P20)."""
+    shop.fail(FaultKind.THROTTLED)
+    shop.submit(shop.message())
+    book = shop.world.stores.orders
+    (entry,) = book.find("WEB-1")
+    book.save(replace(entry, content="", digest="0" * 64, senders=(), likeness="", numbering="given"))
+    shop.send(shop.message())
+    shop.wait(timedelta(minutes=5))
+    assert [(result["orderKey"], result["status"]) for result in results(shop.world)] == [("web-1", "created")]
+    assert parse_message(shop.message(), message_id="x").content == book.find("WEB-1")[0].content
+    (other,) = shop.submit(shop.message(order=shop.order(SEVEN)))
+    assert "another order" in other["error"]["message"]
+
+
+@pytest.mark.parametrize("error", ["locked by another user", "retry the activity", "deadlocked with another user"])
+def test_a_passing_refusal_told_with_400_is_waited_out(shop: Shop, error: str) -> None:
+    """Business Central tells a lock with 400 and the code of a business rule."""
+    refusal: list[BCRejected] = [BCRejected(f"It was {error}.", status=400, code="Application_DialogException")]
+    for host in shop.world.hosts:
+        real = host.bc.create_order
+
+        def create(company: str, body: str, real: Any = real) -> PostedOrder:
+            if refusal:
+                raise refusal.pop()
+            made: PostedOrder = real(company, body)
+            return made
+
+        host.bc.create_order = create  # type: ignore[attr-defined]
+    assert shop.submit(shop.message()) == []
+    shop.wait(timedelta(minutes=5))
+    assert [result["status"] for result in results(shop.world)] == ["created"]
+
+
+def test_a_redriven_order_in_doubt_is_looked_up_where_it_was_posted(shop: Shop) -> None:
+    """A person redrives days later: the document is as old as its post, and found none the less."""
+    shop.fail(FaultKind.RESET_AFTER, times=1)
+    shop.submit(shop.message("o'7"))
+    shop.fail(FaultKind.UNAVAILABLE, match="^GET .*/sales", times=None)
+    shop.wait(timedelta(hours=80), step=timedelta(minutes=20))
+    assert shop.status("O'7") == "parked"
+    shop.world.bc.faults.clear()
+    shop.world.leave(resume.redrive(shop.world.stores.orders, "o'7")[1])
+    shop.world.drain()
+    assert results(shop.world)[-1]["status"] == "created"
+    assert len(shop.orders()) == 1
+    assert json.loads(shop.message())["company"] == CRONUS
