@@ -53,7 +53,7 @@ def reconcile(timer: func.TimerRequest, pages: Texts) -> None:
 def read_page(msg: func.QueueMessage, events: Texts, notifications: Texts, pages: Texts) -> None:
     """Read one page of a run."""
     outputs = {QUEUE_EVENTS: events, QUEUE_NOTIFICATIONS: notifications, QUEUE_PAGES: pages}
-    triggers.run_queue(msg, QUEUE_PAGES, triggers.do_page_job, outputs)
+    triggers.run_queue(msg, QUEUE_PAGES, outputs)
 
 
 # -- Webhooks
@@ -76,7 +76,7 @@ def bc_notifications(req: func.HttpRequest, notifications: Texts) -> func.HttpRe
 def process_notifications(msg: func.QueueMessage, events: Texts, pages: Texts) -> None:
     """Read the records behind notifications and announce them."""
     outputs = {QUEUE_EVENTS: events, QUEUE_PAGES: pages}
-    triggers.run_queue(msg, QUEUE_NOTIFICATIONS, triggers.do_notification_job, outputs)
+    triggers.run_queue(msg, QUEUE_NOTIFICATIONS, outputs)
 
 
 @app.timer_trigger(schedule="%BC_SUBSCRIPTION_SCHEDULE%", arg_name="timer")
@@ -93,27 +93,24 @@ def keep_subscriptions(timer: func.TimerRequest, pages: Texts) -> None:
 @app.queue_output(arg_name="results", queue_name=QUEUE_RESULTS, connection=STORAGE)
 def submit_sales_order(msg: func.QueueMessage, results: Texts) -> None:
     """Post a sales order, once."""
-    triggers.run_queue(msg, QUEUE_ORDERS, triggers.do_order, {QUEUE_RESULTS: results})
+    triggers.run_queue(msg, QUEUE_ORDERS, {QUEUE_RESULTS: results})
 
 
 @app.queue_trigger(arg_name="msg", queue_name=QUEUE_ORDER_RESUMES, connection=STORAGE, data_type=BYTES)
 @app.queue_output(arg_name="results", queue_name=QUEUE_RESULTS, connection=STORAGE)
 def resume_sales_order(msg: func.QueueMessage, results: Texts) -> None:
     """Go on with a stored sales order."""
-    triggers.run_queue(msg, QUEUE_ORDER_RESUMES, triggers.do_resume, {QUEUE_RESULTS: results})
+    triggers.run_queue(msg, QUEUE_ORDER_RESUMES, {QUEUE_RESULTS: results})
 
 
 @app.timer_trigger(schedule="0 * * * * *", arg_name="timer")
-@app.queue_output(arg_name="orders", queue_name=QUEUE_ORDERS, connection=STORAGE)
 @app.queue_output(arg_name="notifications", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE)
 @app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
 @app.queue_output(arg_name="resumes", queue_name=QUEUE_ORDER_RESUMES, connection=STORAGE)
-def retry_sales_orders(
-    timer: func.TimerRequest, orders: Texts, notifications: Texts, pages: Texts, resumes: Texts
-) -> None:
+def retry_sales_orders(timer: func.TimerRequest, notifications: Texts, pages: Texts, resumes: Texts) -> None:
     """Put orders, and set-aside messages, back to work when their time has come."""
     outputs = {
-        QUEUE_ORDERS: orders, QUEUE_NOTIFICATIONS: notifications, QUEUE_PAGES: pages, QUEUE_ORDER_RESUMES: resumes,
+        QUEUE_NOTIFICATIONS: notifications, QUEUE_PAGES: pages, QUEUE_ORDER_RESUMES: resumes,
     }  # fmt: skip
     triggers.run_timer(triggers.put_back, outputs)
 
@@ -152,14 +149,13 @@ def connect(req: func.HttpRequest) -> str:
 
 
 @app.route("connect/start", methods=["GET", "POST"], auth_level=func.AuthLevel.ANONYMOUS)
-@app.queue_output(arg_name="orders", queue_name=QUEUE_ORDERS, connection=STORAGE)
 @app.queue_output(arg_name="notifications", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE)
 @app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
 @app.queue_output(arg_name="resumes", queue_name=QUEUE_ORDER_RESUMES, connection=STORAGE)
-def connect_start(req: func.HttpRequest, orders: Texts, notifications: Texts, pages: Texts, resumes: Texts) -> str:
+def connect_start(req: func.HttpRequest, notifications: Texts, pages: Texts, resumes: Texts) -> str:
     """Show the connect page and do what its buttons ask; answers to a session only."""
     outputs = {
-        QUEUE_ORDERS: orders, QUEUE_NOTIFICATIONS: notifications, QUEUE_PAGES: pages, QUEUE_ORDER_RESUMES: resumes,
+        QUEUE_NOTIFICATIONS: notifications, QUEUE_PAGES: pages, QUEUE_ORDER_RESUMES: resumes,
     }  # fmt: skip
     return triggers.show_connect_page(req, outputs)
 

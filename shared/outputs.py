@@ -10,6 +10,5 @@ class Outputs:
     events: tuple[str, ...] = ()  # messages for bc-events, each a JSON array of CloudEvents
     pages: tuple[str, ...] = ()  # page jobs for bc-pages
     notifications: tuple[str, ...] = ()  # notification jobs for bc-notifications
-    orders: tuple[str, ...] = ()  # messages for sales-orders
     resumes: tuple[str, ...] = ()  # messages for sales-orders-resume
     results: tuple[str, ...] = ()  # messages for sales-order-results

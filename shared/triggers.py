@@ -55,7 +55,6 @@ def run_timer(work: Callable[[Connection], Outputs], outputs: dict[str, Texts]) 
 def run_queue(
     msg: func.QueueMessage,
     queue: str,
-    work: Callable[[Connection, bytes, str], Outputs],
     outputs: dict[str, Texts],
 ) -> None:
     """Do the work of one queue message; raising leaves the message to the queue."""
@@ -63,7 +62,7 @@ def run_queue(
     message_id = str(msg.id or "")
     outgoing = frame.guarded(
         conn.context, conn.stores.dead_letters, queue, msg.get_body(), message_id, msg.dequeue_count or 1,
-        lambda body: work(conn, body, message_id),
+        lambda of, text, name: WORK[of](conn, text, name),
     )  # fmt: skip
     _leave(outgoing, outputs)
 
@@ -81,7 +80,6 @@ def _leave(outgoing: Outputs, outputs: dict[str, Texts]) -> None:
         resource_names.QUEUE_EVENTS: outgoing.events,
         resource_names.QUEUE_PAGES: outgoing.pages,
         resource_names.QUEUE_NOTIFICATIONS: outgoing.notifications,
-        resource_names.QUEUE_ORDERS: outgoing.orders,
         resource_names.QUEUE_ORDER_RESUMES: outgoing.resumes,
         resource_names.QUEUE_RESULTS: outgoing.results,
     }
@@ -128,14 +126,20 @@ def do_resume(conn: Connection, body: bytes, message_id: str) -> Outputs:
     return resume.resume(conn.context, conn.stores.orders, body, message_id)
 
 
+#: Queue -> what is done with one of its messages.
+WORK: Final[dict[str, Callable[[Connection, bytes, str], Outputs]]] = {
+    resource_names.QUEUE_PAGES: do_page_job,
+    resource_names.QUEUE_NOTIFICATIONS: do_notification_job,
+    resource_names.QUEUE_ORDERS: do_order,
+    resource_names.QUEUE_ORDER_RESUMES: do_resume,
+}
+
+
 def put_back(conn: Connection) -> Outputs:
     """Put waiting orders and dead letters whose time has come back to their queues."""
     waiting = resume.due(conn.stores.orders, conn.context.now())
     aside = redrive.redrive_due(conn.context, conn.stores.dead_letters)
-    return Outputs(
-        orders=aside.orders, resumes=waiting.resumes + aside.resumes, pages=aside.pages,
-        notifications=aside.notifications,
-    )  # fmt: skip
+    return Outputs(resumes=waiting.resumes + aside.resumes, pages=aside.pages, notifications=aside.notifications)
 
 
 def receive_notification(req: func.HttpRequest, jobs: Texts) -> func.HttpResponse:

@@ -13,6 +13,7 @@ from typing import Final
 from shared import message_text
 from shared.connections.context import Context
 from shared.dead_letters.dead_letter_store import DeadLetter, DeadLetterStore
+from shared.dead_letters.reference import read_reference
 from shared.errors import IntegrationError, InvalidMessage
 from shared.log import log_event
 from shared.orders import resume
@@ -35,20 +36,28 @@ def guarded(
     body: bytes,
     message_id: str,
     delivery: int,
-    work: Callable[[bytes], Outputs],
+    work: Callable[[str, bytes, str], Outputs],
 ) -> Outputs:
     """Do the work of one queue message; keep it as a dead letter when it can't be done and will not be tried again.
+
+    `work` takes queue, body and message id: of the message, or of the dead letter that it puts back to work.
 
     Raises:
         IntegrationError: the queue shall deliver the message again.
     """
     body = plain(body)
-    name, copy = _name(queue, body, message_id), _copy(queue, body)
+    copy = _copy(queue, body)
+    if reference := read_reference(queue, body):
+        letter = letters.get_or_done(reference.queue, reference.name)
+        if letter is None:
+            return Outputs()  # its work was done long ago
+        queue, body, message_id, copy = letter.queue, letter.body, letter.name, reference.copy
+    name = _name(queue, body, message_id)
     if copy and letters.tries(queue, name) > copy:
         log_event(log, "page.skipped", queue=queue, message_id=message_id, reason="it was put back once more since")
         return Outputs()
     try:
-        outgoing = work(body)
+        outgoing = work(queue, body, message_id)
     except IntegrationError as error:
         if not isinstance(error, InvalidMessage) and delivery < DELIVERIES:
             raise
@@ -65,6 +74,8 @@ def dead_letter_poison(
 ) -> Outputs:
     """Take a message from `<queue>-poison`: its worker died, or the message could not even be handed over."""
     body = plain(body)
+    if read_reference(queue, body):
+        return Outputs()  # the letter it refers to is still there, and comes back when its time has come
     if queue in {QUEUE_ORDERS, QUEUE_ORDER_RESUMES}:
         message_id = resume.first_id(ctx, orders, body, message_id)
         if resume.note_poison(ctx, orders, queue, body, message_id):

@@ -7,12 +7,12 @@ from typing import Final
 from shared.changes.jobs import NotificationJob, PageJob
 from shared.connections.context import Context
 from shared.dead_letters.dead_letter_store import DeadLetter, DeadLetterStore
+from shared.dead_letters.reference import Reference
 from shared.errors import InvalidMessage, StateConflict
 from shared.log import log_event
 from shared.message_text import decode
-from shared.orders.order_message import keyed
 from shared.outputs import Outputs
-from shared.resource_names import QUEUE_NOTIFICATIONS, QUEUE_ORDER_RESUMES, QUEUE_PAGES
+from shared.resource_names import QUEUE_NOTIFICATIONS, QUEUE_PAGES
 
 log: Final = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ _BATCH: Final = 100
 
 def redrive_due(ctx: Context, letters: DeadLetterStore) -> Outputs:
     """Put back what waits for a transient fault to pass."""
-    return _put_back(ctx, letters, letters.take_due(ctx.now(), _BATCH))
+    return _put_back(letters, letters.take_due(ctx.now(), _BATCH))
 
 
 def redrive(ctx: Context, letters: DeadLetterStore, queue: str, name: str) -> Outputs | None:
@@ -31,7 +31,7 @@ def redrive(ctx: Context, letters: DeadLetterStore, queue: str, name: str) -> Ou
     if letter is None:
         return None
     try:
-        return _put_back(ctx, letters, [letters.put_back(letter, ctx.now())])
+        return _put_back(letters, [letters.put_back(letter, ctx.now())])
     except StateConflict:  # worked off, or put back, at this very moment
         return Outputs()
 
@@ -44,31 +44,27 @@ def redrive_all(ctx: Context, letters: DeadLetterStore) -> Outputs:
             taken.append(letters.put_back(letter, ctx.now()))
         except StateConflict:
             continue  # worked off, or put back, at this very moment
-    return _put_back(ctx, letters, taken)
+    return _put_back(letters, taken)
 
 
-def _put_back(ctx: Context, letters: DeadLetterStore, taken: list[DeadLetter]) -> Outputs:
+def _put_back(letters: DeadLetterStore, taken: list[DeadLetter]) -> Outputs:
     pages: list[str] = []
     notifications: list[str] = []
-    orders: list[str] = []
     resumes: list[str] = []
     for letter in taken:
         try:
-            text = decode(letter.body)
             if letter.queue == QUEUE_PAGES:
-                pages.append(PageJob.from_text(_numbered(text, letter.tries)).to_text())
+                pages.append(PageJob.from_text(_numbered(decode(letter.body), letter.tries)).to_text())
             elif letter.queue == QUEUE_NOTIFICATIONS:
-                notifications.append(NotificationJob.from_text(_numbered(text, letter.tries)).to_text())
+                notifications.append(NotificationJob.from_text(_numbered(decode(letter.body), letter.tries)).to_text())
             else:
-                is_resume = letter.queue == QUEUE_ORDER_RESUMES
-                (resumes if is_resume else orders).append(text if is_resume else keyed(text, letter.name))
-                letters.done(letter.queue, letter.name, now=ctx.now())  # from here on the order store knows it
+                resumes.append(Reference(queue=letter.queue, name=letter.name, copy=letter.tries).to_text())
         except InvalidMessage as error:
             letters.leave_to_a_person(letter, f"no message of this version of the app: {error}")
             log_event(log, "message.dead_lettered", level=logging.WARNING, queue=letter.queue, reason=str(error))
             continue
         log_event(log, "message.redriven", queue=letter.queue, message_id=letter.name, attempts=letter.tries)
-    return Outputs(pages=tuple(pages), notifications=tuple(notifications), orders=tuple(orders), resumes=tuple(resumes))
+    return Outputs(pages=tuple(pages), notifications=tuple(notifications), resumes=tuple(resumes))
 
 
 def _numbered(text: str, tries: int) -> str:

@@ -113,18 +113,6 @@ def sent_key_of(text: str, message_id: str) -> str:
     return message_id
 
 
-def keyed(text: str, message_id: str) -> str:
-    """Return the message with its key written out, so that a copy under another message id is the same order."""
-    try:
-        document = _document(text)
-    except InvalidMessage:
-        return text
-    if sent_key_of(text, message_id) != message_id:
-        return text
-    envelope = document if _is_envelope(document) else {"order": document}
-    return exact_json.dumps({**envelope, "orderKey": message_id})
-
-
 def external_of(key: str) -> str:
     """Return the external document number that stands for a key: itself, a GUID's hex digits, or a digest of it."""
     key = code_of(key)

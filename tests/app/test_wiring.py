@@ -25,7 +25,7 @@ WIRING: Final[dict[str, tuple[tuple[object, ...], set[str]]]] = {
     "reconcile": (("timerTrigger", "%BC_RECONCILE_SCHEDULE%"), {"bc-pages"}),
     "keep_subscriptions": (("timerTrigger", "%BC_SUBSCRIPTION_SCHEDULE%"), {"bc-pages"}),
     "retry_sales_orders": (
-        ("timerTrigger", "0 * * * * *"), {"sales-orders", "sales-orders-resume", "bc-notifications", "bc-pages"},
+        ("timerTrigger", "0 * * * * *"), {"sales-orders-resume", "bc-notifications", "bc-pages"},
     ),
     "read_page": (
         ("queueTrigger", "bc-pages"), {"bc-events", "bc-pages", "bc-notifications"},
@@ -43,7 +43,7 @@ WIRING: Final[dict[str, tuple[tuple[object, ...], set[str]]]] = {
     "connect": (("httpTrigger", "connect", ("GET",), "function"), set()),
     "connect_start": (
         ("httpTrigger", "connect/start", ("GET", "POST"), "anonymous"),
-        {"sales-orders", "sales-orders-resume", "bc-notifications", "bc-pages"},
+        {"sales-orders-resume", "bc-notifications", "bc-pages"},
     ),
     "connect_callback": (("httpTrigger", "connect/callback", ("GET",), "anonymous"), set()),
     "status": (("httpTrigger", "status", ("GET",), "function"), set()),
@@ -230,7 +230,7 @@ def test_with_wrong_settings_a_queue_message_is_left_to_the_queue() -> None:
     """It is not lost: the function fails, and the message comes again."""
     message = func.QueueMessage(id="m-1", body=b"{}")
     with pytest.raises(ConfigError, match="BC_TENANT_ID"):
-        triggers.run_queue(message, "sales-orders", triggers.do_order, {})
+        triggers.run_queue(message, "sales-orders", {})
 
 
 def test_health_says_only_that_it_is_up() -> None:

@@ -24,6 +24,7 @@ from shared.changes.run_progress import RunStore
 from shared.changes.streams import Stream, StreamStore, stream_of
 from shared.dead_letters import redrive
 from shared.dead_letters.dead_letter_store import DeadLetterStore
+from shared.dead_letters.reference import read_reference
 from shared.errors import InvalidMessage, TokenError
 from shared.login.login_state import LoginStore
 from shared.login.refresh_lease import RefreshLease
@@ -400,22 +401,29 @@ def parked_meaning(held: Recorded) -> Meaning:
     world = _world(held)
     world.clock.advance(timedelta(minutes=10))
     back = redrive.redrive_due(world.ctx, world.stores.dead_letters)
-    found["comes back in ten minutes"] = _put_back(back)
+    found["comes back in ten minutes"] = _put_back(world, back)
     for message in kept:
         outgoing = redrive.redrive(world.ctx, world.stores.dead_letters, message.queue, message.name)
-        found["redriven"][f"{message.queue} {message.name}"] = None if outgoing is None else _put_back(outgoing)
+        found["redriven"][f"{message.queue} {message.name}"] = None if outgoing is None else _put_back(world, outgoing)
     return found
 
 
-def _put_back(outgoing: Any) -> list[list[object]]:
+def _put_back(world: World, outgoing: Any) -> list[list[object]]:
     pages = [PageJob.from_text(text) for text in outgoing.pages]
     jobs: list[PageJob | NotificationJob] = [
         *pages,
         *(NotificationJob.from_text(text) for text in outgoing.notifications),
     ]
-    return [[job.job, job.redrive] for job in jobs] + [
-        [code_of(sent_key_of(text, "no key")), 0] for text in outgoing.orders
-    ]
+    return [[job.job, job.redrive] for job in jobs] + [_order_put_back(world, text) for text in outgoing.resumes]
+
+
+def _order_put_back(world: World, text: str) -> list[object]:
+    """The key of an order whose message was put back, which 0.1.0 wrote out and this release refers to."""
+    reference = read_reference("sales-orders-resume", text.encode())
+    assert reference is not None
+    letter = world.stores.dead_letters.get(reference.queue, reference.name)
+    assert letter is not None
+    return [code_of(sent_key_of(letter.body.decode(), letter.name)), 0]
 
 
 # -- webhooks and the connection

@@ -50,12 +50,6 @@ TIMERS: Final[dict[str, Callable[[Connection], Outputs]]] = {
     "keep_subscriptions": triggers.keep_subscriptions,
     "retry_sales_orders": triggers.put_back,
 }
-WORK: Final[dict[str, Callable[[Connection, bytes, str], Outputs]]] = {
-    resource_names.QUEUE_PAGES: triggers.do_page_job,
-    resource_names.QUEUE_NOTIFICATIONS: triggers.do_notification_job,
-    resource_names.QUEUE_ORDERS: triggers.do_order,
-    resource_names.QUEUE_ORDER_RESUMES: triggers.do_resume,
-}
 #: Processes that serve at the same time.
 HOSTS: Final = 3
 
@@ -247,7 +241,7 @@ class World:
         else:
             outgoing = frame.guarded(
                 self.ctx, self.stores.dead_letters, queue, body, message_id, message.deliveries,
-                lambda body: WORK[queue](self.connection, body, message_id),
+                lambda of, text, name: triggers.WORK[of](self.connection, text, name),
             )  # fmt: skip
         is_mine = False
         try:
@@ -301,7 +295,6 @@ class World:
         effects: list[tuple[str, str]] = []
         effects += [(resource_names.QUEUE_EVENTS, text) for text in outgoing.events]
         effects += [(resource_names.QUEUE_RESULTS, text) for text in outgoing.results]
-        effects += [(resource_names.QUEUE_ORDERS, text) for text in outgoing.orders]
         effects += [(resource_names.QUEUE_ORDER_RESUMES, text) for text in outgoing.resumes]
         effects += [(resource_names.QUEUE_PAGES, text) for text in outgoing.pages]
         effects += [(resource_names.QUEUE_NOTIFICATIONS, text) for text in outgoing.notifications]

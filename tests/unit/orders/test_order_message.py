@@ -387,16 +387,3 @@ def test_a_refused_message_is_filed_under_its_own_key() -> None:
     assert order_message.sent_key_of('{"orderKey": " web-7 ", "order": {}}', "m-1") == " web-7 "
     assert order_message.sent_key_of('{"externalDocumentNumber": "po-1"}', "m-1") == "po-1"
     assert len(order_message.sent_key_of(json.dumps({"orderKey": "k" * 300, "order": {}}), "m-1")) == 200
-
-
-@pytest.mark.parametrize(
-    "text",
-    [SAMPLE, message(), message(orderKey="web-7"), '{"customerNumber": "C1", "orderKey": "within the order"}'],
-)
-def test_a_message_put_back_is_the_same_order(text: str) -> None:
-    """Put back on the queue a message gets another id; its key is written out first so that it stays the same."""
-    again = order_message.keyed(text, "m-1")
-    before, after = parse(text, "m-1"), parse(again, "m-2")
-    assert (after.key, after.external_number, after.content) == (before.key, before.external_number, before.content)
-    for unreadable in NOT_A_MESSAGE:
-        assert order_message.keyed(unreadable, "m-1") == unreadable

@@ -38,7 +38,7 @@ def world() -> World:
 def failing(error: IntegrationError) -> object:
     """Work that fails."""
 
-    def work(text: str) -> Outputs:
+    def work(queue: str, body: bytes, message_id: str) -> Outputs:
         raise error
 
     return work
@@ -275,6 +275,27 @@ def test_an_order_put_back_keeps_its_key() -> None:
     (result,) = results(shop.world)
     assert (result["orderKey"], result["status"]) == ("m-1", "created")
     assert shop.world.stores.dead_letters.all(10) == []
+
+
+@pytest.mark.parametrize("where", ["before put sales-orders-resume", "before put sales-order-results"])
+def test_an_order_put_back_survives_the_death_of_whoever_carries_it(where: str) -> None:
+    """Its letter is removed only by the delivery that finished its work, and its result comes once (P9, P26)."""
+    shop, deaths = Shop(), []
+    letters = shop.world.stores.dead_letters
+    text = shop.message("web-9").encode()
+    frame.dead_letter(shop.world.ctx, letters, QUEUE_ORDERS, text, "m-1", "storage was away", retryable=True)
+
+    def point(name: str) -> None:
+        if name == where and not deaths:
+            deaths.append(name)
+            raise Crash(name)
+
+    shop.world.point = point
+    shop.wait(timedelta(hours=2), step=timedelta(minutes=5))
+    assert deaths == [where]
+    assert [(result["orderKey"], result["status"]) for result in results(shop.world)] == [("web-9", "created")]
+    assert len(shop.orders()) == 1
+    assert letters.all(10) == []
 
 
 def test_a_message_lost_on_its_way_back_comes_again(world: World) -> None:

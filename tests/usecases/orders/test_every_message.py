@@ -15,7 +15,7 @@ from shared.dead_letters import frame
 from shared.orders import resume, submit
 from shared.outputs import Outputs
 from shared.resource_names import QUEUE_ORDER_RESUMES, QUEUE_ORDERS
-from shared.triggers import do_order, do_resume
+from shared.triggers import WORK
 from tests.simulation.world import Crash
 from tests.support.shop import Shop
 from tests.support.worlds import requests_made, results
@@ -35,7 +35,7 @@ def deliver(shop: Shop, body: bytes, message_id: str = "m-1", delivery: int = 1)
     conn = shop.world.connection
     outgoing = frame.guarded(
         conn.context, conn.stores.dead_letters, QUEUE_ORDERS, body, message_id, delivery,
-        lambda raw: do_order(conn, raw, message_id),
+        lambda of, raw, name: WORK[of](conn, raw, name),
     )  # fmt: skip
     return [json.loads(text) for text in outgoing.results]
 
@@ -145,7 +145,7 @@ def test_a_resume_that_names_no_order_becomes_a_dead_letter(shop: Shop, body: by
     conn = shop.world.connection
     outgoing = frame.guarded(
         conn.context, conn.stores.dead_letters, QUEUE_ORDER_RESUMES, body, "m-1", 1,
-        lambda raw: do_resume(conn, raw, "m-1"),
+        lambda of, raw, name: WORK[of](conn, raw, name),
     )  # fmt: skip
     assert outgoing == Outputs()
     (letter,) = conn.stores.dead_letters.all(9)
