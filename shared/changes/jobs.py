@@ -75,7 +75,8 @@ class PageJob:
     cursor: Cursor = field(default_factory=Cursor)
     began: str = ""  # BC's own time when the slice's first page was answered
     total: int = 0  # rows read so far in this slice
-    redrive: int = 0  # how often this job was put back to work
+    redrive: int = 0  # how often this job came back from the dead letters
+    again: int = 0  # how often this job was put again, as it did not come in its time
 
     @property
     def job(self) -> str:
@@ -84,7 +85,7 @@ class PageJob:
 
     def next(self, **changes: Any) -> Self:
         """Return the job that follows this one."""
-        return replace(self, page=self.page + 1, redrive=0, **changes)
+        return replace(self, page=self.page + 1, redrive=0, again=0, **changes)
 
     def to_text(self) -> str:
         """Return the queue message."""
@@ -95,7 +96,7 @@ class PageJob:
             "page": self.page, "phase": _STORED_PHASES[self.phase], "link": cursor.link, "since": part.since,
             "low": part.low, "high": part.high, "after": cursor.last, "after_ids": cursor.done, "edge": cursor.edge,
             "jumps": cursor.jumps, "began": self.began, "rows": cursor.rows, "total": self.total,
-            "redrive": self.redrive, "most_rows": cursor.most_rows,
+            "redrive": self.redrive, "most_rows": cursor.most_rows, "again": self.again,
         }  # fmt: skip
         return json.dumps(members, separators=(",", ":"))
 
@@ -265,6 +266,7 @@ def _read_page(members: _Members) -> PageJob:
         began=members.text("began"),
         total=members.number("total"),
         redrive=members.number("redrive"),
+        again=members.number("again"),
     )
 
 

@@ -50,7 +50,18 @@ def read(ctx: Context, stores: ChangeStores, job: PageJob, message_id: str) -> O
             raise  # what it announced once must be announced: the message is set aside, not dropped
         run_end.give_up(ctx, stores, job, error)
         return Outputs()
-    return _announce(ctx, stores, job, state, role, reading)
+    news = kind.news(ctx, stores, job, reading)
+    _note_reading(stores, job, reading, len(news))
+    successor = _go_on(ctx, stores, job, reading) if role is Role.GO else None
+    ended = _end_quietly(ctx, stores, state, successor) if successor and not news else None
+    if ended is not None:
+        return ended
+    if successor is not None:
+        stores.runs.note_next(job, message_id, successor)
+    reading.records.clear()  # they leave memory as their events are packed
+    source = ctx.bc.company_url(job.company)
+    events = event_batch.messages(ctx, stores, source, job.job, _events(source, job.entity_row(), news))
+    return Outputs(events=events, pages=texts([successor] if successor else []))
 
 
 def _role(ctx: Context, stores: ChangeStores, job: PageJob, state: StreamState, message_id: str) -> Role:
@@ -65,26 +76,13 @@ def _has_work(ctx: Context, stores: ChangeStores, job: PageJob, state: StreamSta
     return job.phase not in _ENDS and KINDS[job.purpose].may_have_announced(ctx, stores, job, state)
 
 
-def _announce(
-    ctx: Context, stores: ChangeStores, job: PageJob, state: StreamState, role: Role, reading: Reading
-) -> Outputs:
-    """Store and announce what is new in a page, and go on behind it if that is this delivery's part."""
-    kind = KINDS[job.purpose]
-    news = kind.news(ctx, stores, job, reading)
+def _note_reading(stores: ChangeStores, job: PageJob, reading: Reading, events: int) -> None:
     if reading.broken:
         stores.streams.change(stream_of(job), lambda held: replace(held, broken=held.broken + reading.broken))
     log_event(
         log, "page.read", job=job.job, kind=job.purpose, mode=job.mode, company=job.company, entity=job.entity,
-        rows=len(reading.records), events=len(news), skipped=reading.broken,
+        rows=len(reading.records), events=events, skipped=reading.broken,
     )  # fmt: skip
-    successor = _go_on(ctx, stores, job, reading) if role is Role.GO else None
-    ended = _end_quietly(ctx, stores, state, successor) if successor and not news else None
-    if ended is not None:
-        return ended
-    reading.records.clear()  # they leave memory as their events are packed
-    source = ctx.bc.company_url(job.company)
-    events = event_batch.messages(ctx, stores, source, job.job, _events(source, job.entity_row(), news))
-    return Outputs(events=events, pages=texts([successor] if successor else []))
 
 
 def _go_on(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) -> PageJob | None:

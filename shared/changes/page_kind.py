@@ -26,9 +26,10 @@ class PageKind:
 
     #: What a page has to announce; whatever must be remembered of it is stored before this returns.
     news: Callable[[Context, ChangeStores, PageJob, Reading], list[Announcement]]
-    #: Whether an earlier delivery of the job has announced something, which this one must announce again.
+    #: Whether the job has announced something, so that it may not be dropped.
     has_claims: Callable[[ChangeStores, PageJob], bool]
-    #: Whether an earlier delivery of a job that is out of date can have announced something that got lost on its way.
+    #: Whether an earlier delivery of a message whose job is out of date can have announced something that got lost on
+    #: its way.
     may_have_announced: Callable[[Context, ChangeStores, PageJob, StreamState], bool]
     #: The phase behind the last page of one.
     phase_after: Callable[[Context, PageJob], Phase] = lambda _ctx, _job: "commit"

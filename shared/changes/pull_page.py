@@ -1,6 +1,8 @@
 """A page of a pull: announces every record version that no page of the pull has announced."""
 
 import logging
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -8,6 +10,7 @@ from shared.business_central.entities import Entity
 from shared.business_central.records import Record
 from shared.changes import plan_runs, pulled_versions
 from shared.changes.change_stores import ChangeStores
+from shared.changes.claims import Claims
 from shared.changes.jobs import PageJob, Phase
 from shared.changes.ledger_rules import Announcement
 from shared.changes.page_kind import PageKind
@@ -27,8 +30,8 @@ CLAIMS_LIFE: Final = timedelta(hours=2)
 
 def _news(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) -> list[Announcement]:
     versions = stores.pulled_versions(job.company, job.entity_row())
-    claimed = versions.claims(job.job) or []
-    records = _with_claimed(ctx, job, _PAGE_RECORDS[job.phase](ctx, job, reading.records), claimed)
+    claims = (versions.claims(job.job) or Claims()).with_work_of(job)
+    records = _with_claimed(ctx, job, _PAGE_RECORDS[job.phase](ctx, job, reading.records), claims.ids)
     # Only what the next delta reads again must be remembered, whoever announced it: what is known already is read
     # again, too. Records of the expanded phase may be old themselves.
     digests = {record.key: pulled_versions.digest(record) for record in records}
@@ -38,12 +41,12 @@ def _news(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) ->
         began = parse_time(job.began) or reading.served_at or ctx.now()
         keep = plan_runs.since_of(plan_runs.since_of(began))
         seen = [digests[record.key] for record in records if record.newest >= keep]
-    announced = dict.fromkeys([*claimed, *(record.key for record in records)])
-    versions.add(job.job, seen, list(announced), now=ctx.now())
+    announced = dict.fromkeys([*claims.ids, *(record.key for record in records)])
+    versions.add(job.job, seen, replace(claims, ids=tuple(announced)), now=ctx.now())
     return [Announcement("pulled", record) for record in records]
 
 
-def _with_claimed(ctx: Context, job: PageJob, records: list[Record], claimed: list[str]) -> list[Record]:
+def _with_claimed(ctx: Context, job: PageJob, records: list[Record], claimed: Sequence[str]) -> list[Record]:
     """Add what an earlier delivery of this job has announced and is on another page now; its output may be lost."""
     here = {record.key for record in records}
     moved = [key for key in claimed if key not in here]
@@ -94,7 +97,8 @@ def _expanded_count(ctx: Context, entity: Entity) -> bool:
 
 
 def _has_claims(stores: ChangeStores, job: PageJob) -> bool:
-    return bool(stores.pulled_versions(job.company, job.entity_row()).claims(job.job))
+    claims = stores.pulled_versions(job.company, job.entity_row()).claims(job.job)
+    return claims is not None and bool(claims.ids)
 
 
 def _may_have_announced(ctx: Context, stores: ChangeStores, job: PageJob, state: StreamState) -> bool:
@@ -102,7 +106,7 @@ def _may_have_announced(ctx: Context, stores: ChangeStores, job: PageJob, state:
         return False  # the run that took over announces it
     claims = stores.pulled_versions(job.company, job.entity_row()).claims(job.job)
     if claims is not None:
-        return bool(claims)
+        return claims.may_be_of(job)
     began = parse_time(job.began)
     # In these cases its row would still be there.
     return state.done_run != job.run and not (began and ctx.now() - began < CLAIMS_LIFE)

@@ -17,7 +17,7 @@ def _news(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) ->
     entity = job.entity_row()
     ledger = stores.ledger(job.company, entity)
     records = {record.key: record for record in reading.records}
-    moved = [key for key in ledger.claims(job.job) if key not in records]
+    moved = [key for key in ledger.claims(job.job).ids if key not in records]
     if moved:  # claimed by an earlier delivery of this job, changed since and therefore on a later page now
         again, _ = read_records(ctx, job.company, entity, moved)
         records |= {record.key: record for record in again}
@@ -25,17 +25,18 @@ def _news(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) ->
         job=job.job,
         changes=ctx.settings.changes,
         watch_from=stores.streams.load(stream_of(job)).watch_from,
-        claims_at=ctx.now(),
+        page=job,
+        now=ctx.now(),
     )
     return ledger.announce(list(records.values()), look)
 
 
 def _has_claims(stores: ChangeStores, job: PageJob) -> bool:
-    return bool(stores.ledger(job.company, job.entity_row()).claims(job.job))
+    return bool(stores.ledger(job.company, job.entity_row()).claims(job.job).ids)
 
 
 def _may_have_announced(_ctx: Context, stores: ChangeStores, job: PageJob, _state: StreamState) -> bool:
-    return _has_claims(stores, job)
+    return stores.ledger(job.company, job.entity_row()).claims(job.job).may_be_of(job)
 
 
 KIND: Final = PageKind(news=_news, has_claims=_has_claims, may_have_announced=_may_have_announced)
