@@ -118,6 +118,12 @@ class Ledger:
         self._change(key, decide)
         return bool(decisions[-1].announce)
 
+    def is_new(self, key: str) -> bool:
+        """Say whether nobody has announced a record, and the snapshot in force lacks it."""
+        row = self._row(key)
+        is_known = row is not None and bool(row.text("created_by"))
+        return self._snapshot > 0 and not is_known and not self._entries([key])
+
     def claims(self, job: str) -> Claims:
         """Return what earlier deliveries of this job claimed."""
         row = self._table.get(self._partition, row_key("j", job))

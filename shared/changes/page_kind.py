@@ -32,7 +32,11 @@ class PageKind:
     #: its way.
     may_have_announced: Callable[[Context, ChangeStores, PageJob, StreamState], bool]
     #: The phase behind the last page of one.
-    phase_after: Callable[[Context, PageJob], Phase] = lambda _ctx, _job: "commit"
+    phase_after: Callable[[Context, PageJob, StreamState], Phase] = lambda _ctx, _job, _state: "commit"
+    #: Whether a record that could not be read is kept on the list of broken ones; else its run only counts it.
+    keeps_broken: bool = True
+    #: Whether nobody has announced a record that could not be read, and no snapshot holds it.
+    is_new: Callable[[ChangeStores, PageJob, str], bool] = lambda _stores, _job, _key: False
     #: What the commit sends out before the run ends in another execution; None: it ends at once.
     before_end: Callable[[Context, ChangeStores, PageJob], Outputs] | None = None
     #: What happens just before the watermark moves; takes BC's time when the run's first page was answered.

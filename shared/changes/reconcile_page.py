@@ -3,7 +3,7 @@
 from typing import Final
 
 from shared.changes.change_stores import ChangeStores
-from shared.changes.jobs import PageJob
+from shared.changes.jobs import PageJob, Phase
 from shared.changes.ledger import Look
 from shared.changes.ledger_rules import Announcement
 from shared.changes.page_kind import PageKind
@@ -25,6 +25,7 @@ def _news(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) ->
         job=job.job,
         changes=ctx.settings.changes,
         watch_from=stores.streams.load(stream_of(job)).watch_from,
+        notified_created=reading.new,
         page=job,
         now=ctx.now(),
     )
@@ -39,4 +40,14 @@ def _may_have_announced(_ctx: Context, stores: ChangeStores, job: PageJob, _stat
     return stores.ledger(job.company, job.entity_row()).claims(job.job).may_be_of(job)
 
 
-KIND: Final = PageKind(news=_news, has_claims=_has_claims, may_have_announced=_may_have_announced)
+def _phase_after(ctx: Context, job: PageJob, state: StreamState) -> Phase:
+    return "mend" if job.phase == "records" and state.is_to_mend(ctx.now()) else "commit"
+
+
+def _is_new(stores: ChangeStores, job: PageJob, key: str) -> bool:
+    return stores.ledger(job.company, job.entity_row()).is_new(key)
+
+
+KIND: Final = PageKind(
+    news=_news, has_claims=_has_claims, may_have_announced=_may_have_announced, phase_after=_phase_after, is_new=_is_new
+)

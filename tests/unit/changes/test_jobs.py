@@ -27,7 +27,7 @@ page_jobs = st.builds(
     purpose=st.sampled_from(["pull", "reconcile", "snapshot"]),
     mode=st.sampled_from(["full", "delta", "list"]), company=guids, entity=st.sampled_from(sorted(ENTITIES)),
     slice=st.builds(Slice, number=st.integers(0, 3), since=texts, low=texts, high=texts), page=st.integers(1, 10**6),
-    phase=st.sampled_from(["records", "expanded", "commit", "settle"]), cursor=cursors, began=texts,
+    phase=st.sampled_from(["records", "expanded", "mend", "commit", "settle"]), cursor=cursors, began=texts,
     total=st.integers(0, 10**6), redrive=st.integers(0, 9), again=st.integers(0, 9),
 )  # fmt: skip
 changes = st.builds(RecordChange, key=guids, kind=st.sampled_from(["created", "updated", "deleted"]), at=texts)
@@ -149,5 +149,5 @@ def test_what_leaves_can_be_read_by_the_release_before() -> None:
     notification = NotificationJob(job="j", company="c", entity="items", changes=(change,), from_snapshot=True)
     assert json.loads(notification.to_text()) == {
         "kind": "notification", "job": "j", "company": "c", "entity": "items", "changes": [["k", "updated", "t"]],
-        "collection": "", "compared": True, "redrive": 0,
+        "collection": "", "compared": True, "old_before": "", "redrive": 0,
     }  # fmt: skip
