@@ -19,13 +19,13 @@ GROUP: Final = 100
 
 type Purpose = Literal["pull", "reconcile", "snapshot"]
 type Mode = Literal["full", "delta", "list"]
-type Phase = Literal["records", "expanded", "commit", "settle"]
+type Phase = Literal["records", "expanded", "mend", "commit", "settle"]
 type ChangeKind = Literal["created", "updated", "deleted"]
 
 #: Purposes and phases as rows and messages name them since 0.1.0.
 STORED_PURPOSES: Final[dict[Purpose, str]] = {"pull": "pull", "reconcile": "watch", "snapshot": "compare"}
 _STORED_PHASES: Final[dict[Phase, str]] = {
-    "records": "records", "expanded": "nested", "commit": "commit", "settle": "settle",
+    "records": "records", "expanded": "nested", "mend": "mend", "commit": "commit", "settle": "settle",
 }  # fmt: skip
 _MODES: Final[dict[Mode, str]] = {"full": "full", "delta": "delta", "list": "list"}
 _CHANGE_KINDS: Final[dict[ChangeKind, str]] = {"created": "created", "updated": "updated", "deleted": "deleted"}
@@ -75,7 +75,8 @@ class PageJob:
     cursor: Cursor = field(default_factory=Cursor)
     began: str = ""  # BC's own time when the slice's first page was answered
     total: int = 0  # rows read so far in this slice
-    redrive: int = 0  # how often this job was put back to work
+    redrive: int = 0  # how often this job came back from the dead letters
+    again: int = 0  # how often this job was put again, as it did not come in its time
 
     @property
     def job(self) -> str:
@@ -84,7 +85,7 @@ class PageJob:
 
     def next(self, **changes: Any) -> Self:
         """Return the job that follows this one."""
-        return replace(self, page=self.page + 1, redrive=0, **changes)
+        return replace(self, page=self.page + 1, redrive=0, again=0, **changes)
 
     def to_text(self) -> str:
         """Return the queue message."""
@@ -95,7 +96,7 @@ class PageJob:
             "page": self.page, "phase": _STORED_PHASES[self.phase], "link": cursor.link, "since": part.since,
             "low": part.low, "high": part.high, "after": cursor.last, "after_ids": cursor.done, "edge": cursor.edge,
             "jumps": cursor.jumps, "began": self.began, "rows": cursor.rows, "total": self.total,
-            "redrive": self.redrive, "most_rows": cursor.most_rows,
+            "redrive": self.redrive, "most_rows": cursor.most_rows, "again": self.again,
         }  # fmt: skip
         return json.dumps(members, separators=(",", ":"))
 
@@ -131,6 +132,7 @@ class NotificationJob:
     entity: str
     changes: tuple[RecordChange, ...] = ()
     collection: Literal["", "filtered", "plain"] = ""  # more changed than BC lists; `plain` when deletes are among them
+    old_before: str = ""  # a record that came and is unchanged since this time was overlooked by the snapshot before
     from_snapshot: bool = False  # a snapshot found the changes: what is gone was known, though no snapshot holds it now
     redrive: int = 0
 
@@ -139,7 +141,8 @@ class NotificationJob:
         members = {
             "kind": "notification", "job": self.job, "company": self.company, "entity": self.entity,
             "changes": [[change.key, change.kind, change.at] for change in self.changes],
-            "collection": self.collection, "compared": self.from_snapshot, "redrive": self.redrive,
+            "collection": self.collection, "compared": self.from_snapshot, "old_before": self.old_before,
+            "redrive": self.redrive,
         }  # fmt: skip
         return json.dumps(members, separators=(",", ":"))
 
@@ -265,6 +268,7 @@ def _read_page(members: _Members) -> PageJob:
         began=members.text("began"),
         total=members.number("total"),
         redrive=members.number("redrive"),
+        again=members.number("again"),
     )
 
 
@@ -276,6 +280,7 @@ def _read_notification(members: _Members) -> NotificationJob:
         changes=tuple(map(_read_change, members.rows("changes"))),
         collection=members.word("collection", _COLLECTIONS, ""),
         from_snapshot=bool(members.number("compared")),
+        old_before=members.text("old_before"),
         redrive=members.number("redrive"),
     )
 

@@ -14,12 +14,13 @@ from typing import Final
 from shared.business_central.entities import Entity
 from shared.business_central.records import Record
 from shared.changes import ledger_rules
+from shared.changes.claims import Claims
+from shared.changes.jobs import PageJob
 from shared.changes.ledger_rules import Announcement, Decision, Known, SnapshotEntry
 from shared.changes.snapshot_rows import BUCKETS, SnapshotRows, bucket_of
 from shared.concurrency import at_once
 from shared.storage.compare_and_swap import change_row, until_stored
 from shared.storage.keys import after, row_key
-from shared.storage.packed_ids import gather, pack_ids, spread, unpack_ids
 from shared.storage.table import Change, Insert, Replace, Row, Table, Upsert, Value
 
 _CHUNK: Final = 90  # claims in one transaction of at most 100
@@ -30,12 +31,13 @@ _IDS: Final = "ids"
 class Look:
     """How a job looks at records: who it is, and what it knows beside them."""
 
-    job: str
+    job: str  # its name
     changes: frozenset[str]  # which changes are announced
     watch_from: datetime | None  # changes before it are no news
     notified_created: frozenset[str] = frozenset()  # ids that BC itself notified as created
     looked_for: frozenset[str] = frozenset()  # ids whose rows say more than the snapshot
-    claims_at: datetime | None = None  # when, for a job whose claims are remembered; None: they are not
+    page: PageJob | None = None  # a page job, whose claims are remembered
+    now: datetime | None = None  # when they are made
 
 
 class Ledger:
@@ -61,19 +63,19 @@ class Ledger:
         if self._snapshot == 0:
             records = [record for record in records if record.key in look.notified_created]
         entries = self._entries([record.key for record in records])
-        claimed = self.claims(look.job) if look.claims_at else []
+        claims = Claims() if look.page is None else self.claims(look.job).with_work_of(look.page)
         # A snapshot made since knows what only this job has announced.
-        look = replace(look, looked_for=look.looked_for | look.notified_created | set(claimed))
+        look = replace(look, looked_for=look.looked_for | look.notified_created | set(claims.ids))
         records = [record for record in records if _has_news(record, entries.get(record.key), look)]
         announced: list[Announcement] = []
         for start in range(0, len(records), _CHUNK):
-            found = self._announce_some(records[start : start + _CHUNK], entries, claimed, look)
-            claimed = _with_new(claimed, found)
+            found = self._announce_some(records[start : start + _CHUNK], entries, claims, look)
+            claims = _with_new(claims, found)
             announced += found
         return announced
 
     def _announce_some(
-        self, records: Sequence[Record], entries: dict[str, SnapshotEntry], claimed: list[str], look: Look
+        self, records: Sequence[Record], entries: dict[str, SnapshotEntry], claims: Claims, look: Look
     ) -> list[Announcement]:
         """Claim what one transaction holds.
 
@@ -93,9 +95,8 @@ class Ledger:
                 found += [Announcement(change, record) for change in decision.announce]
                 if decision.known is not None:
                     writes.append(self._write(record.key, row, decision.known))
-            mine = _with_new(claimed, found)
-            if look.claims_at and mine != claimed:
-                values: dict[str, Value] = {**spread(_IDS, pack_ids(mine)), "at": look.claims_at}
+            if look.page is not None and look.now is not None and found:
+                values: dict[str, Value] = {**_with_new(claims, found).to_values(_IDS), "at": look.now}
                 writes.append(Upsert(Row(partition=self._partition, key=row_key("j", look.job), values=values)))
             self._table.write(writes)
             return found
@@ -117,10 +118,16 @@ class Ledger:
         self._change(key, decide)
         return bool(decisions[-1].announce)
 
-    def claims(self, job: str) -> list[str]:
-        """Return the ids an earlier delivery of this job claimed."""
+    def is_new(self, key: str) -> bool:
+        """Say whether nobody has announced a record, and the snapshot in force lacks it."""
+        row = self._row(key)
+        is_known = row is not None and bool(row.text("created_by"))
+        return self._snapshot > 0 and not is_known and not self._entries([key])
+
+    def claims(self, job: str) -> Claims:
+        """Return what earlier deliveries of this job claimed."""
         row = self._table.get(self._partition, row_key("j", job))
-        return [] if row is None else list(dict.fromkeys(unpack_ids(gather(row, _IDS))))
+        return Claims() if row is None else Claims.from_row(row, _IDS)
 
     def forget_jobs(self, before: datetime) -> None:
         """Delete what jobs claimed before a time by which none of them can be delivered again."""
@@ -220,8 +227,8 @@ def _decide(entity: Entity, record: Record, row: Row | None, entry: SnapshotEntr
     )  # fmt: skip
 
 
-def _with_new(claimed: list[str], found: Sequence[Announcement]) -> list[str]:
-    return list(dict.fromkeys([*claimed, *(one.record.key for one in found)]))
+def _with_new(claims: Claims, found: Sequence[Announcement]) -> Claims:
+    return replace(claims, ids=tuple(dict.fromkeys([*claims.ids, *(one.record.key for one in found)])))
 
 
 def _known(row: Row) -> Known:

@@ -5,11 +5,13 @@ from typing import Final
 
 from shared.business_central.records import Record
 from shared.changes import cloud_events, event_batch, plan_runs
+from shared.changes.broken_records import Broken, BrokenList
 from shared.changes.change_stores import ChangeStores
-from shared.changes.jobs import NotificationJob, RecordChange, texts
+from shared.changes.jobs import ChangeKind, NotificationJob, RecordChange, texts
 from shared.changes.ledger import Look
 from shared.changes.single_reader import read_records
 from shared.changes.streams import Stream
+from shared.clock import parse_time
 from shared.connections.context import Context
 from shared.log import log_event
 from shared.outputs import Outputs
@@ -34,20 +36,20 @@ def process(ctx: Context, stores: ChangeStores, job: NotificationJob) -> Outputs
     source = ctx.bc.company_url(job.company)
     # What a snapshot lacks may have been made after it was read: only reading it back shows that.
     keys = list(dict.fromkeys(change.key for change in job.changes if change.kind != "deleted" or job.from_snapshot))
-    records = _read(ctx, job, keys)
+    records, unread = _read(ctx, stores, job, keys)
     ledger = stores.ledger(job.company, entity)
     look = Look(
         job=job.job,
         changes=ctx.settings.changes,
         watch_from=stores.streams.load(Stream("reconcile", job.company, entity.name)).watch_from,
-        notified_created=frozenset(change.key for change in job.changes if change.kind == "created"),
+        notified_created=_ids(job, "created"),
         looked_for=frozenset(keys),  # a snapshot made since an earlier delivery knows what only that one has announced
     )
-    news = ledger.announce(list(records.values()), look)
+    news = ledger.announce(records, look)
     lines = [cloud_events.change_event(source, entity, one.change, one.record) for one in news]
     lines += [
         cloud_events.deleted_event(source, entity, change.key, change.at)
-        for change in _deleted(ctx, job, records)
+        for change in _deleted(ctx, job, {record.key for record in records} | unread)
         if ledger.announce_deleted(change.key, job=job.job, was_known=job.from_snapshot)
     ]
     events = event_batch.messages(ctx, stores, source, job.job, lines)
@@ -58,22 +60,31 @@ def process(ctx: Context, stores: ChangeStores, job: NotificationJob) -> Outputs
     return Outputs(events=events)
 
 
-def _read(ctx: Context, job: NotificationJob, keys: list[str]) -> dict[str, Record]:
-    """Return the records that can be read, by id."""
-    records, broken = read_records(ctx, job.company, job.entity_row(), keys, reserved=True)
-    for key, error in broken:
-        log_event(
-            log, "record.broken", level=logging.ERROR, company=job.company, entity=job.entity, record_id=key,
-            reason=str(error), job=job.job,
-        )  # fmt: skip
-    return {record.key: record for record in records}
+def _read(ctx: Context, stores: ChangeStores, job: NotificationJob, keys: list[str]) -> tuple[list[Record], set[str]]:
+    """Return the records that can be read, and the ids of those that can't; these are kept to be read again."""
+    entity, stream = job.entity_row(), Stream("reconcile", job.company, job.entity)
+    found, broken = read_records(ctx, job.company, entity, keys, reserved=not job.from_snapshot)
+    if broken:
+        ledger, created = stores.ledger(job.company, entity), _ids(job, "created")
+        unread = [
+            Broken(key=key, reason=str(error), run=job.job, is_new=key in created or ledger.is_new(key))
+            for key, error in broken
+        ]
+        BrokenList(stores, stream).note(unread, ctx.now())
+    old_before = parse_time(job.old_before)
+    records = {record.key: record for record in found if old_before is None or record.modified >= old_before}
+    return list(records.values()), {key for key, _ in broken}
 
 
-def _deleted(ctx: Context, job: NotificationJob, records: dict[str, Record]) -> list[RecordChange]:
-    """Return what may be announced as deleted."""
+def _ids(job: NotificationJob, kind: ChangeKind) -> frozenset[str]:
+    return frozenset(change.key for change in job.changes if change.kind == kind)
+
+
+def _deleted(ctx: Context, job: NotificationJob, there: set[str]) -> list[RecordChange]:
+    """Return what may be announced as deleted; what can't be read is there."""
     if "deleted" not in ctx.settings.changes:
         return []
-    return [change for change in job.changes if change.kind == "deleted" and change.key not in records]
+    return [change for change in job.changes if change.kind == "deleted" and change.key not in there]
 
 
 def _collection(ctx: Context, stores: ChangeStores, job: NotificationJob) -> Outputs:

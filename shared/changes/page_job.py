@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import Final
 
 from shared.business_central.entities import Entity
-from shared.changes import cloud_events, event_batch, run_end
+from shared.changes import cloud_events, event_batch, mend_page, run_end
+from shared.changes.broken_records import BrokenList, broken_in
 from shared.changes.change_stores import ChangeStores
 from shared.changes.jobs import Cursor, PageJob, texts
 from shared.changes.ledger_rules import Announcement
@@ -44,13 +45,24 @@ def read(ctx: Context, stores: ChangeStores, job: PageJob, message_id: str) -> O
         log_event(log, "page.skipped", job=job.job, reason=role.value)
         return run_end.follow(ctx, stores, job, state)
     try:
-        reading = read_page(ctx, job)
+        reading = mend_page.read_due(ctx, stores, job) if job.phase == "mend" else read_page(ctx, job)
     except (BCDenied, BCNotFound, BCRejected) as error:
         if kind.has_claims(stores, job):
             raise  # what it announced once must be announced: the message is set aside, not dropped
         run_end.give_up(ctx, stores, job, error)
         return Outputs()
-    return _announce(ctx, stores, job, state, role, reading)
+    news = kind.news(ctx, stores, job, reading)
+    _note_reading(ctx, stores, job, reading, len(news))
+    successor = _go_on(ctx, stores, job, reading, state) if role is Role.GO else None
+    ended = _end_quietly(ctx, stores, state, successor) if successor and not news else None
+    if ended is not None:
+        return ended
+    if successor is not None:
+        stores.runs.note_next(job, message_id, successor)
+    reading.records.clear()  # they leave memory as their events are packed
+    source = ctx.bc.company_url(job.company)
+    events = event_batch.messages(ctx, stores, source, job.job, _events(source, job.entity_row(), news))
+    return Outputs(events=events, pages=texts([successor] if successor else []))
 
 
 def _role(ctx: Context, stores: ChangeStores, job: PageJob, state: StreamState, message_id: str) -> Role:
@@ -65,41 +77,42 @@ def _has_work(ctx: Context, stores: ChangeStores, job: PageJob, state: StreamSta
     return job.phase not in _ENDS and KINDS[job.purpose].may_have_announced(ctx, stores, job, state)
 
 
-def _announce(
-    ctx: Context, stores: ChangeStores, job: PageJob, state: StreamState, role: Role, reading: Reading
-) -> Outputs:
-    """Store and announce what is new in a page, and go on behind it if that is this delivery's part."""
-    kind = KINDS[job.purpose]
-    news = kind.news(ctx, stores, job, reading)
-    if reading.broken:
-        stores.streams.change(stream_of(job), lambda held: replace(held, broken=held.broken + reading.broken))
+def _note_reading(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading, events: int) -> None:
+    """Note what could not be read, so that it is read again; it is on the list before the cursor moves."""
+    kind, stream, count = KINDS[job.purpose], stream_of(job), len(reading.lost) + reading.unusable
+    if reading.lost and kind.keeps_broken:
+        found = [
+            replace(
+                broken_in(job), key=one.key, low=one.low, high=one.high, reason=one.reason,
+                is_new=bool(one.key) and kind.is_new(stores, job, one.key),
+            )
+            for one in reading.lost
+        ]  # fmt: skip
+        BrokenList(stores, stream).note(found, ctx.now())
+    if count:
+        stores.streams.change(stream, lambda held: replace(held, broken=held.broken + count))
+    if reading.mended is not None:
+        reading.mended()
     log_event(
         log, "page.read", job=job.job, kind=job.purpose, mode=job.mode, company=job.company, entity=job.entity,
-        rows=len(reading.records), events=len(news), skipped=reading.broken,
+        rows=len(reading.records), events=events, skipped=count,
     )  # fmt: skip
-    successor = _go_on(ctx, stores, job, reading) if role is Role.GO else None
-    ended = _end_quietly(ctx, stores, state, successor) if successor and not news else None
-    if ended is not None:
-        return ended
-    reading.records.clear()  # they leave memory as their events are packed
-    source = ctx.bc.company_url(job.company)
-    events = event_batch.messages(ctx, stores, source, job.job, _events(source, job.entity_row(), news))
-    return Outputs(events=events, pages=texts([successor] if successor else []))
 
 
-def _go_on(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) -> PageJob | None:
+def _go_on(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading, state: StreamState) -> PageJob | None:
     if not reading.stalled:
-        return _successor(ctx, job, reading)
+        return _successor(ctx, job, reading, state)
     run_end.give_up(ctx, stores, job, BCUnavailable("a page held nothing but what was read before", code="stalled"))
     return None
 
 
-def _successor(ctx: Context, job: PageJob, reading: Reading) -> PageJob:
+def _successor(ctx: Context, job: PageJob, reading: Reading, state: StreamState) -> PageJob:
     began = job.began or format_time(reading.served_at or ctx.now())
     total = job.total + len(reading.records)
     if reading.more:
         return job.next(cursor=next_cursor(job, reading), began=began, total=total)
-    return job.next(phase=KINDS[job.purpose].phase_after(ctx, job), cursor=Cursor(), began=began, total=total)
+    phase = KINDS[job.purpose].phase_after(ctx, job, state)
+    return job.next(phase=phase, cursor=Cursor(), began=began, total=total)
 
 
 def _end_quietly(ctx: Context, stores: ChangeStores, state: StreamState, job: PageJob) -> Outputs | None:
@@ -114,9 +127,9 @@ def _end_quietly(ctx: Context, stores: ChangeStores, state: StreamState, job: Pa
             reading = read_page(ctx, job)
         except BCError:
             return None  # its own execution will say so
-        if reading.records or reading.more or reading.broken:
+        if reading.records or reading.more or reading.lost or reading.unusable:
             return None
-        job = _successor(ctx, job, reading)
+        job = _successor(ctx, job, reading, state)
     if job.phase != "commit":
         return None
     progress = Progress(job.page, done=True, began=parse_time(job.began), rows=job.total, at=ctx.now())

@@ -26,12 +26,17 @@ class PageKind:
 
     #: What a page has to announce; whatever must be remembered of it is stored before this returns.
     news: Callable[[Context, ChangeStores, PageJob, Reading], list[Announcement]]
-    #: Whether an earlier delivery of the job has announced something, which this one must announce again.
+    #: Whether the job has announced something, so that it may not be dropped.
     has_claims: Callable[[ChangeStores, PageJob], bool]
-    #: Whether an earlier delivery of a job that is out of date can have announced something that got lost on its way.
+    #: Whether an earlier delivery of a message whose job is out of date can have announced something that got lost on
+    #: its way.
     may_have_announced: Callable[[Context, ChangeStores, PageJob, StreamState], bool]
     #: The phase behind the last page of one.
-    phase_after: Callable[[Context, PageJob], Phase] = lambda _ctx, _job: "commit"
+    phase_after: Callable[[Context, PageJob, StreamState], Phase] = lambda _ctx, _job, _state: "commit"
+    #: Whether a record that could not be read is kept on the list of broken ones; else its run only counts it.
+    keeps_broken: bool = True
+    #: Whether nobody has announced a record that could not be read, and no snapshot holds it.
+    is_new: Callable[[ChangeStores, PageJob, str], bool] = lambda _stores, _job, _key: False
     #: What the commit sends out before the run ends in another execution; None: it ends at once.
     before_end: Callable[[Context, ChangeStores, PageJob], Outputs] | None = None
     #: What happens just before the watermark moves; takes BC's time when the run's first page was answered.

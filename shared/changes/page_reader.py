@@ -4,6 +4,7 @@ Owns what is asked for, page sizes and cursors. What BC can't serve as a page `s
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Literal
@@ -14,7 +15,7 @@ from shared.business_central.page_parser import Page
 from shared.business_central.port import PageAnswer, PageAsk
 from shared.business_central.records import Record
 from shared.changes.jobs import Cursor, Mode, PageJob, Phase
-from shared.changes.single_reader import read_singly, report_broken
+from shared.changes.single_reader import Lost, read_singly, report_broken
 from shared.clock import parse_time
 from shared.connections.context import Context
 from shared.errors import BCRejected, BCUnavailable
@@ -61,14 +62,18 @@ class Reading:
     """What reading one page brought."""
 
     records: list[Record]
-    broken: int  # records left out; each was logged
     next_link: str
     more: bool  # there is a next page; without a link it is asked for anew, behind the last record
     served_at: datetime | None
+    lost: tuple[Lost, ...] = ()  # what could not be read
+    unusable: int = 0  # rows that are no records; each was logged
     rows: int = 0  # page size for the next page; 0: the configured one
     most_rows: int = 0  # see `Cursor.most_rows`
     jumps: int = 0  # see `Cursor.jumps`
     stalled: bool = False  # nothing but what was read before, and still a link to more
+    new: frozenset[str] = frozenset()  # ids of records that nobody has announced, whatever a snapshot says
+    runs: tuple[str, ...] = ()  # runs that could not read what is read now
+    mended: Callable[[], None] | None = None  # to be called once what was read now is remembered as announced
 
 
 def read_page(ctx: Context, job: PageJob) -> Reading:
@@ -96,7 +101,7 @@ def read_page(ctx: Context, job: PageJob) -> Reading:
     # A replica that lags leads in circles among rows of one time; the next run begins anew at the watermark.
     stalled = bool(page.records and not fresh and page.next_link)
     return Reading(
-        fresh, len(page.broken), page.next_link, bool(page.next_link), answer.served_at,
+        fresh, page.next_link, bool(page.next_link), answer.served_at, unusable=len(page.broken),
         rows=_next_rows(ctx, job, answer, most_rows), most_rows=most_rows, jumps=cursor.jumps, stalled=stalled,
     )  # fmt: skip
 
@@ -117,7 +122,7 @@ def _read_otherwise(ctx: Context, job: PageJob, cause: BCRejected | BCUnavailabl
     if cause.code in _BAD_LINK and job.cursor.link:
         return read_page(ctx, _moved_to(job, replace(job.cursor, link="")))
     is_no_page = cause.code in _BAD_LINK or (isinstance(cause, BCUnavailable) and cause.status != 500)
-    if is_no_page or _READS[job.mode, job.phase].what != "records":
+    if is_no_page:
         raise cause
     if job.cursor.link:  # a link repeats the properties it was made for, so ids must be asked for anew
         job = _moved_to(job, replace(job.cursor, link=""))
@@ -126,7 +131,8 @@ def _read_otherwise(ctx: Context, job: PageJob, cause: BCRejected | BCUnavailabl
     ask = page_ask(ctx, job)
     found = read_singly(ctx, job, ask, cause)
     return Reading(
-        found.records, found.broken, "", found.more, found.served_at, job.cursor.rows, job.cursor.most_rows
+        found.records, "", found.more, found.served_at, found.lost, rows=job.cursor.rows,
+        most_rows=job.cursor.most_rows,
     )  # fmt: skip
 
 

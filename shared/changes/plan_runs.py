@@ -77,8 +77,9 @@ def _for_each_company(
 
 def _plan_pull(ctx: Context, stores: ChangeStores, company: Company, entity: Entity) -> list[PageJob]:
     state = stores.streams.load(Stream("pull", company.key, entity.name))
-    if is_busy(ctx, stores, state):
-        return []
+    again = under_way(ctx, stores, state)
+    if again is not None:
+        return again
     if state.watermark is not None:
         return start_run(ctx, stores, state, "delta")
     points = ctx.bc.split_points(company.key, entity, PARTITIONS, least=PARTITIONS * ctx.settings.page_rows)
@@ -89,9 +90,9 @@ def _plan_reconcile(ctx: Context, stores: ChangeStores, company: Company, entity
     snapshot = stores.streams.load(Stream("snapshot", company.key, entity.name))
     jobs: list[PageJob] = []
     wait = SNAPSHOT_REST if snapshot.again else SNAPSHOT_EVERY
-    due = snapshot.done_at is None or ctx.now() - snapshot.done_at >= wait
-    if due and not is_busy(ctx, stores, snapshot):
-        jobs += start_run(ctx, stores, snapshot, "list")
+    if snapshot.done_at is None or ctx.now() - snapshot.done_at >= wait or snapshot.is_under_way:
+        again = under_way(ctx, stores, snapshot)
+        jobs += start_run(ctx, stores, snapshot, "list") if again is None else again
     if snapshot.snapshot:
         jobs += plan_delta(ctx, stores, company.key, entity)
     return jobs
@@ -101,10 +102,12 @@ def plan_delta(ctx: Context, stores: ChangeStores, company: str, entity: Entity)
     """Start a reconcile now; if one is under way, see to it that another follows."""
     stream = Stream("reconcile", company, entity.name)
     state = stores.streams.load(stream)
-    if not is_busy(ctx, stores, state):
-        return start_run(ctx, stores, state, "delta")
-    stores.streams.change(stream, lambda held: replace(held, again=held.ended_at is None))
-    return []
+    again = under_way(ctx, stores, state)
+    if again is not None:
+        state = stores.streams.change(stream, lambda held: replace(held, again=True) if held.is_under_way else held)
+        if state.is_under_way:
+            return again
+    return start_run(ctx, stores, state, "delta")  # the run under way may have ended just now
 
 
 def plan_snapshot(ctx: Context, stores: ChangeStores, company: str, entity: Entity) -> list[PageJob]:
@@ -113,22 +116,26 @@ def plan_snapshot(ctx: Context, stores: ChangeStores, company: str, entity: Enti
     state = stores.streams.load(stream)
     last = state.done_at if state.snapshot > 1 else None  # the first one has none to be compared with
     rested = last is None or ctx.now() - last >= SNAPSHOT_REST
-    if rested and not is_busy(ctx, stores, state):
+    again = under_way(ctx, stores, state) if rested else []
+    if again is None:
         return start_run(ctx, stores, state, "list")
     stores.streams.change(stream, lambda held: replace(held, again=True))
-    return []
+    return again
 
 
-def is_busy(ctx: Context, stores: ChangeStores, state: StreamState) -> bool:
-    """Say whether the stream's run is still at work; log when it has stopped without an end."""
+def under_way(ctx: Context, stores: ChangeStores, state: StreamState) -> list[PageJob] | None:
+    """Return None when the stream is free for another run, else the jobs of its run that must be put again."""
     if not state.is_under_way:
-        return False
-    alive = stores.runs.is_alive(state, ctx.now())
+        return None
+    standing = stores.runs.standing(state, ctx.now())
+    alive = standing.is_alive
     log_event(
         log, "run.skipped" if alive else "run.superseded", level=logging.INFO if alive else logging.WARNING,
         run=state.run, kind=state.stream.purpose, company=state.stream.company, entity=state.stream.entity,
     )  # fmt: skip
-    return alive
+    for job in standing.again:
+        log_event(log, "page.put_again", level=logging.WARNING, job=job.job, company=job.company, entity=job.entity)
+    return list(standing.again) if alive else None
 
 
 def start_run(
@@ -158,7 +165,8 @@ def start_run(
         replace(
             state.succeeded_by(run), mode=mode, partitions=len(jobs), planned_at=ctx.now(), ended_at=None, again=False,
             broken=0,
-        )
+        ),
+        *stores.runs.planned(jobs, ctx.now()),
     )  # fmt: skip
     if old:
         stores.runs.forget_run(state.stream, old)

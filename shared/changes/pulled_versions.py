@@ -10,8 +10,9 @@ from hashlib import sha256
 from typing import Final
 
 from shared.business_central.records import Record
+from shared.changes.claims import Claims
 from shared.storage.keys import after, row_key
-from shared.storage.packed_ids import cut, gather, pack_ids, spread, unpack_ids
+from shared.storage.packed_ids import cut, gather, spread
 from shared.storage.table import Row, Table, Value
 
 _DIGEST: Final = 8
@@ -41,18 +42,18 @@ class PulledVersionStore:
                     found.update(cut(gather(row, _SEEN), _DIGEST))
         return found
 
-    def claims(self, job: str) -> list[str] | None:
-        """Return the ids of the records that an earlier delivery of this job announced.
+    def claims(self, job: str) -> Claims | None:
+        """Return which records earlier deliveries of this job announced.
 
         None if there is no row: the job never got so far, or its row is gone by now.
         """
         row = self._table.get(self._partition, job)
-        return None if row is None else unpack_ids(gather(row, _ANNOUNCED))
+        return None if row is None else Claims.from_row(row, _ANNOUNCED)
 
-    def add(self, job: str, digests: Sequence[bytes], announced: Sequence[str], *, now: datetime) -> None:
+    def add(self, job: str, digests: Sequence[bytes], claims: Claims, *, now: datetime) -> None:
         """Store what one page saw and announces, were it nothing; a repeat of the job replaces it."""
         values: dict[str, Value] = {
-            "at": now, **spread(_SEEN, b"".join(digests)), **spread(_ANNOUNCED, pack_ids(announced)),
+            "at": now, **spread(_SEEN, b"".join(digests)), **claims.to_values(_ANNOUNCED),
         }  # fmt: skip
         self._table.upsert(Row(partition=self._partition, key=job, values=values))
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 from shared.changes.change_stores import ChangeStores
-from shared.changes.jobs import PageJob
+from shared.changes.jobs import PageJob, Phase
 from shared.changes.ledger import Look
 from shared.changes.ledger_rules import Announcement
 from shared.changes.page_kind import PageKind
@@ -17,7 +17,7 @@ def _news(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) ->
     entity = job.entity_row()
     ledger = stores.ledger(job.company, entity)
     records = {record.key: record for record in reading.records}
-    moved = [key for key in ledger.claims(job.job) if key not in records]
+    moved = [key for key in ledger.claims(job.job).ids if key not in records]
     if moved:  # claimed by an earlier delivery of this job, changed since and therefore on a later page now
         again, _ = read_records(ctx, job.company, entity, moved)
         records |= {record.key: record for record in again}
@@ -25,17 +25,29 @@ def _news(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) ->
         job=job.job,
         changes=ctx.settings.changes,
         watch_from=stores.streams.load(stream_of(job)).watch_from,
-        claims_at=ctx.now(),
+        notified_created=reading.new,
+        page=job,
+        now=ctx.now(),
     )
     return ledger.announce(list(records.values()), look)
 
 
 def _has_claims(stores: ChangeStores, job: PageJob) -> bool:
-    return bool(stores.ledger(job.company, job.entity_row()).claims(job.job))
+    return bool(stores.ledger(job.company, job.entity_row()).claims(job.job).ids)
 
 
 def _may_have_announced(_ctx: Context, stores: ChangeStores, job: PageJob, _state: StreamState) -> bool:
-    return _has_claims(stores, job)
+    return stores.ledger(job.company, job.entity_row()).claims(job.job).may_be_of(job)
 
 
-KIND: Final = PageKind(news=_news, has_claims=_has_claims, may_have_announced=_may_have_announced)
+def _phase_after(ctx: Context, job: PageJob, state: StreamState) -> Phase:
+    return "mend" if job.phase == "records" and state.is_to_mend(ctx.now()) else "commit"
+
+
+def _is_new(stores: ChangeStores, job: PageJob, key: str) -> bool:
+    return stores.ledger(job.company, job.entity_row()).is_new(key)
+
+
+KIND: Final = PageKind(
+    news=_news, has_claims=_has_claims, may_have_announced=_may_have_announced, phase_after=_phase_after, is_new=_is_new
+)

@@ -53,6 +53,7 @@ def finish(ctx: Context, stores: ChangeStores, job: PageJob, progress: list[Prog
             else replace(
                 held, watermark=_later(held.watermark, began), snapshot=held.snapshot + kind.snapshots,
                 done_run=job.run, done_at=ctx.now(), ended_at=ctx.now(), rows=rows, error="",
+                unreadable=held.broken if kind.snapshots else held.unreadable,
             ),
         )  # fmt: skip
         log_event(

@@ -3,19 +3,28 @@
 One row per slice of a run in table BcWatermarks; every move is a compare and swap.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final
 
 from shared.changes.jobs import PageJob
 from shared.changes.streams import Stream, StreamState, stream_of
+from shared.clock import NO_TIME, parse_time
+from shared.errors import InvalidMessage, StateConflict
 from shared.storage.compare_and_swap import until_stored
 from shared.storage.keys import after, row_key
 from shared.storage.table import Insert, Replace, Row, Table, Upsert, Value
 
-#: A run whose newest page is older than this has lost its queue message; the next timer begins anew.
+#: How long a slice may wait for its next page where pages come quickly: a worker that dies holds its message for ten
+#: minutes.
 STALL: Final = timedelta(minutes=12)
+#: How many times the longest wait that was seen a page may take, and the most of all: with many companies the queue is
+#: long, and a page waits for those of all others (P25).
+PATIENCE: Final = 3
+MOST_PATIENCE: Final = timedelta(hours=6)
 
 
 class Role(Enum):
@@ -34,7 +43,15 @@ class Progress:
     done: bool
     began: datetime | None
     rows: int
-    at: datetime | None
+    at: datetime | None  # when that page was started; before the first page: when it was planned
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a run that is under way stands."""
+
+    is_alive: bool  # False: nothing moved within the limit, nor after its jobs were put again
+    again: tuple[PageJob, ...] = ()  # jobs that got lost, to be put again
 
 
 class RunStore:
@@ -45,12 +62,54 @@ class RunStore:
         self._table = table
         self._partition = row_key(connection)
 
-    def is_alive(self, state: StreamState, now: datetime) -> bool:
-        """Say whether the stream's run is under way and has moved lately."""
-        if not state.is_under_way:
-            return False
-        moments = [moment for moment in (state.planned_at, *(p.at for p in self._progress(state))) if moment]
-        return bool(moments) and max(moments) > now - STALL
+    def planned(self, jobs: Iterable[PageJob], at: datetime) -> list[Row]:
+        """Return the rows of a run's slices before their first page, to be stored with the stream's own."""
+        return [
+            Row(
+                partition=self._partition,
+                key=_key(job),
+                values={"kind": "run", "page": 0, "at": at, "next": job.to_text()},
+            )
+            for job in jobs
+        ]
+
+    def limit(self) -> timedelta:
+        """Return how long a page may be waited for: it follows from how long pages wait for their turn now."""
+        rows = self._table.query(self._partition, "run|", after("run|"))
+        slowest = timedelta(seconds=max((row.number("wait_s") for row in rows), default=0))
+        return min(max(STALL, PATIENCE * slowest), MOST_PATIENCE)
+
+    def standing(self, state: StreamState, now: datetime) -> Standing:
+        """Say how the run under way of a stream stands.
+
+        A slice that did not move within the limit has lost its job, perhaps: it is put again under its name, so that
+        nothing leaves under another id if it was only slow. A run is dead once none of its slices moved within the
+        limit, and putting jobs again did not help.
+        """
+        rows = self._rows(state)
+        rows = [row for row in rows if not row.number("done")] or rows
+        if not rows:  # planned by 0.1.0, and no page has started
+            return Standing(is_alive=state.planned_at is not None and state.planned_at > now - STALL)
+        edge = now - STALL
+        if any(_moved_at(row) <= edge for row in rows):
+            edge = now - self.limit()
+        quiet = [row for row in rows if _moved_at(row) <= edge]
+        if len(quiet) == len(rows) and (any(_in_vain(row, edge) for row in rows) or not any(map(_next, rows))):
+            return Standing(is_alive=False)
+        again = [self._put_again(row, now) for row in quiet if _put_again_at(row) <= edge]
+        return Standing(is_alive=True, again=tuple(job for job in again if job is not None))
+
+    def _put_again(self, row: Row, now: datetime) -> PageJob | None:
+        """Return the newest job of a slice, to be put again; None where it is not known, or moves after all."""
+        job = _next(row)
+        if job is None:
+            return None
+        job = replace(job, again=job.again + 1)
+        try:
+            self._table.replace(row.with_values(again_at=now, next=job.to_text()))
+        except StateConflict:
+            return None
+        return job
 
     def take_page(self, job: PageJob, message_id: str, now: datetime) -> Role:
         """Decide the role of this delivery of a page job, and note that its page has started.
@@ -68,6 +127,14 @@ class RunStore:
 
         return until_stored(attempt, f"run {job.run}")
 
+    def note_next(self, job: PageJob, message_id: str, successor: PageJob) -> None:
+        """Note the job that follows a page, so that it can be put again if its message gets lost."""
+        row = self._table.get(self._partition, _key(job))
+        if row is None or row.number("page") != job.page or row.text("owner") != message_id:
+            return  # another delivery has taken over, and notes its own
+        with suppress(StateConflict):
+            self._table.replace(row.with_values(next=successor.to_text()))
+
     def end_slice(self, job: PageJob, now: datetime) -> list[Progress] | None:
         """Note that a slice is complete; return the progress of all once the last of them is, else None.
 
@@ -81,7 +148,7 @@ class RunStore:
         if held is None or held.text("run") != job.run:
             return None
         state = StreamState.from_row(stream, held)
-        progress = self._progress(state)
+        progress = [_progress(row) for row in self._rows(state)]
         complete = len(progress) >= state.partitions and all(part.done for part in progress)
         return progress if complete else None
 
@@ -91,18 +158,42 @@ class RunStore:
         for row in list(self._table.query(self._partition, prefix, after(prefix))):
             self._table.delete(row.partition, row.key)
 
-    def _progress(self, state: StreamState) -> list[Progress]:
+    def _rows(self, state: StreamState) -> list[Row]:
         prefix = state.stream.key_of("run", state.run) + "|"
-        return [
-            Progress(
-                page=row.number("page"),
-                done=bool(row.number("done")),
-                began=_parse(row.text("began")),
-                rows=row.number("rows"),
-                at=row.time("at"),
-            )
-            for row in self._table.query(self._partition, prefix, after(prefix))
-        ]
+        return list(self._table.query(self._partition, prefix, after(prefix)))
+
+
+def _progress(row: Row) -> Progress:
+    return Progress(
+        page=row.number("page"),
+        done=bool(row.number("done")),
+        began=parse_time(row.text("began")),
+        rows=row.number("rows"),
+        at=row.time("at"),
+    )
+
+
+def _next(row: Row) -> PageJob | None:
+    """Return the newest job of a slice; None where 0.1.0 has moved it since."""
+    try:
+        job = PageJob.from_text(row.text("next"))
+    except InvalidMessage:
+        return None
+    return job if job.page >= row.number("page") else None
+
+
+def _moved_at(row: Row) -> datetime:
+    return row.time("at") or NO_TIME
+
+
+def _put_again_at(row: Row) -> datetime:
+    """Return when a slice's job was put again since it moved; year 1 if it was not."""
+    at = row.time("again_at") or NO_TIME
+    return at if at > _moved_at(row) else NO_TIME
+
+
+def _in_vain(row: Row, edge: datetime) -> bool:
+    return NO_TIME < _put_again_at(row) <= edge
 
 
 def _role(job: PageJob, message_id: str, row: Row | None) -> Role:
@@ -111,8 +202,8 @@ def _role(job: PageJob, message_id: str, row: Row | None) -> Role:
     page = row.number("page")
     if job.page < page or bool(row.number("done")):
         return Role.REPEAT
-    is_other = row.text("owner") != message_id and job.redrive <= row.number("redrive")
-    return Role.COPY if job.page == page and is_other else Role.GO
+    is_newer = job.redrive > row.number("redrive") or job.again > row.number("again")
+    return Role.COPY if job.page == page and row.text("owner") != message_id and not is_newer else Role.GO
 
 
 def _key(job: PageJob) -> str:
@@ -121,11 +212,9 @@ def _key(job: PageJob) -> str:
 
 def _started(row: Row, job: PageJob, message_id: str, now: datetime) -> Row:
     values: dict[str, Value] = {"page": job.page, "owner": message_id, "redrive": job.redrive, "at": now}
+    put = _next(row)  # what was put again meanwhile is a copy from now on
+    values["again"] = max(job.again, put.again if put is not None and put.page == job.page else 0)
+    moved_at = row.time("at")
+    if moved_at is not None and job.page > row.number("page") and not job.redrive and not job.again:
+        values["wait_s"] = int((now - moved_at).total_seconds())
     return row.with_values(kind="run", began=job.began, **values)
-
-
-def _parse(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return None

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from shared.business_central.entities import Entity
-from shared.business_central.port import PageAsk
+from shared.business_central.port import PageAnswer, PageAsk
 from shared.business_central.records import Record
 from shared.changes.jobs import GROUP, PageJob
 from shared.connections.context import Context
@@ -24,54 +24,98 @@ _OUTAGE: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
+class Lost:
+    """A record that could not be read, by its id or by the sort values of the rows around it."""
+
+    reason: str
+    key: str = ""
+    low: str = ""  # "": where the slice begins
+    high: str = ""  # "": to the end
+
+
+@dataclass(frozen=True, slots=True)
 class Singles:
     """What reading a page one by one brought."""
 
     records: list[Record]
-    broken: int
+    lost: tuple[Lost, ...]
     more: bool
     served_at: datetime | None
 
 
 def read_singly(ctx: Context, job: PageJob, ask: PageAsk, cause: BCError) -> Singles:
-    """Read a page that BC refuses as a whole: first only its ids, then the records in groups, down to single ones.
+    """Read a page that BC refuses as a whole, down to single rows.
+
+    Where whole records are asked for, first only their ids are read, then the records in groups.
 
     Raises:
         BCError: `cause`, if that can't be done either.
     """
-    rows = GROUP + len(job.cursor.done)  # beyond those at the very place that are done already
+    done = job.cursor.done
+    if ask.what == "records":  # beyond those at the very place that are done already
+        ask = replace(ask, what="ids", rows=GROUP + len(done))
+        whole = True
+    else:
+        whole = False
+    listed = _Listed(ask.order, job.cursor.last or job.slice.low or job.slice.since)
     try:
-        listed = _list_ids(ctx, job, replace(ask, what="ids", rows=rows))
+        _list_rows(ctx, ask, listed)
     except BCError:
         raise cause from None
-    keys = [key for key in listed.keys if key not in job.cursor.done]
+    rows = [row for row in listed.rows if row.key not in done]
+    if not whole:
+        return Singles(rows, listed.closed(), listed.more, listed.served_at)
+    keys = [row.key for row in rows]
     records, broken = read_records(ctx, job.company, job.entity_row(), keys)
-    for key, error in broken:
-        report_broken(job, key, str(error))
     order = {key: place for place, key in enumerate(keys)}
     records.sort(key=lambda record: order.get(record.key, len(order)))
     if listed.more and not records and len(keys) == len(broken):
         raise cause  # nothing to go on from
-    return Singles(records, len(broken) + listed.lost, listed.more, listed.served_at)
+    lost = [Lost(str(error), key=key) for key, error in broken]
+    return Singles(records, (*listed.closed(), *lost), listed.more, listed.served_at)
 
 
 @dataclass(slots=True)
 class _Listed:
-    keys: list[str] = field(default_factory=list)
-    lost: int = 0  # rows of which not even the id can be read
+    """Rows that could be read, and the gaps between them."""
+
+    order: str  # the property they are sorted by
+    last: str  # sort value of the newest row
+    rows: list[Record] = field(default_factory=list)
+    gaps: list[Lost] = field(default_factory=list)  # closed by a row behind them
+    open: list[BCError] = field(default_factory=list)  # why the rows behind the newest one can't be read
+    lost: int = 0
     more: bool = False
     served_at: datetime | None = None
 
+    def add(self, answer: PageAnswer) -> None:
+        """Take some rows."""
+        rows = answer.page.records
+        if rows:
+            self.gaps += self._gap(rows[0].text(self.order))
+            self.open.clear()
+            self.last = rows[-1].text(self.order)
+        self.rows += rows
+        self.more = bool(answer.page.next_link)
+        self.served_at = self.served_at or answer.served_at
 
-def _list_ids(ctx: Context, job: PageJob, ask: PageAsk) -> _Listed:
-    """List ids; a span that BC refuses is halved until it is one row, which is left out by `$skip`.
+    def closed(self) -> tuple[Lost, ...]:
+        """Return all gaps; the last one reaches to the end."""
+        return (*self.gaps, *self._gap(""))
 
-    AL runs a page's code for every row, whatever is selected, so a broken record can spoil the ids as well.
+    def _gap(self, high: str) -> list[Lost]:
+        return [Lost(str(self.open[0]), low=self.last, high=high)] if self.open else []
+
+
+def _list_rows(ctx: Context, ask: PageAsk, listed: _Listed) -> None:
+    """Read rows of which little is asked; a span that BC refuses is halved until it is one row, which is left out.
+
+    AL runs a page's code for every row, whatever is selected, so a broken record can spoil the ids as well. What BC
+    serves less of than was asked for is asked for once more behind that.
 
     Raises:
         BCError: no row can be read, or BC does not answer.
     """
-    listed = _Listed()
     spans = [(0, ask.rows)]
     while spans:
         skip, rows = spans.pop(0)
@@ -82,28 +126,31 @@ def _list_ids(ctx: Context, job: PageJob, ask: PageAsk) -> _Listed:
             if rows > 1:
                 spans[:0] = [(skip, rows // 2), (skip + rows // 2, rows - rows // 2)]
                 continue
-            _note_lost(job, listed, skip, error)
+            listed.lost += 1
+            listed.open.append(error)
+            if listed.lost >= _OUTAGE and not listed.rows:
+                raise
             continue
-        listed.keys += [record.key for record in answer.page.records]
-        listed.more = bool(answer.page.next_link)
-        listed.served_at = listed.served_at or answer.served_at
+        listed.add(answer)
+        served = len(answer.page.records) + len(answer.page.broken)
         if not listed.more:
             break
-    return listed
-
-
-def _note_lost(job: PageJob, listed: _Listed, skip: int, error: BCError) -> None:
-    listed.lost += 1
-    if listed.lost >= _OUTAGE and not listed.keys:
-        raise error
-    place = job.cursor.last or job.slice.low or job.slice.since or "the first"
-    report_broken(job, "", f"row {skip + 1} from {place} on: {error}")
+        if 0 < served < rows:
+            spans.insert(0, (skip + served, rows - served))
 
 
 def read_records(
-    ctx: Context, company: str, entity: Entity, keys: Sequence[str], *, reserved: bool = False
+    ctx: Context,
+    company: str,
+    entity: Entity,
+    keys: Sequence[str],
+    *,
+    reserved: bool = False,
+    may_all_fail: bool = False,
 ) -> tuple[list[Record], list[tuple[str, BCError]]]:
     """Read records by id in groups; return them and those that BC can't serve, each with its error.
+
+    `may_all_fail`: they are known to fail, so that an outage can't be told from that.
 
     Raises:
         BCError: BC serves nothing at all for now.
@@ -125,7 +172,7 @@ def read_records(
                 waiting[:0] = [group[:half], group[half:]]
                 continue
             broken.append((group[0], error))
-            if isinstance(error, BCUnavailable) and not records and len(broken) >= min(_OUTAGE, len(keys)):
+            if isinstance(error, BCUnavailable) and not records and len(broken) >= _OUTAGE and not may_all_fail:
                 raise
     return records, broken
 

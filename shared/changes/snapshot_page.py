@@ -42,6 +42,9 @@ def _differences(ctx: Context, stores: ChangeStores, job: PageJob) -> tuple[Noti
     number = state.snapshot + (state.done_run != job.run)  # in force already, if this is a late redelivery
     if number == 1:
         return ()
+    # What the snapshot before could not read has not come since it, unless it is newer than the watch.
+    watch_from = stores.streams.load(Stream("reconcile", job.company, job.entity)).watch_from
+    old_before = format_time(watch_from) if state.unreadable and watch_from else ""
     changes: list[RecordChange] = []
     at = format_time(ctx.now())
     ledger = stores.ledger(job.company, entity)
@@ -53,10 +56,31 @@ def _differences(ctx: Context, stores: ChangeStores, job: PageJob) -> tuple[Noti
             changes += [RecordChange(key=key, kind="deleted", at=at) for key in went]
     return tuple(
         NotificationJob(
-            job=f"{job.run}-c{n:05d}", company=job.company, entity=job.entity, changes=group, from_snapshot=True
+            job=f"{job.run}-c{n:05d}",
+            company=job.company,
+            entity=job.entity,
+            changes=group,
+            from_snapshot=True,
+            old_before=old_before,
         )
         for n, group in enumerate(group_changes(changes))
     )
+
+
+def _at_end(ctx: Context, stores: ChangeStores, job: PageJob, began: datetime | None) -> None:
+    _keep_unread(stores, job)
+    _begin_watch(ctx, stores, job, began)
+
+
+def _keep_unread(stores: ChangeStores, job: PageJob) -> None:
+    """Keep ids in a snapshot that has left rows out: what the one before holds may be among them, or gone."""
+    state = stores.streams.load(stream_of(job))
+    if not state.broken or not state.snapshot:
+        return
+    ledger = stores.ledger(job.company, job.entity_row())
+    for number, (_, went) in enumerate(ledger.differences(state.snapshot + 1)):
+        entries = ledger.snapshots.find(state.snapshot, went)
+        ledger.snapshots.add_page(state.snapshot + 1, job.page + number, entries.items())
 
 
 def _begin_watch(ctx: Context, stores: ChangeStores, job: PageJob, began: datetime | None) -> None:
@@ -81,6 +105,6 @@ def _never(*_: object) -> bool:
 
 
 KIND: Final = PageKind(
-    news=_news, has_claims=_never, may_have_announced=_never, before_end=_compare, at_end=_begin_watch, snapshots=1,
-    tidy=_tidy, follows_at_once=False,
+    news=_news, has_claims=_never, may_have_announced=_never, before_end=_compare, at_end=_at_end, snapshots=1,
+    keeps_broken=False, tidy=_tidy, follows_at_once=False,
 )  # fmt: skip

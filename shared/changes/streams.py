@@ -56,6 +56,8 @@ class StreamState:
     rows: int = 0  # read by the newest completed run
     again: bool = False  # somebody asked for another run while this one was under way
     broken: int = 0  # records left out in the newest run
+    unreadable: int = 0  # what is on the list of broken records; snapshot: how many the one in force has left out
+    mend_at: datetime | None = None  # when the next of them is due
     error: str = ""  # why the newest run that ended could not go on
     superseded: tuple[str, ...] = ()  # runs whose own rows are still to be written: as 0.1.0 kept them
     etag: str = field(default="", compare=False)
@@ -64,6 +66,10 @@ class StreamState:
     def is_under_way(self) -> bool:
         """Say whether the newest run has begun and not ended."""
         return bool(self.run) and self.ended_at is None
+
+    def is_to_mend(self, now: datetime) -> bool:
+        """Say whether something broken is due to be read again."""
+        return self.mend_at is not None and self.mend_at <= now
 
     def succeeded_by(self, run: str) -> "StreamState":
         """Return the state with another run as the newest; one that was not complete is superseded from now on."""
@@ -93,6 +99,7 @@ class StreamState:
             watermark=row.time("mark"), watch_from=row.time("watch_from"), planned_at=row.time("planned_at"),
             ended_at=row.time("ended_at"), done_at=row.time("done_at"), snapshot=row.number("generation"),
             partitions=row.number("partitions"), rows=row.number("rows"), broken=row.number("broken"),
+            unreadable=row.number("unreadable"), mend_at=row.time("mend_at"),
             again=bool(row.number("again")), run=row.text("run"), mode=row.text("mode"),
             done_run=row.text("done_run"), error=row.text("error"),
             superseded=tuple(run for run in row.text("dead").split("\n") if run), etag=row.etag,
@@ -104,6 +111,7 @@ _FIELDS: Final = {
     "watermark": "mark", "watch_from": "watch_from", "snapshot": "generation", "run": "run", "mode": "mode",
     "partitions": "partitions", "planned_at": "planned_at", "ended_at": "ended_at", "done_run": "done_run",
     "done_at": "done_at", "rows": "rows", "again": "again", "broken": "broken", "error": "error",
+    "unreadable": "unreadable", "mend_at": "mend_at",
 }  # fmt: skip
 
 

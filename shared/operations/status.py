@@ -74,8 +74,8 @@ def _stream(state: StreamState, names: dict[str, str]) -> StreamView:
     running = bool(state.run) and state.ended_at is None
     word = "failed" if state.error else "running" if running else "ok" if state.done_at else "waiting"
     error = state.error
-    if state.broken and not error:
-        error = f"{state.broken} records could not be read; the log names them (record.broken)"
+    if state.unreadable and not error:
+        error = f"{state.unreadable} records can't be read for now; the log names them (record.broken)"
     return StreamView(
         company=names.get(state.stream.company, state.stream.company),
         entity=state.stream.entity,

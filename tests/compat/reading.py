@@ -21,7 +21,7 @@ from shared.changes.ledger import Ledger, Look
 from shared.changes.page_reader import page_ask
 from shared.changes.pulled_versions import PulledVersionStore
 from shared.changes.run_progress import RunStore
-from shared.changes.streams import Stream, StreamStore, stream_of
+from shared.changes.streams import Stream, StreamState, StreamStore, stream_of
 from shared.dead_letters import redrive
 from shared.dead_letters.dead_letter_store import DeadLetterStore
 from shared.dead_letters.reference import read_reference
@@ -236,8 +236,8 @@ def stream_meaning(held: Recorded) -> Meaning:
             "run": [state.run, state.mode, state.partitions],
             "planned at": _time(state.planned_at),
             "ended at": _time(state.ended_at),
-            "is alive": held.runs.is_alive(state, held.at),
-            "is alive in a quarter of an hour": held.runs.is_alive(state, held.at + timedelta(minutes=15)),
+            "is alive": _is_alive(held, state, held.at),
+            "is alive in a quarter of an hour": _is_alive(held, state, held.at + timedelta(minutes=15)),
             "complete": [state.done_run, _time(state.done_at), state.rows],
             "dead": [run for run in values["dead"].split("\n") if run and held.streams.is_superseded(state, run)],
             "wanted again": state.again,
@@ -248,6 +248,10 @@ def stream_meaning(held: Recorded) -> Meaning:
         found
     )
     return found
+
+
+def _is_alive(held: Recorded, state: StreamState, at: datetime) -> bool:
+    return state.is_under_way and held.runs.standing(state, at).is_alive
 
 
 _PURPOSES: dict[str, Purpose] = {stored: purpose for purpose, stored in STORED_PURPOSES.items()}
@@ -289,7 +293,7 @@ def record_meaning(held: Recorded) -> Meaning:
         for row in rows:
             kind, _, job = row["key"].partition("|")
             if kind == "j":
-                said["claimed by a job"][job] = _ledger(held, entity).claims(job)
+                said["claimed by a job"][job] = list(_ledger(held, entity).claims(job).ids)
             elif kind == "r":
                 key, again = row["values"]["record"], {}
                 for job in sorted({row["values"][name] for name in ("created_by", "posted_by", "deleted_by")} - {""}):
@@ -369,9 +373,10 @@ def pulled_meaning(held: Recorded) -> Meaning:
     company, found = held.ids.get("company", ""), {}
     book = PulledVersionStore(held.tables.table("BcRecords"), held.connection, company, "items")
     for row in held.rows("BcRecords", "", f"{company}|items|seen"):
-        told = book.claims(row["key"])
+        claims = book.claims(row["key"])
+        assert claims is not None
         run = row["key"].partition("-")[0]
-        found[row["key"]] = {"told": told, "versions known of its run": len(book.load([run], but=""))}
+        found[row["key"]] = {"told": list(claims.ids), "versions known of its run": len(book.load([run], but=""))}
     return found
 
 

@@ -27,8 +27,8 @@ page_jobs = st.builds(
     purpose=st.sampled_from(["pull", "reconcile", "snapshot"]),
     mode=st.sampled_from(["full", "delta", "list"]), company=guids, entity=st.sampled_from(sorted(ENTITIES)),
     slice=st.builds(Slice, number=st.integers(0, 3), since=texts, low=texts, high=texts), page=st.integers(1, 10**6),
-    phase=st.sampled_from(["records", "expanded", "commit", "settle"]), cursor=cursors, began=texts,
-    total=st.integers(0, 10**6), redrive=st.integers(0, 9),
+    phase=st.sampled_from(["records", "expanded", "mend", "commit", "settle"]), cursor=cursors, began=texts,
+    total=st.integers(0, 10**6), redrive=st.integers(0, 9), again=st.integers(0, 9),
 )  # fmt: skip
 changes = st.builds(RecordChange, key=guids, kind=st.sampled_from(["created", "updated", "deleted"]), at=texts)
 notification_jobs = st.builds(
@@ -137,17 +137,17 @@ def test_what_leaves_can_be_read_by_the_release_before() -> None:
     part = Slice(number=2, since="s", low="b", high="c")
     page = PageJob(
         run="r", purpose="snapshot", mode="list", company="c", entity="items", slice=part, page=3, phase="expanded",
-        cursor=cursor, began="t", total=9, redrive=1,
+        cursor=cursor, began="t", total=9, redrive=1, again=4,
     )  # fmt: skip
     assert json.loads(page.to_text()) == {
         "kind": "page", "job": "r-02-000003", "run": "r", "purpose": "compare", "mode": "list", "company": "c",
         "entity": "items", "partition": 2, "page": 3, "phase": "nested", "link": "l", "since": "s", "low": "b",
         "high": "c", "after": "a", "after_ids": ["i"], "edge": "e", "jumps": 1, "began": "t", "rows": 5, "total": 9,
-        "redrive": 1, "most_rows": 7,
+        "redrive": 1, "most_rows": 7, "again": 4,
     }  # fmt: skip
     change = RecordChange(key="k", kind="updated", at="t")
     notification = NotificationJob(job="j", company="c", entity="items", changes=(change,), from_snapshot=True)
     assert json.loads(notification.to_text()) == {
         "kind": "notification", "job": "j", "company": "c", "entity": "items", "changes": [["k", "updated", "t"]],
-        "collection": "", "compared": True, "redrive": 0,
+        "collection": "", "compared": True, "old_before": "", "redrive": 0,
     }  # fmt: skip

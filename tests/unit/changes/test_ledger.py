@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from shared.business_central import records
 from shared.business_central.entities import ITEMS, SALES_INVOICES
+from shared.changes.jobs import PageJob
 from shared.changes.ledger import Ledger, Look
 from shared.changes.ledger_rules import SnapshotEntry, snapshot_entry
 from shared.errors import StateConflict
@@ -40,7 +41,10 @@ def announce(
     book: Ledger, records: list[records.Record], job: str, *, told: frozenset[str] = frozenset(), remember: bool = False
 ) -> list[str]:
     """The ids of what is announced."""
-    look = Look(job=job, changes=CREATED, watch_from=None, notified_created=told, claims_at=AT if remember else None)
+    page = PageJob(run=job, purpose="reconcile", mode="delta", company="company", entity="items")
+    look = Look(
+        job=job, changes=CREATED, watch_from=None, notified_created=told, page=page if remember else None, now=AT
+    )
     return [note.record.key for note in book.announce(records, look)]
 
 
@@ -104,12 +108,12 @@ def test_claims_of_a_page_are_remembered_and_forgotten_in_time(table: Table) -> 
     made = [record(key(n)) for n in range(200)]
     announce(book, made[:150], "j1", remember=True)
     announce(book, made[150:], "j1", remember=True)
-    assert sorted(book.claims("j1")) == sorted(each.key for each in made)
-    assert book.claims("j2") == []
+    assert sorted(book.claims("j1").ids) == sorted(each.key for each in made)
+    assert book.claims("j2").ids == ()
     book.forget_jobs(AT)
-    assert book.claims("j1")
+    assert book.claims("j1").ids
     book.forget_jobs(AT + timedelta(seconds=1))
-    assert book.claims("j1") == []
+    assert book.claims("j1").ids == ()
 
 
 def test_of_two_workers_at_one_record_one_tells(table: Table) -> None:

@@ -2,11 +2,13 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.business_central import records
+from shared.changes.claims import Claims
 from shared.changes.pulled_versions import PulledVersionStore, digest
 from tests.support.memory_storage import MemoryTables
 
@@ -25,30 +27,32 @@ def seen_book() -> PulledVersionStore:
 def test_versions_are_found_by_run_but_not_by_the_job_that_told_them(one: list[bytes], two: list[bytes]) -> None:
     """A redelivered job must tell again what it told; every other one must not."""
     book = seen_book()
-    book.add("r1-00-000001", one, [ID] if one else [], now=AT)
-    book.add("r2-00-000001", two, [], now=AT)
+    book.add("r1-00-000001", one, Claims((ID,) if one else ()), now=AT)
+    book.add("r2-00-000001", two, Claims(), now=AT)
     assert book.load(["r1", "r2"], but="") == set(one) | set(two)
     assert book.load(["r1", ""], but="") == set(one)
     assert book.load(["r1", "r2"], but="r1-00-000001") == set(two)
-    assert book.claims("r1-00-000001") == ([ID] if one else [])
+    assert book.claims("r1-00-000001") == Claims((ID,) if one else ())
     assert book.claims("r3-00-000001") is None
 
 
 def test_a_page_of_twenty_thousand_rows_fits() -> None:
     """The largest page BC serves is one row of the table; a repeat replaces it."""
     book = seen_book()
+    ids = tuple(str(UUID(int=n)) for n in range(20_000))
+    ids = tuple(str(UUID(int=n)) for n in range(20_000))
     digests = [n.to_bytes(8, "big") for n in range(20_000)]
     for _ in range(2):
-        book.add("r1-00-000001", digests, [ID] * 20_000, now=AT)
+        book.add("r1-00-000001", digests, Claims(ids, frozenset({0, 2})), now=AT)
     assert len(book.load(["r1"], but="")) == 20_000
-    assert book.claims("r1-00-000001") == [ID] * 20_000
+    assert book.claims("r1-00-000001") == Claims(ids, frozenset({0, 2}))
 
 
 def test_rows_of_other_runs_are_deleted() -> None:
     """Only the last complete run is compared with."""
     book = seen_book()
     for run in ("r1", "r2", "r3"):
-        book.add(f"{run}-00-000001", [b"12345678"], [], now=AT)
+        book.add(f"{run}-00-000001", [b"12345678"], Claims(), now=AT)
     book.keep_only(["r2", ""], since=AT)
     assert book.load(["r3"], but="") == {b"12345678"}
     book.keep_only(["r2", ""], since=AT + timedelta(seconds=1))

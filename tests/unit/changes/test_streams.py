@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shared.changes.jobs import PageJob, Slice
-from shared.changes.run_progress import STALL, Role, RunStore
+from shared.changes.run_progress import MOST_PATIENCE, STALL, Role, RunStore, Standing
 from shared.changes.streams import Stream, StreamState, StreamStore
 from shared.errors import StateConflict
 from shared.storage.table import Row, Table
@@ -119,13 +119,64 @@ def test_the_end_of_an_old_run_completes_nothing(book: StreamStore, runs: RunSto
     assert runs.end_slice(replace(JOB, phase="commit"), AT) is None
 
 
-def test_a_run_lives_as_long_as_it_moves(book: StreamStore, runs: RunStore) -> None:
-    """From its planning or its newest page; an ended one is not alive."""
-    state = started(book)
-    assert runs.is_alive(state, AT + STALL - timedelta(seconds=1))
-    assert not runs.is_alive(state, AT + STALL)
-    runs.take_page(JOB, "m1", AT + timedelta(minutes=10))
-    assert runs.is_alive(state, AT + STALL)
-    assert not runs.is_alive(replace(state, ended_at=AT), AT)
+def planned(book: StreamStore, runs: RunStore, slices: int = 1) -> StreamState:
+    """A stream whose run has been planned."""
+    state = StreamState(stream=STREAM, run="r", mode="delta", partitions=slices, planned_at=AT)
+    jobs = [replace(JOB, slice=Slice(number=n)) for n in range(slices)]
+    return book.save(state, *runs.planned(jobs, AT))
+
+
+def test_a_job_that_does_not_come_is_put_again_and_only_then_its_run_is_dead(book: StreamStore, runs: RunStore) -> None:
+    """Under its own name; a move in between begins the waiting anew (P25)."""
+    state = planned(book, runs)
+    assert runs.standing(state, AT + STALL - timedelta(seconds=1)) == Standing(is_alive=True)
+    (again,) = runs.standing(state, AT + STALL).again
+    assert (again.job, again.again) == (JOB.job, 1)
+    assert runs.standing(state, AT + 2 * STALL - timedelta(seconds=1)) == Standing(is_alive=True)
+    assert runs.standing(state, AT + 2 * STALL) == Standing(is_alive=False)
+    assert runs.take_page(again, "m2", AT + 2 * STALL) is Role.GO
+    assert runs.take_page(JOB, "m1", AT + 2 * STALL) is Role.COPY  # the job itself, late after all
+    runs.note_next(again, "m2", again.next())
+    assert runs.standing(state, AT + 3 * STALL - timedelta(seconds=1)) == Standing(is_alive=True)
+    (after,) = runs.standing(state, AT + 3 * STALL).again
+    assert (after.job, after.again) == (JOB.next().job, 1)
+
+
+def test_a_slice_that_is_stuck_is_put_again_while_the_others_go_on(book: StreamStore, runs: RunStore) -> None:
+    """A run is never dead while one of its slices moves."""
+    state = planned(book, runs, slices=2)
+    at, put_again = AT, 0
+    for page in range(1, 9):
+        at += STALL / 2
+        runs.take_page(replace(JOB, page=page), f"m{page}", at)
+        standing = runs.standing(state, at)
+        assert standing.is_alive
+        assert {job.slice.number for job in standing.again} <= {1}
+        put_again += len(standing.again)
+    assert put_again == 2  # every third time, as its neighbour waits half the least limit for each page
+
+
+def test_patience_follows_from_how_long_pages_wait(book: StreamStore, runs: RunStore) -> None:
+    """Three times the longest wait of any page of the connection, within bounds (P25)."""
+    state = planned(book, runs)
+    other = Stream("reconcile", "d", "items")
+    slow = replace(JOB, purpose="reconcile", company="d", run="s")
+    book.save(StreamState(stream=other, run="s", planned_at=AT), *runs.planned([slow], AT))
+    assert runs.limit() == STALL
+    runs.take_page(slow, "m1", AT + timedelta(minutes=20))
+    assert runs.limit() == timedelta(minutes=60)
+    assert runs.standing(state, AT + timedelta(minutes=59)) == Standing(is_alive=True)
+    assert runs.standing(state, AT + timedelta(minutes=60)).again
+    runs.take_page(slow.next(), "m2", AT + timedelta(hours=60))
+    assert runs.limit() == MOST_PATIENCE
+
+
+def test_a_page_notes_what_follows_unless_another_delivery_took_over(book: StreamStore, runs: RunStore) -> None:
+    """Only the owner of the slice knows its newest job."""
+    state = planned(book, runs)
+    runs.take_page(JOB, "m1", AT)
+    runs.note_next(JOB, "another", replace(JOB, page=7))
+    assert [job.page for job in runs.standing(state, AT + STALL).again] == [1]
     runs.forget_run(STREAM, "r")
-    assert not runs.is_alive(state, AT + STALL)
+    runs.note_next(JOB, "m1", JOB.next())
+    assert not runs.standing(state, AT + STALL).is_alive

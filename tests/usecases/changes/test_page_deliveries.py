@@ -8,6 +8,7 @@ from business_central_emulator import FaultKind
 
 from shared.changes import page_job
 from shared.changes.jobs import PageJob
+from shared.changes.streams import Stream
 from shared.resource_names import QUEUE_EVENTS, QUEUE_PAGES
 from tests.simulation.world import Crash
 from tests.support.page_world import (
@@ -133,19 +134,80 @@ class _Killer:
             raise Crash(name)
 
 
-def test_a_run_whose_message_was_lost_is_begun_anew(caplog: pytest.LogCaptureFixture) -> None:
-    """Somebody cleared the queue: after a while without progress the timer starts over, and all is told."""
+def test_a_page_job_that_got_lost_is_put_again(caplog: pytest.LogCaptureFixture) -> None:
+    """Somebody cleared the queue: after a while without progress the timer puts the job again, and all is told."""
     world = world_of()
-    made = items(world, 4)
+    made = items(world, 14)
     world.run_timer("pull_items")
+    world.step(QUEUE_PAGES)
+    before = told(world)
     world.queues.names[QUEUE_PAGES].clear()
     world.clock.advance(timedelta(minutes=5))
     run(world, "pull_items")
-    assert told(world) == {}
+    assert told(world) == before
     world.clock.advance(timedelta(minutes=10))
     run(world, "pull_items")
     assert told(world) == pulled(made)
+    assert "page.put_again" in caplog.text
+    assert "run.superseded" not in caplog.text
+
+
+def test_a_run_that_cannot_be_woken_is_begun_anew(caplog: pytest.LogCaptureFixture) -> None:
+    """The queue is cleared again and again: what putting again does not help, another run does."""
+    world = world_of()
+    made = items(world, 4)
+    world.run_timer("pull_items")
+    for _ in range(2):
+        world.queues.names[QUEUE_PAGES].clear()
+        world.clock.advance(timedelta(minutes=15))
+        world.run_timer("pull_items")
+    world.drain()
+    assert told(world) == pulled(made)
     assert "run.superseded" in caplog.text
+
+
+@pytest.mark.parametrize("lost", ["commit", "settle"])
+def test_the_end_of_a_snapshot_that_got_lost_is_put_again(lost: str) -> None:
+    """Its commit, and the job that settles it."""
+    world = world_of(BC_TRIGGERS="items")
+    world.clock.advance(timedelta(hours=25))
+    late = items(world, 2)
+    world.run_timer("reconcile")
+    queue = world.queues.names[QUEUE_PAGES]
+    while not any(f'"phase":"{lost}"' in message.body for message in queue):
+        world.step(QUEUE_PAGES)
+    queue.clear()
+    world.drain()
+    world.clock.advance(timedelta(minutes=15))
+    run(world, "reconcile")
+    assert world.stores.changes.streams.load(stream(world, "snapshot")).snapshot == 2
+    assert told(world) == created(late)
+
+
+def test_slow_is_not_dead(caplog: pytest.LogCaptureFixture) -> None:
+    """A page of each company waits for those of all others, a quarter of an hour and more: all pulls complete (P25)."""
+    world = small_world(env={"BC_PAGE_ROWS": "2", "BC_TRIGGERS": "items"})
+    companies = [world.bc.add_company(f"C{n:02d}") for n in range(20)]
+    for company in companies:
+        world.bc.bulk_items(8, company=company.id)
+    for host in world.hosts:
+        host.companies.forget()
+    due = began = world.clock.now()
+
+    def is_complete() -> bool:
+        load = world.stores.changes.streams.load
+        return all(load(Stream("pull", company.id, "items")).watermark for company in companies)
+
+    while not is_complete():
+        if world.clock.now() >= due:
+            world.run_timer("pull_items")
+            due = world.clock.now() + timedelta(minutes=15)
+        world.step(QUEUE_PAGES)
+        world.clock.advance(45)
+        assert world.clock.now() < began + timedelta(hours=4)
+    assert "run.superseded" not in caplog.text
+    assert "page.put_again" not in caplog.text
+    assert set(told(world).values()) == {1}
 
 
 def test_a_job_of_an_old_run_starts_nothing() -> None:
@@ -154,8 +216,11 @@ def test_a_job_of_an_old_run_starts_nothing() -> None:
     items(world, 10)
     world.run_timer("pull_items")
     text = world.queues.names[QUEUE_PAGES].pop().body
-    world.clock.advance(timedelta(minutes=15))
-    run(world, "pull_items")
+    for _ in range(2):
+        world.clock.advance(timedelta(minutes=15))
+        world.queues.names[QUEUE_PAGES].clear()
+        world.run_timer("pull_items")
+    world.drain()
     done = world.stores.changes.streams.load(stream(world))
     world.queues.put(QUEUE_PAGES, text, world.clock.now())
     world.step(QUEUE_PAGES)
@@ -254,3 +319,17 @@ def test_a_blob_is_whole_before_anything_refers_to_it() -> None:
         world.clock.advance(LEASE_S)
     world.drain()
     assert told(world) == pulled(made)
+
+
+def test_a_copy_that_comes_after_its_run_repeats_nothing() -> None:
+    """Put again while the first was only slow: whichever comes second never was at work, and keeps silent (P5)."""
+    world = world_of()
+    world.clock.advance(60)
+    made = items(world, 4)
+    for timer, kind in (("reconcile", created(made)), ("pull_items", pulled(made))):
+        world.run_timer(timer)
+        world.clock.advance(timedelta(minutes=13))
+        world.run_timer(timer)
+        world.drain()
+        assert told(world, "item.") == kind
+        world.left.clear()

@@ -233,10 +233,10 @@ def test_one_broken_record_is_isolated_and_reported(
     rest = [item for item in made if item is not broken]
     assert told(world, "item.") == (pulled(rest) if timer == "pull_items" else created(rest))
     assert watermark(world, "pull" if timer == "pull_items" else "reconcile") == at
-    (line,) = [line for line in caplog.messages if line.startswith("record.broken")]
-    assert re.search(r"row \d+ from 2026-02-11T\S+ on: .*(internal error|date formula)", line)
+    (line,) = [line for line in caplog.messages if line.startswith("record.")]
+    assert re.match(r"record.unread .*a row between \S+ and \S+.*: .*(internal error|date formula)", line)
     state = world.stores.changes.streams.load(stream(world, "pull" if timer == "pull_items" else "reconcile"))
-    assert (state.broken, state.error) == (1, "")
+    assert (state.broken, state.unreadable, state.error) == (1, 1, "")
 
 
 def test_a_record_healed_later_is_found_by_the_snapshot() -> None:

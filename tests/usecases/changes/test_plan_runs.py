@@ -2,17 +2,19 @@
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from business_central_emulator import Fault, FaultKind
 
+from shared.business_central.entities import ENTITIES
 from shared.changes import plan_runs
 from shared.changes.jobs import PageJob
 from shared.changes.run_progress import STALL
-from shared.changes.streams import Stream
+from shared.changes.streams import Stream, StreamState, StreamStore
 from shared.errors import StateConflict
-from shared.resource_names import QUEUE_PAGES
+from shared.resource_names import QUEUE_PAGES, TABLE_WATERMARKS
 from tests.simulation.world import World
 from tests.support.worlds import restart, small_world, told
 
@@ -62,7 +64,10 @@ def test_a_large_entity_is_pulled_in_partitions_that_cover_it() -> None:
     world.bc.bulk_items(250 * plan_runs.PARTITIONS - 1)
     assert len(plan_runs.pull_items(world.ctx, world.stores.changes).pages) == 1
     world.bc.bulk_items(1)
-    world.clock.advance(STALL)
+    world.drain()
+    world.tables.table(TABLE_WATERMARKS).delete(
+        world.settings.connection, Stream("pull", world.bc.company().id, "items").key
+    )
     jobs = [PageJob.from_text(text) for text in plan_runs.pull_items(world.ctx, world.stores.changes).pages]
     assert len(jobs) == plan_runs.PARTITIONS
     assert (jobs[0].slice.low, jobs[-1].slice.high) == ("", "")
@@ -80,7 +85,12 @@ def test_a_run_at_work_is_left_alone_and_a_dead_one_is_replaced(caplog: pytest.L
     assert plan_runs.pull_items(world.ctx, world.stores.changes).pages == ()
     assert "run.skipped" in caplog.text
     world.clock.advance(1)
-    assert len(plan_runs.pull_items(world.ctx, world.stores.changes).pages) == waiting
+    again = [PageJob.from_text(text) for text in plan_runs.pull_items(world.ctx, world.stores.changes).pages]
+    assert [job.again for job in again] == [1] * waiting
+    assert "run.superseded" not in caplog.text
+    world.clock.advance(STALL)
+    another = [PageJob.from_text(text) for text in plan_runs.pull_items(world.ctx, world.stores.changes).pages]
+    assert not {job.run for job in another} & {job.run for job in again}
     assert "run.superseded" in caplog.text
 
 
@@ -164,3 +174,27 @@ def test_planning_waits_for_another_day_when_nothing_answers() -> None:
     item = world.bc.user.create_item(displayName="x")
     world.run_for(timedelta(minutes=31))
     assert told(world, "item.pulled") == {("item.pulled", f"items({item.id})"): 1}
+
+
+@pytest.mark.parametrize("entity", ["items", "salesInvoices"])
+def test_a_wake_up_is_not_lost_when_the_run_ends_meanwhile(entity: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run under way ends between the look at it and the note that another is wanted: another is started."""
+    world = small_world(env={"BC_COMPANIES": CRONUS})
+    world.clock.advance(60)
+    world.run_timer("reconcile")
+    streams = world.stores.changes.streams
+    stream = Stream("reconcile", world.bc.company().id, entity)
+    under_way = streams.load(stream).run
+    change, raced = StreamStore.change, []
+
+    def racing(store: StreamStore, changed: Stream, edit: Callable[[StreamState], StreamState]) -> StreamState:
+        if not raced and changed == stream:
+            raced.append(changed)
+            world.drain()
+        return change(store, changed, edit)
+
+    monkeypatch.setattr(StreamStore, "change", racing)
+    jobs = plan_runs.plan_delta(world.ctx, world.stores.changes, stream.company, ENTITIES[entity])
+    assert raced
+    assert [job.run for job in jobs] == [streams.load(stream).run]
+    assert streams.load(stream).run != under_way

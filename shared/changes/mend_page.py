@@ -1,0 +1,100 @@
+"""The page of a delta that reads again what could not be read before, and is due (`broken_records.py`)."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from shared.business_central.records import Record
+from shared.changes.broken_records import MOST, Broken, BrokenList
+from shared.changes.change_stores import ChangeStores
+from shared.changes.jobs import GROUP, Cursor, PageJob, Slice
+from shared.changes.page_reader import Reading, next_cursor, read_page
+from shared.changes.single_reader import read_records
+from shared.changes.streams import stream_of
+from shared.clock import NO_TIME, parse_time
+from shared.connections.context import Context
+from shared.errors import BCNotFound, BCRejected, BCUnavailable
+
+#: Pages of one place that are read; it holds a few rows, unless many changed at one time.
+_PAGES = 5
+
+
+@dataclass(slots=True)
+class _Found:
+    records: dict[str, Record] = field(default_factory=dict)
+    healed: list[Broken] = field(default_factory=list)
+    failed: list[Broken] = field(default_factory=list)
+
+
+def read_due(ctx: Context, stores: ChangeStores, job: PageJob) -> Reading:
+    """Read what is due; call `settle` of the reading's `mended` once the records are announced.
+
+    Raises:
+        BCError: BC serves nothing at all for now.
+    """
+    listed = BrokenList(stores, stream_of(job))
+    due = [one for one in listed.all() if one.next_at <= ctx.now()][:MOST]
+    found = _Found()
+    for place in due:
+        if not place.key:
+            _read_place(ctx, job, place, found)
+    _read_keys(ctx, job, {one.key: one for one in due if one.key}, found)
+    return Reading(
+        list(found.records.values()), "", more=False, served_at=None,
+        new=frozenset(one.key for one in found.healed if one.is_new), runs=tuple({one.run for one in due}),
+        mended=lambda: listed.settle(found.healed, found.failed),
+    )  # fmt: skip
+
+
+def _read_keys(ctx: Context, job: PageJob, due: dict[str, Broken], found: _Found) -> None:
+    records, broken = read_records(ctx, job.company, job.entity_row(), list(due), may_all_fail=True)
+    failed = {key: str(error) for key, error in broken}
+    found.records |= {record.key: record for record in records}
+    for key, one in due.items():
+        if key in failed:
+            found.failed.append(one.failed_again(ctx.now(), failed[key]))
+        else:
+            found.healed.append(one)  # read, or gone
+
+
+def _read_place(ctx: Context, job: PageJob, place: Broken, found: _Found) -> None:
+    is_full = place.mode == "full"
+    part = Slice(low=place.low, high=place.high) if is_full else Slice(since=place.low)
+    page = replace(job, mode=place.mode, phase=place.phase, slice=part, cursor=Cursor(rows=GROUP))
+    reasons: list[str] = []
+    rows: list[Record] = []
+    try:
+        for _ in range(_PAGES):
+            reading = read_page(ctx, page)
+            rows += [row for row in reading.records if _is_inside(row, place)]
+            reasons += [one.reason for one in reading.lost if not _is_beyond(one.low, place)]
+            if not reading.more or (reading.records and not _is_inside(reading.records[-1], place)):
+                break
+            page = replace(page, cursor=next_cursor(page, reading))
+    except (BCNotFound, BCRejected, BCUnavailable) as error:
+        reasons.append(str(error))
+    if place.phase == "expanded":
+        parents = dict.fromkeys(row.text(job.entity_row().expanded_parent).lower() for row in rows)
+        rows = read_records(ctx, job.company, job.entity_row(), [key for key in parents if key], may_all_fail=True)[0]
+    found.records |= {row.key: row for row in rows}
+    if reasons:
+        found.failed.append(place.failed_again(ctx.now(), reasons[0]))
+    else:
+        found.healed.append(place)
+
+
+def _is_inside(row: Record, place: Broken) -> bool:
+    """Say whether a row may be one that could not be read; those at the very edges of a full pull could."""
+    if place.mode == "full":
+        return row.number not in {place.low, place.high}
+    return not place.high or row.modified <= _time(place.high)
+
+
+def _is_beyond(low: str, place: Broken) -> bool:
+    """Say whether a gap that begins at `low` is behind the place; it is on the list by itself."""
+    if place.mode == "full" or not place.high:
+        return False
+    return _time(low) > _time(place.high) or _time(place.low) < _time(low) == _time(place.high)
+
+
+def _time(value: str) -> datetime:
+    return parse_time(value) or NO_TIME

@@ -1,0 +1,187 @@
+"""Records that BC can't serve hide nothing: they are kept on a list and read again until they heal (P13)."""
+
+from datetime import timedelta
+
+import pytest
+from business_central_emulator import FaultKind
+
+from shared.changes.broken_records import FIRST_DAY, BrokenList
+from shared.operations import status
+from shared.operations.status_view import LoginView
+from tests.simulation.world import World
+from tests.support.page_world import CRONUS, created, fail, items, pulled, run, stream, world_of
+from tests.support.worlds import subject, told
+
+QUARTER = timedelta(minutes=15)
+
+
+def both(world: World) -> None:
+    """Run both timers of a quarter of an hour later."""
+    world.clock.advance(QUARTER)
+    run(world, "reconcile")
+    run(world, "pull_items")
+
+
+@pytest.mark.parametrize(("code", "times"), [(400, 8), (400, 9), (400, 10), (500, 24), (500, 28), (500, 32)])
+@pytest.mark.parametrize("timer", ["pull_items", "reconcile"])
+def test_a_burst_that_heals_loses_nothing(code: int, times: int, timer: str, caplog: pytest.LogCaptureFixture) -> None:
+    """So many answers fail that single records seem broken: they are read again, and none is called so."""
+    world = world_of(rows=10)
+    world.clock.advance(60)
+    made = items(world, 12)
+    fail(world, FaultKind.SERVER_ERROR, "items\\?", times=times, status=code)
+    run(world, timer)
+    world.clock.advance(60)
+    world.drain()
+    world.bc.faults.clear()
+    world.clock.advance(QUARTER)
+    run(world, timer)
+    assert told(world, "item.") == (pulled(made) if timer == "pull_items" else created(made))
+    assert "record.broken" not in caplog.text
+
+
+@pytest.mark.parametrize("how", ["500", "dialog"])
+@pytest.mark.parametrize("place", [0, 5, 11])
+def test_a_record_that_heals_unchanged_is_announced_then_and_once(how: str, place: int) -> None:
+    """Its time is long past by then, and what lies beside it at that time is not announced again (P5)."""
+    world = world_of(rows=5)
+    world.clock.advance(60)
+    made = items(world, 12)
+    broken = made[place]
+    world.bc.faults.broken[broken.id] = how
+    for _ in range(8):
+        both(world)
+    rest = [item for item in made if item is not broken]
+    assert told(world) == pulled(rest) | created(rest)
+    for purpose in ("pull", "reconcile"):
+        (one,) = BrokenList(world.stores.changes, stream(world, purpose)).all()
+        assert one.tries > 2
+        assert world.stores.changes.streams.load(stream(world, purpose)).unreadable == 1
+    view = status.view(world.ctx, world.stores, LoginView(state="ok", mode="client_secret"))
+    assert sum("can't be read" in shown.error for shown in view.streams) == 2
+    world.bc.faults.broken.clear()
+    for _ in range(3):
+        both(world)
+    assert told(world) == pulled(made) | created(made)
+    assert not BrokenList(world.stores.changes, stream(world, "reconcile")).all()
+    assert world.stores.changes.streams.load(stream(world, "reconcile")).unreadable == 0
+
+
+def test_what_stays_broken_is_called_so_once_and_read_more_seldom(caplog: pytest.LogCaptureFixture) -> None:
+    """At the second failure one line at ERROR; after a day it costs a look every six hours."""
+    world = world_of(rows=10, BC_TRIGGERS="items")
+    world.clock.advance(60)
+    world.bc.faults.broken[items(world, 3)[1].id] = "500"
+    run(world, "reconcile")
+    assert [line.split()[0] for line in caplog.messages if line.startswith("record.")] == ["record.unread"]
+    tries = []
+    for _ in range(3):
+        for _ in range(4 * 24):
+            world.clock.advance(QUARTER)
+            run(world, "reconcile")
+        tries.append(BrokenList(world.stores.changes, stream(world, "reconcile")).all()[0].tries)
+    assert tries[0] > 80
+    assert tries[2] - tries[1] <= 5
+    assert sum(line.startswith("record.broken") for line in caplog.messages) == 1
+    assert timedelta(hours=24) == FIRST_DAY
+
+
+@pytest.mark.parametrize("how", ["500", "dialog"])
+@pytest.mark.parametrize("place", [0, 7, 19])
+def test_the_first_snapshot_completes_in_spite_of_an_item_that_cannot_be_read(how: str, place: int) -> None:
+    """The watch begins, what is created later is announced; the item itself is old, whenever it heals."""
+    world = World(demo_data=False, env={"BC_COMPANIES": CRONUS, "BC_TRIGGERS": "items"}, page_rows=6)
+    old = items(world, 20)
+    broken = sorted(old, key=lambda item: str(item["number"]))[place]
+    world.bc.faults.broken[broken.id] = how
+    world.clock.advance(timedelta(hours=1))
+    run(world, "reconcile")
+    made = []
+    for _ in range(4):
+        made += items(world, 1)
+        world.clock.advance(QUARTER)
+        run(world, "reconcile")
+    assert told(world) == created(made)
+    world.bc.faults.broken.clear()
+    for _ in range(2):
+        world.clock.advance(timedelta(hours=25))
+        run(world, "reconcile")
+    assert told(world) == created(made)
+
+
+@pytest.mark.parametrize("changes", ["created", "created,deleted"])
+def test_what_a_later_snapshot_cannot_read_is_neither_gone_nor_new(changes: str) -> None:
+    """A known item that is unreadable for a day: not announced as deleted then, nor as created afterwards."""
+    world = world_of(BC_TRIGGERS="items", BC_CHANGES=changes)
+    known = items(world, 6)
+    world.clock.advance(60)
+    run(world, "reconcile")
+    gone = known.pop()
+    world.left.clear()
+    world.bc.faults.broken[known[2].id] = "500"
+    world.bc.user.delete(gone)
+    for hours in (25, 25):
+        world.clock.advance(timedelta(hours=hours))
+        run(world, "reconcile")
+    world.bc.faults.broken.clear()
+    for hours in (1, 25, 25):
+        world.clock.advance(timedelta(hours=hours))
+        run(world, "reconcile")
+    assert told(world) == ({("item.deleted", subject(gone)): 1} if "deleted" in changes else {})
+
+
+@pytest.mark.parametrize("code", [400, 500])
+def test_news_that_could_not_be_read_is_announced_though_a_snapshot_knows_it_by_then(code: int) -> None:
+    """A new item fails with its variants only: its id is in the next snapshot, and once it heals it is created."""
+    world = world_of(BC_TRIGGERS="items")
+    world.clock.advance(60)
+    fail(world, FaultKind.SERVER_ERROR, "items\\?.*expand", times=None, status=code)
+    made = items(world, 1)
+    world.clock.advance(40)
+    world.deliver_webhooks()
+    world.drain()
+    for hours in (25, 25):
+        world.clock.advance(timedelta(hours=hours))
+        run(world, "reconcile")
+    assert told(world) == {}
+    world.bc.faults.clear()
+    for _ in range(2):
+        world.clock.advance(timedelta(hours=6))
+        run(world, "reconcile")
+    assert told(world) == created(made)
+
+
+@pytest.mark.parametrize("rows", [2, 3])
+def test_a_broken_record_among_many_of_one_time_does_not_stop_the_watch(rows: int) -> None:
+    """BC serves fewer rows a page than are done already at that time."""
+    world = World(
+        demo_data=False, env={"BC_COMPANIES": CRONUS, "BC_TRIGGERS": "items", "BC_PAGE_ROWS": "3"}, page_rows=rows
+    )
+    world.start()
+    world.clock.advance(60)
+    made = items(world, 20)
+    broken = made[13]
+    world.bc.faults.broken[broken.id] = "dialog"
+    run(world, "reconcile")
+    rest = [item for item in made if item is not broken]
+    assert told(world, "item.created") == created(rest)
+    assert world.stores.changes.streams.load(stream(world, "reconcile")).error == ""
+
+
+def test_variants_that_cannot_be_read_bring_their_items_once_they_heal() -> None:
+    """One of twenty changed variants spoils its page: the other items come at once, its own when it heals."""
+    world = world_of(rows=50)
+    made = items(world, 20)
+    run(world, "pull_items")
+    world.left.clear()
+    world.clock.advance(timedelta(hours=1))
+    variants = [world.bc.user.create_variant(item, "RED") for item in made]
+    world.bc.faults.broken[variants[7].id] = "500"
+    world.clock.advance(60)
+    run(world, "pull_items")
+    rest = [item for item in made if item is not made[7]]
+    assert told(world) == pulled(rest)
+    world.bc.faults.broken.clear()
+    world.clock.advance(QUARTER)
+    run(world, "pull_items")
+    assert told(world) == pulled(made)
