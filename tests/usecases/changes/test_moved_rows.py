@@ -7,7 +7,7 @@ with the row between two pages changed so that the link leads over others.
 from datetime import timedelta
 
 import pytest
-from business_central_emulator.store import Record
+from business_central_emulator.data.record import Record
 
 from shared.changes import plan_runs
 from shared.resource_names import QUEUE_PAGES
