@@ -8,7 +8,7 @@ import asyncio
 import re
 
 from aiohttp import web
-from business_central_emulator.serving import Endpoint, serve, server_tls
+from business_central_emulator.server.serving import Endpoint, serve, server_tls
 
 from local.stack.tls_proxy import proxy_application
 

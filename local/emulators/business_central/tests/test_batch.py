@@ -1,4 +1,4 @@
-"""`$batch` (checklist 10)."""
+"""`$batch`."""
 
 from typing import Any
 

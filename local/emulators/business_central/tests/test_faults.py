@@ -1,4 +1,4 @@
-"""Scripted faults of the API and of notifications (checklist 14)."""
+"""Scripted faults of the API and of notifications."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""`$filter` and friends (checklist 7, 8): literals, same-field `or`, dropped lambdas, refusals by name."""
+"""`$filter` and friends: literals, same-field `or`, dropped lambdas, refusals by name."""
 
 from collections.abc import Callable
 from datetime import timedelta

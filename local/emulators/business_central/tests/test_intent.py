@@ -1,4 +1,4 @@
-"""Reads by intent (reference 12): a replica that lags, rows that are not committed, reads that modify drafts."""
+"""Reads by intent: a replica that lags, rows that are not committed, reads that modify drafts."""
 
 import pytest
 from business_central_emulator import BusinessCentral, Fault, FaultKind, VirtualClock

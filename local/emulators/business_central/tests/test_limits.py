@@ -1,4 +1,4 @@
-"""Request accounting and limits per principal (checklist 15)."""
+"""Request accounting and limits per principal."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""Items, variants, customers and code tables: creation, checks, If-Match (checklist 5, 9)."""
+"""Items, variants, customers and code tables: creation, checks, If-Match."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Creating and changing sales orders: deep insert, defaults, every refusal of reference section 8 (checklist 9)."""
+"""Creating and changing sales orders: deep insert, defaults, every refusal."""
 
 from decimal import Decimal
 from typing import Any

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 import requests
+from business_central_emulator import FaultKind, TamperKind
+from business_central_emulator.server.control import COMMANDS
+from business_central_emulator.server.faults import TRANSIENT_ANSWERS
 
 HOME = Path(__file__).parents[1]
 SOURCE = HOME / "src" / "business_central_emulator"
@@ -129,7 +132,7 @@ def test_the_wheel_brings_its_pytest_fixtures(installed: Path, tmp_path: Path) -
     """The examples of the README run: `bc` in process, `bc_server` on a socket, without a conftest."""
     (tmp_path / "test_readme.py").write_text("\n\n".join(examples("python")), encoding="utf-8")
     ended = run(installed / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", tmp_path, tmp_path)
-    assert re.search(r"\b3 passed", ended), ended
+    assert re.search(r"\b4 passed", ended), ended
 
 
 def test_the_wheel_is_typed_and_carries_its_licence(installed: Path) -> None:
@@ -141,6 +144,13 @@ def test_the_wheel_is_typed_and_carries_its_licence(installed: Path) -> None:
     )
     assert "business_central_emulator/py.typed" in files
     assert "licenses/LICENSE" in files
+
+
+def test_the_readme_names_every_control_path_fault_and_option() -> None:
+    """What can be used is written down."""
+    text = (HOME / "README.md").read_text(encoding="utf-8")
+    for name in (*COMMANDS, *FaultKind, *TamperKind, *TRANSIENT_ANSWERS):
+        assert f"`{name}`" in text, name
 
 
 def examples(language: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Pages and next links (checklist 6)."""
+"""Pages and next links."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Shipments and invoices: what posting makes of orders and drafts, and what follows (checklist 13, reference 5.8)."""
+"""Shipments and invoices: what posting makes of orders and drafts, and what follows."""
 
 from typing import Any
 

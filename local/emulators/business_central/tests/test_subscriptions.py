@@ -1,4 +1,4 @@
-"""Subscriptions and their handshake (checklist 11, reference 5.1 to 5.3)."""
+"""Subscriptions and their handshake."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""URLs of both forms, companies, environments, tokens, and the shape of errors (checklist 1, 2, 4)."""
+"""URLs of both forms, companies, environments, tokens, and the shape of errors."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Value conventions, metadata and ETags (checklist 3, 4)."""
+"""Value conventions, metadata and ETags."""
 
 import base64
 import re

@@ -1,4 +1,4 @@
-"""The webhook sender, behaviour by behaviour (checklist 12; reference 5.4 to 5.7; codeunits 6153 and 6154)."""
+"""The webhook sender, behaviour by behaviour (codeunits 6153 and 6154)."""
 
 import re
 from datetime import timedelta

@@ -12,7 +12,7 @@ from business_central_emulator.odata import metadata
 from business_central_emulator.odata.calls import Call, Outcome, Target
 from business_central_emulator.odata.navigation import count, read, read_companies, read_unscoped, set_named, walk
 from business_central_emulator.odata.routing import RUNTIME_API, Segment
-from business_central_emulator.webhooks import subscription_api
+from business_central_emulator.webhooks import business_events, subscription_api
 from business_central_emulator.webhooks.subscription_api import Hooks
 
 
@@ -20,6 +20,8 @@ def run(call: Call, work: Work, hooks: Hooks) -> Outcome:
     """Carry out one operation."""
     address = call.address
     segments = list(address.segments)
+    if address.api == business_events.ROUTE:
+        return hooks.events.answer(call, work, segments)
     if address.api == RUNTIME_API:
         return subscription_api.runtime(call, work, segments, hooks)
     if not segments:

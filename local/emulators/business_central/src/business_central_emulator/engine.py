@@ -35,6 +35,8 @@ from business_central_emulator.server import faults
 from business_central_emulator.server.exchange import Engine, Handshake, Post, Request, Response
 from business_central_emulator.server.faults import Fault, FaultKind, Faults
 from business_central_emulator.server.limits import Limits, TokenCheck, accept_good_tokens
+from business_central_emulator.webhooks import business_events
+from business_central_emulator.webhooks.business_events import BusinessEvents
 from business_central_emulator.webhooks.sender import Webhooks
 from business_central_emulator.webhooks.subscription_api import Hooks
 from business_central_emulator.webhooks.subscriptions import MAYBE_SUPPORTED, Subscriptions
@@ -123,6 +125,7 @@ class BusinessCentral(Engine):
         self.subscriptions = Subscriptions(self.environment, optional_resources=optional)
         self.webhooks = Webhooks(self.environment, self.subscriptions, delay_s=delay_s)
         self.faults = Faults(self.environment.ids.random, clock=self.clock)
+        self.business_events = BusinessEvents(self.environment)
         self.user = User(self)
         self.drafts = Drafts()
         self._open: list[_Pending] = []
@@ -206,11 +209,12 @@ class BusinessCentral(Engine):
         """Run the sender's due jobs; returns the number of POSTs made."""
         with self.lock:
             self.settle()
-            return self.webhooks.run(post)
+            return self.webhooks.run(post) + self.business_events.run(self.environment.now(), post)
 
     def commit(self, work: Work, *, can_schedule: bool = True) -> None:
         """Commit a unit of work and let the webhook triggers see it."""
         self.webhooks.record(work.commit(), can_schedule=can_schedule)
+        self.business_events.record(work)
 
     def settle(self) -> None:
         """Let the open transactions whose time has come be committed, in their order, or forgotten."""
@@ -367,7 +371,7 @@ class BusinessCentral(Engine):
             at=None if request.method != "GET" or intent == "readwrite" else self._replica(work.now, bending),
         )
         catalog = ENTITIES if address.api == STANDARD_API else self.environment.apis.get(address.api)
-        if catalog is None and address.api != RUNTIME_API:
+        if catalog is None and address.api not in (RUNTIME_API, business_events.ROUTE):
             raise errors.NotEmulatedError(f"the API {address.api}")
         call = Call(
             catalog=catalog or ENTITIES,
@@ -378,7 +382,7 @@ class BusinessCentral(Engine):
             changed_status=self.changed_status,
             al_signs=self.al_signs,
         )
-        hooks = Hooks(self.subscriptions, self.handshake, self.webhooks.log)
+        hooks = Hooks(self.subscriptions, self.handshake, self.webhooks.log, self.business_events)
         if request.method != "GET":
             outcome = dispatch.run(call, work, hooks)
         elif intent == "readwrite":

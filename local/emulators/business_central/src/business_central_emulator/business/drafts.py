@@ -21,7 +21,7 @@ class Drafts:
     """Which documents wait for their recalculation, and what a read does to them.
 
     With `modified_by_reads` a read with `ReadWrite` gives such a document a new time and ETag, and an `updated` is
-    notified. Whether `ReadOnly` fails on it in BC is an open question (reference 12); `read_only_fails` plays that.
+    notified. Whether `ReadOnly` fails on it in BC is not known; `read_only_fails` plays that.
     """
 
     modified_by_reads: bool = False

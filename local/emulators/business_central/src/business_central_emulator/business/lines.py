@@ -1,6 +1,6 @@
 """Lines of sales orders and draft invoices, validated property by property in the order they were sent.
 
-Rules of AL pages APIV2SalesOrderLines / APIV2SalesInvoiceLines and table Sales Line (reference 3.10 and 8): an item
+Rules of AL pages APIV2SalesOrderLines / APIV2SalesInvoiceLines and table Sales Line: an item
 fills description, unit and price; a quantity or unit after the price recalculates it; discounts recompute each other.
 """
 

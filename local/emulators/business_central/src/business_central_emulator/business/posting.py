@@ -1,8 +1,9 @@
 """Posting: what an order or a draft invoice becomes, and what happens to an invoice afterwards.
 
-Life cycles of reference 5.8: an order posted with ship and invoice makes a shipment and an invoice and disappears; a
-draft invoice keeps its id and gets a number of the posted series and new lines; partial payments and stock changes are
-silent. The API shows no "posted" flag; the hidden column `posted` is the emulator's own.
+Life cycles as AL codeunits Sales-Post and the API aggregates have them: an order posted with ship and invoice makes a
+shipment and an invoice and disappears; a draft invoice keeps its id and gets a number of the posted series and new
+lines; partial payments and stock changes are silent. The API shows no "posted" flag; the hidden column `posted` is the
+emulator's own.
 """
 
 from collections.abc import Sequence

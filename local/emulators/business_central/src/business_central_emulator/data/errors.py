@@ -1,6 +1,6 @@
 """The errors Business Central answers with, as exceptions that know their code, status and text.
 
-Codes and texts come from the recorded answers and from the AL labels named in the API reference (section 7). The
+Codes and texts come from the recorded answers and from AL labels and docs "Error codes". The
 correlation suffix is added when the error becomes a response, so that it equals the `request-id` header.
 """
 
@@ -149,7 +149,7 @@ def invalid_credentials(reason: str = "rejected") -> ApiError:
 
 
 def too_many_requests() -> ApiError:
-    """The caller went past a limit of section 6 of the reference (429; code as printed in a public textbook)."""
+    """The caller went past a limit of the service (429; code as printed in a public textbook)."""
     return ApiError(429, "Application_TooManyRequests", "Too many requests reached. Actual (101). Maximum (100).")
 
 

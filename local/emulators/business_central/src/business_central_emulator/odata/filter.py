@@ -1,8 +1,9 @@
 """The `$filter` subset of API v2.0: parsed to a small tree, checked by BC's rules, compiled to a predicate.
 
-Rules kept (API reference 4.2): GUIDs, dates, numbers and booleans unquoted, texts and enums quoted; `or` only over one
-field; a lambda drops the whole expression without a word; unknown properties are refused by name; `*` and `?` in a text
-are wildcards. `in`, nested functions and `null` need schema version 2.1. What else OData has is answered 501.
+Rules kept (docs "Using filter expressions in OData URIs"): GUIDs, dates, numbers and booleans unquoted, texts and
+enums quoted; `or` only over one field; a lambda drops the whole expression without a word; unknown properties are
+refused by name; `*` and `?` in a text are wildcards. `in`, nested functions and `null` need schema version 2.1. What
+else OData has is answered 501.
 """
 
 import re

@@ -254,6 +254,11 @@ def _add_api(engine: BusinessCentral, args: Args) -> Any:
     return {"route": args["route"].lower(), "sets": [entity.name for entity in made]}
 
 
+def _business_events(engine: BusinessCentral, args: Args) -> Any:
+    engine.business_events.is_on = bool(args["on"])
+    return {"on": engine.business_events.is_on}
+
+
 def _drafts(engine: BusinessCentral, args: Args) -> Any:
     drafts = engine.drafts
     drafts.modified_by_reads = bool(args.get("modifiedByReads", drafts.modified_by_reads))
@@ -291,6 +296,7 @@ COMMANDS: Final[Mapping[str, Callable[[BusinessCentral, Args], Any]]] = {
     "companies/add": _add_company,
     "companies/rename": _rename_company,
     "apis/add": _add_api,
+    "businessEvents": _business_events,
     "drafts": _drafts,
     "faults/add": _add_fault,
     "faults/list": _faults,

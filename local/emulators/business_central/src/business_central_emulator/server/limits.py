@@ -1,7 +1,8 @@
 """Request accounting per principal, and the limits of the online service as a switch.
 
-Reference section 6: 6,000 requests in a sliding window of 5 minutes, 5 requests processed at once, up to 95 more
-waiting. Counting goes on while the switch is off, so that a test can prove that a client stayed within the limits.
+Docs "Operational limits for Business Central online": 6,000 requests in a sliding window of 5 minutes, 5 requests
+processed at once, up to 95 more waiting. Counting goes on while the switch is off, so that a test can prove that a
+client stayed within the limits.
 """
 
 import threading

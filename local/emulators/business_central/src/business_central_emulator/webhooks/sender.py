@@ -3,7 +3,7 @@
 A trigger writes one notification per matching subscription and schedules a job 30 s after the *first* change. The job
 aggregates per subscription (merge, collapse to `collection` at the 1001st entry), sends one POST per notification URL,
 and on failure keeps the entries with an attempt number and a time. Sending is a callable given by the caller; the
-class holds data only. Behaviour: codeunits 6153 and 6154; reference 5.4 to 5.7.
+class holds data only. Behaviour: codeunits 6153 and 6154 (APIWebhookNotificationMgt, APIWebhookNotificationSend).
 """
 
 import json

@@ -14,6 +14,7 @@ from business_central_emulator.odata.query import Options
 from business_central_emulator.odata.routing import Segment
 from business_central_emulator.server.exchange import Handshake
 from business_central_emulator.webhooks import runtime_api
+from business_central_emulator.webhooks.business_events import BusinessEvents
 from business_central_emulator.webhooks.sender import LogLine
 from business_central_emulator.webhooks.subscriptions import Subscriptions
 
@@ -25,6 +26,7 @@ class Hooks:
     subscriptions: Subscriptions
     handshake: Handshake
     log: Sequence[LogLine]
+    events: BusinessEvents
 
 
 def subscriptions(call: Call, work: Work, segments: list[Segment], hooks: Hooks) -> Outcome:

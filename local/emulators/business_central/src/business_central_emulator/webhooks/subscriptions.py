@@ -1,8 +1,8 @@
 """Webhook subscriptions: create and renew with the handshake, read, delete, expire.
 
-Reference 5.2 and 5.3: the key is quoted, PATCH and DELETE want If-Match, a subscription lives three days from its
-creation or renewal, an environment holds 200. A handshake that fails leaves everything as it was; the code and text of
-that error are not documented, a 400 dialog error is assumed here.
+Docs "Working with webhooks": the key is quoted, PATCH and DELETE want If-Match, a subscription lives three days from
+its creation or renewal, an environment holds 200. A handshake that fails leaves everything as it was; the code and
+text of that error are not documented, a 400 dialog error is assumed here.
 """
 
 import re
