@@ -64,7 +64,9 @@ class Reading:
     broken: int  # records left out; each was logged
     next_link: str
     more: bool  # there is a next page; without a link it is asked for anew, behind the last record
-    served_at: datetime | None
+    served_at: (
+        datetime | None
+    )  # BC's time, or ours where that is earlier: a watermark moves to it and never ahead of it
     rows: int = 0  # page size for the next page; 0: the configured one
     most_rows: int = 0  # see `Cursor.most_rows`
     jumps: int = 0  # see `Cursor.jumps`
@@ -96,7 +98,7 @@ def read_page(ctx: Context, job: PageJob) -> Reading:
     # A replica that lags leads in circles among rows of one time; the next run begins anew at the watermark.
     stalled = bool(page.records and not fresh and page.next_link)
     return Reading(
-        fresh, len(page.broken), page.next_link, bool(page.next_link), answer.served_at,
+        fresh, len(page.broken), page.next_link, bool(page.next_link), _no_later(answer.served_at, ctx.now()),
         rows=_next_rows(ctx, job, answer, most_rows), most_rows=most_rows, jumps=cursor.jumps, stalled=stalled,
     )  # fmt: skip
 
@@ -126,8 +128,14 @@ def _read_otherwise(ctx: Context, job: PageJob, cause: BCRejected | BCUnavailabl
     ask = page_ask(ctx, job)
     found = read_singly(ctx, job, ask, cause)
     return Reading(
-        found.records, found.broken, "", found.more, found.served_at, job.cursor.rows, job.cursor.most_rows
+        found.records, found.broken, "", found.more, _no_later(found.served_at, ctx.now()), job.cursor.rows,
+        job.cursor.most_rows,
     )  # fmt: skip
+
+
+def _no_later(served_at: datetime | None, now: datetime) -> datetime | None:
+    """Return the earlier one: a `Date` of next year, from a proxy, would end every later delta at once."""
+    return served_at if served_at is None else min(served_at, now)
 
 
 def _moved_to(job: PageJob, cursor: Cursor) -> PageJob:
