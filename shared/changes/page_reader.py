@@ -64,7 +64,7 @@ class Reading:
     records: list[Record]
     next_link: str
     more: bool  # there is a next page; without a link it is asked for anew, behind the last record
-    served_at: datetime | None
+    served_at: datetime | None  # BC's time, or ours where that is earlier
     lost: tuple[Lost, ...] = ()  # what could not be read
     unusable: int = 0  # rows that are no records; each was logged
     rows: int = 0  # page size for the next page; 0: the configured one
@@ -101,7 +101,7 @@ def read_page(ctx: Context, job: PageJob) -> Reading:
     # A replica that lags leads in circles among rows of one time; the next run begins anew at the watermark.
     stalled = bool(page.records and not fresh and page.next_link)
     return Reading(
-        fresh, page.next_link, bool(page.next_link), answer.served_at, unusable=len(page.broken),
+        fresh, page.next_link, bool(page.next_link), _no_later(answer.served_at, ctx.now()), unusable=len(page.broken),
         rows=_next_rows(ctx, job, answer, most_rows), most_rows=most_rows, jumps=cursor.jumps, stalled=stalled,
     )  # fmt: skip
 
@@ -131,9 +131,14 @@ def _read_otherwise(ctx: Context, job: PageJob, cause: BCRejected | BCUnavailabl
     ask = page_ask(ctx, job)
     found = read_singly(ctx, job, ask, cause)
     return Reading(
-        found.records, "", found.more, found.served_at, found.lost, rows=job.cursor.rows,
+        found.records, "", found.more, _no_later(found.served_at, ctx.now()), found.lost, rows=job.cursor.rows,
         most_rows=job.cursor.most_rows,
     )  # fmt: skip
+
+
+def _no_later(served_at: datetime | None, now: datetime) -> datetime | None:
+    """Return the earlier one: a `Date` of next year, from a proxy, would end every later delta at once."""
+    return served_at if served_at is None else min(served_at, now)
 
 
 def _moved_to(job: PageJob, cursor: Cursor) -> PageJob:

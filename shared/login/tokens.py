@@ -224,8 +224,12 @@ class EntraTokens:
         try:
             grant = self._ask(self._entra.for_app)
         except TokenError as error:
-            self._note_refusal(error)
-            raise
+            if error.retryable:
+                raise
+            # says in the state of the login that no person can mend it by signing in (see `entra_codes.advice`)
+            refused = TokenError(f"the app signs in as itself: {error}", code=error.code)
+            self._note_refusal(refused)
+            raise refused from error
         self._access = AccessToken.issued(grant.access_token, at=now, lifetime_s=grant.lifetime_s)
         self._login_state.ok("")
         log_event(_log, "token.refreshed", mode=self._mode, expires_at=self._access.expires_at)

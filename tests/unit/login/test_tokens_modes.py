@@ -1,13 +1,15 @@
 """The app-only modes, and how the app proves who it is: client secret, rotated secret, managed identity."""
 
 import pytest
+from business_central_emulator.server.faults import Fault, FaultKind
 
 from local.emulators.entra.directory import IDENTITY_OBJECT_ID
 from shared.errors import TokenError
+from shared.login.entra_codes import advice
 from shared.login.refresh_lease import LEASE_KEY
 from shared.resource_names import SECRET_CLIENT
 from tests.conftest import FixedClock
-from tests.support.login_world import CALLBACK, MEGAN, SECRET, World
+from tests.support.login_world import CALLBACK, MEGAN, REFRESH, SECRET, World
 
 
 @pytest.fixture
@@ -142,3 +144,16 @@ def test_a_client_secret_may_end_in_a_line_break(clock: FixedClock, secret: str)
     world = World(clock, "client_secret")
     world.secrets.versions[SECRET_CLIENT] = [secret]
     assert world.is_good(world.start().tokens.token())
+
+
+def test_an_app_that_signs_in_as_itself_needs_no_person(clock: FixedClock) -> None:
+    """Whatever Entra calls the refusal, the state of the login says that the registration is to be mended."""
+    world = World(clock, "client_secret")
+    refusal = '{"error": "invalid_grant", "error_description": "AADSTS999999: something new"}'
+    world.login.faults.add(Fault(kind=FaultKind.ANSWER, match=REFRESH, status=400, text=refusal, times=10))
+    with pytest.raises(TokenError) as refused:
+        world.start().tokens.token()
+    state = world.start().tokens.login()
+    assert (state.state, state.code) == ("needed", "AADSTS999999")
+    for reason in (state.reason, str(refused.value)):
+        assert not advice(state.code, reason).by_signing_in
