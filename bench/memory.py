@@ -9,6 +9,12 @@ MB = 1024 * 1024
 _PEAK = re.compile(r"^VmHWM:\s+(\d+) kB", re.MULTILINE)
 
 
+def child(pid: int) -> int:
+    """Return the first process that a process has started, 0 where there is none or the kernel does not tell."""
+    listings = Path(f"/proc/{pid}/task").glob("*/children")
+    return next((int(children.split()[0]) for listing in listings if (children := listing.read_text())), 0)
+
+
 def forget_peak(pid: int) -> None:
     """Let the peak of a process begin anew from what it holds now; without effect where that is not allowed."""
     try:

@@ -40,16 +40,16 @@ def run(options: Options) -> dict[str, Any]:
         world.bc("items/bulk", count=options.items, variantsPerItem=options.variants_per_item, stepMs=1000)
         world.run_stream("pull_items", "pull")
         world.forget_pull()
-        host = world.pids()["host"]
+        host, app = world.pids()["listeners"], world.pids()["host"]
         command = [str(runner.VENV / "bin" / "py-spy"), "record", "--pid", str(host), "--format", "raw"]
-        command += ["--gil", "--rate", str(RATE), "--duration", "120", "--output", str(out)]
+        command += ["--subprocesses", "--gil", "--rate", str(RATE), "--duration", "120", "--output", str(out)]
         spy = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         time.sleep(1.5)
         if spy.poll() is not None:
             raise Missed(f"py-spy may not look into the host here: {(spy.stderr.read() if spy.stderr else '')[:200]}")
-        cpu = memory.cpu_s(host)
+        cpu = memory.cpu_s(host) + memory.cpu_s(app)
         seconds = world.run_stream("pull_items", "pull")
-        cpu = memory.cpu_s(host) - cpu
+        cpu = memory.cpu_s(host) + memory.cpu_s(app) - cpu
         spy.send_signal(signal.SIGINT)
         spy.wait(60)
     shares = _shares(out)

@@ -216,6 +216,8 @@ class World:
         """Return the processes of ours and of the emulators, by name."""
         children = dict(self.stack._children)  # noqa: SLF001
         found = {name: child.pid for name, child in children.items()}
+        if "host" in found:  # the app is in a process of its own
+            found["listeners"], found["host"] = found["host"], memory.child(found["host"])
         if self.stack._azurite is not None:  # noqa: SLF001
             found["azurite"] = self.stack._azurite.child.pid  # noqa: SLF001
         return found

@@ -9,14 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from azure_functions_runtime import invocation_id_cv
-
-from local.functions_host.config import read_config
+from local.functions_host.config import HostConfig, read_config
 from local.functions_host.errors import HostError
 from local.functions_host.host import Host, HostOptions, host_variables, listen
 from local.functions_host.keys import read_keys
 from local.functions_host.settings import DEFAULT_PORT, new_variables, read_settings
-from local.functions_host.worker import check_runtime_version
+from local.functions_host.worker_channel import check_runtime_version
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -32,20 +30,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _set_up_logging(*, quiet: bool) -> None:
-    """Send the app's log to stderr with the invocation id; the host's own lines go to stdout."""
-
-    def add_invocation(record: logging.LogRecord) -> bool:
-        record.invocation = invocation_id_cv.get() or "-"
-        return True
-
-    handler = logging.StreamHandler()
-    handler.addFilter(add_invocation)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(invocation)s %(message)s"))
-    debug = (os.environ.get("PYTHON_ENABLE_DEBUG_LOGGING") or "").casefold() in {"1", "true"}
-    logging.basicConfig(level=logging.WARNING if quiet else logging.INFO, handlers=[handler])
-    if debug:
-        logging.getLogger().setLevel(logging.DEBUG)
-    for chatty in ("azure.functions", "azure.core.pipeline.policies.http_logging_policy", "azure.identity"):
+    """Send the host's log to stderr; its lines about invocations go to stdout."""
+    logging.basicConfig(
+        level=logging.WARNING if quiet else logging.INFO, format="%(asctime)s %(levelname)s %(name)s - %(message)s"
+    )
+    for chatty in ("azure.core.pipeline.policies.http_logging_policy", "azure.identity"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
@@ -56,7 +45,7 @@ def _start(arguments: argparse.Namespace) -> bool:
     settings = read_settings(file.resolve(), required=arguments.settings is not None)
     variables, kept = new_variables(settings, os.environ)
     os.environ.update(variables)
-    config = read_config(app_dir / "host.json", os.environ)
+    config = _read_config(app_dir / "host.json")
     keys = read_keys(arguments.keys_file, os.environ) if arguments.enable_auth else None
     chosen = (arguments.port, settings.port, DEFAULT_PORT)
     server = listen(next(port for port in chosen if port is not None))
@@ -73,6 +62,20 @@ def _start(arguments: argparse.Namespace) -> bool:
         quiet=arguments.quiet,
     )
     return asyncio.run(Host(options, os.environ, server).run())
+
+
+def _read_config(path: Path) -> HostConfig | HostError:
+    """Return what host.json says or what is wrong with it; only one that is missing ends the start, as func does.
+
+    Raises:
+        HostError: there is no host.json.
+    """
+    if not path.is_file():
+        raise HostError(f"{path} does not exist")
+    try:
+        return read_config(path, os.environ)
+    except HostError as error:
+        return error
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -30,12 +30,23 @@ class QueueOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HttpOptions:
+    """host.json ``extensions.http``."""
+
+    route_prefix: str = "api"  # without slashes; empty = none
+    custom_headers: tuple[tuple[str, str], ...] = ()  # on every answer
+    max_outstanding: int | None = None  # requests running or waiting; more are answered 429
+    max_concurrent: int | None = None  # requests running; more wait
+    reads_chunks: bool = False  # enableChunkedRequestBinding: a chunked body is read, and still arrives empty
+
+
+@dataclass(frozen=True, kw_only=True)
 class HostConfig:
     """What host.json asks for."""
 
     queues: QueueOptions = QueueOptions()
-    route_prefix: str = "api"  # without slashes; empty = none
-    function_timeout_s: float | None = 1800.0  # None = unbounded; only warned about here
+    http: HttpOptions = HttpOptions()
+    function_timeout_s: float | None = 1800.0  # None = unbounded
     only_functions: frozenset[str] | None = None  # None = all
 
 
@@ -62,7 +73,13 @@ def read_config(path: Path, env: Mapping[str, str]) -> HostConfig:
     read = _Reader(path, content)
     return HostConfig(
         queues=_queue_options(read),
-        route_prefix=read.text("extensions.http.routePrefix", "api").strip("/"),
+        http=HttpOptions(
+            route_prefix=read.text("extensions.http.routePrefix", "api").strip("/"),
+            custom_headers=read.texts("extensions.http.customHeaders"),
+            max_outstanding=read.bound("extensions.http.maxOutstandingRequests"),
+            max_concurrent=read.bound("extensions.http.maxConcurrentRequests"),
+            reads_chunks=read.flag("extensions.http.enableChunkedRequestBinding"),
+        ),
         function_timeout_s=read.timeout("functionTimeout", 1800.0),
         only_functions=read.names("functions"),
     )
@@ -119,11 +136,32 @@ class _Reader:
         value = self._get(member)
         if value is None:
             return default
-        if isinstance(value, str) and value.strip().isdigit():
+        if isinstance(value, str) and value.strip().removeprefix("-").isdigit():
             value = int(value)  # a variable can only hold text
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise self.wrong(member, f"a whole number from {low} to {high}")
         return value
+
+    def flag(self, member: str) -> bool:
+        value = self._get(member)
+        if isinstance(value, str) and value.casefold() in {"true", "false"}:
+            return value.casefold() == "true"
+        if value is not None and not isinstance(value, bool):
+            raise self.wrong(member, "true or false")
+        return bool(value)
+
+    def bound(self, member: str) -> int | None:
+        """Return a number, None for -1, which means no bound."""
+        value = self.whole(member, -1, -1, 1_000_000)
+        return None if value == -1 else value
+
+    def texts(self, member: str) -> tuple[tuple[str, str], ...]:
+        value = self._get(member)
+        if value is None:
+            return ()
+        if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+            raise self.wrong(member, "an object of strings")
+        return tuple(value.items())
 
     def span(self, member: str, default: timedelta) -> float:
         value = self._get(member)

@@ -4,12 +4,16 @@ Binding data is a dictionary whose names match whatever their case. A JSON objec
 to it, over what the trigger itself gave: a body field ``id`` hides the message's own id (worker issue 1373).
 """
 
-import json
 import re
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
+
+from local.functions_host import json_net
+from local.functions_host.values import whole_text
+
+LONGEST_BLOB_NAME: Final = 1024
 
 _EXPRESSION = re.compile(r"\{([^{}]*)\}")
 _DATE_PARTS = {"yyyy": "%Y", "yy": "%y", "MM": "%m", "dd": "%d", "HH": "%H", "mm": "%M", "ss": "%S"}
@@ -17,10 +21,14 @@ _DATE_TOKEN = re.compile("|".join(_DATE_PARTS))
 
 
 class BindingData:
-    """An ordered dictionary with names that match whatever their case; a later value keeps the first spelling."""
+    """An ordered dictionary with names that match whatever their case; a later value keeps the first spelling.
+
+    Values are text, dictionaries or `json_net.Time`; a datetime is one of the trigger's own.
+    """
 
     def __init__(self, values: Mapping[str, object] | None = None) -> None:
         self._values: dict[str, tuple[str, object]] = {}
+        self._later: list[Callable[[], None]] = []
         self.update((values or {}).items())
 
     def update(self, items: Iterable[tuple[str, object]]) -> None:
@@ -29,29 +37,39 @@ class BindingData:
             spelling = self._values.get(name.casefold(), (name, None))[0]
             self._values[name.casefold()] = (spelling, value)
 
+    def fill_later(self, fill: Callable[["BindingData"], None]) -> None:
+        """Have values added when something is first asked for: most outputs have no expression."""
+        self._later.append(lambda: fill(self))
+
     def add_json_body(self, body: str) -> None:
         """Add the members of a JSON object that are neither arrays nor null; any other body adds nothing."""
         text = body.strip()
         if not (text.startswith("{") and text.endswith("}")):
             return
         try:
-            members = json.loads(text, parse_float=str)
+            members = json_net.read(text)
         except ValueError:
             return
-        self.update((name, _as_text(value)) for name, value in members.items() if not isinstance(value, list | None))
+        self.update((name, _member(value)) for name, value in members.items() if not isinstance(value, list | None))
 
     def items(self) -> list[tuple[str, object]]:
         """Return names, in their first spelling, with their values."""
+        self._fill()
         return list(self._values.values())
 
     def get(self, name: str) -> object:
         """Return a value, or None."""
+        self._fill()
         return self._values.get(name.casefold(), (name, None))[1]
 
+    def _fill(self) -> None:
+        while self._later:
+            self._later.pop(0)()
 
-def _as_text(value: object) -> object:
-    """Return what .NET makes of a JSON value: numbers and booleans become text, objects stay objects."""
-    return value if isinstance(value, dict | str) else str(value)
+
+def _member(value: object) -> object:
+    """Return what a member becomes: objects stay objects, all else becomes .NET's text of it."""
+    return value if isinstance(value, dict) else json_net.as_text(value)
 
 
 def fill_expressions(template: str, values: BindingData, *, function: str, now: datetime | None = None) -> str:
@@ -72,21 +90,18 @@ def _value(expression: str, values: BindingData, function: str, now: datetime) -
     match name.casefold():
         case "rand-guid":
             return _guid(form)
-        case "sys.randguid":
-            return str(uuid.uuid4())
         case "datetime":
             return now.strftime(_DATE_TOKEN.sub(lambda part: _DATE_PARTS[part.group()], form or "yyyy-MM-ddTHH-mm-ssZ"))
-        case "sys.utcnow":
-            return now.strftime("%Y-%m-%dT%H-%M-%SZ")
-        case "sys.methodname":
-            return function
     head, *members = name.split(".")
     value: Any = values.get(head)
+    if head.casefold() == "sys" and value is None:
+        value = {"methodname": function, "randguid": str(uuid.uuid4()), "utcnow": f"{now:%Y-%m-%dT%H-%M-%SZ}"}
     for member in members:
         value = BindingData(value).get(member) if isinstance(value, dict) else None
     if value is None:
         raise ValueError(f"no value for named parameter {name!r}")
-    return json.dumps(value) if isinstance(value, dict | list) else str(value)
+    # Recorded: neither an object nor one of the message's own times has a text here.
+    return "" if isinstance(value, dict | datetime) else whole_text(json_net.as_text(value))
 
 
 def _guid(form: str) -> str:
@@ -101,3 +116,17 @@ def _guid(form: str) -> str:
         case "P":
             return f"({value})"
     raise ValueError(f"{form!r} is not a GUID format (N, D, B or P)")
+
+
+def blob_target(path: str) -> tuple[str, str]:
+    """Return container and name of a filled blob path.
+
+    Raises:
+        ValueError: not container/name, or a name that the storage extension refuses.
+    """
+    container, _, name = path.partition("/")
+    if not container or not name:
+        raise ValueError(f"blob path {path!r} is not container/name")
+    if len(name) > LONGEST_BLOB_NAME or "\\" in name or {".", ".."} & set(name.split("/")):
+        raise ValueError(f"{name[:80]!r} is not a valid blob name")
+    return container, name

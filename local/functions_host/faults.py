@@ -7,12 +7,17 @@ the N-th time (first by default) an invocation of that function reaches the poin
 - ``after-call``: the function returned, nothing is written yet;
 - ``between-outputs``: one write is done and another is to come. A write is one queue message or one blob, so an output
   of three messages passes this point twice;
-- ``after-outputs``: all is written, the trigger message is not deleted (or the HTTP answer not sent).
+- ``after-outputs``: all is written, the trigger message is not deleted (or the HTTP answer not sent);
+- ``worker-before-call``, ``worker-after-call``: the same moments in the worker process, which ends alone, with every
+  call in it, and is replaced by the host. From outside, kill the process that the line "worker process <id>" names.
 
 ``LOCAL_HOST_OUTPUT_ORDER`` is ``together`` unless a kill point is set: the output bindings of an invocation are written
 side by side, as the script host does (``Task.WhenAll`` in ``WorkerFunctionInvoker.BindOutputsAsync``), so an app must
 not rely on their order. ``declared`` writes one binding after the other, so that a kill point is the same place twice;
 ``reverse`` does so from the last one on.
+
+The signal SIGUSR1 plays a scale-in: no new message is taken, and after 1 to 3 s the worker ends with code 143 and the
+calls in it are aborted, as Azure does it; then the host ends.
 
 ``LOCAL_HOST_LEASE_S=<seconds>`` shortens the 10-minute lease of queue messages, so that a test of a killed host sees
 the message come back without waiting that long.
@@ -22,14 +27,15 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
+from local.functions_host.calls import DIES_AFTER, DIES_BEFORE
 from local.functions_host.errors import HostError
 
 KILL_EXIT_CODE: Final = 137  # what a SIGKILL looks like to a supervisor
 LEASE_S: Final = 600  # fixed in the Storage Queues extension
 ORDERS: Final = ("together", "declared", "reverse")
-POINTS: Final = ("before-call", "after-call", "between-outputs", "after-outputs")
+POINTS: Final = ("before-call", "after-call", "between-outputs", "after-outputs", DIES_BEFORE, DIES_AFTER)
 
 
 @dataclass
@@ -63,13 +69,23 @@ class Faults:
             raise HostError(f"LOCAL_HOST_KILL_AT must be <function>:<{'|'.join(POINTS)}>[:<N>], not {text!r}")
         return cls(function, point, int(count), output_order=order, lease_s=int(lease))
 
+    def death_of_worker(self, function: str) -> Literal["", "worker-before-call", "worker-after-call"]:
+        """Return where the worker is to end in the call of a function that begins now, if it is."""
+        for point in (DIES_BEFORE, DIES_AFTER):
+            if self._is_due(function, point):
+                return point
+        return ""
+
     def reach(self, function: str, point: str) -> None:
         """Tell that an invocation got to a point; does not return if it is the one to be killed at."""
-        if function != self.function or point != self.point:
-            return
-        self.left -= 1
-        if self.left == 0:
+        if self._is_due(function, point):
             print(f"killed at {function}:{point}", file=sys.stderr)
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(KILL_EXIT_CODE)
+
+    def _is_due(self, function: str, point: str) -> bool:
+        if function != self.function or point != self.point:
+            return False
+        self.left -= 1
+        return self.left == 0

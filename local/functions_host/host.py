@@ -1,12 +1,18 @@
-"""Puts the host together, starts it, and stops it in order: polling first, then running calls, then the rest."""
+"""Puts the host together, starts it, and stops it in order: polling first, then running calls, then the rest.
+
+It starts where the script host starts. What keeps one function from running leaves out that function; an app that does
+not index is a host without functions; a wrong host.json is a host that answers 503. Each is told on stderr in one line.
+"""
 
 import asyncio
 import contextlib
 import hashlib
 import logging
 import os
+import random
 import signal
 import socket
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
@@ -14,13 +20,13 @@ from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from aiohttp import web
-
-from local.functions_host.admin import AdminEndpoint
+from local.functions_host.admin import AdminEndpoint, HostStatus
 from local.functions_host.config import HostConfig
-from local.functions_host.errors import BAD_APP, BAD_CONFIG, FAILED, PORT_IN_USE, HostError
+from local.functions_host.errors import BAD_CONFIG, FAILED, PORT_IN_USE, HostError
 from local.functions_host.faults import Faults
-from local.functions_host.functions import Function, ready_functions
+from local.functions_host.functions import Function, FunctionInError, left_out, ready_functions
+from local.functions_host.http_messages import Pairs, Request, Response
+from local.functions_host.http_server import HttpServer
 from local.functions_host.invocation import Invoker
 from local.functions_host.keys import Keys
 from local.functions_host.outputs import OutputWriter
@@ -30,10 +36,13 @@ from local.functions_host.schedules import parse_schedule
 from local.functions_host.storage import Storage
 from local.functions_host.timers import BlobStatusStore, TimerRunner
 from local.functions_host.web import MAX_BODY_BYTES, FunctionEndpoint, HttpFunction, http_functions
-from local.functions_host.worker import Worker
+from local.functions_host.worker_channel import WorkerChannel
 
-STOP_TIMEOUT_S: Final = 20.0
+STOP_TIMEOUT_S: Final = 10.0
+SCALE_IN_S: Final = (1.0, 3.0)  # how long calls have when Azure takes an instance away
 ADDRESS: Final = "127.0.0.1"
+THREADS: Final = "1000"  # what the script host makes of an unset PYTHON_THREADPOOL_THREAD_COUNT
+_HOME: Final = b"<!DOCTYPE html><title>Functions</title><p>The functions host is up and running.</p>"
 
 _log = logging.getLogger("local.functions_host")
 
@@ -43,7 +52,7 @@ class HostOptions:
     """How this host was started."""
 
     app_dir: Path  # absolute
-    config: HostConfig
+    config: HostConfig | HostError  # the error is what host.json has wrong
     port: int
     timers: bool = True
     keys: Keys | None = None  # None = no keys are asked for
@@ -82,32 +91,44 @@ def time_zone(env: Mapping[str, str]) -> tzinfo:
         raise HostError(f"time zone {name!r} is not known", BAD_CONFIG) from error
 
 
+@dataclass(frozen=True)
+class _App:
+    """The functions of the app, sorted out."""
+
+    ready: tuple[Function, ...]
+    left_out: tuple[FunctionInError, ...]
+    routed: tuple[HttpFunction, ...]
+    timers: Mapping[str, TimerRunner]
+    is_indexed: bool
+
+
 class Host:
     """One app, running."""
 
     def __init__(self, options: HostOptions, env: Mapping[str, str], server: socket.socket) -> None:
         self._options = options
         self._env = env
-        self._server = server
-        self._worker = Worker(options.app_dir)
+        self._socket = server
+        self._config = options.config if isinstance(options.config, HostConfig) else HostConfig()
+        self._worker = WorkerChannel(
+            options.app_dir, env, level=logging.WARNING if options.quiet else logging.INFO, give_up=self._give_up
+        )
         self._storage = Storage(env)
         self._faults = Faults.from_env(env)
         self._wake_ups = WakeUps()
         writer = OutputWriter(
             self._storage,
             self._faults,
-            message_encoding=options.config.queues.message_encoding,
+            message_encoding=self._config.queues.message_encoding,
             wake=self._wake_ups.wake,
         )
         self._invoker = Invoker(
-            self._worker,
-            writer,
-            self._faults,
-            timeout_s=options.config.function_timeout_s,
-            report=self._report,
+            self._worker, writer, self._faults, timeout_s=self._config.function_timeout_s, report=self._report
         )
         self._id = env.get("AzureFunctionsWebHost__hostid") or host_id(options.app_dir)
         self._stopping = asyncio.Event()
+        self._is_scaled_in = False
+        self._failure = ""  # why the host ends by itself
 
     async def run(self) -> bool:
         """Serve until SIGTERM or SIGINT; True if every running call ended in time.
@@ -116,40 +137,78 @@ class Host:
             HostError: the app or its surroundings are not in order.
         """
         loop = asyncio.get_running_loop()
-        functions = ready_functions(await self._worker.start(), self._options.config, self._env)
-        routed = http_functions(functions, self._options.config.route_prefix)
-        listeners = self._listeners(functions)
-        timers = self._timers(functions)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
+        loop.add_signal_handler(signal.SIGUSR1, self._begin_scale_in)
         try:
-            await self._check_storage(functions, timers)
-            runner = await self._serve(functions, routed)
-            loops = [asyncio.create_task(listener.run()) for listener in listeners]
-            loops += [asyncio.create_task(timer.run()) for timer in timers]
-            print(f"host ready http://{ADDRESS}:{self._options.port}", flush=True)
-            try:
-                await self._wait(loops)
-            finally:
-                finished = await self._stop(runner, loops)
+            if isinstance(self._options.config, HostError):
+                return await self._run_in_error(self._options.config)
+            return await self._run(await self._read_app())
         finally:
+            await self._worker.stop()
             await self._storage.close()
-        if finished:
-            self._worker.stop()
+
+    async def _run(self, app: _App) -> bool:
+        await self._check_storage(app)
+        status = HostStatus(host_id=self._id, is_indexed=app.is_indexed)
+        server = await self._serve(app, status)
+        listeners = [self._listener(function) for function in app.ready if _listens(function)]
+        loops = [asyncio.create_task(listener.run()) for listener in listeners]
+        if self._options.timers:
+            due = [app.timers[function.name] for function in app.ready if function.name in app.timers]
+            loops += [asyncio.create_task(timer.run()) for timer in due if not timer.function.disabled]
+        print(f"host ready http://{ADDRESS}:{self._options.port}", flush=True)
+        try:
+            await self._wait(loops)
+        finally:
+            finished = await self._stop(server, loops)
+        if self._failure:
+            raise HostError(self._failure, FAILED)
         return finished
 
-    def _listeners(self, functions: Sequence[Function]) -> list[QueueListener]:
-        return [
-            self._listener(function)
-            for function in functions
-            if function.trigger_type == "queueTrigger" and not function.disabled
-        ]
+    async def _run_in_error(self, error: HostError) -> bool:
+        """Serve what the script host serves with a host.json that it cannot use: 503 for all but ping and status."""
+        _tell(str(error))
+        app = _App((), (), (), {}, is_indexed=False)
+        server = await self._serve(app, HostStatus(host_id=self._id, state="Error", errors=(str(error),)))
+        print(f"host in error http://{ADDRESS}:{self._options.port}", flush=True)
+        await self._stopping.wait()
+        await server.stop(1.0)
+        return True
 
-    def _timers(self, functions: Sequence[Function]) -> list[TimerRunner]:
-        """Return the timers to run; their schedules are read even when none is to run."""
+    async def _read_app(self) -> _App:
+        """Start the worker and sort out what it found; what is left out is told on stderr.
+
+        Raises:
+            HostError: the worker cannot be started at all.
+        """
+        index = await self._worker.start()
+        if self._failure:
+            raise HostError(self._failure, FAILED)
+        if index.error is not None:
+            _tell(index.error)
+            _log.warning("No job functions found. The host runs without any.")
+        ready, errors = ready_functions(index.functions, self._config, self._env)
+        routed, unroutable = http_functions(ready, self._config.http.route_prefix)
+        timers, unscheduled = self._timers(ready)
+        unconnected = self._unconnected(ready)
+        errors = (*errors, *unroutable, *unscheduled, *unconnected)
+        for entry in errors:
+            _tell(f"function {entry.name} is left out, the others run: {entry.error}")
+        wrong = {entry.name for entry in errors}
+        return _App(
+            tuple(function for function in ready if function.name not in wrong),
+            tuple({entry.name: entry for entry in errors}.values()),
+            tuple(entry for entry in routed if entry.function.name not in wrong),
+            {name: timer for name, timer in timers.items() if name not in wrong},
+            is_indexed=index.error is None,
+        )
+
+    def _timers(self, functions: Sequence[Function]) -> tuple[dict[str, TimerRunner], list[FunctionInError]]:
         store = BlobStatusStore(self._storage, self._id)
         zone = time_zone(self._env)
-        runners = []
+        runners: dict[str, TimerRunner] = {}
+        errors: list[FunctionInError] = []
         for function in functions:
             if function.trigger_type != "timerTrigger":
                 if function.retry is not None:
@@ -158,27 +217,61 @@ class Host:
             try:
                 schedule = parse_schedule(str(function.trigger["schedule"]), zone)
             except ValueError as error:
-                raise HostError(f"function {function.name}: schedule: {error}", BAD_APP) from error
-            if self._options.timers and not function.disabled:
-                runners.append(TimerRunner(function, schedule, store, self._invoker))
-        return runners
+                errors.append(left_out(function, f"schedule: {error}"))
+                continue
+            runners[function.name] = TimerRunner(function, schedule, store, self._invoker)
+        return runners, errors
 
-    async def _check_storage(self, functions: Sequence[Function], timers: Sequence[TimerRunner]) -> None:
-        needs = {need for function in functions if not function.disabled for need in function.storage_needs()}
-        if any(timer.monitored for timer in timers):
+    def _unconnected(self, functions: Sequence[Function]) -> list[FunctionInError]:
+        """Return the functions whose storage connection is not set or is no connection string."""
+        errors = []
+        for function in functions:
+            try:
+                for connection, kind in function.storage_needs():
+                    self._storage.connect(connection, kind)
+            except HostError as error:
+                errors.append(left_out(function, str(error)))
+        return errors
+
+    async def _check_storage(self, app: _App) -> None:
+        needs = {need for function in app.ready if not function.disabled for need in function.storage_needs()}
+        if self._options.timers and any(timer.monitored for timer in app.timers.values()):
             needs.add(("", "blob"))
         for connection, kind in sorted(needs):
             await self._storage.check(connection, kind)
 
-    async def _serve(self, functions: Sequence[Function], routed: Sequence[HttpFunction]) -> web.AppRunner:
-        app = web.Application(client_max_size=MAX_BODY_BYTES)
-        app.add_routes(AdminEndpoint(functions, self._invoker, self._options.keys, self._id).routes())
-        app.router.add_route("*", "/{path:.*}", FunctionEndpoint(routed, self._invoker, self._options.keys).handle)
-        # Bodies go to the function as they were sent, compressed ones included.
-        runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=1.0)
-        await runner.setup()
-        await web.SockSite(runner, self._server).start()
-        return runner
+    async def _serve(self, app: _App, status: HostStatus) -> HttpServer:
+        most = self._env.get("FUNCTIONS_REQUEST_BODY_SIZE_LIMIT") or ""
+        endpoint = FunctionEndpoint(
+            app.routed,
+            self._invoker,
+            self._options.keys,
+            self._config.http,
+            most_bytes=int(most) if most.isdigit() else MAX_BODY_BYTES,
+        )
+        admin = AdminEndpoint(
+            (*app.ready, *app.left_out),
+            self._invoker,
+            self._options.keys,
+            status,
+            timers=app.timers,
+            routed=app.routed,
+            app_dir=self._options.app_dir,
+        )
+        no_home = (self._env.get("AzureWebJobsDisableHomepage") or "").casefold() in {"1", "true"}
+
+        async def handle(request: Request) -> Response:
+            response = await admin.handle(request)
+            if status.state == "Error" and (response is None or request.path != "/admin/host/status"):
+                return response if request.path == "/admin/host/ping" and response else Response(503)
+            response = response or await endpoint.handle(request)
+            if response is None and request.path == "/":
+                response = Response(204) if no_home else Response(200, (("Content-Type", "text/html"),), _HOME)
+            return _with_headers(response or Response(404), self._config.http.custom_headers)
+
+        server = HttpServer(handle)
+        await server.start(self._socket)
+        return server
 
     def _listener(self, function: Function) -> QueueListener:
         connection = str(function.trigger.get("connection") or "")
@@ -188,7 +281,7 @@ class Host:
             function,
             queue,
             self._storage.queue(connection, poison) if poison else None,
-            self._options.config.queues,
+            self._config.queues,
             self._invoker,
             self._wake_ups,
             lease_s=self._faults.lease_s,
@@ -205,22 +298,46 @@ class Host:
                 raise error
             raise HostError(f"a listener or timer ended: {error!r}", FAILED) from error
 
-    async def _stop(self, runner: web.AppRunner, loops: list[asyncio.Task[None]]) -> bool:
+    async def _stop(self, server: HttpServer, loops: list[asyncio.Task[None]]) -> bool:
         for task in loops:
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*loops, return_exceptions=True)
-        for site in list(runner.sites):
-            await site.stop()
+        await server.close_door()
+        if self._is_scaled_in:
+            await self._invoker.finish(random.uniform(*SCALE_IN_S))  # noqa: S311 - no secret hangs on it
+            self._worker.scale_in()
         finished = await self._invoker.finish(STOP_TIMEOUT_S)
         if not finished:
             _log.warning("stopping although calls are still running after %g s", STOP_TIMEOUT_S)
-        await runner.cleanup()
+            await self._invoker.cut_off()
+        await server.stop(1.0)
         return finished
+
+    def _begin_scale_in(self) -> None:
+        self._is_scaled_in = True
+        self._stopping.set()
+
+    def _give_up(self, reason: str) -> None:
+        self._failure = reason
+        self._stopping.set()
 
     def _report(self, line: str) -> None:
         if not self._options.quiet:
             print(line, flush=True)
+
+
+def _listens(function: Function) -> bool:
+    return function.trigger_type == "queueTrigger" and not function.disabled
+
+
+def _with_headers(response: Response, headers: Pairs) -> Response:
+    return Response(response.status, (*response.headers, *headers), response.body) if headers else response
+
+
+def _tell(problem: str) -> None:
+    """Print a line for the person at the terminal; the host itself runs on."""
+    print(f"error: {problem}", file=sys.stderr, flush=True)
 
 
 def host_id(app_dir: Path) -> str:
@@ -229,8 +346,10 @@ def host_id(app_dir: Path) -> str:
 
 
 def host_variables(env: Mapping[str, str], port: int) -> dict[str, str]:
-    """Return the variables that ``func start`` sets for an app."""
+    """Return the variables that ``func start`` and the script host set for an app."""
     variables = {"AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
     if not env.get("WEBSITE_HOSTNAME"):
         variables["WEBSITE_HOSTNAME"] = f"localhost:{port}"
+    if not env.get("PYTHON_THREADPOOL_THREAD_COUNT"):
+        variables["PYTHON_THREADPOOL_THREAD_COUNT"] = THREADS
     return variables

@@ -4,16 +4,17 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
+from local.functions_host.calls import Call
 from local.functions_host.expressions import BindingData
 from local.functions_host.faults import Faults
 from local.functions_host.functions import RETURN, Function
 from local.functions_host.outputs import OutputWriter
-from local.functions_host.wire import Datum
-from local.functions_host.worker import Worker
+from local.functions_host.values import CallResult, Value
+from local.functions_host.worker_channel import WorkerEndedError
 
 _log = logging.getLogger("local.functions_host")
 
@@ -23,7 +24,19 @@ class Outcome:
     """How an invocation ended; it is ok only when the outputs are written too."""
 
     ok: bool
-    returned: Datum | None  # what an HTTP function answered
+    returned: Value | None  # what an HTTP function answered
+
+
+class CallsWorker(Protocol):
+    """The worker as an invocation needs it."""
+
+    async def call(self, call: Call) -> CallResult:
+        """Call a function; raises WorkerEndedError when the process ends first."""
+        ...
+
+    def end_for_timeout(self) -> None:
+        """End the process, with every call in it."""
+        ...
 
 
 class Invoker:
@@ -31,7 +44,7 @@ class Invoker:
 
     def __init__(
         self,
-        worker: Worker,
+        worker: CallsWorker,
         writer: OutputWriter,
         faults: Faults,
         *,
@@ -59,11 +72,17 @@ class Invoker:
             await asyncio.wait(set(self._tasks), timeout=max(0.0, deadline - time.monotonic()))
         return not self._tasks
 
+    async def cut_off(self) -> None:
+        """Leave what still runs: no answer is waited for, no message is given back."""
+        for task in set(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
     async def invoke(
         self,
         function: Function,
-        value: Datum,
-        metadata: Mapping[str, Datum],
+        value: Value,
+        metadata: Mapping[str, Value],
         data: BindingData,
         *,
         retry: tuple[int, int] = (0, 0),
@@ -71,20 +90,24 @@ class Invoker:
         """Call the function with its trigger's value and write its outputs; never raises."""
         invocation_id = str(uuid.uuid4())
         began = time.monotonic()
-        overdue = self._warn_when_overdue(function, invocation_id)
         self._faults.reach(function.name, "before-call")
-        inputs: Sequence[tuple[str, Datum]] = [(str(function.trigger["name"]), value)]
-        result = await self._worker.call(function.function_id, invocation_id, inputs, metadata, retry=retry)
-        if overdue:
-            overdue.cancel()
+        call = Call(
+            invocation_id=invocation_id,
+            function_id=function.function_id,
+            inputs=((str(function.trigger["name"]), value),),
+            metadata=dict(metadata),
+            retry=retry,
+            death=self._faults.death_of_worker(function.name),
+        )
+        result = await self._call(call, function)
         error = result.error if not result.ok else None
         if result.ok:
             self._faults.reach(function.name, "after-call")
             values = dict(result.outputs)
-            if result.returned is not None and result.returned.type is not None:
+            if result.returned is not None:
                 values[RETURN] = result.returned
             try:
-                await self._writer.write(function, values, data)
+                await self._writer.write(function, values, data, invocation_id)
             except Exception as fault:  # noqa: BLE001 - a failed output fails the invocation, whatever the fault
                 error = f"output not written: {fault!r}"
                 _log.error("function %s, invocation %s: %s", function.name, invocation_id, error)
@@ -95,10 +118,21 @@ class Invoker:
         self._report(f"{function.name} {invocation_id} {took_ms} ms {outcome}")
         return Outcome(error is None, result.returned if error is None else None)
 
-    def _warn_when_overdue(self, function: Function, invocation_id: str) -> asyncio.TimerHandle | None:
-        """Azure kills the worker at functionTimeout; here the call goes on and a line says so."""
-        if self._timeout_s is None:
-            return None
-        message = "function %s, invocation %s: over functionTimeout (%g s); Azure would have killed it"
-        arguments = (message, function.name, invocation_id, self._timeout_s)
-        return asyncio.get_running_loop().call_later(self._timeout_s, _log.warning, *arguments)
+    def refuse(self, function: Function, reason: str) -> Outcome:
+        """Fail an invocation whose trigger value cannot be made; the function is not called."""
+        _log.error("function %s: %s", function.name, reason)
+        self._report(f"{function.name} {uuid.uuid4()} 0 ms FAILED: {reason}")
+        return Outcome(ok=False, returned=None)
+
+    async def _call(self, call: Call, function: Function) -> CallResult:
+        """Call the worker; a call over functionTimeout ends its process, with every other call in it."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._worker.call(call)
+        except TimeoutError:
+            self._worker.end_for_timeout()
+            error = f"FunctionTimeoutException: {self._timeout_s:g} s (functionTimeout) exceeded by {function.name}"
+            _log.error("function %s, invocation %s: %s", function.name, call.invocation_id, error)
+        except WorkerEndedError as ended:
+            error = str(ended)
+        return CallResult(ok=False, returned=None, outputs={}, error=error)

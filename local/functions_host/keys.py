@@ -2,6 +2,10 @@
 
 Keys come from a JSON file, ``{"master": "...", "host": {"name": "..."}, "functions": {"fn": {"name": "..."}}}``, or
 from the variables LOCAL_HOST_MASTER_KEY and LOCAL_HOST_FUNCTION_KEY (a host key, good for every function).
+
+The script host remembers a key it found good under the key's text followed by the function's name, whatever the case.
+So a key that was used once opens more than it should: in any case of its letters, and, where one function's name is the
+end of another's, the function of the shorter name too. An app must know that, so it is kept.
 """
 
 import hmac
@@ -9,8 +13,11 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from local.functions_host.errors import HostError
+
+Level = Literal["anonymous", "function", "admin"]
 
 
 @dataclass(frozen=True)
@@ -21,16 +28,34 @@ class Keys:
     host: tuple[str, ...] = field(default=(), repr=False)
     functions: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
+    _found_good: dict[str, Level] = field(default_factory=dict, repr=False, compare=False)
+
     def allows(self, level: str, function: str, key: str | None) -> bool:
         """Tell whether a key opens a function of that level: ``anonymous``, ``function`` or ``admin``."""
-        if level.casefold() == "anonymous":
-            return True
+        wanted = level.casefold()
+        return wanted == "anonymous" or self.level(function, key) in {"admin", wanted}
+
+    def level(self, function: str, key: str | None) -> Level:
+        """Return what a key is good for at a function, or at no function in particular (an empty name)."""
         if not key:
-            return False
-        accepted = [self.master]
-        if level.casefold() == "function":
-            accepted += [*self.host, *self.functions.get(function.casefold(), ())]
-        return any(hmac.compare_digest(key.encode(), known.encode()) for known in accepted)
+            return "anonymous"
+        remembered = (key + function).casefold()
+        if remembered not in self._found_good:
+            found = self._level(function, key)
+            if found == "anonymous":
+                return found
+            self._found_good[remembered] = found
+        return self._found_good[remembered]
+
+    def _level(self, function: str, key: str) -> Level:
+        if _same(key, self.master):
+            return "admin"
+        accepted = (*self.host, *self.functions.get(function.casefold(), ()))
+        return "function" if any(_same(key, known) for known in accepted) else "anonymous"
+
+
+def _same(key: str, known: str) -> bool:
+    return hmac.compare_digest(key.encode(), known.encode())
 
 
 def read_keys(file: Path | None, env: Mapping[str, str]) -> Keys:

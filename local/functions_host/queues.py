@@ -1,13 +1,15 @@
 """Listens to the queue of one function: receive, run, delete; retry and poison what fails.
 
 The rules are the Storage Queues extension's: a fixed lease of 10 minutes renewed at half time, ``maxDequeueCount``,
-``<queue>-poison``, and a missing queue that is waited for and never created.
+``<queue>-poison``, and a missing queue that is waited for and never created. A queue without a poison queue (it is one)
+has no count either: what fails there comes back when its lease ends, again and again. Messages taken while the host
+stops are not given back.
 """
 
 import asyncio
 import logging
+import random
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Final
 
 from azure.core.exceptions import HttpResponseError, ServiceRequestError, ServiceResponseError
@@ -15,17 +17,15 @@ from azure.storage.queue import QueueMessage
 
 from local.functions_host.config import QueueOptions
 from local.functions_host.errors import FAILED, HostError
-from local.functions_host.expressions import BindingData
 from local.functions_host.faults import LEASE_S
 from local.functions_host.functions import Function
 from local.functions_host.invocation import Invoker
+from local.functions_host.message_values import trigger_value
 from local.functions_host.polling import PollDelay, WakeUps
-from local.functions_host.storage import Queue, decode_text, encode_text
-from local.functions_host.wire import Datum, bytes_datum, json_datum, text_datum
+from local.functions_host.storage import Queue, decode_text
 
 _LONGEST_QUEUE_NAME: Final = 63
 _POISON: Final = "-poison"
-_FAR_FUTURE: Final = "9999-12-31T23:59:59.9999999+00:00"
 
 _log = logging.getLogger("local.functions_host")
 
@@ -67,6 +67,7 @@ class QueueListener:
         while True:
             self._woken.clear()
             messages = await self._receive()
+            random.shuffle(messages)  # as the extension starts a batch: an app must not rely on its order
             for message in messages:
                 self._running += 1
                 self._invoker.start(self._handle(message))
@@ -86,13 +87,8 @@ class QueueListener:
 
     async def _receive(self) -> list[QueueMessage]:
         """Return the next messages; none when the queue is empty, missing or storage has a bad moment."""
-        # A cancelled request may have taken messages already, which would then hide for 10 minutes.
-        request = asyncio.ensure_future(self._queue.receive(self._options.batch_size, self._lease_s))
         try:
-            return await asyncio.shield(request)
-        except asyncio.CancelledError:
-            await self._give_back(request)
-            raise
+            return await self._queue.receive(self._options.batch_size, self._lease_s)
         except HttpResponseError as error:
             status = error.status_code or 0
             if status in {404, 409} or status >= 500:
@@ -101,14 +97,6 @@ class QueueListener:
         except (ServiceRequestError, ServiceResponseError) as error:
             _log.warning("queue %s: storage is not reachable: %s", self._queue.name, error)
             return []
-
-    async def _give_back(self, request: "asyncio.Future[list[QueueMessage]]") -> None:
-        """Make messages visible again that arrived while the host was stopping."""
-        try:
-            for message in await request:
-                await self._queue.hide(message.id, str(message.pop_receipt), 0)
-        except (HttpResponseError, ServiceRequestError, ServiceResponseError) as error:
-            _log.warning("queue %s: messages not given back: %s", self._queue.name, error)
 
     async def _handle(self, message: QueueMessage) -> None:
         lease = _Lease(self._queue, message, self._lease_s, self._sleep)
@@ -131,7 +119,7 @@ class QueueListener:
             await self._to_poison(text, lease)
             return
         count = int(message.dequeue_count or 0)
-        if count > self._options.max_dequeue_count:
+        if count > self._options.max_dequeue_count and self._poison is not None:
             await self._to_poison(text, lease)
             return
         lease.start()
@@ -139,8 +127,10 @@ class QueueListener:
         lease.stop()
         if ok:
             await self._queue.delete(message.id, lease.pop_receipt)
+        elif self._poison is None:
+            _log.warning("queue %s has no poison queue; message %s comes back later", self._queue.name, message.id)
         elif count >= self._options.max_dequeue_count:
-            await self._to_poison(encode_text(body, self._options.message_encoding), lease)
+            await self._to_poison(text, lease)
         else:
             await self._queue.hide(message.id, lease.pop_receipt, round(self._options.visibility_timeout_s))
             self._woken.set()
@@ -191,35 +181,12 @@ class _Lease:
 
 
 async def invoke_with_message(invoker: Invoker, function: Function, body: bytes, message: QueueMessage | None) -> bool:
-    """Run a queue function once on a body; without a message (admin call) it has no id and a dequeue count of 0."""
+    """Run a queue function once on a body; without a message it is an admin call."""
     try:
-        text = body.decode()
-        value = text_datum(text)
+        given = trigger_value(function.trigger, body, message)
     except UnicodeDecodeError:
-        text, value = "", bytes_datum(body)
-    data = BindingData({"QueueTrigger": text})
-    if message is None:
-        data.update([("DequeueCount", 0), ("InsertionTime", _wire_time(datetime.now(UTC)))])
-        data.update([("ExpirationTime", _FAR_FUTURE), ("NextVisibleTime", _FAR_FUTURE)])
-    else:
-        data.update([("Id", message.id), ("PopReceipt", str(message.pop_receipt))])
-        data.update([("DequeueCount", int(message.dequeue_count or 0))])
-        data.update([("InsertionTime", _wire_time(message.inserted_on))])
-        data.update([("ExpirationTime", _wire_time(message.expires_on))])
-        data.update([("NextVisibleTime", _wire_time(message.next_visible_on))])
-    own_times = {"InsertionTime", "ExpirationTime", "NextVisibleTime"}
-    own = dict(data.items())
-    data.add_json_body(text)
-    metadata: dict[str, Datum] = {}
-    for name, item in data.items():
-        # The script host sends text as it is and everything else, dates and numbers included, as JSON.
-        is_plain_text = isinstance(item, str) and not (name in own_times and item == own[name])
-        metadata[name] = text_datum(str(item)) if is_plain_text else json_datum(item)
-    return (await invoker.invoke(function, value, metadata, data)).ok
-
-
-def _wire_time(moment: datetime | None) -> str:
-    return _FAR_FUTURE if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S+00:00")
+        return invoker.refuse(function, "the message is not UTF-8 text, and its trigger does not take bytes").ok
+    return (await invoker.invoke(function, given.value, given.metadata, given.data)).ok
 
 
 def poison_name(queue_name: str) -> str | None:

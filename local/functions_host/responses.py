@@ -1,75 +1,93 @@
-"""Turns what an HTTP function gave back into an HTTP response, by the script host's rules."""
+"""Turns what an HTTP function gave back into an answer, by the script host's rules. Pure.
 
-import json
+A response object crosses as status, headers and cookies; a cookie always leaves with ``domain=`` and ``path=``, be they
+empty. A function that returns ``str`` may describe its answer as JSON with ``body``, ``status`` and ``headers``: those
+headers leave as they are written, which is the one way to send a cookie without a domain.
+"""
+
 from collections.abc import Iterable
-from http.cookies import Morsel, SimpleCookie
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
-from aiohttp import web
-from multidict import CIMultiDict
+from local.functions_host import json_net
+from local.functions_host.http_messages import BadHeaderError, Pairs, Response, check_header
+from local.functions_host.values import Cookie, HttpAnswer, Value
 
-from local.functions_host.wire import Datum
-
-_SAME_SITE = {"lax": "lax", "strict": "strict", "none": "none"}
-_OURS = frozenset({"content-length", "transfer-encoding", "connection"})  # the server's own business
+_PLAIN: Final = "text/plain; charset=utf-8"
 
 
-def to_response(value: Datum | None) -> web.Response:
-    """Return the response for a value; a function that gave none answers 200 without a body.
+def to_response(value: Value | None) -> Response:
+    """Return the answer for a value; a function that gave none answers 200 without a body.
 
     Raises:
-        ValueError: a status that is no number, or a value that is no response.
+        ValueError: a status that is no number, a value that is no answer, a header value that cannot be sent.
     """
-    if value is None or value.type is None:
-        return web.Response()
-    if value.type == "string":
-        return _from_text(value.value)
-    if value.type != "http":
-        raise ValueError(f"a response cannot be of type {value.type}")
-    described = value.value
-    headers: CIMultiDict[str] = CIMultiDict()
-    for name, header in described["headers"].items():
-        if name.casefold() not in _OURS:
-            headers.add(name, str(header.value))
-    for cookie in set_cookie_headers(described.get("cookies") or ()):
-        headers.add("Set-Cookie", cookie)
-    return web.Response(status=int(described["status_code"].value), headers=headers, body=described["body"].value)
+    if value is None:
+        return Response()
+    if value.kind == "string":
+        return _from_text(str(value.data))
+    if not isinstance(value.data, HttpAnswer):
+        raise ValueError(f"an answer cannot be of type {value.kind}")  # noqa: TRY004 - the worker's type, not Python's
+    answer = value.data
+    headers = tuple((name, text) for name, text in answer.headers if text or name.lower() != "content-type")
+    headers += tuple(("Set-Cookie", text) for text in set_cookie_headers(answer.cookies))
+    return _checked(int(answer.status), headers, answer.body)
 
 
-def set_cookie_headers(cookies: Iterable[SimpleCookie]) -> list[str]:
+def set_cookie_headers(cookies: Iterable[Cookie]) -> list[str]:
     """Return Set-Cookie values as ASP.NET writes them: the value escaped, the attributes in its order and case."""
-    return [_set_cookie(morsel) for cookie in cookies for morsel in cookie.values()]
+    return [_set_cookie(cookie) for cookie in cookies]
 
 
-def _set_cookie(morsel: Morsel[str]) -> str:
-    parts = [f"{morsel.key}={quote(morsel.value, safe='')}"]
-    parts += [f"{name}={morsel[name]}" for name in ("expires", "max-age", "domain", "path") if morsel[name]]
-    if morsel["secure"]:
+def _set_cookie(cookie: Cookie) -> str:
+    parts = [f"{cookie.name}={quote(cookie.value, safe='')}"]
+    if cookie.max_age:
+        parts.append(f"max-age={int(float(cookie.max_age))}")
+    parts += [f"domain={cookie.domain}", f"path={cookie.path}"]
+    if cookie.secure:
         parts.append("secure")
-    same_site = _SAME_SITE.get(str(morsel["samesite"]).casefold())
-    if same_site:
-        parts.append(f"samesite={same_site}")
-    if morsel["httponly"]:
+    if cookie.same_site:
+        parts.append(f"samesite={cookie.same_site}")
+    if cookie.http_only:
         parts.append("httponly")
     return "; ".join(parts)
 
 
-def _from_text(text: str) -> web.Response:
-    """A function that returns ``str``: JSON is parsed, an object with a ``body`` describes the response."""
+def _checked(status: int, headers: Pairs, body: bytes) -> Response:
+    """Return the answer; a name that is no header name is found when the content type is set already."""
+    for name, text in headers:
+        try:
+            check_header(name, text)
+        except BadHeaderError as error:
+            if "header name" not in str(error):
+                raise
+            return Response(500, tuple(pair for pair in headers if pair[0].lower() == "content-type"))
+    return Response(status, headers, body)
+
+
+def _from_text(text: str) -> Response:
     try:
-        parsed = json.loads(text)
+        parsed = json_net.read(text)
     except ValueError:
-        return web.Response(text=text)
+        return Response(200, (("Content-Type", _PLAIN),), text.encode())
     if not isinstance(parsed, dict) or "body" not in parsed:
-        return web.Response(text=_written(parsed))
+        return Response(200, (("Content-Type", _PLAIN),), json_net.as_text(parsed).encode())
+    described = parsed.get("headers")
+    headers = {str(name): _header_text(value) for name, value in (described or {}).items()}
+    kind = next((name for name in headers if name.lower() == "content-type"), None)
+    if kind is None:
+        headers["Content-Type"] = _PLAIN
+    elif "charset" not in headers[kind].lower():
+        headers[kind] += "; charset=utf-8"
+    body = parsed["body"]
+    content = json_net.write(body, indent=False) if isinstance(body, dict | list) else json_net.as_text(body)
     status: Any = parsed.get("status", parsed.get("statusCode", 200))
-    headers = {str(name): str(value) for name, value in (parsed.get("headers") or {}).items()}
-    response = web.Response(status=int(status), headers=headers, body=_written(parsed["body"]).encode())
-    for cookie in parsed.get("cookies") or ():
-        response.headers.add("Set-Cookie", f"{cookie['name']}={quote(str(cookie['value']), safe='')}; path=/")
-    return response
+    return _checked(int(status), tuple(headers.items()), content.encode())
 
 
-def _written(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+def _header_text(value: object) -> str:
+    if isinstance(
+        value, list
+    ):  # recorded: a list has no text of its own in .NET, so two cookies cannot be sent this way
+        return "System.Collections.Generic.List`1[System.Object]"
+    return json_net.as_text(value)

@@ -1,4 +1,4 @@
-"""Matches a request path with the routes of the app, in the order they were registered.
+"""Matches a request path with the routes of the app. Pure.
 
 Templates are ASP.NET's: ``orders/{id:int}``, ``{name?}``, ``{name=default}``, ``{*rest}``, ``{file}.{kind}``. Literals
 match whatever their case. The method is part of the match, so a wrong method is a 404 and never a 405.
@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Final
-from urllib.parse import unquote
 from uuid import UUID
 
 Check = Callable[[str], bool]
@@ -111,11 +110,18 @@ class Route:
                 raise ValueError(f"{template!r}: only the last segment can be optional or take the rest")
         return cls(template, frozenset(name.upper() for name in methods) if methods else None, segments)
 
-    def match(self, method: str, raw_path: str) -> dict[str, str] | None:
-        """Return the route values of a path as it was sent (still percent-encoded), None if this route is not meant."""
+    def is_same(self, other: "Route") -> bool:
+        """Tell whether another route has this template and one of its methods."""
+        if self.template.casefold() != other.template.casefold():
+            return False
+        return self.methods is None or other.methods is None or bool(self.methods & other.methods)
+
+    def match(self, method: str, path: str) -> dict[str, str] | None:
+        """Return the route values of a decoded path, None if this route is not meant."""
         if self.methods is not None and method.upper() not in self.methods:
             return None
-        parts = [unquote(part) for part in raw_path.strip("/").split("/")] if raw_path.strip("/") else []
+        inner = path.removeprefix("/").removesuffix("/")
+        parts = inner.split("/") if inner else []
         values: dict[str, str] = {}
         for index, segment in enumerate(self._segments):
             if segment.catch_all:
@@ -155,7 +161,7 @@ def _segment(text: str) -> _Segment:
         if "".join(found.group(0) for found in constraints) != match["checks"]:
             raise ValueError(f"{text!r} has a constraint that cannot be read")
         checks += [(name, _check(found.group(1).lower(), found.group(2))) for found in constraints]
-        pattern += f"(?P<{name}>.+?)"
+        pattern += f"(?P<{name}>[\\s\\S]+?)"
         if match["rest"]:
             catch_all = name
         if end:
@@ -163,6 +169,6 @@ def _segment(text: str) -> _Segment:
     pattern += re.escape(text[position:])
     if "{" in _PARAMETER.sub("", text) or "}" in _PARAMETER.sub("", text):
         raise ValueError(f"{text!r} is not a valid route segment")
-    if (catch_all or optional) and pattern != f"(?P<{catch_all or optional}>.+?)":
+    if (catch_all or optional) and pattern != f"(?P<{catch_all or optional}>[\\s\\S]+?)":
         raise ValueError(f"{text!r}: an optional or catch-all parameter must be a whole segment")
     return _Segment(re.compile(pattern, re.IGNORECASE), tuple(checks), optional, default, catch_all)

@@ -17,6 +17,7 @@ _NAMES: Final = "JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC|SUN|MON|TUE|WED
 # croniter also knows L, #, ?, @daily and random fields, which NCRONTAB refuses.
 _FIELD: Final = re.compile(rf"(?:\d+|\*|/|,|-|{_NAMES})+", re.IGNORECASE)
 _OFTEN: Final = timedelta(minutes=1)
+_FIRST: Final = "0001-01-01T00:00:00+00:00"  # .NET's first moment
 
 
 class Schedule(Protocol):
@@ -89,12 +90,12 @@ class Status:
 
     last: datetime | None  # the last run
     following: datetime  # the occurrence to come ("Next" in the stored form)
-    updated: datetime
+    updated: datetime | None  # None in memory before the first write
 
     def to_json(self) -> dict[str, str]:
         """Return the form that is stored and handed to the function; no last run is .NET's first moment."""
-        last = self.last.isoformat() if self.last else "0001-01-01T00:00:00+00:00"
-        return {"Last": last, "Next": self.following.isoformat(), "LastUpdated": self.updated.isoformat()}
+        last, updated = (moment.isoformat() if moment else _FIRST for moment in (self.last, self.updated))
+        return {"Last": last, "Next": self.following.isoformat(), "LastUpdated": updated}
 
     @classmethod
     def from_json(cls, content: Any) -> "Status":
@@ -104,7 +105,7 @@ class Status:
             ValueError, KeyError, TypeError: it is damaged.
         """
         last, following, updated = (_moment(content[name]) for name in ("Last", "Next", "LastUpdated"))
-        return cls(None if last.year == 1 else last, following, updated)
+        return cls(None if last.year == 1 else last, following, None if updated.year == 1 else updated)
 
 
 def _moment(text: str) -> datetime:
@@ -126,8 +127,8 @@ def plan_start(stored: Status | None, schedule: Schedule, now: datetime) -> Star
     fresh = Status(None, schedule.after(now), now)
     if stored is None:
         return StartPlan(past_due=False, status=fresh, is_new=True)
-    expected = schedule.after(stored.last or stored.updated)
-    if stored.following != expected:
+    base = stored.last or stored.updated
+    if base is not None and stored.following != schedule.after(base):
         changed = Status(stored.last, schedule.after(now), now)
         return StartPlan(past_due=False, status=changed, is_new=True)
     return StartPlan(past_due=now > stored.following, status=stored, is_new=False)

@@ -87,7 +87,7 @@ def find_setting(env: Mapping[str, str], name: str) -> str | None:
     return next((value for key, value in env.items() if value and key.casefold() == folded), None)
 
 
-def fill_settings(text: str, env: Mapping[str, str], *, where: str) -> str:
+def fill_settings(text: str, env: Mapping[str, str]) -> str:
     """Replace every ``%NAME%`` by its setting.
 
     Raises:
@@ -97,11 +97,11 @@ def fill_settings(text: str, env: Mapping[str, str], *, where: str) -> str:
     def value_of(match: re.Match[str]) -> str:
         value = find_setting(env, match.group(1))
         if value is None:
-            raise HostError(f"{where}: setting {match.group(1)!r} used in {text!r} is not set")
+            raise HostError(f"setting {match.group(1)!r} used in {text!r} is not set")
         return value
 
     if text.count("%") % 2:
-        raise HostError(f"{where}: {text!r} has a % that is not closed")
+        raise HostError(f"{text!r} has a % that is not closed")
     return _PERCENT_NAME.sub(value_of, text)
 
 

@@ -18,6 +18,7 @@ from azure.core.exceptions import (
     ResourceExistsError,
     ResourceNotFoundError,
 )
+from azure.storage.blob import BlobBlock
 from azure.storage.blob.aio import BlobServiceClient
 from azure.storage.queue import QueueMessage
 from azure.storage.queue.aio import QueueClient, QueueServiceClient
@@ -121,6 +122,17 @@ class Storage:
         """
         return Queue(self._queue_service(connection).get_queue_client(name.lower()), name.lower())
 
+    def connect(self, connection: str, kind: Literal["queue", "blob"]) -> None:
+        """Make the client of a connection, without asking the service for anything.
+
+        Raises:
+            HostError: the connection is not set, or is no connection string.
+        """
+        if kind == "queue":
+            self._queue_service(connection)
+        else:
+            self._blob_service(connection)
+
     async def read_blob(self, connection: str, container: str, name: str) -> bytes | None:
         """Return a blob's content, None if there is none."""
         try:
@@ -129,16 +141,28 @@ class Storage:
         except ResourceNotFoundError:
             return None
 
-    async def write_blob(self, connection: str, container: str, name: str, body: bytes) -> None:
+    async def write_blob(
+        self, connection: str, container: str, name: str, body: bytes, metadata: dict[str, str] | None = None
+    ) -> None:
         """Write a blob over whatever is there; a missing container is created."""
         service = self._blob_service(connection)
         blob = service.get_blob_client(container, name)
         try:
-            await blob.upload_blob(body, overwrite=True)
+            await blob.upload_blob(body, overwrite=True, metadata=metadata)
         except ResourceNotFoundError:
             with contextlib.suppress(ResourceExistsError):  # another invocation got here first
                 await service.create_container(container)
-            await blob.upload_blob(body, overwrite=True)
+            await blob.upload_blob(body, overwrite=True, metadata=metadata)
+
+    async def commit_blob(
+        self, connection: str, container: str, name: str, body: bytes, metadata: dict[str, str]
+    ) -> None:
+        """Give a blob its content as a written stream does when it is closed: a block, then the list of blocks."""
+        blob = self._blob_service(connection).get_blob_client(container, name)
+        block = base64.b64encode(b"0000000000000000").decode()
+        if body:
+            await blob.stage_block(block, body)
+        await blob.commit_block_list([BlobBlock(block_id=block)] if body else [], metadata=metadata)
 
     async def check(self, connection: str, kind: Literal["queue", "blob"]) -> None:
         """Ask a service of the account for a sign of life.

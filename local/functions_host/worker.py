@@ -1,4 +1,4 @@
-"""Runs the app inside Microsoft's worker library: loads and indexes it, calls its functions.
+"""Runs the app inside Microsoft's worker library, in the worker process: loads and indexes it, calls its functions.
 
 The library keeps its state in module globals, so a process can hold one app, once: a reload is a new process. Calls go
 through ``native_invocation``, which the package does not export from its root; that is why the version is pinned and
@@ -10,42 +10,19 @@ import os
 import re
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import traceback
 from datetime import timedelta
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import azure_functions_runtime as runtime
 from azure_functions_runtime.native_invocation import invocation_request_native
 
+from local.functions_host.calls import Call
 from local.functions_host.errors import BAD_APP, HostError
 from local.functions_host.functions import IndexedFunction, RetryPolicy
-from local.functions_host.wire import Datum, Message, Protos
-
-RUNTIME_VERSION: Final = "1.3.0"
-
-
-@dataclass(frozen=True)
-class CallResult:
-    """What one call of a function gave."""
-
-    ok: bool
-    returned: Datum | None
-    outputs: Mapping[str, Datum]  # Out parameters that were set
-    error: str | None  # repr of the exception
-
-
-def check_runtime_version() -> None:
-    """Refuse any worker library but the one whose behaviour was pinned.
-
-    Raises:
-        HostError: another version is installed.
-    """
-    found = version("azure-functions-runtime")
-    if found != RUNTIME_VERSION:
-        raise HostError(f"azure-functions-runtime {RUNTIME_VERSION} is needed, {found} is installed")
+from local.functions_host.values import CallResult
+from local.functions_host.wire import Message, Protos, datum_of, value_of
 
 
 class Worker:
@@ -79,35 +56,26 @@ class Worker:
             raise HostError(f"{script} registers no function", BAD_APP)
         return tuple(_indexed(entry) for entry in metadata.function_metadata_results)
 
-    async def call(
-        self,
-        function_id: str,
-        invocation_id: str,
-        inputs: Sequence[tuple[str, Datum]],
-        metadata: Mapping[str, Datum],
-        *,
-        retry: tuple[int, int] = (0, 0),
-    ) -> CallResult:
-        """Call a function once; ``retry`` is the attempt's number from 0 and the highest number allowed."""
-        token = runtime.invocation_id_cv.set(invocation_id)  # for the library's own line about a failure
+    async def call(self, call: Call) -> CallResult:
+        """Call a function once; whatever happens in it is in the result."""
+        token = runtime.invocation_id_cv.set(call.invocation_id)  # for the library's own line about a failure
         try:
             ok, returned, outputs, error, _ = await invocation_request_native(
-                invocation_id,
-                function_id,
-                list(inputs),
-                dict(metadata),
+                call.invocation_id,
+                call.function_id,
+                [(name, datum_of(value)) for name, value in call.inputs],
+                {name: datum_of(value) for name, value in call.metadata.items()},
                 trace_parent=f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00",
-                retry_count=retry[0],
-                max_retry_count=retry[1],
+                retry_count=call.retry[0],
+                max_retry_count=call.retry[1],
             )
+            values = {name: value for name, datum in dict(outputs).items() if (value := value_of(datum)) is not None}
+            return CallResult(ok, value_of(returned), values, error)
+        except Exception as fault:  # noqa: BLE001 - what the worker library cannot convert fails the call, not the process
+            traceback.print_exc()
+            return CallResult(ok=False, returned=None, outputs={}, error=repr(fault))
         finally:
             runtime.invocation_id_cv.reset(token)
-        return CallResult(ok, returned, dict(outputs), error)
-
-    @staticmethod
-    def stop() -> None:
-        """Stop the thread pool; waits for the threads, so call it when no call is running."""
-        runtime.stop_threadpool_executor()
 
     def _indexing_error(self, exception: Any) -> str:
         """Return the worker's message with the last line of the app that the stack trace names."""

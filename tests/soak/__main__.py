@@ -286,14 +286,15 @@ def _no_timer_plans() -> bool:
 
 
 def host_memory_mib() -> float | None:
-    """Return the resident memory of the host this process has started; None where /proc does not tell."""
+    """Return the resident memory of the app's process in the host this one has started; None if /proc does not tell."""
     for listing in Path("/proc/self/task").glob("*/children"):
         for pid in listing.read_text().split():
             try:
                 if b"local.functions_host" not in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
                     continue
-                fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-            except OSError:
+                (worker,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+                fields = dict(line.split(":", 1) for line in Path(f"/proc/{worker}/status").read_text().splitlines())
+            except (OSError, ValueError):  # just gone, or the worker between two lives
                 continue
             if "VmRSS" in fields:
                 return int(fields["VmRSS"].split()[0]) / 1024

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from azure.core.exceptions import ResourceNotFoundError
-from azure.storage.blob import BlobServiceClient
+from azure.storage.blob import BlobServiceClient, ContainerClient
 from azure.storage.queue import QueueClient, QueueServiceClient
 
 ROOT = Path(__file__).parents[3]
@@ -113,6 +113,9 @@ class Account:
             return {name: client.download_blob(name).readall() for name in list(client.list_blob_names())}
         except ResourceNotFoundError:
             return {}
+
+    def blob_container(self, name: str) -> ContainerClient:
+        return self._blobs.get_container_client(name)
 
     def write_blob(self, container: str, name: str, body: bytes) -> None:
         client = self._blobs.get_container_client(container)

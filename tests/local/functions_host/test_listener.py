@@ -66,8 +66,11 @@ class Invoker:
         self.tasks.append(task)
         return task
 
+    def refuse(self, function: Function, reason: str) -> Outcome:
+        return Outcome(ok=False, returned=None)
+
     async def invoke(self, function: Function, value: Any, metadata: dict[str, Any], data: Any) -> Outcome:
-        self.calls.append((value.value, {name: (datum.type, datum.value) for name, datum in metadata.items()}))
+        self.calls.append((value.data, {name: (item.kind, item.data) for name, item in metadata.items()}))
         if self.during:
             await self.during()
         return Outcome(self.ok, None)
@@ -165,13 +168,25 @@ def test_damaged_base64_is_poisoned_raw() -> None:
 
 
 def test_poison_queue_has_no_poison_queue() -> None:
-    """There the last failure leaves the message hidden until its lease ends."""
+    """There a failure leaves the message hidden until its lease ends, and no count ends that."""
     assert poison_name("jobs") == "jobs-poison"
     assert poison_name("jobs-poison") is None
     assert poison_name("j" * 57) is None
-    queue = Queue("jobs-poison", [[message(count=5)]])
-    listen(queue, Invoker(ok=False), None)
-    assert queue.done == []
+    queue, invoker = Queue("jobs-poison", [[message(count=1)], [message(count=7)]]), Invoker(ok=False)
+    listen(queue, invoker, None)
+    assert (queue.done, len(invoker.calls)) == ([], 2)
+
+
+def test_bytes_that_are_no_text_fail_the_run_of_a_function_that_takes_text() -> None:
+    """The function is not called; the message is tried again, then poisoned, byte for byte."""
+    queue, poison, invoker = (
+        Queue(batches=[[message("/w==", 4)], [message("/w==", 5)]]),
+        Queue("jobs-poison"),
+        Invoker(),
+    )
+    listen(queue, invoker, poison)
+    assert queue.done == [("hide", "m1", "r0", 0), ("delete", "m1", "r0")]
+    assert (poison.done, invoker.calls) == ([("put", "/w==")], [])
 
 
 def fault(status: int) -> HttpResponseError:
@@ -212,8 +227,8 @@ def test_messages_in_parallel_are_bounded() -> None:
     assert most <= 6
 
 
-def test_messages_that_arrive_during_a_stop_are_given_back() -> None:
-    """A poll under way when the host stops must not hide its messages for 10 minutes."""
+def test_messages_that_arrive_during_a_stop_are_not_given_back() -> None:
+    """What a poll brings while the host stops is neither run nor given back: it stays hidden until its lease ends."""
     queue, invoker = Queue(), Invoker()
     arrived = asyncio.Event()
 
@@ -234,7 +249,7 @@ def test_messages_that_arrive_during_a_stop_are_given_back() -> None:
         await asyncio.gather(task, return_exceptions=True)
 
     asyncio.run(main())
-    assert (queue.done, invoker.calls) == ([("hide", "m1", "r0", 0)], [])
+    assert (queue.done, invoker.calls) == ([], [])
 
 
 def test_poll_delays() -> None:

@@ -8,8 +8,8 @@ import pytest
 from local.functions_host.expressions import BindingData
 from local.functions_host.faults import Faults
 from local.functions_host.functions import Function, Output
-from local.functions_host.outputs import OutputWriter
-from local.functions_host.wire import Datum, bytes_datum, json_datum
+from local.functions_host.outputs import PARENT, OutputWriter
+from local.functions_host.values import Value, bytes_value, json_value
 
 OUTPUTS = (
     Output("queue", "many", "q-many", ""),
@@ -37,11 +37,20 @@ class Storage:
 
         return Queue()
 
-    async def write_blob(self, connection: str, container: str, name: str, body: bytes) -> None:
+    async def write_blob(
+        self, connection: str, container: str, name: str, body: bytes, metadata: dict[str, str]
+    ) -> None:
+        assert metadata == {PARENT: "call"}
+        self.note(f"{container}/{name}:{body.decode()}")
+
+    async def commit_blob(
+        self, connection: str, container: str, name: str, body: bytes, metadata: dict[str, str]
+    ) -> None:
+        assert metadata == {PARENT: "call"}
         self.note(f"{container}/{name}:{body.decode()}")
 
     def note(self, write: str) -> None:
-        if self.failing and write.startswith(self.failing):
+        if self.failing and write == self.failing:
             raise OSError(write)
         self.written.append(write)
 
@@ -56,44 +65,46 @@ class CountedFaults(Faults):
         self.reached += 1
 
 
-def write(storage: Storage, faults: Faults, **values: Datum) -> list[str]:
+def write(storage: Storage, faults: Faults, **values: Value) -> list[str]:
     """Write some outputs and return the queues that were woken."""
     woken: list[str] = []
     writer = OutputWriter(storage, faults, message_encoding="none", wake=woken.append)  # type: ignore[arg-type]
-    asyncio.run(writer.write(FUNCTION, values, BindingData()))
+    asyncio.run(writer.write(FUNCTION, values, BindingData(), "call"))
     return woken
 
 
-VALUES: dict[str, Datum] = {
-    "last": bytes_datum(b"z"),
-    "file": bytes_datum(b"y"),
-    "many": json_datum(["a", "b"]),
+VALUES: dict[str, Value] = {
+    "last": bytes_value(b"z"),
+    "file": bytes_value(b"y"),
+    "many": json_value(["a", "b"]),
 }
 
 
 def test_writes_go_in_binding_order() -> None:
-    """Outputs are written in the order of their bindings, every queue write wakes its listeners."""
+    """Outputs are written in the order of their bindings, a blob's content last; a queue write wakes its listeners."""
     storage, faults = Storage(), CountedFaults()
     assert write(storage, faults, **VALUES) == ["q-many", "q-many", "q-last"]
-    assert storage.written == ["q-many:a", "q-many:b", "box/file:y", "q-last:z"]
-    assert faults.reached == 3  # between four writes
+    assert storage.written == ["q-many:a", "q-many:b", "box/file:", "q-last:z", "box/file:y"]
+    assert faults.reached == 4  # between five writes
 
 
 def test_reverse_order() -> None:
     """Reversed, the last binding is written first; messages of one output keep their order."""
     storage = Storage()
     write(storage, CountedFaults(output_order="reverse"), **VALUES)
-    assert storage.written == ["q-last:z", "box/file:y", "q-many:a", "q-many:b"]
+    assert storage.written == ["q-last:z", "box/file:", "q-many:a", "q-many:b", "box/file:y"]
 
 
 def test_outputs_are_written_side_by_side() -> None:
-    """A slow blob keeps no message waiting, as on the real host; the call ends when all of it is written."""
+    """A slow blob keeps no message waiting, and a reader finds it empty beside the messages, as on the real host."""
     released = asyncio.Event()
 
     class SlowBlobs(Storage):
-        async def write_blob(self, connection: str, container: str, name: str, body: bytes) -> None:
+        async def write_blob(
+            self, connection: str, container: str, name: str, body: bytes, metadata: dict[str, str]
+        ) -> None:
             await released.wait()
-            await super().write_blob(connection, container, name, body)
+            await super().write_blob(connection, container, name, body, metadata)
 
         def note(self, write: str) -> None:
             super().note(write)
@@ -102,20 +113,21 @@ def test_outputs_are_written_side_by_side() -> None:
 
     storage = SlowBlobs()
     write(storage, CountedFaults(output_order="together"), **VALUES)
-    assert sorted(storage.written) == ["box/file:y", "q-last:z", "q-many:a", "q-many:b"]
-    assert storage.written.index("box/file:y") > storage.written.index("q-last:z")
+    assert sorted(storage.written) == ["box/file:", "box/file:y", "q-last:z", "q-many:a", "q-many:b"]
+    assert storage.written.index("q-last:z") < storage.written.index("box/file:") < storage.written.index("box/file:y")
 
 
 @pytest.mark.parametrize(
     ("failing", "written"),
     [
-        ("q-many:a", ["box/file:y", "q-last:z"]),
-        ("q-many:b", ["q-many:a", "box/file:y", "q-last:z"]),
-        ("box/", ["q-many:a", "q-many:b", "q-last:z"]),
+        ("q-many:a", ["box/file:", "q-last:z"]),
+        ("q-many:b", ["q-many:a", "box/file:", "q-last:z"]),
+        ("box/file:", ["q-many:a", "q-many:b", "q-last:z"]),
+        ("box/file:y", ["q-many:a", "q-many:b", "box/file:", "q-last:z"]),
     ],
 )
 def test_one_failure_leaves_the_other_outputs(failing: str, written: list[str]) -> None:
-    """A failing output ends itself and fails the call; the other outputs are written, as on the real host."""
+    """A failing output ends itself and fails the call; messages of others are written, but a blob stays empty."""
     storage, faults = Storage(failing), CountedFaults()
     with pytest.raises(OSError, match=failing):
         write(storage, faults, **VALUES)
@@ -127,7 +139,7 @@ def test_value_that_does_not_fit_fails_too() -> None:
     """A value its output cannot take is a failure with the output's name, and the others are written."""
     storage = Storage()
     with pytest.raises(ValueError, match="output 'file'"):
-        write(storage, CountedFaults(), **{**VALUES, "file": json_datum({})})
+        write(storage, CountedFaults(), **{**VALUES, "file": json_value({})})
     assert storage.written == ["q-many:a", "q-many:b", "q-last:z"]
 
 

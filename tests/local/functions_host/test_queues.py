@@ -9,6 +9,7 @@ import pytest
 from tests.local.functions_host.conftest import StartHost
 from tests.local.functions_host.harness import Account, HostProcess, eventually
 
+JSON = {"Content-Type": "application/json"}
 pytestmark = pytest.mark.azurite
 
 
@@ -124,13 +125,13 @@ def test_http_output_that_fails_answers_500(host: HostProcess, azurite: Account)
 def test_admin_call_runs_a_queue_function(host: HostProcess, azurite: Account) -> None:
     """An admin call answers 202 and runs the function on the input, with no id and a count of 0."""
     azurite.queue("echoed").clear_messages()
-    answer = host.ask("/admin/functions/echo", method="POST", body=b'{"input": "by hand"}')
+    answer = host.ask("/admin/functions/echo", method="POST", body=b'{"input": "by hand"}', headers=JSON)
     assert answer.status == 202
     note = json.loads(first_text(azurite, "echoed"))
     assert (note["body"], note["count"], note["id"], note["receipt"]) == ("by hand", 0, None, False)
-    assert host.ask("/admin/functions/echo", method="POST", body=b"").status == 400
-    assert host.ask("/admin/functions/echo", method="POST", body=b"[1]").status == 400
-    assert host.ask("/admin/functions/nobody", method="POST", body=b"{}").status == 404
+    assert host.ask("/admin/functions/echo", method="POST", body=b"", headers=JSON).status == 400
+    assert host.ask("/admin/functions/echo", method="POST", body=b"[1]", headers=JSON).status == 400
+    assert host.ask("/admin/functions/nobody", method="POST", body=b"{}", headers=JSON).status == 404
 
 
 def test_many_messages_all_run(host: HostProcess, azurite: Account) -> None:

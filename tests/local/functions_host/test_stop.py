@@ -29,14 +29,6 @@ def test_running_calls_end_before_the_host(start_host: StartHost) -> None:
     assert " succeeded" in host.output.splitlines()[-1]
 
 
-def test_call_over_the_timeout_is_warned_about(start_host: StartHost) -> None:
-    """A call longer than functionTimeout goes on, and a line says what Azure would have done."""
-    host = start_host("http", env={"AzureFunctionsJobHost__functionTimeout": "00:00:01"})
-    assert host.ask("/api/slow?s=1.1").status == 200
-    assert "function slow" in host.errors
-    assert "over functionTimeout (1 s)" in host.errors
-
-
 def test_thread_count_is_taken(start_host: StartHost) -> None:
     """With one thread, sync functions wait for one another."""
     host = start_host("http", env={"PYTHON_THREADPOOL_THREAD_COUNT": "1"})
@@ -72,21 +64,12 @@ def app(tmp_path: Path) -> Path:
     return Path(shutil.copytree(HTTP_APP, tmp_path / "app", ignore=shutil.ignore_patterns("__pycache__")))
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (None, "host.json does not exist"),
-        ("{", "host.json is not readable JSON"),
-        ('{"version": "1.0"}', 'must say "version": "2.0", not \'1.0\''),
-        ('{"version": "2.0", "extensions": {"queues": {"batchSize": 33}}}', "batchSize must be a whole number"),
-    ],
-)
-def test_wrong_host_json(start_host: StartHost, app: Path, content: str | None, message: str) -> None:
-    """A missing or broken host.json ends the start with a line that names it."""
-    (app / "host.json").unlink() if content is None else (app / "host.json").write_text(content)
+def test_missing_host_json(start_host: StartHost, app: Path) -> None:
+    """Without host.json the folder is no app: the start ends, as that of func does, with a line that names it."""
+    (app / "host.json").unlink()
     code, line = one_line(start_host(app, ready=False))
     assert code == 2
-    assert message in line
+    assert "host.json does not exist" in line
 
 
 def test_wrong_settings(start_host: StartHost, app: Path) -> None:
@@ -121,37 +104,16 @@ def test_port_in_use(start_host: StartHost) -> None:
     assert "Address already in use" in line
 
 
-def test_app_that_does_not_index(start_host: StartHost, app: Path) -> None:
-    """An indexing failure prints the worker's message, says where, and ends with code 3."""
-    code, line = one_line(start_host("broken", ready=False))
-    assert code == 3
-    assert "Function same does not have a unique function name" in line
-    (app / "function_app.py").write_text("import azure.functions\n\nraise RuntimeError('no good')\n")
-    code, line = one_line(start_host(app, ready=False))
-    assert code == 3
-    assert "RuntimeError: no good (function_app.py, line 3)" in line
-    (app / "function_app.py").unlink()
-    assert one_line(start_host(app, ready=False))[0] == 3
-
-
 def test_storage_that_cannot_be_reached(start_host: StartHost) -> None:
-    """An account that does not answer ends the start with code 5; one that is not set with code 2."""
+    """An account that does not answer ends the start with code 5."""
     port = free_ports(1)[0]
     account = (
         "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=AAAA;"
         f"BlobEndpoint=http://127.0.0.1:{port}/x;QueueEndpoint=http://127.0.0.1:{port}/x;"
     )
-    code, line = one_line(start_host("queues", env={"ECHO_QUEUE": "q", "AzureWebJobsStorage": account}, ready=False))
+    code, line = one_line(
+        start_host("queues", env={"ECHO_QUEUE": "echo-in", "AzureWebJobsStorage": account}, ready=False)
+    )
     assert code == 5
     assert f"http://127.0.0.1:{port}/x" in line
     assert "AAAA" not in line
-    code, line = one_line(start_host("queues", env={"ECHO_QUEUE": "q"}, ready=False))
-    assert code == 2
-    assert "'AzureWebJobsStorage' is not set" in line
-
-
-def test_missing_percent_setting(start_host: StartHost) -> None:
-    """A %SETTING% without a value is named with its function."""
-    code, line = one_line(start_host("queues", ready=False))
-    assert code == 2
-    assert "function echo: setting 'ECHO_QUEUE'" in line

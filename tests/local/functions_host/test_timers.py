@@ -121,7 +121,9 @@ class World:
         return asyncio.ensure_future(work)
 
     async def invoke(self, function: Function, value: Any, metadata: Any, data: Any, retry: tuple[int, int]) -> Outcome:
-        self.runs.append((self.time, json.loads(value.value), retry))
+        if self.time > self.end:
+            raise Ended
+        self.runs.append((self.time, json.loads(value.data), retry))
         self.time += self.run_takes
         self.fail_first -= 1
         return Outcome(self.fail_first < 0, None)
@@ -152,9 +154,19 @@ def test_runs_at_every_occurrence() -> None:
     assert told["ScheduleStatus"]["Next"] == "2026-03-04T12:40:00+00:00"
 
 
-def test_long_run_does_not_overlap_itself() -> None:
-    """Occurrences that pass during a run are left out."""
-    assert World(run_takes=timedelta(minutes=25)).run({"schedule": "0 */10 * * * *"}) == ["12:10:00", "12:40:00"]
+def test_run_longer_than_its_interval_is_followed_at_once() -> None:
+    """Occurrences that pass during a run are made up for by one run that follows at once, never beside it."""
+    world = World(run_takes=timedelta(minutes=25))
+    assert world.run({"schedule": "0 */10 * * * *"}) == ["12:10:00", "12:35:00", "13:00:00"]
+    assert [told["IsPastDue"] for _, told, _ in world.runs] == [False, False, False]
+
+
+def test_first_run_is_told_that_nothing_was_updated() -> None:
+    """Before its first run a monitored timer's status holds .NET's first moment twice, as recorded."""
+    world = World()
+    world.run({"schedule": "0 */20 * * * *"})
+    status = world.runs[0][1]["ScheduleStatus"]
+    assert (status["Last"], status["LastUpdated"]) == ("0001-01-01T00:00:00+00:00",) * 2
 
 
 def test_past_due_runs_once_and_wins_over_run_on_startup() -> None:

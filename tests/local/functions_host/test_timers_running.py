@@ -15,9 +15,10 @@ from tests.local.functions_host.harness import APPS, Account, HostProcess, event
 
 pytestmark = pytest.mark.azurite
 
+JSON = {"Content-Type": "application/json"}
 YEARLY = "0 0 0 1 1 *"
 HOST_ID = host_id(Path(APPS / "timers").resolve())
-STATUS_BLOB = f"timers/{HOST_ID}/yearly/status"
+STATUS_BLOB = f"timers/{HOST_ID}/Host.Functions.yearly/status"
 
 
 def ticks(account: Account, name: str) -> list[dict[str, Any]]:
@@ -67,10 +68,10 @@ def test_timers_off_leaves_the_admin_call(start_host: StartHost, azurite: Accoun
     """With --timers off nothing runs by itself, and an admin call runs a timer, retries included."""
     azurite.clear()
     host = start(start_host, azurite, "--timers", "off")
-    assert host.ask("/admin/functions/yearly", method="POST", body=b"{}").status == 202
+    assert host.ask("/admin/functions/yearly", method="POST", body=b"{}", headers=JSON).status == 202
     (tick,) = eventually(lambda: ticks(azurite, "yearly"))
     assert tick["past_due"] is False
-    assert host.ask("/admin/functions/stubborn", method="POST", body=b"{}").status == 202
+    assert host.ask("/admin/functions/stubborn", method="POST", body=b"{}", headers=JSON).status == 202
     assert base64.b64decode(eventually(lambda: azurite.texts("retried"))[0]) == b"2"
     assert not ticks(azurite, "at_start")
     assert not azurite.blobs("azure-webjobs-hosts")
