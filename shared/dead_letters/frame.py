@@ -65,10 +65,10 @@ def dead_letter_poison(
 ) -> Outputs:
     """Take a message from `<queue>-poison`: its worker died, or the message could not even be handed over."""
     body = plain(body)
-    if queue in {QUEUE_ORDERS, QUEUE_ORDER_RESUMES}:
+    if queue == QUEUE_ORDERS:
         message_id = resume.first_id(ctx, orders, body, message_id)
-        if resume.note_poison(ctx, orders, queue, body, message_id):
-            return Outputs()
+    if queue in {QUEUE_ORDERS, QUEUE_ORDER_RESUMES} and resume.note_poison(ctx, orders, queue, body, message_id):
+        return Outputs()
     reason = "the worker died on it, or it could not be handed over, too often"
     dead_letter(ctx, letters, queue, body, message_id, reason, retryable=bool(_members(body)))
     return Outputs()
