@@ -18,7 +18,7 @@ from shared.resource_names import QUEUE_ORDER_RESUMES, QUEUE_ORDERS
 from shared.triggers import WORK
 from tests.simulation.world import Crash
 from tests.support.shop import Shop
-from tests.support.worlds import requests_made, results
+from tests.support.worlds import requests_made, restart, results
 
 BOM = b"\xef\xbb\xbf"
 MEMBERS = ["id", "Id", "dequeueCount", "insertionTime", "expirationTime", "nextVisibleTime", "popReceipt"]
@@ -298,3 +298,45 @@ def test_a_connection_that_is_not_there_is_refused(shop: Shop) -> None:
     assert result["status"] == "created"
     (result,) = shop.submit(shop.message("b", connection="us"))
     assert (result["status"], result["error"]["message"]) == ("rejected", "connection: must be default")
+
+
+@pytest.mark.parametrize("place", [None, "before put sales-order-results", "after put sales-order-results"])
+@pytest.mark.parametrize("line", [None, {"lineType": "Item", "lineObjectNumber": "PRK-1001", "quantity": 9}])
+def test_an_order_that_waited_without_a_company_is_answered_whatever_has_its_place(
+    shop: Shop, place: str | None, line: dict[str, Any] | None
+) -> None:
+    """Meanwhile its key was used: a repeat or another order, and the worker may die before its answer is written."""
+    shop.fail(FaultKind.UNAVAILABLE, match="/companies$", times=9)
+    for host in shop.world.hosts:
+        host.companies.forget()
+    shop.submit(shop.message("a"))
+    shop.world.bc.faults.clear()
+    (first,) = shop.submit(shop.message("A", shop.order(*filter(None, [line]))))
+    assert first["status"] == "created"
+
+    def point(name: str) -> None:
+        if name == place:
+            shop.world.point = lambda _: None
+            raise Crash(name)
+
+    shop.world.point = point
+    shop.wait(timedelta(hours=2))
+    told = [result["status"] for result in results(shop.world) if result["orderKey"] == "a"]
+    assert told == ["rejected" if line else "created"] * (2 if place and place.startswith("after") else 1)
+    assert shop.world.stores.orders.waiting(9) == []
+    assert len(shop.orders()) == 1
+
+
+def test_an_order_that_was_refused_and_waits_for_its_company_is_not_forgotten(shop: Shop) -> None:
+    """Its company was unknown, a person redrives, and the companies can't be listed just then."""
+    restart(shop.world, BC_COMPANIES="*")
+    shop.submit(shop.message(company="Contoso"))
+    contoso = shop.world.bc.add_company("Contoso")
+    shop.world.bc.user.create_customer(company=contoso.id, number="C00120", displayName="x")
+    shop.world.bc.user.create_item(company=contoso.id, number="PRK-1001", displayName="x")
+    shop.fail(FaultKind.UNAVAILABLE, match="/companies$", times=6)
+    shop.world.leave(resume.redrive(shop.world.stores.orders, "web-1")[1])
+    shop.world.drain()
+    assert shop.status() == "waiting"
+    shop.wait(timedelta(minutes=30))
+    assert [result["status"] for result in results(shop.world)] == ["rejected", "created"]
