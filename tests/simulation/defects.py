@@ -241,7 +241,8 @@ _MANY_ORDERS: Final = {"orders": 25, "spells": 0}
 
 DEFECTS: Final = (
     Defect("watermark first", "output before the watermark", _mark_first, {**_DEAF, "fault": _FLAKY}),
-    Defect("no overlap", "a delta reads behind its watermark for late commits", _no_overlap, {"actions": 150}),
+    Defect("no overlap", "a delta reads behind its watermark for late commits", _no_overlap,
+           {**_DEAF, **_MANY_ORDERS, "fault": replace(_LATE, queued=False)}),
     Defect("gt", "rows of equal time over the edge of a page", _gt,
            {"fault": _BAD_LINKS, "page_rows": 3, "actions": 120, "collection_at": 1000, **_DEAF}),
     Defect("blind retry", "an order is not posted again without a look", _blind_retry,
