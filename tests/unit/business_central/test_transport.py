@@ -17,6 +17,8 @@ import requests
 
 from shared.business_central import retry
 from shared.business_central import transport as transport_module
+from shared.business_central.lease_rows import MAX_TAKING
+from shared.business_central.request_budget import LEASE_S
 from shared.business_central.transport import CONNECT_S, PAUSE_S, READ_S, WHOLE_S, Transport
 from shared.errors import BCDenied, BCError, BCRejected, BCThrottled, BCUnavailable
 from tests.support.fakes_budget import UnlimitedBudget
@@ -351,3 +353,8 @@ def test_bcs_telemetry_can_name_us() -> None:
     call.transport.send("GET", URL)
     assert call.network.asked[0].headers["User-Agent"] == "business-central-connect/0.1.0"
     assert len(call.network.asked[0].headers["client-request-id"]) == 32
+
+
+def test_a_request_ends_before_its_lease() -> None:
+    """A slot that took longer to take than MAX_TAKING is given back, so what is left of a lease covers the request."""
+    assert WHOLE_S + MAX_TAKING.total_seconds() < LEASE_S
