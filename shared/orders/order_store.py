@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from shared.business_central.code_text import code_of
 from shared.business_central.port import PostedOrder
-from shared.errors import InvalidMessage
+from shared.errors import InvalidMessage, StateConflict
 from shared.message_text import decode
 from shared.orders.order_entry import Numbering, OrderEntry, OrderStatus, Sender
 from shared.orders.order_message import sent_key_of
@@ -110,13 +110,18 @@ class OrderStore:
         if entry.hold == hold:
             return self.save(entry)
         values: dict[str, Value] = {"order": entry.key, "company": entry.company}
-        held = self._table.get(self._partition, hold)
-        if held is not None:
+        row = Row(partition=self._partition, key=hold, values=values)
+        try:
+            return self._write(replace(entry, hold=hold), entry, [Insert(row)])
+        except StateConflict:
+            held = self._table.get(self._partition, hold)
+            if held is None:
+                raise  # it was the order itself that somebody else moved
             holder = self.at(held.text("order"), held.text("company"))
             if holder is not None and holder.hold == hold and holder.key != entry.key:
                 return Held(holder.shown_key)
-        row = Row(partition=self._partition, key=hold, values=values, etag=held.etag if held else "")
-        return self._write(replace(entry, hold=hold), entry, [Replace(row) if held else Insert(row)])
+            stale = replace(row, etag=held.etag)  # a release that knows no holds left it behind
+            return self._write(replace(entry, hold=hold), entry, [Replace(stale)])
 
     def claimant(self, company: str, document: PostedOrder) -> str:
         """Return the order key that a document belongs to, "" when it belongs to none.

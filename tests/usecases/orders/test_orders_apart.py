@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from business_central_emulator import FaultKind
+from business_central_emulator.server.faults import TRANSIENT_ANSWERS
 
 from shared.business_central.port import DocumentLine, PostedOrder
 from shared.errors import BCRejected
@@ -227,23 +228,52 @@ def test_a_waiting_order_of_0_1_0_goes_on(shop: Shop) -> None:
     assert "another order" in other["error"]["message"]
 
 
-@pytest.mark.parametrize("error", ["locked by another user", "retry the activity", "deadlocked with another user"])
-def test_a_passing_refusal_told_with_400_is_waited_out(shop: Shop, error: str) -> None:
-    """Business Central tells a lock with 400 and the code of a business rule."""
-    refusal: list[BCRejected] = [BCRejected(f"It was {error}.", status=400, code="Application_DialogException")]
-    for host in shop.world.hosts:
-        real = host.bc.create_order
-
-        def create(company: str, body: str, real: Any = real) -> PostedOrder:
-            if refusal:
-                raise refusal.pop()
-            made: PostedOrder = real(company, body)
-            return made
-
-        host.bc.create_order = create  # type: ignore[attr-defined]
+@pytest.mark.parametrize("reason", TRANSIENT_ANSWERS)
+@pytest.mark.parametrize("match", ["^POST .*/salesOrders", "^GET .*/salesOrders"])
+def test_a_passing_refusal_told_with_4xx_is_waited_out(shop: Shop, reason: str, match: str) -> None:
+    """Business Central tells a lock, a deadlock or lost metadata with 400 and the code of a business rule (P9)."""
+    shop.fail(FaultKind.TRANSIENT, match=match, reason=reason, times=2)  # a read is asked once more without its intent
     assert shop.submit(shop.message()) == []
     shop.wait(timedelta(minutes=5))
     assert [result["status"] for result in results(shop.world)] == ["created"]
+    assert len(shop.orders()) == 1
+
+
+NO_ENVIRONMENT = "<error><code>NoEnvironment</code><message>Environment does not exist</message></error>"
+
+
+@pytest.mark.parametrize(("status", "text"), [(404, NO_ENVIRONMENT), (404, ""), (400, "<html>gateway</html>")])
+def test_an_answer_that_is_not_surely_final_is_waited_out(shop: Shop, status: int, text: str) -> None:
+    """An environment under way, a route that is not there, a gateway in Business Central's place."""
+    shop.fail(FaultKind.ANSWER, status=status, text=text)
+    assert shop.submit(shop.message()) == []
+    shop.wait(timedelta(minutes=5))
+    assert [result["status"] for result in results(shop.world)] == ["created"]
+
+
+@pytest.mark.parametrize("late_s", [60.0, 400.0])
+def test_an_order_that_is_rolled_back_is_never_told_as_created(shop: Shop, late_s: float) -> None:
+    """The primary shows it until then; a replica never does (P17)."""
+    shop.fail(FaultKind.LATE_ROLLBACK, late_s=late_s)
+    shop.submit(shop.message())
+    shop.wait(SETTLED)
+    (result,) = results(shop.world)
+    assert [order["number"] for order in shop.orders()] == [result["number"]]
+    assert (result["status"], result["attempts"]) == ("created", 2)
+
+
+@pytest.mark.parametrize("kind", [FaultKind.RESET_AFTER, FaultKind.RESET_BEFORE, FaultKind.LATE_COMMIT])
+@pytest.mark.parametrize("external", [None, "PO-1"])
+def test_a_replica_that_lags_by_an_hour_makes_no_second_order(
+    shop: Shop, kind: FaultKind, external: str | None
+) -> None:
+    """What is there is seen on the primary, and reported once the replica shows it, too (P8, P17)."""
+    shop.fail(FaultKind.REPLICA_LAG, match="^GET", times=None, window_s=3600.0)
+    shop.fail(kind)
+    shop.submit(shop.message(order=shop.order(externalDocumentNumber=external)))
+    shop.wait(timedelta(hours=3), step=timedelta(minutes=2))
+    assert [result["status"] for result in results(shop.world)] == ["created"]
+    assert len(shop.orders()) == 1
 
 
 def test_a_redriven_order_in_doubt_is_looked_up_where_it_was_posted(shop: Shop) -> None:
