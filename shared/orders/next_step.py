@@ -126,17 +126,21 @@ def _exists(entry: OrderEntry, number: str) -> BCRejected:
 
 def _after_doubtful_look_up(entry: OrderEntry, found: Sequence[Candidate], now: datetime) -> Step:
     is_settled = entry.posted_at is None or now >= entry.posted_at + SETTLE
-    ours = [one for one in found if not one.claimed and may_be_ours(entry, one.document)]
+    ours = _plausible(entry, found)
     document = _recognised(ours, with_more=is_settled)
     if document is not None:
         return Adopt(document)
-    if not is_settled or any(one.likeness == "uncommitted" for one in ours):
+    if not is_settled or "uncommitted" in {one.likeness for one in ours}:
         doubt = BCUnavailable("the outcome of the newest post is not known yet", code=OUTCOME_UNKNOWN)
         return wait_or_park(entry, doubt, now, unknown=True)
     if _is_over(entry, now, PATIENCE):  # looked up for the last time; another post would leave a new doubt
         none = BCUnavailable("the newest post made no order", code=entry.error_code or OUTCOME_UNKNOWN)
         return wait_or_park(entry, none, now, unknown=False)
     return Post(tuple(entry.before.split("\n")) if entry.before else ())
+
+
+def _plausible(entry: OrderEntry, found: Sequence[Candidate]) -> list[Candidate]:
+    return [one for one in found if not one.claimed and may_be_ours(entry, one.document)]
 
 
 def _recognised(ours: Sequence[Candidate], *, with_more: bool) -> PostedOrder | None:

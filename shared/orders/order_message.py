@@ -62,12 +62,11 @@ def parse_message(text: str, *, message_id: str, is_checked: bool = False) -> Or
     connection = _member(envelope, "connection", faults, KEY_LENGTH)
     company = _member(envelope, "company", faults, _COMPANY_LENGTH)
     order_key = _member(envelope, "orderKey", faults, KEY_LENGTH)
-    if isinstance(order, dict):
-        faults += faults_of(order, left_to_bc=frozenset() if is_envelope else _LEFT_TO_BC)
-        faults += _lost_letters(order)
-    else:
-        faults.append("order: must be a JSON object" if "order" in document else "order: is required")
-    if not isinstance(order, dict) or (faults and not is_checked):
+    if not isinstance(order, dict):
+        rule = "must be a JSON object" if "order" in document else "is required"
+        raise InvalidMessage([*faults, f"order: {rule}"])
+    faults += faults_of(order, left_to_bc=frozenset() if is_envelope else _LEFT_TO_BC) + _lost_letters(order)
+    if faults and not is_checked:
         raise InvalidMessage(faults)
     return _request(order, order_key, message_id, connection, company)
 

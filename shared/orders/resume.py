@@ -118,6 +118,9 @@ def _resume(ctx: Context, orders: OrderStore, place: Place, message_id: str) -> 
     if entry is None:  # it waited without a company, has one now and goes on there
         log_event(log, "order.skipped", order_key=key, company=company, reason="no such order is stored")
         return Outputs()
+    if not entry.company and entry.status == "waiting" and entry.reported_to not in {"", message_id}:
+        orders.forget(entry)  # its senders were answered an hour ago
+        return Outputs()
     if entry.status == "created":
         return outcome(entry) if entry.reported_to in {"", message_id} else Outputs()
     return take(ctx, orders, Delivery(entry.message, message_id, entry))

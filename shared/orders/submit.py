@@ -6,13 +6,13 @@ and repeated only once BC can no longer be working on it. `next_step` decides, t
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from shared.business_central.code_text import code_of
-from shared.business_central.port import Intent, PostedOrder
+from shared.business_central.port import PostedOrder
 from shared.connections.context import Context
 from shared.errors import (
     BCError,
@@ -26,8 +26,9 @@ from shared.errors import (
 from shared.log import log_event
 from shared.message_text import decode
 from shared.orders import likeness, next_step
-from shared.orders.next_step import Adopt, Candidate, Found, Park, Post, Reject, Step, Wait
+from shared.orders.next_step import Adopt, Park, Post, Reject, Step, Wait
 from shared.orders.order_entry import OrderEntry, Sender
+from shared.orders.order_look_up import look_up
 from shared.orders.order_message import OrderRequest, parse_message, sent_key_of
 from shared.orders.order_result import answer, outcome, refusal
 from shared.orders.order_store import LEASE_S, Held, OrderStore, is_too_long
@@ -41,6 +42,8 @@ _PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0)
 _KEPT: Final = 65_536
 #: The id of the one connection that the flat settings make (design.md 3.2).
 _ONLY_CONNECTION: Final = "default"
+#: How long the row of an answered message stays, so that its delivery can be repeated.
+_ANSWERED: Final = timedelta(hours=1)
 _OTHER_ORDER: Final = "orderKey: was used for another order before; a new order needs a key of its own"
 _TOO_MANY: Final = "orderKey: more messages of this key await its outcome than can be kept"
 
@@ -90,12 +93,25 @@ def take(ctx: Context, orders: OrderStore, delivery: Delivery) -> Outputs:
         return _reject_unread(ctx, orders, delivery, error)
     except (BCError, TokenError, BudgetExhausted) as error:
         return _wait_unplaced(ctx, orders, request, delivery, error)
-    entry = held if held and held.company else orders.load(request.key, company)
+    if held is not None and not held.company:
+        return _place(ctx, orders, request, company, delivery, held)
+    entry = held or orders.load(request.key, company)
+    done = None if entry is None else _known(ctx, orders, entry, request, delivery)
+    return _go_on(ctx, orders, request, _taken(ctx, entry, request, company, delivery)) if done is None else done
+
+
+def _place(
+    ctx: Context, orders: OrderStore, request: OrderRequest, company: str, delivery: Delivery, held: OrderEntry
+) -> Outputs:
+    """Go on with an order that waited without a company and has one now."""
+    entry = orders.load(request.key, company)
     done = None if entry is None else _known(ctx, orders, entry, request, delivery)
     if done is None:
         done = _go_on(ctx, orders, request, _taken(ctx, entry, request, company, delivery))
-    if held is not None and not held.company:
-        orders.forget(held)  # it waited without a company and has one now
+    elif done.results:  # written after this function returned: until then the row says what to answer
+        orders.save(replace(held, reported_to=delivery.message_id, next_try_at=ctx.now() + _ANSWERED))
+        return done
+    orders.forget(held)
     return done
 
 
@@ -133,20 +149,29 @@ def _known(
     ctx: Context, orders: OrderStore, entry: OrderEntry, request: OrderRequest, delivery: Delivery
 ) -> Outputs | None:
     """Return the answer to a message whose order needs no work now; None when it does."""
-    is_busy = entry.lease_until is not None and entry.lease_until > ctx.now() and entry.worker != delivery.message_id
     if entry.is_over and entry.reported_to == delivery.message_id:
         return outcome(entry)  # delivered again after the results were written
+    is_busy = _is_busy(entry, delivery.message_id, ctx.now())
     if entry is delivery.held:
         # whoever holds it goes on, or its message comes back
         return Outputs() if is_busy or entry.status == "created" else None
-    senders = delivery.senders(request)
+    return _answered(orders, entry, request, delivery.senders(request), is_busy=is_busy)
+
+
+def _answered(
+    orders: OrderStore, entry: OrderEntry, request: OrderRequest, senders: tuple[Sender, ...], *, is_busy: bool
+) -> Outputs | None:
+    """Return the answer to messages that found an order under their key; None when they try it anew."""
     if entry.status != "rejected" and not is_same_order(entry, request):
         return refusal(senders, entry.company, _OTHER_ORDER)
     if entry.status == "created":
         return answer(entry, senders)
-    if is_busy or entry.status == "waiting":
-        return _join(orders, entry, senders)
-    return None
+    return _join(orders, entry, senders) if is_busy or entry.status == "waiting" else None
+
+
+def _is_busy(entry: OrderEntry, message_id: str, now: datetime) -> bool:
+    """Return whether the delivery of another message is at work on an order."""
+    return entry.lease_until is not None and entry.lease_until > now and entry.worker != message_id
 
 
 def _join(orders: OrderStore, entry: OrderEntry, senders: tuple[Sender, ...]) -> Outputs:
@@ -198,7 +223,7 @@ def _kept(body: bytes) -> bytes:
 
 def _go_on(ctx: Context, orders: OrderStore, request: OrderRequest, entry: OrderEntry) -> Outputs:
     """Look up, post, note; in this order, so that a crash anywhere leaves a row that says what to do."""
-    found = _look_up(ctx, orders, request, entry) if next_step.needs_look_up(entry) else ()
+    found = look_up(ctx, orders, request, entry) if next_step.needs_look_up(entry) else ()
     step = next_step.after_look_up(entry, found, ctx.now())
     if not isinstance(step, Post):
         return carry_out(ctx, orders, entry, step)
@@ -213,44 +238,6 @@ def _go_on(ctx: Context, orders: OrderStore, request: OrderRequest, entry: Order
     if isinstance(begun, Held):
         return carry_out(ctx, orders, entry, next_step.after_hold(entry, begun.holder, ctx.now()))
     return carry_out(ctx, orders, begun, next_step.after_post(begun, _post(ctx, request, begun.company), ctx.now()))
-
-
-def _look_up(ctx: Context, orders: OrderStore, request: OrderRequest, entry: OrderEntry) -> Found:
-    try:
-        found = ctx.bc.find_orders(
-            entry.company, entry.external_number, customer_number=request.customer_number,
-            customer_id=request.customer_id, since=_since(entry, ctx.now()),
-            also_posted=entry.in_doubt or entry.numbering == "shared",
-            # Only the look-up of an order in doubt asks the primary, where reading an order may modify it (P18).
-            intent=Intent.CURRENT if entry.in_doubt else Intent.COMMITTED,
-        )  # fmt: skip
-        if not entry.in_doubt and entry.numbering == "shared":
-            return [Candidate(document) for document in found]  # whatever they are, they were there before
-        return list(_candidates(ctx, orders, request, entry, found))
-    except (BCError, TokenError, BudgetExhausted) as error:
-        return error
-
-
-def _since(entry: OrderEntry, now: datetime) -> datetime:
-    """Return when the newest post can have made a document at the earliest, with a day to spare."""
-    return min(entry.first_at or now, entry.posted_at or now) - timedelta(days=1)
-
-
-def _candidates(
-    ctx: Context, orders: OrderStore, request: OrderRequest, entry: OrderEntry, found: list[PostedOrder]
-) -> Iterator[Candidate]:
-    """Yield what may be the order; the lines of a document are read only when it may and no other key has it."""
-    for document in found:
-        if entry.in_doubt and not next_step.may_be_ours(entry, document):
-            continue
-        claimant = orders.claimant(entry.company, document)
-        if claimant not in {"", entry.key}:
-            yield Candidate(document, claimed=True)
-        elif entry.in_doubt:
-            lines = ctx.bc.order_lines(entry.company, document)
-            yield Candidate(document, likeness=likeness.likeness(request.order, document, lines))
-        else:
-            yield Candidate(document)
 
 
 def _post(ctx: Context, request: OrderRequest, company: str) -> PostedOrder | IntegrationError:

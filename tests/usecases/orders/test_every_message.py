@@ -298,3 +298,30 @@ def test_a_connection_that_is_not_there_is_refused(shop: Shop) -> None:
     assert result["status"] == "created"
     (result,) = shop.submit(shop.message("b", connection="us"))
     assert (result["status"], result["error"]["message"]) == ("rejected", "connection: must be default")
+
+
+@pytest.mark.parametrize("place", [None, "before put sales-order-results", "after put sales-order-results"])
+@pytest.mark.parametrize("line", [None, {"lineType": "Item", "lineObjectNumber": "PRK-1001", "quantity": 9}])
+def test_an_order_that_waited_without_a_company_is_answered_whatever_has_its_place(
+    shop: Shop, place: str | None, line: dict[str, Any] | None
+) -> None:
+    """Meanwhile its key was used: a repeat or another order, and the worker may die before its answer is written."""
+    shop.fail(FaultKind.UNAVAILABLE, match="/companies$", times=9)
+    for host in shop.world.hosts:
+        host.companies.forget()
+    shop.submit(shop.message("a"))
+    shop.world.bc.faults.clear()
+    (first,) = shop.submit(shop.message("A", shop.order(*filter(None, [line]))))
+    assert first["status"] == "created"
+
+    def point(name: str) -> None:
+        if name == place:
+            shop.world.point = lambda _: None
+            raise Crash(name)
+
+    shop.world.point = point
+    shop.wait(timedelta(hours=2))
+    told = [result["status"] for result in results(shop.world) if result["orderKey"] == "a"]
+    assert told == ["rejected" if line else "created"] * (2 if place and place.startswith("after") else 1)
+    assert shop.world.stores.orders.waiting(9) == []
+    assert len(shop.orders()) == 1
