@@ -76,10 +76,10 @@ def dead_letter_poison(
     body = plain(body)
     if read_reference(queue, body):
         return Outputs()  # the letter it refers to is still there, and comes back when its time has come
-    if queue in {QUEUE_ORDERS, QUEUE_ORDER_RESUMES}:
+    if queue == QUEUE_ORDERS:
         message_id = resume.first_id(ctx, orders, body, message_id)
-        if resume.note_poison(ctx, orders, queue, body, message_id):
-            return Outputs()
+    if queue in {QUEUE_ORDERS, QUEUE_ORDER_RESUMES} and resume.note_poison(ctx, orders, queue, body, message_id):
+        return Outputs()
     reason = "the worker died on it, or it could not be handed over, too often"
     dead_letter(ctx, letters, queue, body, message_id, reason, retryable=bool(_members(body)))
     return Outputs()

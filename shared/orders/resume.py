@@ -20,7 +20,7 @@ from shared.orders.order_entry import OrderEntry, Sender
 from shared.orders.order_message import parse_message, sent_key_of
 from shared.orders.order_result import outcome
 from shared.orders.order_store import OrderStore
-from shared.orders.submit import Delivery, carry_out, is_same_order, patiently, take
+from shared.orders.submit import ANSWERED, Delivery, carry_out, is_same_order, patiently, take
 from shared.outputs import Outputs
 from shared.resource_names import QUEUE_ORDER_RESUMES
 
@@ -118,8 +118,8 @@ def _resume(ctx: Context, orders: OrderStore, place: Place, message_id: str) -> 
     if entry is None:  # it waited without a company, has one now and goes on there
         log_event(log, "order.skipped", order_key=key, company=company, reason="no such order is stored")
         return Outputs()
-    if not entry.company and entry.status == "waiting" and entry.reported_to not in {"", message_id}:
-        orders.forget(entry)  # its senders were answered an hour ago
+    if entry.error_code == ANSWERED and entry.reported_to != message_id:
+        orders.forget(entry)  # an hour ago
         return Outputs()
     if entry.status == "created":
         return outcome(entry) if entry.reported_to in {"", message_id} else Outputs()

@@ -42,8 +42,9 @@ _PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0)
 _KEPT: Final = 65_536
 #: The id of the one connection that the flat settings make (design.md 3.2).
 _ONLY_CONNECTION: Final = "default"
-#: How long the row of an answered message stays, so that its delivery can be repeated.
-_ANSWERED: Final = timedelta(hours=1)
+#: Marks an order without a company whose messages are answered; its row stays, so that a delivery can be repeated.
+ANSWERED: Final = "answered"
+_KEPT_FOR: Final = timedelta(hours=1)
 _OTHER_ORDER: Final = "orderKey: was used for another order before; a new order needs a key of its own"
 _TOO_MANY: Final = "orderKey: more messages of this key await its outcome than can be kept"
 
@@ -109,7 +110,8 @@ def _place(
     if done is None:
         done = _go_on(ctx, orders, request, _taken(ctx, entry, request, company, delivery))
     elif done.results:  # written after this function returned: until then the row says what to answer
-        orders.save(replace(held, reported_to=delivery.message_id, next_try_at=ctx.now() + _ANSWERED))
+        kept = replace(held, reported_to=delivery.message_id, error_code=ANSWERED, error="its messages are answered")
+        orders.save(replace(kept, next_try_at=ctx.now() + _KEPT_FOR))
         return done
     orders.forget(held)
     return done

@@ -21,8 +21,9 @@ from shared.changes.ledger_rules import Decision, Known
 from shared.changes.pulled_versions import PulledVersionStore
 from shared.changes.run_progress import Role, RunStore
 from shared.dead_letters import frame
-from shared.orders import next_step, submit
+from shared.orders import next_step, order_look_up, submit
 from shared.orders import order_store as order_book
+from shared.orders.next_step import Candidate
 from shared.orders.order_entry import OrderEntry
 from shared.orders.order_store import OrderStore
 from shared.webhooks import receive
@@ -111,13 +112,21 @@ def _no_settle() -> list[Patch]:
     return [(next_step, "SETTLE", timedelta(0))]
 
 
-def _no_lease() -> list[Patch]:
-    def save(book: OrderStore, entry: OrderEntry) -> OrderEntry:
-        held = book.load(entry.key, entry.company)
-        return real(book, replace(entry, etag=held.etag, index=held.index) if held else replace(entry, etag=""))
+def _any_document() -> list[Patch]:
+    def candidates(*given: Any) -> list[Candidate]:
+        return [Candidate(document) for document in given[-1]]
 
-    real = OrderStore.save
-    return [(OrderStore, "save", save), (order_book, "LEASE_S", 0), (submit, "LEASE_S", 0)]
+    return [(order_look_up, "_candidates", candidates), (next_step, "may_be_ours", lambda *_: True)]
+
+
+def _no_lease() -> list[Patch]:
+    def write(book: OrderStore, entry: OrderEntry, stored: OrderEntry, _: Any) -> OrderEntry:
+        held = book.at(entry.key, entry.company)
+        etag, index = (held.etag, held.index) if held else ("", "")
+        return real(book, replace(entry, etag=etag, hold=""), replace(stored, index=index, hold=""), [])
+
+    real = OrderStore._write
+    return [(OrderStore, "_write", write), (order_book, "LEASE_S", 0), (submit, "LEASE_S", 0)]
 
 
 def _ledger_skipped() -> list[Patch]:
@@ -238,6 +247,7 @@ DEFECTS: Final = (
     Defect("blind retry", "an order is not posted again without a look", _blind_retry,
            {**_MANY_ORDERS, "fault": _NO_ANSWER}),
     Defect("no look-up", "an order in doubt is looked up", _no_lookup, {**_MANY_ORDERS, "fault": _NO_ANSWER}),
+    Defect("any document", "a document belongs to one order key", _any_document, {**_MANY_ORDERS, "fault": _NO_ANSWER}),
     Defect("no settle time", "a look-up waits until BC can no longer be at it", _no_settle,
            {**_MANY_ORDERS, "fault": _LATE}),
     Defect("no lease", "one worker at a time posts an order", _no_lease,

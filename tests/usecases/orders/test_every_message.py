@@ -18,7 +18,7 @@ from shared.resource_names import QUEUE_ORDER_RESUMES, QUEUE_ORDERS
 from shared.triggers import WORK
 from tests.simulation.world import Crash
 from tests.support.shop import Shop
-from tests.support.worlds import requests_made, results
+from tests.support.worlds import requests_made, restart, results
 
 BOM = b"\xef\xbb\xbf"
 MEMBERS = ["id", "Id", "dequeueCount", "insertionTime", "expirationTime", "nextVisibleTime", "popReceipt"]
@@ -325,3 +325,18 @@ def test_an_order_that_waited_without_a_company_is_answered_whatever_has_its_pla
     assert told == ["rejected" if line else "created"] * (2 if place and place.startswith("after") else 1)
     assert shop.world.stores.orders.waiting(9) == []
     assert len(shop.orders()) == 1
+
+
+def test_an_order_that_was_refused_and_waits_for_its_company_is_not_forgotten(shop: Shop) -> None:
+    """Its company was unknown, a person redrives, and the companies can't be listed just then."""
+    restart(shop.world, BC_COMPANIES="*")
+    shop.submit(shop.message(company="Contoso"))
+    contoso = shop.world.bc.add_company("Contoso")
+    shop.world.bc.user.create_customer(company=contoso.id, number="C00120", displayName="x")
+    shop.world.bc.user.create_item(company=contoso.id, number="PRK-1001", displayName="x")
+    shop.fail(FaultKind.UNAVAILABLE, match="/companies$", times=6)
+    shop.world.leave(resume.redrive(shop.world.stores.orders, "web-1")[1])
+    shop.world.drain()
+    assert shop.status() == "waiting"
+    shop.wait(timedelta(minutes=30))
+    assert [result["status"] for result in results(shop.world)] == ["rejected", "created"]
