@@ -11,7 +11,7 @@ from tests.simulation.plan import plan_of
 from tests.simulation.run import Run
 
 #: Seeds tried until a defect must have been caught.
-_TRIES = 12
+_TRIES = 200
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
