@@ -1,7 +1,7 @@
-"""What a page job has claimed: the ids it announces, and by which of its messages.
+"""What a page job has claimed: the ids it announces, and which of its messages was last at work.
 
-A job delivered again announces what it claimed, as the output of its first delivery may be lost. A message that was put
-again (`PageJob.again`), or that it was put again for, and never got to work has announced nothing and repeats nothing.
+A job delivered again announces what it claimed, as the output of its first delivery may be lost. Once it was put again
+(`PageJob.again`), the message that got to work announces whatever the others have claimed, and these repeat nothing.
 """
 
 from dataclasses import dataclass
@@ -19,22 +19,23 @@ class Claims:
     """The claims of one job."""
 
     ids: tuple[str, ...] = ()
-    by: frozenset[int] = frozenset()  # `again` of the messages that were at work; none in what 0.1.0 wrote
+    by: int | None = None  # `again` of the message that was last at work; None in what 0.1.0 wrote
 
     def may_be_of(self, job: PageJob) -> bool:
         """Say whether an earlier delivery of this message can have announced them, dead letters included."""
-        return bool(self.ids) and (not self.by or job.again in self.by)
+        return bool(self.ids) and (self.by is None or job.again == self.by)
 
     def with_work_of(self, job: PageJob) -> "Claims":
-        """Return them with a message that is at work on them now."""
-        return Claims(self.ids, self.by | {job.again})
+        """Return them with a message that is at work on them now, and announces whatever others have claimed."""
+        return Claims(self.ids, job.again)
 
     def to_values(self, name: str) -> dict[str, Value]:
         """Return properties that hold them, the ids under `name`."""
-        return {**spread(name, pack_ids(self.ids)), _BY: ",".join(map(str, sorted(self.by)))}
+        return {**spread(name, pack_ids(self.ids)), _BY: "" if self.by is None else str(self.by)}
 
     @classmethod
     def from_row(cls, row: Row, name: str) -> "Claims":
         """Read what `to_values` made."""
         ids = dict.fromkeys(unpack_ids(gather(row, name)))
-        return cls(tuple(ids), frozenset(int(one) for one in row.text(_BY).split(",") if one.isdecimal()))
+        by = row.text(_BY)
+        return cls(tuple(ids), int(by) if by.isdecimal() else None)

@@ -1,5 +1,6 @@
 """The page of a delta that reads again what could not be read before, and is due (`broken_records.py`)."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -57,29 +58,40 @@ def _read_keys(ctx: Context, job: PageJob, due: dict[str, Broken], found: _Found
 
 
 def _read_place(ctx: Context, job: PageJob, place: Broken, found: _Found) -> None:
-    is_full = place.mode == "full"
-    part = Slice(low=place.low, high=place.high) if is_full else Slice(since=place.low)
-    page = replace(job, mode=place.mode, phase=place.phase, slice=part, cursor=Cursor(rows=GROUP))
-    reasons: list[str] = []
     rows: list[Record] = []
+    reasons: list[str] = []
     try:
-        for _ in range(_PAGES):
-            reading = read_page(ctx, page)
+        for reading in _pages(ctx, job, place):
             rows += [row for row in reading.records if _is_inside(row, place)]
             reasons += [one.reason for one in reading.lost if not _is_beyond(one.low, place)]
-            if not reading.more or (reading.records and not _is_inside(reading.records[-1], place)):
-                break
-            page = replace(page, cursor=next_cursor(page, reading))
     except (BCNotFound, BCRejected, BCUnavailable) as error:
         reasons.append(str(error))
     if place.phase == "expanded":
-        parents = dict.fromkeys(row.text(job.entity_row().expanded_parent).lower() for row in rows)
-        rows = read_records(ctx, job.company, job.entity_row(), [key for key in parents if key], may_all_fail=True)[0]
+        rows = _parents(ctx, job, rows)
     found.records |= {row.key: row for row in rows}
     if reasons:
         found.failed.append(place.failed_again(ctx.now(), reasons[0]))
     else:
         found.healed.append(place)
+
+
+def _pages(ctx: Context, job: PageJob, place: Broken) -> Iterator[Reading]:
+    """Yield the pages that reach over a place."""
+    part = Slice(low=place.low, high=place.high) if place.mode == "full" else Slice(since=place.low)
+    page = replace(job, mode=place.mode, phase=place.phase, slice=part, cursor=Cursor(rows=GROUP))
+    for _ in range(_PAGES):
+        reading = read_page(ctx, page)
+        yield reading
+        if not reading.more or (reading.records and not _is_inside(reading.records[-1], place)):
+            return
+        page = replace(page, cursor=next_cursor(page, reading))
+
+
+def _parents(ctx: Context, job: PageJob, rows: list[Record]) -> list[Record]:
+    """Return the records that expanded ones belong to."""
+    entity = job.entity_row()
+    keys = dict.fromkeys(row.text(entity.expanded_parent).lower() for row in rows)
+    return read_records(ctx, job.company, entity, [key for key in keys if key], may_all_fail=True)[0]
 
 
 def _is_inside(row: Record, place: Broken) -> bool:

@@ -51,13 +51,20 @@ def read(ctx: Context, stores: ChangeStores, job: PageJob, message_id: str) -> O
             raise  # what it announced once must be announced: the message is set aside, not dropped
         run_end.give_up(ctx, stores, job, error)
         return Outputs()
-    news = kind.news(ctx, stores, job, reading)
+    return _announce(ctx, stores, job, message_id, reading, state if role is Role.GO else None)
+
+
+def _announce(
+    ctx: Context, stores: ChangeStores, job: PageJob, message_id: str, reading: Reading, state: StreamState | None
+) -> Outputs:
+    """Store and announce what is new in a page; go on behind it, unless `state` is None: then another delivery has."""
+    news = KINDS[job.purpose].news(ctx, stores, job, reading)
     _note_reading(ctx, stores, job, reading, len(news))
-    successor = _go_on(ctx, stores, job, reading, state) if role is Role.GO else None
-    ended = _end_quietly(ctx, stores, state, successor) if successor and not news else None
-    if ended is not None:
-        return ended
-    if successor is not None:
+    successor = None if state is None else _go_on(ctx, stores, job, reading, state)
+    if state is not None and successor is not None:
+        ended = None if news else _end_quietly(ctx, stores, state, successor)
+        if ended is not None:
+            return ended
         stores.runs.note_next(job, message_id, successor)
     reading.records.clear()  # they leave memory as their events are packed
     source = ctx.bc.company_url(job.company)

@@ -86,17 +86,16 @@ class RunStore:
         nothing leaves under another id if it was only slow. A run is dead once none of its slices moved within the
         limit, and putting jobs again did not help.
         """
-        rows = self._rows(state)
-        rows = [row for row in rows if not row.number("done")] or rows
+        rows = _unfinished(self._rows(state))
         if not rows:  # planned by 0.1.0, and no page has started
             return Standing(is_alive=state.planned_at is not None and state.planned_at > now - STALL)
         edge = now - STALL
         if any(_moved_at(row) <= edge for row in rows):
             edge = now - self.limit()
         quiet = [row for row in rows if _moved_at(row) <= edge]
-        if len(quiet) == len(rows) and (any(_in_vain(row, edge) for row in rows) or not any(map(_next, rows))):
+        if len(quiet) == len(rows) and _is_past_help(rows, edge):
             return Standing(is_alive=False)
-        again = [self._put_again(row, now) for row in quiet if _put_again_at(row) <= edge]
+        again = (self._put_again(row, now) for row in quiet if _put_again_at(row) <= edge)
         return Standing(is_alive=True, again=tuple(job for job in again if job is not None))
 
     def _put_again(self, row: Row, now: datetime) -> PageJob | None:
@@ -192,8 +191,14 @@ def _put_again_at(row: Row) -> datetime:
     return at if at > _moved_at(row) else NO_TIME
 
 
-def _in_vain(row: Row, edge: datetime) -> bool:
-    return NO_TIME < _put_again_at(row) <= edge
+def _unfinished(rows: list[Row]) -> list[Row]:
+    """Return the slices that have pages to come; all, when only the end of the run is."""
+    return [row for row in rows if not row.number("done")] or rows
+
+
+def _is_past_help(rows: list[Row], edge: datetime) -> bool:
+    """Say whether putting jobs again was in vain, or can't be done."""
+    return any(NO_TIME < _put_again_at(row) <= edge for row in rows) or not any(map(_next, rows))
 
 
 def _role(job: PageJob, message_id: str, row: Row | None) -> Role:

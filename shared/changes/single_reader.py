@@ -51,28 +51,30 @@ def read_singly(ctx: Context, job: PageJob, ask: PageAsk, cause: BCError) -> Sin
     Raises:
         BCError: `cause`, if that can't be done either.
     """
-    done = job.cursor.done
-    if ask.what == "records":  # beyond those at the very place that are done already
+    done, is_whole = job.cursor.done, ask.what == "records"
+    if is_whole:  # beyond those at the very place that are done already
         ask = replace(ask, what="ids", rows=GROUP + len(done))
-        whole = True
-    else:
-        whole = False
     listed = _Listed(ask.order, job.cursor.last or job.slice.low or job.slice.since)
     try:
         _list_rows(ctx, ask, listed)
     except BCError:
         raise cause from None
     rows = [row for row in listed.rows if row.key not in done]
-    if not whole:
-        return Singles(rows, listed.closed(), listed.more, listed.served_at)
-    keys = [row.key for row in rows]
+    lost = listed.closed()
+    if is_whole:
+        rows, more_lost = _read_whole(ctx, job, [row.key for row in rows])
+        lost += more_lost
+        if listed.more and not rows:
+            raise cause  # nothing to go on from
+    return Singles(rows, lost, listed.more, listed.served_at)
+
+
+def _read_whole(ctx: Context, job: PageJob, keys: list[str]) -> tuple[list[Record], tuple[Lost, ...]]:
+    """Read records by id, in the order of the ids."""
     records, broken = read_records(ctx, job.company, job.entity_row(), keys)
     order = {key: place for place, key in enumerate(keys)}
     records.sort(key=lambda record: order.get(record.key, len(order)))
-    if listed.more and not records and len(keys) == len(broken):
-        raise cause  # nothing to go on from
-    lost = [Lost(str(error), key=key) for key, error in broken]
-    return Singles(records, (*listed.closed(), *lost), listed.more, listed.served_at)
+    return records, tuple(Lost(str(error), key=key) for key, error in broken)
 
 
 @dataclass(slots=True)
@@ -172,7 +174,8 @@ def read_records(
                 waiting[:0] = [group[:half], group[half:]]
                 continue
             broken.append((group[0], error))
-            if isinstance(error, BCUnavailable) and not records and len(broken) >= _OUTAGE and not may_all_fail:
+            is_outage = isinstance(error, BCUnavailable) and not may_all_fail
+            if is_outage and not records and len(broken) >= _OUTAGE:
                 raise
     return records, broken
 
