@@ -5,7 +5,7 @@ on another runs beside it. One request per company and entity, a few per company
 are looked at in detail.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -17,10 +17,11 @@ from shared.errors import ConfigError, IntegrationError
 from shared.operations import bc_checks, diagnosis, status, view_findings
 from shared.operations.diagnosis import HandshakeResult
 from shared.operations.failures import explain, settings_findings
-from shared.operations.findings import Finding, Report, fine, note, warning, wrong
+from shared.operations.findings import Finding, Report, fine, note, wrong
 from shared.operations.status_view import LoginView
 from shared.operations.stores import Stores
 from shared.operations.time_limit import TookTooLong, within
+from shared.operations.timers import Timer
 from shared.operations.token_claims import token_findings
 from shared.resource_names import QUEUE_EVENTS, QUEUE_RESULTS, SECRET_CLIENT, SECRET_WEBHOOK, WORK_QUEUES
 from shared.settings import AuthMode
@@ -53,6 +54,7 @@ class Instruments:
     login: Callable[[], LoginView]
     handshake: Callable[[str], HandshakeResult]  # plays Business Central's handshake with a notification URL
     depth: Callable[[str], int | None]  # messages in a queue, None: there is no such queue
+    timers: Sequence[Timer] = status.DEFAULT_TIMERS
 
 
 def refused(error: ConfigError, now: datetime) -> Report:
@@ -69,20 +71,12 @@ def examine(ctx: Context, stores: Stores, instruments: Instruments) -> Report:
         lambda: _limited("runs", lambda: _state(ctx, stores, instruments)),
     ]
     found = at_once(lambda look: look(), beside, len(beside) if ctx.threads > 1 else 1)
+    settings = fine("settings", f"All settings can be read; {_connection(ctx)}.")
     return Report(
         at=ctx.now(),
         environment=ctx.settings.environment,
-        findings=(*_settings(ctx), *(one for some in found for one in some)),
+        findings=(settings, *(one for some in found for one in some)),
     )
-
-
-def _settings(ctx: Context) -> list[Finding]:
-    do = "Correct it in the app settings; until then it counts as its default wherever the app itself asks for it."
-    doubtful = [
-        warning("settings", "schedule_unread", f"The setting {name} {rule}.", "Only the host may understand it.", do)
-        for name, rule in ctx.settings.schedule_faults
-    ]
-    return doubtful or [fine("settings", f"All settings can be read; {_connection(ctx)}.")]
 
 
 def _connection(ctx: Context) -> str:
@@ -168,9 +162,11 @@ def _queues(instruments: Instruments) -> list[Finding]:
 
 def _state(ctx: Context, stores: Stores, instruments: Instruments) -> list[Finding]:
     """Return what the kept state says; login, companies and webhooks are looked at above, at their source."""
-    view = status.view(ctx, stores, instruments.login())
+    view = status.view(ctx, stores, instruments.login(), instruments.timers)
     runs = view_findings.run_findings(view) + view_findings.never_read(view)
+    names = ", ".join(timer.function for timer in view.timers)
     return [
+        *view_findings.with_fine(view_findings.timer_findings(view), "timers", f"Started in time: {names}."),
         *view_findings.with_fine(runs, "runs", f"All {len(view.streams)} streams were read when they should be."),
         *view_findings.with_fine(
             view_findings.order_findings(view), "orders", f"{view.orders_waiting} orders wait for a transient fault."

@@ -29,8 +29,8 @@ PURE: Final = frozenset({
     "storage/keys", "storage/packed_ids", "operations/connect_html", "operations/page_style", "operations/page_session",
     "operations/findings", "operations/failures", "operations/view_findings", "operations/diagnosis",
     "operations/status_view", "operations/page_parts", "operations/connect_values", "operations/sign_in_answer",
-    "operations/refusal_pages", "operations/token_claims", "exact_json", "ncrontab", "errors", "guid",
-    "version", "outputs", "resource_names",
+    "operations/refusal_pages", "operations/token_claims", "operations/timers", "connections/settings_reader",
+    "exact_json", "ncrontab", "errors", "guid", "version", "outputs", "resource_names",
 })  # fmt: skip
 #: Room -> the packages it may use besides the standard library.
 PACKAGES: Final[dict[str, set[str]]] = {

@@ -22,6 +22,7 @@ from shared.business_central.client import BusinessCentralClient
 from shared.business_central.port import Budget, Slot
 from shared.business_central.transport import Transport
 from shared.connections.companies import Companies
+from shared.connections.company_names import CompanyNames
 from shared.connections.context import Context
 from shared.connections.settings_reader import read_settings
 from shared.connections.webhook_secret import WebhookSecret
@@ -140,6 +141,7 @@ class World:
         self._page_rows = page_rows
         self._depth = 0
         self.stores = stores_of(self.tables, self.claim_checks, self.settings.connection)
+        self.names = CompanyNames(self.tables.table(resource_names.TABLE_CONNECTIONS), self.settings.connection)
         self.hosts = [self.new_process() for _ in range(HOSTS)]
 
     @property
@@ -170,7 +172,7 @@ class World:
         return Context(
             settings=self.settings,
             bc=bc,
-            companies=Companies(bc, self.settings.companies, self.clock.now),
+            companies=Companies(bc, self.settings.companies, self.clock.now, self.names),
             secrets=self.secrets,
             webhook_secret=WebhookSecret(self.secrets, now=self.clock.now, new_id=new_id),
             now=self.clock.now,

@@ -8,12 +8,14 @@ import pytest
 from business_central_emulator import Fault, FaultKind
 
 from shared.business_central.port import WebhookLogLine
+from shared.connections.settings_reader import DEFAULTS
 from shared.errors import ConfigError, StoreUnavailable, TokenError
 from shared.operations import doctor
 from shared.operations.diagnosis import JAM, MOST_WEBHOOKS, UNREAD, HandshakeResult
 from shared.operations.doctor import Instruments
 from shared.operations.findings import Report, Severity
 from shared.operations.status_view import LoginView
+from shared.operations.timers import timers_of
 from shared.resource_names import QUEUE_EVENTS, QUEUE_ORDERS, QUEUE_PAGES, SECRET_WEBHOOK
 from shared.webhooks.notes import WebhookNote
 from tests.simulation.world import World
@@ -253,8 +255,11 @@ def test_wrong_settings_are_the_whole_report(world: World) -> None:
     assert [found.code for found in report.findings] == ["setting_wrong"]
 
 
-def test_a_schedule_that_cannot_be_read_is_a_warning(world: World) -> None:
-    """The app goes on; the host has read what the app can't."""
-    restart(world, BC_RECONCILE_SCHEDULE="hourly")
-    found = next(found for found in examine(world).findings if found.code == "schedule_unread")
-    assert (found.severity, "BC_RECONCILE_SCHEDULE" in found.seen) == (Severity.WARNING, True)
+def test_a_schedule_that_cannot_be_read_is_named(world: World) -> None:
+    """The host leaves the function out without a word; the finding names setting and function."""
+    timers = timers_of(
+        {**{name: value for name, value in DEFAULTS.items() if value}, "BC_RECONCILE_SCHEDULE": "hourly"}
+    )
+    report = doctor.examine(world.ctx, world.stores, replace(instruments(world), timers=timers))
+    (found,) = [found for found in report.findings if found.code == "timer_left_out"]
+    assert "reconcile does not run: its schedule BC_RECONCILE_SCHEDULE can't be read" in found.seen
