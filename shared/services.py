@@ -56,6 +56,7 @@ class Connection:
 
     context: Context
     stores: Stores
+    timers: tuple[Timer, ...] = status.DEFAULT_TIMERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,13 +67,12 @@ class Services:
     tokens: EntraTokens
     connections: Table
     owner: StateOwner
-    timers: tuple[Timer, ...]
     second_clock: SecondClock
 
     def view(self) -> StatusView:
         """Return the state of everything."""
         return status.view(
-            self.connection.context, self.connection.stores, self.login(), self.timers, self._depths().read
+            self.connection.context, self.connection.stores, self.login(), self.connection.timers, self._depths().read
         )
 
     def login(self) -> LoginView:
@@ -98,7 +98,7 @@ class Services:
             login=self.login,
             handshake=handshake,
             depth=self._depths().read,
-            timers=self.timers,
+            timers=self.connection.timers,
         )
         report = doctor.examine(self.connection.context, self.connection.stores, instruments)
         try:
@@ -180,8 +180,8 @@ def build(env: Mapping[str, str], *, now: Clock = utc_now) -> Services:
     stores = stores_of(tables, claim_checks, settings.connection, threads=THREADS)
     timers = timers_of(env)
     return Services(
-        connection=Connection(context=context, stores=stores), tokens=tokens, connections=connections,
-        owner=StateOwner(connections, settings, now), timers=timers,
+        connection=Connection(context=context, stores=stores, timers=timers), tokens=tokens, connections=connections,
+        owner=StateOwner(connections, settings, now),
         second_clock=SecondClock(stores.timers, timers, now=now, new_id=new_id),
     )  # fmt: skip
 
