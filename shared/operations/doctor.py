@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Final
 
 from shared.business_central.port import Company
-from shared.concurrency import at_once
 from shared.connections.context import Context
 from shared.errors import ConfigError, IntegrationError
 from shared.operations import bc_checks, diagnosis, status, view_findings
@@ -20,7 +19,7 @@ from shared.operations.failures import explain, settings_findings
 from shared.operations.findings import Finding, Report, fine, note, wrong
 from shared.operations.status_view import LoginView
 from shared.operations.stores import Stores
-from shared.operations.time_limit import TookTooLong, within
+from shared.operations.time_limit import TookTooLong, side_by_side, within
 from shared.operations.timers import Timer
 from shared.operations.token_claims import token_findings
 from shared.resource_names import QUEUE_EVENTS, QUEUE_RESULTS, SECRET_CLIENT, SECRET_WEBHOOK, WORK_QUEUES
@@ -70,7 +69,7 @@ def examine(ctx: Context, stores: Stores, instruments: Instruments) -> Report:
         lambda: _limited("queues", lambda: _queues(instruments)),
         lambda: _limited("runs", lambda: _state(ctx, stores, instruments)),
     ]
-    found = at_once(lambda look: look(), beside, len(beside) if ctx.threads > 1 else 1)
+    found = side_by_side(beside) if ctx.threads > 1 else [look() for look in beside]
     settings = fine("settings", f"All settings can be read; {_connection(ctx)}.")
     return Report(
         at=ctx.now(),
@@ -115,7 +114,7 @@ def _from_vault_to_business_central(ctx: Context, stores: Stores, instruments: I
         lambda: _limited("webhooks", lambda: bc_checks.check_webhooks(ctx, stores, companies)),
         lambda: _limited("bc_log", lambda: bc_checks.read_log(ctx, companies)),
     ]
-    for some in at_once(lambda look: look(), beside, len(beside) if ctx.threads > 1 else 1):
+    for some in side_by_side(beside) if ctx.threads > 1 else [look() for look in beside]:
         found += some
     return found
 

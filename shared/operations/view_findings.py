@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from shared.login.entra_codes import advice
-from shared.operations.findings import Finding, counted, fine, named, note, warning, wrong
+from shared.operations.findings import Finding, counted, fine, named, note, shortened, warning, wrong
 from shared.operations.status_view import LoginView, StatusView, StreamView, SubscriptionView
 
 #: A subscription is renewed by 48 h of age and lives 3 days; with less left than this the renewal does not work.
@@ -62,7 +62,7 @@ def company_findings(view: StatusView) -> list[Finding]:
     """Return which companies cannot be served."""
     return [
         wrong(
-            "companies", "company_unknown", f"{company.name} cannot be served.", f"{company.error}.",
+            "companies", "company_unknown", f"{company.name} cannot be served.", shortened(company.error),
             "Check BC_COMPANIES and the user's permissions in that company; the other companies go on.",
         )
         for company in view.companies
@@ -76,7 +76,7 @@ def run_findings(view: StatusView) -> list[Finding]:
     failed = _grouped((stream.error, stream) for stream in view.streams if stream.error or stream.state == "failed")
     for reason, streams in failed.items():
         seen, do = f"Reading {_streams(streams)} failed.", "Remove that cause; the next run goes on from the watermark."
-        found.append(wrong("runs", "run_failed", seen, reason or "No reason was noted.", do))
+        found.append(wrong("runs", "run_failed", seen, shortened(reason) or "No reason was noted.", do))
     stale = [
         stream
         for stream in view.streams
@@ -165,9 +165,10 @@ def webhook_findings(view: StatusView) -> list[Finding]:
     bad = [one for one in view.subscriptions if one.state != "unsupported" and _is_bad(one, view)]
     found = []
     for reason, ones in _grouped((one.error, one) for one in bad).items():
-        seen = f"Not in order: the webhooks for {named(f'{one.entity} of {one.company}' for one in ones)}."
+        what = named(f"{one.entity} of {one.company}" for one in ones)
+        seen = f"Not in order: the webhooks for {what.rstrip('.')}."
         do = "They are rebuilt every 15 minutes. If that goes on: can Business Central reach PUBLIC_URL?"
-        cause = reason or "They were lost, or are not renewed."
+        cause = shortened(reason) or "They were lost, or are not renewed."
         found.append(warning("webhooks", "webhook_not_in_order", seen, cause, do))
     return found
 
@@ -211,7 +212,7 @@ def dead_letter_findings(view: StatusView) -> list[Finding]:
     first = view.dead_letters[0]
     seen = f"{counted(len(view.dead_letters), 'dead letter')}; the first is {first.id}."
     do = "Remove the cause, then press Try again on the connect page."
-    return [wrong("dead_letters", "dead_letter", seen, first.reason or "No reason was noted.", do)]
+    return [wrong("dead_letters", "dead_letter", seen, shortened(first.reason) or "No reason was noted.", do)]
 
 
 def with_fine(found: list[Finding], check: str, seen: str) -> list[Finding]:
