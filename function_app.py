@@ -36,14 +36,14 @@ app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 @app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
 def pull_items(timer: func.TimerRequest, pages: Texts) -> None:
     """Plan the scheduled pull of items."""
-    triggers.run_timer(triggers.pull_items, {QUEUE_PAGES: pages})
+    triggers.run_timer("pull_items", {QUEUE_PAGES: pages})
 
 
 @app.timer_trigger(schedule="%BC_RECONCILE_SCHEDULE%", arg_name="timer")
 @app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
 def reconcile(timer: func.TimerRequest, pages: Texts) -> None:
     """Plan the reading of whatever no notification told."""
-    triggers.run_timer(triggers.reconcile, {QUEUE_PAGES: pages})
+    triggers.run_timer("reconcile", {QUEUE_PAGES: pages})
 
 
 @app.queue_trigger(arg_name="msg", queue_name=QUEUE_PAGES, connection=STORAGE, data_type=BYTES)
@@ -73,9 +73,15 @@ def bc_notifications(req: func.HttpRequest, notifications: Texts) -> func.HttpRe
 @app.queue_trigger(arg_name="msg", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE, data_type=BYTES)
 @app.queue_output(arg_name="events", queue_name=QUEUE_EVENTS, connection=STORAGE)
 @app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
-def process_notifications(msg: func.QueueMessage, events: Texts, pages: Texts) -> None:
-    """Read the records behind notifications and announce them."""
-    outputs = {QUEUE_EVENTS: events, QUEUE_PAGES: pages}
+@app.queue_output(arg_name="notifications", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE)
+@app.queue_output(arg_name="resumes", queue_name=QUEUE_ORDER_RESUMES, connection=STORAGE)
+def process_notifications(
+    msg: func.QueueMessage, events: Texts, pages: Texts, notifications: Texts, resumes: Texts
+) -> None:
+    """Read the records behind notifications and announce them; do the work of timers that have stopped."""
+    outputs = {
+        QUEUE_EVENTS: events, QUEUE_PAGES: pages, QUEUE_NOTIFICATIONS: notifications, QUEUE_ORDER_RESUMES: resumes,
+    }  # fmt: skip
     triggers.run_queue(msg, QUEUE_NOTIFICATIONS, outputs)
 
 
@@ -83,7 +89,7 @@ def process_notifications(msg: func.QueueMessage, events: Texts, pages: Texts) -
 @app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
 def keep_subscriptions(timer: func.TimerRequest, pages: Texts) -> None:
     """Register, renew, rebuild and remove webhooks."""
-    triggers.run_timer(triggers.keep_subscriptions, {QUEUE_PAGES: pages})
+    triggers.run_timer("keep_subscriptions", {QUEUE_PAGES: pages})
 
 
 # -- Sales orders
@@ -91,16 +97,20 @@ def keep_subscriptions(timer: func.TimerRequest, pages: Texts) -> None:
 
 @app.queue_trigger(arg_name="msg", queue_name=QUEUE_ORDERS, connection=STORAGE, data_type=BYTES)
 @app.queue_output(arg_name="results", queue_name=QUEUE_RESULTS, connection=STORAGE)
-def submit_sales_order(msg: func.QueueMessage, results: Texts) -> None:
+@app.queue_output(arg_name="notifications", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE)
+def submit_sales_order(msg: func.QueueMessage, results: Texts, notifications: Texts) -> None:
     """Post a sales order, once."""
-    triggers.run_queue(msg, QUEUE_ORDERS, {QUEUE_RESULTS: results})
+    outputs = {QUEUE_RESULTS: results, QUEUE_NOTIFICATIONS: notifications}
+    triggers.run_queue(msg, QUEUE_ORDERS, outputs)
 
 
 @app.queue_trigger(arg_name="msg", queue_name=QUEUE_ORDER_RESUMES, connection=STORAGE, data_type=BYTES)
 @app.queue_output(arg_name="results", queue_name=QUEUE_RESULTS, connection=STORAGE)
-def resume_sales_order(msg: func.QueueMessage, results: Texts) -> None:
+@app.queue_output(arg_name="notifications", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE)
+def resume_sales_order(msg: func.QueueMessage, results: Texts, notifications: Texts) -> None:
     """Go on with a stored sales order."""
-    triggers.run_queue(msg, QUEUE_ORDER_RESUMES, {QUEUE_RESULTS: results})
+    outputs = {QUEUE_RESULTS: results, QUEUE_NOTIFICATIONS: notifications}
+    triggers.run_queue(msg, QUEUE_ORDER_RESUMES, outputs)
 
 
 @app.timer_trigger(schedule="0 * * * * *", arg_name="timer")
@@ -112,7 +122,7 @@ def retry_sales_orders(timer: func.TimerRequest, notifications: Texts, pages: Te
     outputs = {
         QUEUE_NOTIFICATIONS: notifications, QUEUE_PAGES: pages, QUEUE_ORDER_RESUMES: resumes,
     }  # fmt: skip
-    triggers.run_timer(triggers.put_back, outputs)
+    triggers.run_timer("retry_sales_orders", outputs)
 
 
 @app.queue_trigger(arg_name="msg", queue_name=QUEUE_ORDERS + "-poison", connection=STORAGE, data_type=BYTES)
@@ -193,6 +203,7 @@ def redrive_order_by_key(req: func.HttpRequest, resumes: Texts) -> func.HttpResp
 
 
 @app.route("health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
-def health(req: func.HttpRequest) -> func.HttpResponse:
-    """Say that the app is up, and nothing else."""
-    return func.HttpResponse("up", mimetype="text/plain")
+@app.queue_output(arg_name="notifications", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE)
+def health(req: func.HttpRequest, notifications: Texts) -> func.HttpResponse:
+    """Say that the app is up, and nothing else; run what is overdue if the timers have stopped."""
+    return triggers.show_health({QUEUE_NOTIFICATIONS: notifications})

@@ -26,6 +26,8 @@ EVENTS: Final[dict[str, str]] = {
     "subscription.failed": "a webhook could not be registered, renewed or removed",
     "subscription.removed": "an orphaned webhook of ours was deleted",
     "subscription.unsupported": "this environment offers no webhook for the entity; the reconcile alone serves it",
+    "timer.overdue": "a timer has not run in time, perhaps all have stopped; its work is sent for by what still runs",
+    "timer.skipped": "a timer's work was left to a run that is at work",
     "run.planned": "a pull, reconcile or snapshot has begun",
     "run.skipped": "the previous run is still at work",
     "run.superseded": "a run made no progress for too long and another one took over",

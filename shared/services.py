@@ -15,6 +15,7 @@ from shared.changes.run_progress import RunStore
 from shared.changes.streams import StreamStore
 from shared.clock import Clock, new_id, utc_now
 from shared.connections.companies import Companies
+from shared.connections.company_names import CompanyNames
 from shared.connections.context import Context
 from shared.connections.settings_reader import read_settings
 from shared.connections.state_owner import StateOwner
@@ -30,8 +31,11 @@ from shared.operations.findings import Report
 from shared.operations.handshake_probe import probe_handshake
 from shared.operations.page_session import derive_key
 from shared.operations.queue_depths import QueueDepths
+from shared.operations.second_clock import SecondClock
 from shared.operations.status_view import LoginView, StatusView
 from shared.operations.stores import Stores
+from shared.operations.timer_store import TimerStore
+from shared.operations.timers import Timer, timers_of
 from shared.orders.order_store import OrderStore
 from shared.settings import Settings
 from shared.storage.azure_tables import AzureTables
@@ -52,6 +56,7 @@ class Connection:
 
     context: Context
     stores: Stores
+    timers: tuple[Timer, ...] = status.DEFAULT_TIMERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +67,13 @@ class Services:
     tokens: EntraTokens
     connections: Table
     owner: StateOwner
+    second_clock: SecondClock
 
     def view(self) -> StatusView:
         """Return the state of everything."""
-        return status.view(self.connection.context, self.connection.stores, self.login())
+        return status.view(
+            self.connection.context, self.connection.stores, self.login(), self.connection.timers, self._depths().read
+        )
 
     def login(self) -> LoginView:
         """Return the state of the login."""
@@ -85,9 +93,12 @@ class Services:
         def handshake(url: str) -> HandshakeResult:
             return probe_handshake(url, self.connection.context.new_id(), ca_bundle=settings.ca_bundle)
 
-        depths = QueueDepths(settings.storage, ca_bundle=settings.ca_bundle)
         instruments = doctor.Instruments(
-            token=self.tokens.token, login=self.login, handshake=handshake, depth=depths.read
+            token=self.tokens.token,
+            login=self.login,
+            handshake=handshake,
+            depth=self._depths().read,
+            timers=self.connection.timers,
         )
         report = doctor.examine(self.connection.context, self.connection.stores, instruments)
         try:
@@ -97,6 +108,10 @@ class Services:
         except StoreUnavailable:
             return report  # the doctor has met it, too
         return report
+
+    def _depths(self) -> QueueDepths:
+        settings = self.connection.context.settings
+        return QueueDepths(settings.storage, ca_bundle=settings.ca_bundle)
 
     def session_key(self, *, make: bool) -> bytes | None:
         """Return the key that signs the connect page's sessions; without `make` None where there is no secret yet."""
@@ -153,7 +168,7 @@ def build(env: Mapping[str, str], *, now: Clock = utc_now) -> Services:
     context = Context(
         settings=settings,
         bc=bc,
-        companies=Companies(bc, settings.companies, now),
+        companies=Companies(bc, settings.companies, now, CompanyNames(connections, settings.connection)),
         secrets=secrets,
         webhook_secret=WebhookSecret(secrets, now=now, new_id=new_id),
         now=now,
@@ -163,9 +178,11 @@ def build(env: Mapping[str, str], *, now: Clock = utc_now) -> Services:
     )
     claim_checks = BlobClaimChecks(settings.storage, settings.ca_bundle)
     stores = stores_of(tables, claim_checks, settings.connection, threads=THREADS)
+    timers = timers_of(env)
     return Services(
-        connection=Connection(context=context, stores=stores), tokens=tokens, connections=connections,
+        connection=Connection(context=context, stores=stores, timers=timers), tokens=tokens, connections=connections,
         owner=StateOwner(connections, settings, now),
+        second_clock=SecondClock(stores.timers, timers, now=now, new_id=new_id),
     )  # fmt: skip
 
 
@@ -193,4 +210,5 @@ def stores_of(tables: Tables, claim_checks: ClaimChecks, connection: str, *, thr
         orders=OrderStore(tables.table(resource_names.TABLE_ORDERS), connection),
         notes=WebhookNoteStore(tables.table(resource_names.TABLE_SUBSCRIPTIONS), connection),
         dead_letters=DeadLetterStore(watermarks, connection),
+        timers=TimerStore(watermarks, connection),
     )

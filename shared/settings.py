@@ -50,7 +50,6 @@ class Settings:
     expanded: frozenset[str]  # entity sets whose records are read with their variants or lines
     changes: frozenset[str]
     page_rows: int
-    schedule_faults: tuple[tuple[str, str], ...] = ()  # settings of schedules that can't be read, and why
     state_name: str = ""  # names the state of a tenant written in another way, or of a renamed environment
 
     @property

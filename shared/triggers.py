@@ -6,7 +6,7 @@ The only module besides `function_app.py` that knows `azure.functions`.
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Final
 
@@ -20,11 +20,12 @@ from shared.clock import utc_now
 from shared.dead_letters import frame, redrive
 from shared.errors import ConfigError, IntegrationError, InvalidMessage
 from shared.log import log_event
-from shared.operations import connect_page, doctor, status
+from shared.operations import connect_page, doctor, second_clock, status
 from shared.operations.connect_page import ConnectPages, Redriven
 from shared.operations.connect_values import Reply, Request
 from shared.operations.ended_sessions import EndedSessions
 from shared.operations.pending_sign_ins import PendingSignIns
+from shared.operations.timers import timer_of_job
 from shared.orders import resume, submit
 from shared.outputs import Outputs
 from shared.services import Connection, Services
@@ -36,13 +37,13 @@ type Texts = func.Out[list[str]]
 _TEXT: Final = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 
 
-def run_timer(work: Callable[[Connection], Outputs], outputs: dict[str, Texts]) -> None:
+def run_timer(function: str, outputs: dict[str, Texts]) -> None:
     """Do what a timer starts; a login that needs a person or wrong settings are logged and not raised.
 
     A timer's failure is not retried by the host anyway, and the next run is minutes away.
     """
     try:
-        outgoing = work(root.connection())
+        outgoing = do_timer(root.connection(), function)
     except ConfigError as error:
         log_event(log, "settings.refused", level=logging.ERROR, faults=len(error.faults), reason=str(error))
         return
@@ -64,6 +65,7 @@ def run_queue(
         conn.context, conn.stores.dead_letters, queue, msg.get_body(), message_id, msg.dequeue_count or 1,
         lambda of, text, name: WORK[of](conn, text, name),
     )  # fmt: skip
+    outgoing = replace(outgoing, notifications=outgoing.notifications + root.services().second_clock.look())
     _leave(outgoing, outputs)
 
 
@@ -109,10 +111,12 @@ def do_page_job(conn: Connection, body: bytes, message_id: str) -> Outputs:
 
 
 def do_notification_job(conn: Connection, body: bytes, message_id: str) -> Outputs:  # noqa: ARG001 - one shape for all queues
-    """Do one notification job."""
-    return notification_job.process(
-        conn.context, conn.stores.changes, NotificationJob.from_text(message_text.decode(body))
-    )
+    """Do one notification job, or the work of a timer that is overdue."""
+    text = message_text.decode(body)
+    function = timer_of_job(text)
+    if function is not None:
+        return do_overdue(conn, function)
+    return notification_job.process(conn.context, conn.stores.changes, NotificationJob.from_text(text))
 
 
 def do_order(conn: Connection, body: bytes, message_id: str) -> Outputs:
@@ -142,6 +146,31 @@ def put_back(conn: Connection) -> Outputs:
     return Outputs(resumes=waiting.resumes + aside.resumes, pages=aside.pages, notifications=aside.notifications)
 
 
+#: What each timer does.
+TIMERS: Final[dict[str, Callable[[Connection], Outputs]]] = {
+    "pull_items": pull_items,
+    "reconcile": reconcile,
+    "keep_subscriptions": keep_subscriptions,
+    "retry_sales_orders": put_back,
+}
+
+
+def do_timer(conn: Connection, function: str, *, by_timer: bool = True) -> Outputs:
+    """Do the work of a timer, unless a run of it is at work."""
+    timer = next(timer for timer in conn.timers if timer.function == function)
+    work = TIMERS[function]
+    return second_clock.run_once(conn.stores.timers, timer, lambda: work(conn), now=conn.context.now, by_timer=by_timer)
+
+
+def do_overdue(conn: Connection, function: str) -> Outputs:
+    """Do the work of a timer that the second clock has sent for; what fails is sent for again, and no dead letter."""
+    try:
+        return do_timer(conn, function, by_timer=False)
+    except IntegrationError as error:
+        log_event(log, "bc.failed", level=logging.WARNING, error=type(error).__name__, reason=str(error))
+        return Outputs()
+
+
 def receive_notification(req: func.HttpRequest, jobs: Texts) -> func.HttpResponse:
     """Answer the webhook route."""
     path = str(req.route_params.get("subscription", ""))
@@ -151,8 +180,18 @@ def receive_notification(req: func.HttpRequest, jobs: Texts) -> func.HttpRespons
         req.params, path, req.get_body(), lambda: root.connection().context, sent_a_body=sent_a_body
     )
     if reply.jobs:
-        jobs.set([message_text.encode(job.to_text()) for job in reply.jobs])
+        texts = [*(job.to_text() for job in reply.jobs), *root.services().second_clock.look()]
+        jobs.set([message_text.encode(text) for text in texts])
     return func.HttpResponse(reply.body, status_code=reply.status, mimetype="text/plain", headers=_TEXT)
+
+
+def show_health(outputs: dict[str, Texts]) -> func.HttpResponse:
+    """Answer `health`: the app is up, and nothing else; whoever asks is a clock that runs what is overdue."""
+    try:
+        _leave(Outputs(notifications=root.services().second_clock.look()), outputs)
+    except IntegrationError as error:
+        log_event(log, "bc.failed", level=logging.WARNING, error=type(error).__name__, reason=str(error))
+    return func.HttpResponse("up", mimetype="text/plain", headers=_TEXT)
 
 
 def show_status(req: func.HttpRequest) -> func.HttpResponse:

@@ -6,6 +6,7 @@ from typing import Final
 
 from shared.business_central.port import BusinessCentral, Company
 from shared.clock import Clock
+from shared.connections.company_names import CompanyNames
 
 _KEPT_FOR: Final = timedelta(minutes=15)
 
@@ -16,17 +17,28 @@ class Companies:
     Every method raises what `BusinessCentral.companies` raises.
     """
 
-    def __init__(self, bc: BusinessCentral, configured: tuple[str, ...], now: Clock) -> None:
-        """Take the setting BC_COMPANIES: ids or names, or `("*",)` for all."""
+    def __init__(
+        self, bc: BusinessCentral, configured: tuple[str, ...], now: Clock, names: CompanyNames | None = None
+    ) -> None:
+        """Take the setting BC_COMPANIES: ids or names, or `("*",)` for all; `names` outlive the process."""
         self._bc = bc
         self._configured = configured
         self._now = now
+        self._names = names
         self._lock = threading.Lock()
         self._held: tuple[datetime, list[Company]] | None = None
 
-    def served(self) -> list[Company]:
-        """Return the companies to work with, as BC_COMPANIES selects them."""
-        listed = self._listed()
+    def served(self, *, not_before: datetime | None = None) -> list[Company]:
+        """Return the companies to work with, as BC_COMPANIES selects them; from a list no older than `not_before`."""
+        return self._selected(self._listed(not_before))
+
+    def last_known(self) -> list[Company]:
+        """Return the companies as this process, or another before it, saw them last; asks nobody but a table."""
+        with self._lock:
+            held = self._held
+        return self._selected(held[1] if held is not None else self._names.load() if self._names else [])
+
+    def _selected(self, listed: list[Company]) -> list[Company]:
         wanted = {name.lower() for name in self._configured}
         if "*" in wanted:
             return listed
@@ -62,13 +74,15 @@ class Companies:
         found = [company for company in companies if wanted in {company.key, company.name.lower()}]
         return found or [company for company in companies if company.display_name.lower() == wanted]
 
-    def _listed(self) -> list[Company]:
+    def _listed(self, not_before: datetime | None = None) -> list[Company]:
         now = self._now()
         with self._lock:
             held = self._held
-        if held is not None and now - held[0] < _KEPT_FOR:
+        if held is not None and now - held[0] < _KEPT_FOR and (not_before is None or held[0] >= not_before):
             return held[1]
         listed = self._bc.companies()
         with self._lock:
-            self._held = (now, listed)
+            known, self._held = self._held, (now, listed)
+        if self._names is not None and (known is None or known[1] != listed):
+            self._names.save(listed)
         return listed

@@ -1,4 +1,8 @@
-"""The app settings: names, defaults and rules. A wrong set fails with every wrong name at once (P16)."""
+"""The app settings: names, defaults and rules. A wrong set fails with every wrong name at once (P16).
+
+Schedules are not read here: the host reads them, and one that it can't read stops one timer and not the app; see
+`shared.operations.timers`.
+"""
 
 from collections.abc import Mapping
 from typing import Final
@@ -64,7 +68,6 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         expanded=frozenset([entity.name for entity in ENTITIES.values() if entity.option and read.flag(entity.option)]),
         changes=frozenset(read.subset("BC_CHANGES", CHANGES)),
         page_rows=read.whole("BC_PAGE_ROWS", 1, MAX_PAGE_ROWS),
-        schedule_faults=tuple(schedule_faults(env).items()),
         state_name=read.match("BC_STATE_NAME", _STATE, "<tenant>.<environment> as an earlier setting had them").lower(),
     )
     if read.faults:
@@ -73,10 +76,9 @@ def read_settings(env: Mapping[str, str]) -> Settings:
 
 
 def schedule_faults(env: Mapping[str, str]) -> dict[str, str]:
-    """Return setting -> what is wrong with its schedule, for those that can't be read.
+    """Return setting -> what is wrong with its schedule; a missing one is given its default by a deployment.
 
-    The host reads schedules, and when it starts the functions: an app that runs has schedules that the host could read,
-    so a fault found here is a finding. Before a deployment it is refused (`scripts/check_params.py`).
+    Before a deployment such a schedule is refused (`scripts/check_params.py`); in an app that runs it is a finding.
     """
     found: dict[str, str] = {}
     for name in _SCHEDULES:

@@ -25,7 +25,7 @@ class LoginState:
     code: str = ""  # Entra's word for what is wrong: AADSTS50173, login_required, ...
     reason: str = ""  # one sentence for a person
     since: datetime | None = None
-    user: str = ""  # who is signed in; "" when the app signs in as itself
+    user: str = ""  # who is signed in, or was until the login ended; "" when the app signs in as itself
 
 
 class LoginStore:
@@ -54,24 +54,28 @@ class LoginStore:
     def needed(self, error: TokenError) -> None:
         """Note that a person must act. A cache that is empty since somebody disconnected stays noted as that."""
         code = entra_code(error)
-        try:
-            known = self.read()
-        except StoreUnavailable:
-            known = self._unwritten or LoginState(state="")
+        known = self._known()
         if known.state == "needed" and code in {known.code, "login_required"}:
             return
         log_event(_log, "login.needed", level=logging.ERROR, error_code=code, reason=str(error))
-        self._change(LoginState(state="needed", code=code, reason=str(error), since=self._now()))
+        self._change(LoginState(state="needed", code=code, reason=str(error), since=self._now(), user=known.user))
 
     def signed_out(self) -> None:
         """Note that a person has disconnected the app."""
         reason = "the connection was disconnected on the connect page"
-        self._change(LoginState(state="needed", code="signed_out", reason=reason, since=self._now()))
+        user = self._known().user
+        self._change(LoginState(state="needed", code="signed_out", reason=reason, since=self._now(), user=user))
 
     def catch_up(self) -> None:
         """Write a change that could not be written when it happened."""
         if self._unwritten is not None:
             self._change(self._unwritten)
+
+    def _known(self) -> LoginState:
+        try:
+            return self.read()
+        except StoreUnavailable:
+            return self._unwritten or LoginState(state="")
 
     def _change(self, state: LoginState) -> None:
         self._unwritten = state

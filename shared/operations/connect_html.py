@@ -1,36 +1,24 @@
-"""The HTML of the connect page: one section a subject, made of `page_parts`; pure, everything from outside is escaped.
+"""The HTML of the connect page: connection, what needs attention, companies, session; the tables are `connect_tables`'.
 
-`Action` names what a form asks for; `NOTICES` what the page says after it was done.
+Pure; everything from outside is escaped. `NOTICES` is what the page says after something was done.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
-from enum import StrEnum
 from html import escape
 from typing import Final
 
 from shared.login.entra_codes import advice
-from shared.operations.findings import Finding
-from shared.operations.page_parts import Line, ago, bullets, button, document, mark, small, stamp, table, when
-from shared.operations.status_view import (
-    DeadLetterView,
-    LoginView,
-    OrderView,
-    StatusView,
-    StreamView,
-    SubscriptionView,
+from shared.operations.connect_tables import (
+    dead_letter_table,
+    order_table,
+    stream_table,
+    subscription_table,
+    timer_table,
 )
-
-
-class Action(StrEnum):
-    """What a form on the page asks for."""
-
-    CONNECT = "connect"
-    DISCONNECT = "disconnect"
-    END_SESSION = "end_session"
-    REDRIVE_ORDER = "redrive_order"
-    REDRIVE_DEAD_LETTER = "redrive_dead_letter"
-
+from shared.operations.connect_values import Action
+from shared.operations.findings import Finding, shortened
+from shared.operations.page_parts import bullets, button, document, mark, small, stamp, when
+from shared.operations.status_view import LoginView, StatusView
 
 #: What the page says after an action, by the word in its address; free text in an address would be anybody's text.
 NOTICES: Final[dict[str, str]] = {
@@ -47,6 +35,11 @@ _MODES: Final = {
     "managed_identity": "by the app itself, with its managed identity",
 }
 
+_WELCOME: Final = (
+    "<ol><li>Press Connect and sign in as the user that Business Central knows.</li>"
+    "<li>Come back in a quarter of an hour: companies, webhooks and the first read are then here.</li></ol>"
+)
+
 
 def status_page(view: StatusView, *, form_token: str, notice: str = "") -> str:
     """Return the page; `notice` is a key of NOTICES, anything else says nothing."""
@@ -54,13 +47,14 @@ def status_page(view: StatusView, *, form_token: str, notice: str = "") -> str:
     body = "".join(
         (
             said,
-            _attention_section(view.findings),
-            _login_section(view, form_token),
+            "" if is_first_visit(view) else _attention_section(view.findings),
+            _connection_section(view, form_token),
             _company_section(view),
-            _stream_section(view.streams, view.at),
-            _subscription_section(view.subscriptions, view.at),
-            _order_section(view, form_token),
-            _dead_letter_section(view.dead_letters, form_token, view.at),
+            stream_table(view.streams, view.at),
+            subscription_table(view.subscriptions, view.at),
+            order_table(view, form_token),
+            dead_letter_table(view, form_token),
+            timer_table(view.timers, view.at),
             _help_section(),
             _session_section(form_token),
         )
@@ -69,35 +63,56 @@ def status_page(view: StatusView, *, form_token: str, notice: str = "") -> str:
     return document("Business Central Connect", subtitle, body)
 
 
-def _login_section(view: StatusView, form_token: str) -> str:
+def _connection_section(view: StatusView, form_token: str) -> str:
     login = view.login
-    is_ok = login.state == "ok"
     rows = [("Sign-in", escape(_MODES.get(login.mode, login.mode)))]
     if login.user:
         rows.append(("User", f"<strong>{escape(login.user)}</strong>"))
     if login.since:
         rows.append(("Since", when(login.since, view.at)))
-    if login.code and not is_ok:
+    if login.code and login.state != "ok":
         rows.append(("Code", f"<code>{escape(login.code)}</code>"))
+    if view.business_central is not None:
+        answers = not view.business_central.is_wrong
+        rows.append(("Business Central", mark("ok" if answers else "failed", "answers" if answers else "no answer")))
     facts = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in rows)
-    state = mark("ok", "Connected") if is_ok else mark("needed", _not_connected(login))
+    kind, state = _state(view)
+    welcome = _WELCOME if is_first_visit(view) else ""
     return (
-        f'<section class="{"good" if is_ok else "bad"}" aria-labelledby="login"><h2 id="login">Connection</h2>'
-        f"<p>{state}</p><dl>{facts}</dl>{_login_actions(login, form_token)}</section>"
+        f'<section class="{kind}" aria-labelledby="login"><h2 id="login">Connection</h2>'
+        f"<p>{state}</p>{welcome}<dl>{facts}</dl>{_login_actions(login, form_token)}</section>"
     )
 
 
-def _not_connected(login: LoginView) -> str:
-    if login.mode == "authorization_code" and advice(login.code or "login_required", login.reason).by_signing_in:
-        return "A person must sign in"
-    return "The login does not work" if login.state else "Not tried yet"
+def is_first_visit(view: StatusView) -> bool:
+    """Say whether nobody has ever signed in: then nothing is wrong, and there are two things to do."""
+    has_nobody = view.login.state != "ok" and view.login.code in {"", "login_required"}
+    return has_nobody and view.login.mode == "authorization_code" and not view.streams
+
+
+def _state(view: StatusView) -> tuple[str, str]:
+    """Return the class of the section and the mark that says how the connection is."""
+    if is_first_visit(view):
+        return "", mark("waiting", "A person must sign in")
+    match view.health or ("connected" if view.login.state == "ok" else "login_needed"):
+        case "connected":
+            return "good", mark("ok", "Connected")
+        case "degraded":
+            return "", mark("waiting", "Connected, with faults")
+        case "unreachable":
+            return "bad", mark("failed", "Business Central does not answer")
+        case "login_needed" if view.login.mode == "authorization_code":
+            return "bad", mark("needed", "A person must sign in")
+    is_tried = view.login.state or view.business_central is not None
+    return "bad", mark("failed", "Stopped: see above" if is_tried else "Not tried yet")
 
 
 def _login_actions(login: LoginView, form_token: str) -> str:
     if login.mode != "authorization_code":
         return ""
     is_ok = login.state == "ok"
-    connect = button(Action.CONNECT, form_token, "Reconnect" if is_ok else "Connect", kind="" if is_ok else "main")
+    helps = not is_ok and advice(login.code or "login_required", login.reason).by_signing_in
+    connect = button(Action.CONNECT, form_token, "Reconnect" if is_ok else "Connect", kind="main" if helps else "")
     if not is_ok:
         return f'<div class="actions">{connect}</div>'
     disconnect = button(Action.DISCONNECT, form_token, "Disconnect now", kind="danger")
@@ -121,8 +136,8 @@ def _attention_section(findings: Sequence[Finding]) -> str:
 
 def _company_section(view: StatusView) -> str:
     companies = "".join(
-        f"<li>{escape(company.name)}{' ' + mark('failed', company.error) if company.error else ''}"
-        f"{small(company.id)}</li>"
+        f"<li>{escape(company.name)}{' ' + mark('failed', 'not served') if company.error else ''}"
+        f"{small(shortened(company.error))}{small(company.id)}</li>"
         for company in view.companies
     )
     triggers = "".join(
@@ -133,83 +148,6 @@ def _company_section(view: StatusView) -> str:
         f'</section><section aria-labelledby="triggers"><h2 id="triggers">What is watched</h2>{bullets(triggers)}'
         "</section></div>"
     )
-
-
-def _stream_section(streams: Sequence[StreamView], at: datetime) -> str:
-    rows = [
-        Line(
-            f"{escape(stream.entity)} {small(stream.purpose)}",
-            ("Company", escape(stream.company)),
-            ("State", mark(stream.state) + small(stream.error)),
-            ("Last read", ago(stream.last_run, at)),
-            ("Complete up to", when(stream.watermark, at)),
-        )
-        for stream in streams
-    ]
-    head = ("Entity", "Company", "State", "Last read", "Complete up to")
-    return table("streams", "Pull, reconcile and snapshot", head, rows)
-
-
-def _subscription_section(subscriptions: Sequence[SubscriptionView], at: datetime) -> str:
-    rows = [
-        Line(
-            escape(subscription.entity),
-            ("Company", escape(subscription.company)),
-            ("State", mark(subscription.state) + small(subscription.error)),
-            ("Expires", when(subscription.expires_at, at)),
-        )
-        for subscription in subscriptions
-    ]
-    return table("webhooks", "Webhooks", ("Entity", "Company", "State", "Expires"), rows)
-
-
-def _order_section(view: StatusView, form_token: str) -> str:
-    counts = ", ".join(
-        f"{number} {name}"
-        for number, name in (
-            (view.orders_waiting, "waiting"),
-            (view.orders_parked, "parked"),
-            (view.orders_rejected, "rejected"),
-        )
-    )
-    rows = [_order_row(order, form_token, view.at) for order in view.orders]
-    head = ("Order key", "Company", "State", "Tries", "Since", "Action")
-    return table("orders", "Sales orders not in Business Central", head, rows, lead=f"<p>{counts}</p>")
-
-
-def _order_row(order: OrderView, form_token: str, at: datetime) -> Line:
-    redrive = ""
-    if order.state in {"parked", "rejected"}:
-        fields = {"company": order.company, "key": order.key}
-        of = f"order {order.key}"
-        redrive = button(Action.REDRIVE_ORDER, form_token, "Try again", fields=fields, of=of)
-    return Line(
-        f"<code>{escape(order.key)}</code>",
-        ("Company", escape(order.company)),
-        ("State", mark(order.state) + small(order.code)),
-        ("Tries", str(order.attempts)),
-        ("Since", ago(order.since, at)),
-        ("", redrive),
-    )
-
-
-def _dead_letter_section(dead_letters: Sequence[DeadLetterView], form_token: str, at: datetime) -> str:
-    rows = [
-        Line(
-            f"<code>{escape(letter.id)}</code>",
-            ("Queue", escape(letter.queue)),
-            ("Reason", escape(letter.reason)),
-            ("Since", ago(letter.since, at)),
-            ("", _redrive(letter, form_token)),
-        )
-        for letter in dead_letters
-    ]
-    return table("dead-letters", "Dead letters", ("Message", "Queue", "Reason", "Since", "Action"), rows)
-
-
-def _redrive(letter: DeadLetterView, form_token: str) -> str:
-    of = f"message {letter.id}"
-    return button(Action.REDRIVE_DEAD_LETTER, form_token, "Try again", fields={"id": letter.id}, of=of)
 
 
 def _help_section() -> str:

@@ -17,8 +17,8 @@ from typing import Any, Final, Protocol
 
 from shared.clock import Clock, NewId
 from shared.errors import IntegrationError
-from shared.operations.connect_html import Action, status_page
-from shared.operations.connect_values import Reply, Request, see_other
+from shared.operations.connect_html import status_page
+from shared.operations.connect_values import Action, Reply, Request, see_other
 from shared.operations.ended_sessions import EndedSessions
 from shared.operations.page_parts import PAGE_PATH
 from shared.operations.page_session import (

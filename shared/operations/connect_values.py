@@ -4,6 +4,7 @@ import ipaddress
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -13,6 +14,16 @@ from shared.operations.page_style import HEADERS
 MAX_FORM: Final = 16 * 1024
 _MAX_FIELDS: Final = 20
 _ONE_YEAR_S: Final = 365 * 24 * 3600
+
+
+class Action(StrEnum):
+    """What a form on the page asks for."""
+
+    CONNECT = "connect"
+    DISCONNECT = "disconnect"
+    END_SESSION = "end_session"
+    REDRIVE_ORDER = "redrive_order"
+    REDRIVE_DEAD_LETTER = "redrive_dead_letter"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import Final
 
 from shared.business_central.port import Subscription, WebhookLogLine
 from shared.operations.findings import Finding, counted, fine, named, note, warning, wrong
-from shared.operations.view_findings import NOT_RUNNING
+from shared.operations.view_findings import NOT_RUNNING, poison_findings
 from shared.resource_names import QUEUE_EVENTS, QUEUE_RESULTS, WORK_QUEUES
 from shared.webhooks.plan import LIFETIME, Register, Remove, Renew, Step
 
@@ -141,17 +141,9 @@ def unsupported(whats: Sequence[str]) -> list[Finding]:
 
 def queue_findings(depths: Mapping[str, int | None]) -> list[Finding]:
     """Judge the lengths of the queues; None is a queue that does not exist."""
-    found: list[Finding] = []
+    found = poison_findings({queue: depth for queue, depth in depths.items() if queue.endswith("-poison") and depth})
     for queue, depth in depths.items():
-        if queue.endswith("-poison") and depth:
-            seen, do = (
-                f"{depth} messages lie in {queue}.",
-                "Enable the dead_letter functions; they take these messages up.",
-            )
-            found.append(
-                wrong("queues", "poison_waits", seen, "The functions that take poison messages up do not run.", do)
-            )
-        elif queue in WORK_QUEUES and (depth or 0) > JAM:
+        if queue in WORK_QUEUES and (depth or 0) > JAM:
             cause = (
                 "More comes than goes: its function is disabled or fails, Business Central is slow, or a pull is on."
             )

@@ -5,22 +5,22 @@ on another runs beside it. One request per company and entity, a few per company
 are looked at in detail.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from shared.business_central.port import Company
-from shared.concurrency import at_once
 from shared.connections.context import Context
 from shared.errors import ConfigError, IntegrationError
 from shared.operations import bc_checks, diagnosis, status, view_findings
 from shared.operations.diagnosis import HandshakeResult
 from shared.operations.failures import explain, settings_findings
-from shared.operations.findings import Finding, Report, fine, note, warning, wrong
+from shared.operations.findings import Finding, Report, fine, note, wrong
 from shared.operations.status_view import LoginView
 from shared.operations.stores import Stores
-from shared.operations.time_limit import TookTooLong, within
+from shared.operations.time_limit import TookTooLong, side_by_side, within
+from shared.operations.timers import Timer
 from shared.operations.token_claims import token_findings
 from shared.resource_names import QUEUE_EVENTS, QUEUE_RESULTS, SECRET_CLIENT, SECRET_WEBHOOK, WORK_QUEUES
 from shared.settings import AuthMode
@@ -53,6 +53,7 @@ class Instruments:
     login: Callable[[], LoginView]
     handshake: Callable[[str], HandshakeResult]  # plays Business Central's handshake with a notification URL
     depth: Callable[[str], int | None]  # messages in a queue, None: there is no such queue
+    timers: Sequence[Timer] = status.DEFAULT_TIMERS
 
 
 def refused(error: ConfigError, now: datetime) -> Report:
@@ -68,21 +69,13 @@ def examine(ctx: Context, stores: Stores, instruments: Instruments) -> Report:
         lambda: _limited("queues", lambda: _queues(instruments)),
         lambda: _limited("runs", lambda: _state(ctx, stores, instruments)),
     ]
-    found = at_once(lambda look: look(), beside, len(beside) if ctx.threads > 1 else 1)
+    found = side_by_side(beside) if ctx.threads > 1 else [look() for look in beside]
+    settings = fine("settings", f"All settings can be read; {_connection(ctx)}.")
     return Report(
         at=ctx.now(),
         environment=ctx.settings.environment,
-        findings=(*_settings(ctx), *(one for some in found for one in some)),
+        findings=(settings, *(one for some in found for one in some)),
     )
-
-
-def _settings(ctx: Context) -> list[Finding]:
-    do = "Correct it in the app settings; until then it counts as its default wherever the app itself asks for it."
-    doubtful = [
-        warning("settings", "schedule_unread", f"The setting {name} {rule}.", "Only the host may understand it.", do)
-        for name, rule in ctx.settings.schedule_faults
-    ]
-    return doubtful or [fine("settings", f"All settings can be read; {_connection(ctx)}.")]
 
 
 def _connection(ctx: Context) -> str:
@@ -121,7 +114,7 @@ def _from_vault_to_business_central(ctx: Context, stores: Stores, instruments: I
         lambda: _limited("webhooks", lambda: bc_checks.check_webhooks(ctx, stores, companies)),
         lambda: _limited("bc_log", lambda: bc_checks.read_log(ctx, companies)),
     ]
-    for some in at_once(lambda look: look(), beside, len(beside) if ctx.threads > 1 else 1):
+    for some in side_by_side(beside) if ctx.threads > 1 else [look() for look in beside]:
         found += some
     return found
 
@@ -168,9 +161,11 @@ def _queues(instruments: Instruments) -> list[Finding]:
 
 def _state(ctx: Context, stores: Stores, instruments: Instruments) -> list[Finding]:
     """Return what the kept state says; login, companies and webhooks are looked at above, at their source."""
-    view = status.view(ctx, stores, instruments.login())
+    view = status.view(ctx, stores, instruments.login(), instruments.timers)
     runs = view_findings.run_findings(view) + view_findings.never_read(view)
+    names = ", ".join(timer.function for timer in view.timers)
     return [
+        *view_findings.with_fine(view_findings.timer_findings(view), "timers", f"Started in time: {names}."),
         *view_findings.with_fine(runs, "runs", f"All {len(view.streams)} streams were read when they should be."),
         *view_findings.with_fine(
             view_findings.order_findings(view), "orders", f"{view.orders_waiting} orders wait for a transient fault."

@@ -80,3 +80,9 @@ def named(things: Iterable[str], most: int = 6) -> str:
 def counted(number: int, noun: str) -> str:
     """Return `1 order`, `2 orders`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def shortened(text: str, most: int = 200) -> str:
+    """Return a text in one line, cut at a word after `most` characters: enough to know what it is about."""
+    line = " ".join(text.split()) or text
+    return line if len(line) <= most else f"{line[:most].rsplit(' ', 1)[0]} …"

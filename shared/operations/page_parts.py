@@ -59,17 +59,24 @@ class Line:
         return f'<tr><th scope="row">{self.heading}</th>{rest}</tr>'
 
 
-def table(anchor: str, title: str, head: Sequence[str], lines: Sequence[Line], *, lead: str = "") -> str:
-    """Return a section with a table, or with "none" where it would be empty."""
+def table(
+    anchor: str, title: str, head: Sequence[str], lines: Sequence[Line], *, lead: str = "", folded: Sequence[Line] = ()
+) -> str:
+    """Return a section with a table, or with "none" where it would be empty; `folded` lines show on demand."""
     heading = f'<section aria-labelledby="{anchor}"><h2 id="{anchor}">{title}</h2>{lead}'
-    if not lines:
+    if not lines and not folded:
         return f"{heading}{'' if lead else f'<p>{_EMPTY}</p>'}</section>"
+    shown = _rows(anchor, head, lines) if lines else ""
+    more = (
+        f"<details><summary>{len(folded)} in order</summary>{_rows(anchor, head, folded)}</details>" if folded else ""
+    )
+    return f"{heading}{shown}{more}</section>"
+
+
+def _rows(anchor: str, head: Sequence[str], lines: Sequence[Line]) -> str:
     columns = "".join(f'<th scope="col">{name}</th>' for name in head)
     rows = "".join(line.html() for line in lines)
-    return (
-        f'{heading}<table aria-labelledby="{anchor}"><thead><tr>{columns}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></section>"
-    )
+    return f'<table aria-labelledby="{anchor}"><thead><tr>{columns}</tr></thead><tbody>{rows}</tbody></table>'
 
 
 def button(
@@ -111,7 +118,7 @@ def when(moment: datetime | None, at: datetime) -> str:
     if moment is None:
         return '<span class="soft">unknown</span>'
     words = f"in {in_words(moment - at)}" if moment > at else f"{in_words(at - moment)} ago"
-    return f"{stamp(moment)} <small>{words}</small>"
+    return f'{stamp(moment)} <small class="span">{words}</small>'
 
 
 def ago(moment: datetime | None, at: datetime) -> str:

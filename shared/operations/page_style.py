@@ -31,7 +31,7 @@ section>:last-child{margin-bottom:0}
 .notice{background:var(--good-ground);color:var(--good);border-radius:.6rem;padding:.7rem 1.25rem;margin:0 0 1rem}
 .soft{color:var(--soft)}
 .mark{display:inline-block;border-radius:.35rem;padding:.05rem .5rem;font-size:.875rem;font-weight:600;
-white-space:nowrap;background:var(--wait-ground);color:var(--wait)}
+overflow-wrap:anywhere;background:var(--wait-ground);color:var(--wait)}
 .mark.good{background:var(--good-ground);color:var(--good)}
 .mark.bad{background:var(--bad-ground);color:var(--bad)}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1.25rem;margin:0 0 .9rem}
@@ -40,7 +40,7 @@ dd{margin:0}
 ul,ol{margin:0;padding-left:1.25rem}
 li{margin-bottom:.4rem}
 li:last-child{margin-bottom:0}
-time,td small{white-space:nowrap}
+time,.span{white-space:nowrap}
 dd small{color:var(--soft)}
 table{width:100%;border-collapse:collapse}
 th{text-align:left;font-weight:600;font-size:.875rem;color:var(--soft)}
@@ -48,7 +48,8 @@ th,td{padding:.45rem .75rem .45rem 0;border-bottom:1px solid var(--line);vertica
 tbody tr:last-child td,tbody tr:last-child th{border-bottom:0}
 tbody th{color:var(--ink);font-size:1rem}
 td small,li small{display:block;color:var(--soft)}
-li small{overflow-wrap:anywhere}
+li small,td small{overflow-wrap:anywhere}
+.mark{overflow-wrap:break-word}
 form{margin:0;display:inline-block}
 .actions{display:flex;flex-wrap:wrap;gap:.6rem;align-items:flex-start}
 button{font:inherit;font-weight:600;border-radius:.4rem;border:1px solid var(--blue);padding:.5rem 1rem;
@@ -59,6 +60,7 @@ button:hover{filter:brightness(1.1)}
 a{color:var(--blue)}
 :focus-visible{outline:3px solid var(--blue);outline-offset:2px}
 summary{cursor:pointer;color:var(--blue);padding:.55rem 0}
+ol+dl{margin-top:.6rem}
 details p{margin-top:.2rem}
 code{font:.9em ui-monospace,SFMono-Regular,Consolas,monospace;overflow-wrap:anywhere}
 footer{padding-bottom:2.5rem;color:var(--soft);font-size:.875rem}

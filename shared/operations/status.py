@@ -1,14 +1,20 @@
 """What an operator asks: the state of everything in one look, and the story of one order."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from shared.business_central.code_text import code_of
 from shared.business_central.entities import ENTITIES
+from shared.business_central.port import Company
 from shared.changes.streams import StreamState
 from shared.connections.context import Context
-from shared.errors import IntegrationError
+from shared.connections.settings_reader import DEFAULTS
+from shared.errors import BudgetExhausted, IntegrationError, StoreUnavailable, TokenError
+from shared.operations import view_findings
+from shared.operations.failures import explain
+from shared.operations.findings import Finding, fine, warning
 from shared.operations.status_view import (
     CompanyView,
     DeadLetterView,
@@ -17,24 +23,49 @@ from shared.operations.status_view import (
     StatusView,
     StreamView,
     SubscriptionView,
+    TimerView,
     describe_trigger,
 )
 from shared.operations.stores import Stores
-from shared.operations.view_findings import findings
+from shared.operations.time_limit import TookTooLong, within
+from shared.operations.timer_store import TimerRun
+from shared.operations.timers import Timer, timers_of
 from shared.orders.order_entry import OrderEntry
 from shared.orders.order_store import OrderStore
+from shared.resource_names import WORK_QUEUES
 from shared.webhooks.notes import WebhookNote
 
+DEFAULT_TIMERS: Final = timers_of({name: value for name, value in DEFAULTS.items() if value})
+POISON_QUEUES: Final = tuple(f"{queue}-poison" for queue in WORK_QUEUES)
+#: A list of companies this old still says that Business Central answers.
+_RECENT: Final = timedelta(minutes=1)
+_BC_LIMIT_S: Final = 4.0
+_QUEUES_LIMIT_S: Final = 4.0
+_SNAPSHOT_EVERY: Final = timedelta(hours=24)
+#: What a run may take beyond its second due time before its silence is a fault.
+_RUN_TIME: Final = timedelta(minutes=30)
 _LIST = 100  # orders and messages shown by name
 _COUNT = 10_000  # orders counted at most
 
 
-def view(ctx: Context, stores: Stores, login: LoginView) -> StatusView:
-    """Gather the state; what BC can't tell right now is shown as such and hides nothing else."""
+def view(
+    ctx: Context,
+    stores: Stores,
+    login: LoginView,
+    timers: Sequence[Timer] = DEFAULT_TIMERS,
+    depth: Callable[[str], int | None] | None = None,
+) -> StatusView:
+    """Gather the state; what BC or the queues can't tell right now is shown as such and hides nothing else.
+
+    Raises:
+        StoreUnavailable: the tables did not answer.
+    """
     settings = ctx.settings
-    names, companies = _companies(ctx)
+    companies, business_central = _companies(ctx, login)
+    names = {company.id: company.name for company in companies if company.id}
     counts = stores.orders.counts(_COUNT)
     listed = [*stores.orders.stopped(_LIST), *stores.orders.waiting(_LIST)]
+    runs = stores.timers.all()
     gathered = StatusView(
         at=ctx.now(),
         environment=settings.environment,
@@ -44,7 +75,7 @@ def view(ctx: Context, stores: Stores, login: LoginView) -> StatusView:
             describe_trigger(ENTITIES[name], expanded=ctx.expands(ENTITIES[name]), changes=settings.changes)
             for name in settings.triggers
         ),
-        streams=tuple(_stream(state, names) for state in stores.changes.streams.all()),
+        streams=tuple(_stream(state, names, timers) for state in stores.changes.streams.all()),
         subscriptions=tuple(_subscription(ctx.now(), note, names) for note in stores.notes.all()),
         orders_waiting=counts["waiting"],
         orders_parked=counts["parked"],
@@ -54,23 +85,63 @@ def view(ctx: Context, stores: Stores, login: LoginView) -> StatusView:
             DeadLetterView(id=f"{m.queue}/{m.name}", queue=m.queue, since=m.since, reason=m.reason)
             for m in stores.dead_letters.all(_LIST)
         ),
+        timers=tuple(_timer(timer, runs.get(timer.function), ctx.now()) for timer in timers),
+        poison=None if depth is None else _poison(depth),
+        business_central=business_central,
     )
-    return replace(gathered, findings=findings(gathered))
+    found = view_findings.findings(gathered)
+    return replace(gathered, findings=found, health=view_findings.health(found))
 
 
-def _companies(ctx: Context) -> tuple[dict[str, str], tuple[CompanyView, ...]]:
+def _companies(ctx: Context, login: LoginView) -> tuple[tuple[CompanyView, ...], Finding | None]:
+    """Return the companies and whether Business Central answers; while it doesn't, the companies as they were last."""
     try:
-        found = ctx.companies.served()
+        recently = ctx.now() - _RECENT
+        found = within(_BC_LIMIT_S, lambda: ctx.companies.served(not_before=recently))
         missing = ctx.companies.unknown()
-    except IntegrationError as error:
-        return {}, tuple(CompanyView(name=name, id="", error=str(error)) for name in ctx.settings.companies)
-    names = {company.key: company.name for company in found}
-    views = [CompanyView(name=company.display_name, id=company.key) for company in found]
+    except (IntegrationError, TookTooLong) as error:
+        companies = tuple(_company(company) for company in ctx.companies.last_known())
+        return companies, _no_answer(error, login)
+    views = [_company(company) for company in found]
     views += [CompanyView(name=name, id="", error="not found: renamed, removed or misspelt") for name in missing]
-    return names, tuple(views)
+    return tuple(views), fine("business_central", "Business Central answers.")
 
 
-def _stream(state: StreamState, names: dict[str, str]) -> StreamView:
+def _company(company: Company) -> CompanyView:
+    return CompanyView(name=company.display_name, id=company.key)
+
+
+def _no_answer(error: Exception, login: LoginView) -> Finding | None:
+    if isinstance(error, BudgetExhausted) or (isinstance(error, TokenError) and not error.retryable and login.code):
+        return None  # nobody asked it; a dead login has a finding of its own
+    if isinstance(error, IntegrationError):
+        return explain("business_central", error, "list the companies")
+    seen = f"Business Central gave no answer within {_BC_LIMIT_S:g} s."
+    cause = "It is slow or hangs, or all request slots are in use."
+    return warning("business_central", "business_central_hangs", seen, cause, "Look again in a minute.")
+
+
+def _poison(depth: Callable[[str], int | None]) -> dict[str, int] | None:
+    """Return the length of every poison queue that holds something; None when the queues don't answer."""
+    try:
+        lengths = within(_QUEUES_LIMIT_S, lambda: {queue: depth(queue) for queue in POISON_QUEUES})
+    except (StoreUnavailable, TookTooLong):
+        return None
+    return {queue: length for queue, length in lengths.items() if length}
+
+
+def _timer(timer: Timer, run: TimerRun | None, now: datetime) -> TimerView:
+    known = run or TimerRun(function=timer.function)
+    by_timer = known.by_timer_at or known.since
+    return TimerView(
+        function=timer.function, setting=timer.setting, schedule=timer.text, fault=timer.fault,
+        is_disabled=timer.is_disabled, started_at=known.started_at, by_timer_at=known.by_timer_at,
+        next_due=None if timer.is_disabled or timer.fault else timer.schedule.after(now),
+        is_overdue=by_timer is not None and timer.is_overdue(by_timer, now),
+    )  # fmt: skip
+
+
+def _stream(state: StreamState, names: dict[str, str], timers: Sequence[Timer]) -> StreamView:
     running = bool(state.run) and state.ended_at is None
     word = "failed" if state.error else "running" if running else "ok" if state.done_at else "waiting"
     error = state.error
@@ -83,8 +154,19 @@ def _stream(state: StreamState, names: dict[str, str]) -> StreamView:
         state=word,
         watermark=state.watermark,
         last_run=state.done_at,
+        late_after=None if state.done_at is None else _late_after(state.stream.purpose, state.done_at, timers),
         error=error,
     )
+
+
+def _late_after(purpose: str, done_at: datetime, timers: Sequence[Timer]) -> datetime | None:
+    """Return when a stream counts as late: its timer was due twice since, and a run has had the time to end."""
+    function = "pull_items" if purpose == "pull" else "reconcile"
+    timer = next((timer for timer in timers if timer.function == function), None)
+    if timer is None or timer.is_disabled:
+        return None
+    planned = done_at if purpose != "snapshot" else done_at + _SNAPSHOT_EVERY
+    return timer.second_due(planned) + _RUN_TIME if planned.year < 9000 else None
 
 
 def _subscription(now: datetime, note: WebhookNote, names: dict[str, str]) -> SubscriptionView:

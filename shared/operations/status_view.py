@@ -49,6 +49,7 @@ class StreamView:
     state: str  # "ok", "running", "failed", "waiting" (for its first run)
     watermark: datetime | None = None  # everything changed before is announced
     last_run: datetime | None = None
+    late_after: datetime | None = None  # by its schedule: silent for longer than that is a fault
     error: str = ""
 
 
@@ -86,6 +87,21 @@ class DeadLetterView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TimerView:
+    """One timer function."""
+
+    function: str
+    setting: str  # app setting of its schedule, "" when it is fixed
+    schedule: str  # as it is set
+    fault: str = ""  # why the host does not run it
+    is_disabled: bool = False
+    started_at: datetime | None = None  # whoever started it
+    by_timer_at: datetime | None = None  # the host's timer, or a person, started it
+    next_due: datetime | None = None
+    is_overdue: bool = False  # the host's timer should have started it, twice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StatusView:
     """Everything at one moment. Lists may be cut; the counts are whole."""
 
@@ -101,6 +117,10 @@ class StatusView:
     orders_rejected: int = 0
     orders: tuple[OrderView, ...] = ()
     dead_letters: tuple[DeadLetterView, ...] = ()
+    timers: tuple[TimerView, ...] = ()
+    poison: dict[str, int] | None = None  # messages by poison queue; None: not looked at
+    business_central: Finding | None = None  # whether it answers just now; None: not asked
+    health: str = ""  # connected, login_needed, unreachable, degraded, stopped
     findings: tuple[Finding, ...] = ()  # what is wrong, worst first; see `view_findings`
 
 

@@ -4,20 +4,26 @@ Pure: a `StatusView` in, findings out; page, status and doctor show the same. On
 streams or webhooks it hits. What has to be asked for (tokens, queues, public address) is the doctor's.
 """
 
-from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
 from shared.login.entra_codes import advice
-from shared.operations.findings import Finding, counted, fine, named, note, warning, wrong
+from shared.operations.findings import Finding, counted, fine, named, note, shortened, warning, wrong
 from shared.operations.status_view import LoginView, StatusView, StreamView, SubscriptionView
 
-#: A stream that runs every 15 minutes and has not run for this long stands still.
-STALE: Final = timedelta(hours=1)
 #: A subscription is renewed by 48 h of age and lives 3 days; with less left than this the renewal does not work.
 EXPIRES_SOON: Final = timedelta(hours=12)
 #: Codes of refusals that are this app's own; every other code of an order is Business Central's.
 OWN_CODES: Final = frozenset({"InvalidMessage", "poison", "outcome_unknown", "network"})
+
+EXAMPLE: Final = "0 */15 * * * *"
+_UNREACHABLE: Final = frozenset({
+    "bc_unreachable", "bc_down", "bc_throttled", "business_central_hangs", "login_unavailable", "budget_busy",
+    "storage_unreachable", "vault_unreachable",
+})  # fmt: skip
+#: What slows or stops the flow of records; orders and dead letters wait for a person while it flows.
+_PATH: Final = frozenset({"companies", "timers", "runs", "webhooks", "queues"})
 
 NOT_RUNNING: Final = (
     "its timer is disabled, the Function App is stopped or was not deployed, or the login does not work"
@@ -26,11 +32,15 @@ NOT_RUNNING: Final = (
 
 def findings(view: StatusView) -> tuple[Finding, ...]:
     """Return what is wrong, worst first; empty when all is well."""
+    answers = view.business_central is None or not view.business_central.is_wrong
     return (
         *login_findings(view.login),
+        *([view.business_central] if view.business_central and not answers else []),
         *company_findings(view),
-        *run_findings(view),
-        *webhook_findings(view),
+        *timer_findings(view),
+        *(run_findings(view) if answers else []),  # while it does not answer, nothing can be read or renewed
+        *(webhook_findings(view) if answers else []),
+        *poison_findings(view.poison or {}),
         *order_findings(view),
         *dead_letter_findings(view),
     )
@@ -42,14 +52,17 @@ def login_findings(login: LoginView) -> list[Finding]:
         return []
     code = login.code or "login_required"
     known = advice(code, login.reason)
-    return [wrong("login", f"login_{code}", known.problem, "", known.do)]
+    do = known.do
+    if known.by_signing_in and login.mode != "authorization_code":
+        do = "Nobody signs in in this mode: look the code up in Microsoft's list and mend the app registration."
+    return [wrong("login", f"login_{code}", known.problem, "", do)]
 
 
 def company_findings(view: StatusView) -> list[Finding]:
     """Return which companies cannot be served."""
     return [
         wrong(
-            "companies", "company_unknown", f"{company.name} cannot be served.", f"{company.error}.",
+            "companies", "company_unknown", f"{company.name} cannot be served.", shortened(company.error),
             "Check BC_COMPANIES and the user's permissions in that company; the other companies go on.",
         )
         for company in view.companies
@@ -63,11 +76,11 @@ def run_findings(view: StatusView) -> list[Finding]:
     failed = _grouped((stream.error, stream) for stream in view.streams if stream.error or stream.state == "failed")
     for reason, streams in failed.items():
         seen, do = f"Reading {_streams(streams)} failed.", "Remove that cause; the next run goes on from the watermark."
-        found.append(wrong("runs", "run_failed", seen, reason or "No reason was noted.", do))
+        found.append(wrong("runs", "run_failed", seen, shortened(reason) or "No reason was noted.", do))
     stale = [
         stream
         for stream in view.streams
-        if not stream.error and stream.last_run is not None and view.at - stream.last_run > STALE
+        if not stream.error and stream.state != "running" and stream.late_after and view.at > stream.late_after
     ]
     if stale:
         last = max(stream.last_run for stream in stale if stream.last_run)
@@ -75,6 +88,53 @@ def run_findings(view: StatusView) -> list[Finding]:
         do = "Check that the app is started, its timers are enabled, and the findings above."
         found.append(wrong("runs", "run_stale", seen, f"{NOT_RUNNING[0].upper()}{NOT_RUNNING[1:]}.", do))
     return found
+
+
+def timer_findings(view: StatusView) -> list[Finding]:
+    """Return which timers the host does not run, and which have stopped."""
+    found = []
+    for timer in view.timers:
+        if timer.fault:
+            seen = f"{timer.function} does not run: its schedule {timer.setting} {timer.fault}."
+            cause = "The host leaves a function out, without a word, whose schedule it can't read: its work comes late."
+            do = f"Set {timer.setting} to six fields (second minute hour day month weekday), as in {EXAMPLE}."
+            found.append(wrong("timers", "timer_left_out", seen, cause, do))
+        elif timer.is_disabled:
+            cause = f"AzureWebJobs.{timer.function}.Disabled is set."
+            found.append(note("timers", "timer_disabled", f"{timer.function} is switched off.", cause, "Remove it."))
+    stopped = [timer for timer in view.timers if timer.is_overdue and not timer.fault]
+    if stopped:
+        times = (f"{one.function} (last {_at(one.by_timer_at)})" for one in stopped)
+        seen = f"The host's timers have not started: {named(times)}."
+        cause = "After a deployment all timers of an app may stop for good; another app may share its storage account."
+        do = "Restart the Function App. Until then notifications, queue messages and health calls run what is overdue."
+        found.append(wrong("timers", "timer_stopped", seen, cause, do))
+    return found
+
+
+def _at(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC" if moment else "never"
+
+
+def poison_findings(poison: Mapping[str, int]) -> list[Finding]:
+    """Return that messages lie where the host puts what it gave up on: the functions that keep them do not run."""
+    if not poison:
+        return []
+    seen = f"Messages in poison queues: {named(f'{queue} {count}' for queue, count in poison.items())}."
+    cause = "The host gave up on them, and the dead_letter functions, which keep them with their reason, do not run."
+    do = "Enable the dead_letter functions (no AzureWebJobs.<function>.Disabled); the messages then show below."
+    return [wrong("queues", "poison_waits", seen, cause, do)]
+
+
+def health(found: Sequence[Finding]) -> str:
+    """Return the state of the connection in one word (design of connections): the worst that the findings say."""
+    for one in found:
+        if one.check == "login" and one.is_wrong:
+            is_signing_in = advice(one.code.removeprefix("login_"), "").by_signing_in
+            return "login_needed" if is_signing_in else "stopped"
+        if one.check == "business_central" and one.is_wrong:
+            return "unreachable" if one.code in _UNREACHABLE else "stopped"
+    return "degraded" if any(one.is_wrong and one.check in _PATH for one in found) else "connected"
 
 
 def never_read(view: StatusView) -> list[Finding]:
@@ -105,9 +165,10 @@ def webhook_findings(view: StatusView) -> list[Finding]:
     bad = [one for one in view.subscriptions if one.state != "unsupported" and _is_bad(one, view)]
     found = []
     for reason, ones in _grouped((one.error, one) for one in bad).items():
-        seen = f"Not in order: the webhooks for {named(f'{one.entity} of {one.company}' for one in ones)}."
+        what = named(f"{one.entity} of {one.company}" for one in ones)
+        seen = f"Not in order: the webhooks for {what.rstrip('.')}."
         do = "They are rebuilt every 15 minutes. If that goes on: can Business Central reach PUBLIC_URL?"
-        cause = reason or "They were lost, or are not renewed."
+        cause = shortened(reason) or "They were lost, or are not renewed."
         found.append(warning("webhooks", "webhook_not_in_order", seen, cause, do))
     return found
 
@@ -151,7 +212,7 @@ def dead_letter_findings(view: StatusView) -> list[Finding]:
     first = view.dead_letters[0]
     seen = f"{counted(len(view.dead_letters), 'dead letter')}; the first is {first.id}."
     do = "Remove the cause, then press Try again on the connect page."
-    return [wrong("dead_letters", "dead_letter", seen, first.reason or "No reason was noted.", do)]
+    return [wrong("dead_letters", "dead_letter", seen, shortened(first.reason) or "No reason was noted.", do)]
 
 
 def with_fine(found: list[Finding], check: str, seen: str) -> list[Finding]:

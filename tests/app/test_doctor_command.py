@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -111,3 +112,18 @@ def test_a_healthy_report_ends_with_zero(doctor: Any, app: str, capsys: pytest.C
     shown = capsys.readouterr().out
     assert "The vault answers." in shown
     assert "All in order." in shown
+
+
+def test_an_app_that_says_nothing_is_spoken_for_in_time(
+    doctor: Any, app: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever hangs, there is an answer: here within half a second, in earnest within 15."""
+    assert doctor.TIMEOUT_S == 15
+    monkeypatch.setattr(doctor, "TIMEOUT_S", 0.5)
+    gate = threading.Event()
+    monkeypatch.setattr(doctor, "_read", lambda *_: gate.wait(10))
+    began = time.monotonic()
+    assert doctor.main([app, "--json"]) == 1
+    assert time.monotonic() - began < 5
+    gate.set()
+    assert json.loads(capsys.readouterr().out)["findings"][0]["code"] == "app_silent"

@@ -26,11 +26,12 @@ PURE: Final = frozenset({
     "business_central/entities", "business_central/records", "business_central/page_queries",
     "business_central/page_parser", "business_central/rate", "business_central/retry", "business_central/odata",
     "business_central/port", "login/token_cache", "login/entra_codes", "storage/table", "storage/table_rules",
-    "storage/keys", "storage/packed_ids", "operations/connect_html", "operations/page_style", "operations/page_session",
+    "storage/keys", "storage/packed_ids", "operations/connect_html", "operations/connect_tables",
+    "operations/page_style", "operations/page_session",
     "operations/findings", "operations/failures", "operations/view_findings", "operations/diagnosis",
     "operations/status_view", "operations/page_parts", "operations/connect_values", "operations/sign_in_answer",
-    "operations/refusal_pages", "operations/token_claims", "exact_json", "ncrontab", "errors", "guid",
-    "version", "outputs", "resource_names",
+    "operations/refusal_pages", "operations/token_claims", "operations/timers", "connections/settings_reader",
+    "exact_json", "ncrontab", "errors", "guid", "version", "outputs", "resource_names",
 })  # fmt: skip
 #: Room -> the packages it may use besides the standard library.
 PACKAGES: Final[dict[str, set[str]]] = {

@@ -14,6 +14,7 @@ import pytest
 
 from shared import services, triggers
 from shared.errors import ConfigError
+from shared.operations.timers import EVERY_MINUTE
 
 ROOT = Path(__file__).resolve().parents[2]
 STORAGE = "AzureWebJobsStorage"
@@ -25,14 +26,17 @@ WIRING: Final[dict[str, tuple[tuple[object, ...], set[str]]]] = {
     "reconcile": (("timerTrigger", "%BC_RECONCILE_SCHEDULE%"), {"bc-pages"}),
     "keep_subscriptions": (("timerTrigger", "%BC_SUBSCRIPTION_SCHEDULE%"), {"bc-pages"}),
     "retry_sales_orders": (
-        ("timerTrigger", "0 * * * * *"), {"sales-orders-resume", "bc-notifications", "bc-pages"},
+        ("timerTrigger", EVERY_MINUTE), {"sales-orders-resume", "bc-notifications", "bc-pages"},
     ),
     "read_page": (
         ("queueTrigger", "bc-pages"), {"bc-events", "bc-pages", "bc-notifications"},
     ),
-    "process_notifications": (("queueTrigger", "bc-notifications"), {"bc-events", "bc-pages"}),
-    "submit_sales_order": (("queueTrigger", "sales-orders"), {"sales-order-results"}),
-    "resume_sales_order": (("queueTrigger", "sales-orders-resume"), {"sales-order-results"}),
+    "process_notifications": (
+        ("queueTrigger", "bc-notifications"),
+        {"bc-events", "bc-pages", "sales-orders-resume", "bc-notifications"},
+    ),
+    "submit_sales_order": (("queueTrigger", "sales-orders"), {"sales-order-results", "bc-notifications"}),
+    "resume_sales_order": (("queueTrigger", "sales-orders-resume"), {"sales-order-results", "bc-notifications"}),
     "dead_letter_order": (("queueTrigger", "sales-orders-poison"), set()),
     "dead_letter_resume": (("queueTrigger", "sales-orders-resume-poison"), set()),
     "dead_letter_notification": (("queueTrigger", "bc-notifications-poison"), set()),
@@ -50,7 +54,7 @@ WIRING: Final[dict[str, tuple[tuple[object, ...], set[str]]]] = {
     "show_order": (("httpTrigger", "orders/{key?}", ("GET",), "function"), set()),
     "redrive_order": (("httpTrigger", "orders/{key}/redrive", ("POST",), "function"), {"sales-orders-resume"}),
     "redrive_order_by_key": (("httpTrigger", "orders/redrive", ("POST",), "function"), {"sales-orders-resume"}),
-    "health": (("httpTrigger", "health", ("GET",), "anonymous"), set()),
+    "health": (("httpTrigger", "health", ("GET",), "anonymous"), {"bc-notifications"}),
 }  # fmt: skip
 
 type Bindings = dict[str, list[dict[str, Any]]]
@@ -233,8 +237,10 @@ def test_with_wrong_settings_a_queue_message_is_left_to_the_queue() -> None:
         triggers.run_queue(message, "sales-orders", {})
 
 
+@pytest.mark.usefixtures("unset")
 def test_health_says_only_that_it_is_up() -> None:
-    """Anonymous, so nothing else."""
+    """Anonymous, so nothing else; with wrong settings as well."""
     (health,) = [function for function in functions() if function.get_function_name() == "health"]
-    reply = health.get_user_function()(call("GET"))
-    assert (reply.status_code, reply.get_body()) == (200, b"up")
+    sent = Box()
+    reply = health.get_user_function()(call("GET"), sent)
+    assert (reply.status_code, reply.get_body(), sent.value) == (200, b"up", None)

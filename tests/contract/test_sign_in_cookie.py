@@ -11,7 +11,7 @@ import azure.functions as func
 from azure.functions.http import HttpResponseConverter
 
 from local.functions_host.responses import to_response
-from local.functions_host.wire import text_datum
+from local.functions_host.values import Value
 from shared.operations.connect_values import Reply, see_other
 from shared.operations.page_session import new_session, set_cookie
 
@@ -47,7 +47,7 @@ def test_the_text_is_what_the_host_makes_a_response_of() -> None:
 def test_the_embedded_host_passes_it_raw() -> None:
     """As the real one: one Set-Cookie, byte for byte, and the page as HTML."""
     text = Reply(status=200, body="<p>caf\u00e9", cookie=COOKIE).to_text("https://app.example/")
-    response = to_response(text_datum(text))
-    assert response.headers.getall("Set-Cookie") == [COOKIE]
-    assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+    response = to_response(Value("string", text))
+    assert [text for name, text in response.headers if name.lower() == "set-cookie"] == [COOKIE]
+    assert dict(response.headers)["Content-Type"] == "text/html; charset=utf-8"
     assert (response.status, response.body) == (200, "<p>caf\u00e9".encode())

@@ -106,7 +106,7 @@ def filling_front_end(site: Site) -> Iterator[str]:
     with subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE) as child:
         try:
             assert child.stdout is not None
-            child.stdout.readline()  # says that it is ready
+            assert child.stdout.readline(), "the front end did not start"
             yield f"https://localhost:{port}"
         finally:
             child.terminate()

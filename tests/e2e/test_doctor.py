@@ -113,7 +113,7 @@ def test_a_healthy_app_gets_a_clean_bill(patient: Patient) -> None:
     assert codes(report) == set()
     assert {found["check"] for found in report["findings"]} == {
         "settings", "vault", "login", "token", "business_central", "companies", "permissions", "clock", "webhooks",
-        "public_url", "queues", "runs", "orders", "dead_letters", "bc_log",
+        "public_url", "queues", "timers", "runs", "orders", "dead_letters", "bc_log",
     }  # fmt: skip
 
 

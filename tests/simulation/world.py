@@ -9,7 +9,7 @@ import json
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
@@ -22,11 +22,14 @@ from shared.business_central.client import BusinessCentralClient
 from shared.business_central.port import Budget, Slot
 from shared.business_central.transport import Transport
 from shared.connections.companies import Companies
+from shared.connections.company_names import CompanyNames
 from shared.connections.context import Context
 from shared.connections.settings_reader import read_settings
 from shared.connections.webhook_secret import WebhookSecret
 from shared.dead_letters import frame
 from shared.errors import IntegrationError
+from shared.operations import status
+from shared.operations.second_clock import SecondClock
 from shared.outputs import Outputs
 from shared.services import Connection, stores_of
 from shared.webhooks import receive
@@ -43,12 +46,6 @@ ENV: Final = {
     "BC_TENANT_ID": "lmints.io",
     "BC_CLIENT_ID": "6ff7e2f1-1f4d-4a0e-8a86-52b6f1e4a2aa",
     "PUBLIC_URL": PUBLIC_URL,
-}
-TIMERS: Final[dict[str, Callable[[Connection], Outputs]]] = {
-    "pull_items": triggers.pull_items,
-    "reconcile": triggers.reconcile,
-    "keep_subscriptions": triggers.keep_subscriptions,
-    "retry_sales_orders": triggers.put_back,
 }
 #: Processes that serve at the same time.
 HOSTS: Final = 3
@@ -131,6 +128,8 @@ class World:
         self.schedule = Schedule()
         self.webhooks_answer = True  # False: the app's HTTP side is down
         self.works = True  # False: no timer and no queue function runs
+        self.looks = False  # True: every function looks whether the timers have stopped
+        self.timers_run = True  # False: the host's timers have stopped for good
         self.sending = False  # BC's sender is at work
         self.at_work: list[tuple[str, Message]] = []  # messages in workers' hands, the innermost worker last
         self.may_repeat: set[str] = set()  # jobs cut off between their output and the delete of their message
@@ -139,7 +138,10 @@ class World:
         self.done_runs: dict[str, datetime] = {}  # runs that were completed
         self._page_rows = page_rows
         self._depth = 0
+        self._clock_of: dict[int, SecondClock] = {}  # by the id of its process's context
+        self._kept: list[Context] = []
         self.stores = stores_of(self.tables, self.claim_checks, self.settings.connection)
+        self.names = CompanyNames(self.tables.table(resource_names.TABLE_CONNECTIONS), self.settings.connection)
         self.hosts = [self.new_process() for _ in range(HOSTS)]
 
     @property
@@ -167,16 +169,21 @@ class World:
         def new_id() -> str:
             return f"{self.rolls.getrandbits(128):032x}"
 
-        return Context(
+        context = Context(
             settings=self.settings,
             bc=bc,
-            companies=Companies(bc, self.settings.companies, self.clock.now),
+            companies=Companies(bc, self.settings.companies, self.clock.now, self.names),
             secrets=self.secrets,
             webhook_secret=WebhookSecret(self.secrets, now=self.clock.now, new_id=new_id),
             now=self.clock.now,
             new_id=new_id,
             sleep=self.clock.advance,
         )
+        self._clock_of[id(context)] = SecondClock(
+            self.stores.timers, status.DEFAULT_TIMERS, now=self.clock.now, new_id=new_id
+        )
+        self._kept.append(context)  # an id is not used again
+        return context
 
     def _at(self, point: str) -> None:
         self.point(point)
@@ -203,7 +210,7 @@ class World:
         with self._process():
             self.note(f"timer {name}")
             try:
-                outgoing = TIMERS[name](self.connection)
+                outgoing = triggers.do_timer(self.connection, name)
             except IntegrationError as error:
                 self.note(f"timer {name} failed: {error}")
                 return
@@ -243,6 +250,7 @@ class World:
                 self.ctx, self.stores.dead_letters, queue, body, message_id, message.deliveries,
                 lambda of, text, name: triggers.WORK[of](self.connection, text, name),
             )  # fmt: skip
+            outgoing = replace(outgoing, notifications=outgoing.notifications + self._look())
         is_mine = False
         try:
             self._leave(outgoing, message.body, job)
@@ -308,6 +316,15 @@ class World:
                 self.queues.put(queue, text, self.clock.now())
             self.point(f"after put {queue}")
 
+    def _look(self) -> tuple[str, ...]:
+        """Look, in the process that works now, whether timers have stopped."""
+        return self._clock_of[id(self.ctx)].look() if self.looks else ()
+
+    def ask_health(self) -> None:
+        """Call `health`, as an availability test does."""
+        with self._process():
+            self._leave(Outputs(notifications=self._look()), "", "http")
+
     # -- Business Central calls in
 
     def deliver_webhooks(self) -> int:
@@ -339,10 +356,11 @@ class World:
         with self._process():
             try:
                 reply = receive.receive(query, parts.path.rpartition("/")[2], body, lambda: self.ctx)
-                for job in reply.jobs:
+                jobs = [job.to_text() for job in reply.jobs]
+                for text in [*jobs, *(self._look() if jobs else ())]:
                     self.point(f"before put {resource_names.QUEUE_NOTIFICATIONS}")
-                    self.queues.put(resource_names.QUEUE_NOTIFICATIONS, job.to_text(), self.clock.now())
-                    self.note(f"notified {job.to_text()[:200]}")
+                    self.queues.put(resource_names.QUEUE_NOTIFICATIONS, text, self.clock.now())
+                    self.note(f"notified {text[:200]}")
                 answer = reply.status, reply.body
                 if not 200 <= reply.status < 300 and reply.status not in {408, 429} and reply.status < 500:
                     self.refused.append(reply.status)
@@ -364,7 +382,7 @@ class World:
         self.deliver_webhooks()
         if not self.works:
             return
-        for name in self.schedule.due(self.clock.now()):
+        for name in self.schedule.due(self.clock.now()) if self.timers_run else ():
             self.run_timer(name)
         self.drain()
 

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from shared.errors import TokenError
 from shared.login.entra_codes import advice, entra_code
-from shared.operations.findings import named
+from shared.operations.findings import named, wrong
 from shared.operations.status_view import (
     CompanyView,
     DeadLetterView,
@@ -16,8 +17,9 @@ from shared.operations.status_view import (
     StatusView,
     StreamView,
     SubscriptionView,
+    TimerView,
 )
-from shared.operations.view_findings import findings
+from shared.operations.view_findings import findings, health
 from tests.unit.operations.test_connect_html import AT, healthy_view
 
 FIVE = tuple(f"Company {number}" for number in range(5))
@@ -42,7 +44,12 @@ def test_what_is_wrong_comes_with_a_next_step() -> None:
         streams=(
             StreamView(company="A", entity="items", purpose="pull", state="failed", error="Authorization_Denied"),
             StreamView(
-                company="A", entity="salesInvoices", purpose="reconcile", state="ok", last_run=AT - timedelta(hours=2)
+                company="A",
+                entity="salesInvoices",
+                purpose="reconcile",
+                state="ok",
+                last_run=AT - timedelta(hours=2),
+                late_after=AT - timedelta(hours=1),
             ),
         ),
         subscriptions=(
@@ -112,3 +119,70 @@ def test_an_expired_client_secret_asks_nobody_to_sign_in() -> None:
         assert not advice(code, "").by_signing_in
         assert "Press Connect" not in advice(code, "").do
     assert advice("AADSTS50173", "").by_signing_in
+
+
+def test_a_dead_business_central_is_one_finding() -> None:
+    """What cannot work without it is not told beside it; what does not need it is."""
+    down = wrong("business_central", "bc_down", "Could not list the companies: 503.", "It is down.", "Look.")
+    failed = StreamView(company="A", entity="items", purpose="pull", state="failed", error="503")
+    view = replace(healthy_view(), business_central=down, streams=(failed,), orders_parked=1)
+    assert codes(view) == ["bc_down", "order_parked"]
+    assert health(findings(view)) == "unreachable"
+
+
+def test_a_nightly_pull_is_no_fault_at_noon() -> None:
+    """Silence is judged by the schedule: late after its second due time, and not while it runs."""
+    nightly = StreamView(
+        company="A", entity="items", purpose="pull", state="ok", last_run=AT - timedelta(hours=10),
+        late_after=AT + timedelta(hours=38),
+    )  # fmt: skip
+    assert codes(replace(healthy_view(), streams=(nightly,))) == []
+    late = replace(nightly, late_after=AT - timedelta(seconds=1))
+    assert codes(replace(healthy_view(), streams=(late,))) == ["run_stale"]
+    assert codes(replace(healthy_view(), streams=(replace(late, state="running"),))) == []
+
+
+@pytest.mark.parametrize(
+    ("timer", "code", "word"),
+    [
+        (TimerView(function="pull_items", setting="BC_ITEM_PULL_SCHEDULE", schedule="", fault="is missing"),
+         "timer_left_out", "BC_ITEM_PULL_SCHEDULE is missing"),
+        (TimerView(function="reconcile", setting="BC_RECONCILE_SCHEDULE", schedule="x", is_overdue=True),
+         "timer_stopped", "reconcile (last never)"),
+    ],
+)  # fmt: skip
+def test_a_timer_that_does_not_run_is_named(timer: TimerView, code: str, word: str) -> None:
+    """The host leaves out, without a word, what it can't read; and all timers may stop."""
+    (found,) = findings(replace(healthy_view(), timers=(timer,)))
+    assert (found.code, found.is_wrong) == (code, True)
+    assert word in found.seen
+
+
+def test_a_timer_that_somebody_switched_off_is_noted_only() -> None:
+    """Whoever disables a timer means it."""
+    timer = TimerView(function="reconcile", setting="", schedule="", is_disabled=True)
+    (found,) = findings(replace(healthy_view(), timers=(timer,)))
+    assert (found.code, found.is_wrong) == ("timer_disabled", False)
+
+
+def test_messages_in_poison_queues_are_told() -> None:
+    """They show on the page, too: nobody comes for them by itself."""
+    (found,) = findings(replace(healthy_view(), poison={"bc-pages-poison": 3}))
+    assert "bc-pages-poison 3" in found.seen
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({}, "connected"),
+        ({"login": LoginView(state="needed", mode="authorization_code", code="AADSTS50173")}, "login_needed"),
+        ({"login": LoginView(state="needed", mode="authorization_code", code="AADSTS7000222")}, "stopped"),
+        ({"login": LoginView(state="needed", mode="client_secret", code="AADSTS7000222")}, "stopped"),
+        ({"business_central": wrong("business_central", "bc_environment", "x", "x", "x")}, "stopped"),
+        ({"poison": {"q-poison": 1}}, "degraded"),
+        ({"orders_rejected": 1}, "connected"),
+    ],
+)
+def test_health_is_one_word(changes: dict[str, Any], word: str) -> None:
+    """An expired client secret asks nobody to sign in; a refused order does not make a connection ill."""
+    assert health(findings(replace(healthy_view(), **changes))) == word

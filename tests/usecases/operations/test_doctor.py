@@ -1,19 +1,24 @@
 """The doctor over the app's own code and the emulator, in one process: what it names, and that it never raises."""
 
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from business_central_emulator import Fault, FaultKind
 
 from shared.business_central.port import WebhookLogLine
+from shared.connections.settings_reader import DEFAULTS
 from shared.errors import ConfigError, StoreUnavailable, TokenError
 from shared.operations import doctor
 from shared.operations.diagnosis import JAM, MOST_WEBHOOKS, UNREAD, HandshakeResult
 from shared.operations.doctor import Instruments
 from shared.operations.findings import Report, Severity
 from shared.operations.status_view import LoginView
+from shared.operations.timers import timers_of
 from shared.resource_names import QUEUE_EVENTS, QUEUE_ORDERS, QUEUE_PAGES, SECRET_WEBHOOK
 from shared.webhooks.notes import WebhookNote
 from tests.simulation.world import World
@@ -253,8 +258,59 @@ def test_wrong_settings_are_the_whole_report(world: World) -> None:
     assert [found.code for found in report.findings] == ["setting_wrong"]
 
 
-def test_a_schedule_that_cannot_be_read_is_a_warning(world: World) -> None:
-    """The app goes on; the host has read what the app can't."""
-    restart(world, BC_RECONCILE_SCHEDULE="hourly")
-    found = next(found for found in examine(world).findings if found.code == "schedule_unread")
-    assert (found.severity, "BC_RECONCILE_SCHEDULE" in found.seen) == (Severity.WARNING, True)
+def test_a_schedule_that_cannot_be_read_is_named(world: World) -> None:
+    """The host leaves the function out without a word; the finding names setting and function."""
+    timers = timers_of(
+        {**{name: value for name, value in DEFAULTS.items() if value}, "BC_RECONCILE_SCHEDULE": "hourly"}
+    )
+    report = doctor.examine(world.ctx, world.stores, replace(instruments(world), timers=timers))
+    (found,) = [found for found in report.findings if found.code == "timer_left_out"]
+    assert "reconcile does not run: its schedule BC_RECONCILE_SCHEDULE can't be read" in found.seen
+
+
+def test_an_answer_comes_in_time_whatever_hangs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vault, login, queues, tables and the public address take the call and say nothing: each is named, within 12 s.
+
+    Here at a tenth of the limits. Today's users waited 230 s in silence when storage hung.
+    """
+    longest = sum(doctor.LIMITS_S[name] for name in ("vault", "login", "business_central", "webhooks"))
+    assert max(longest, *doctor.LIMITS_S.values()) <= 12
+    monkeypatch.setattr(doctor, "LIMITS_S", {name: limit / 20 for name, limit in doctor.LIMITS_S.items()})
+    gate = threading.Event()
+
+    def hang(*_: object) -> Any:
+        gate.wait(20)
+
+    monkeypatch.setattr(world.secrets, "read", hang)
+    hanging = Instruments(token=hang, login=hang, handshake=hang, depth=hang)
+    began = time.monotonic()
+    report = doctor.examine(replace(world.ctx, threads=4), world.stores, hanging)
+    took_s = time.monotonic() - began
+    gate.set()
+    assert {"vault_hangs", "queues_hangs", "public_url_hangs", "runs_hangs"} <= codes(report)
+    assert took_s < 2
+
+
+@pytest.mark.parametrize("check", ["login", "business_central", "webhooks", "permissions", "bc_log"])
+def test_each_check_has_a_limit_of_its_own(world: World, monkeypatch: pytest.MonkeyPatch, check: str) -> None:
+    """What hangs alone is named alone; what does not depend on it is looked at."""
+    gate = threading.Event()
+    monkeypatch.setitem(doctor.LIMITS_S, check, 0.2)
+
+    def hang(*_: object, **__: object) -> Any:
+        gate.wait(20)
+
+    place = {
+        "business_central": "companies",
+        "webhooks": "subscriptions",
+        "permissions": "probe",
+        "bc_log": "webhook_logs",
+    }
+    if check != "login":
+        world.ctx.companies.forget()
+        monkeypatch.setattr(world.ctx.bc, place[check], hang)
+    look = instruments(world)
+    report = doctor.examine(world.ctx, world.stores, replace(look, token=hang) if check == "login" else look)
+    gate.set()
+    assert f"{check}_hangs" in codes(report)
+    assert {"queues", "orders"} <= {found.check for found in report.findings if not found.is_wrong}

@@ -1,6 +1,7 @@
 """What an operator asks: everything in one look, whatever is broken, and the story of one order."""
 
 import json
+import threading
 from dataclasses import asdict
 from datetime import timedelta
 
@@ -8,6 +9,7 @@ import pytest
 from business_central_emulator import Fault, FaultKind
 
 from shared.dead_letters import frame
+from shared.errors import TokenError
 from shared.operations import status
 from shared.operations.status_view import LoginView, StatusView
 from shared.resource_names import QUEUE_PAGES
@@ -82,15 +84,68 @@ def test_a_company_that_is_not_there_is_shown() -> None:
 
 
 def test_the_status_answers_while_bc_does_not() -> None:
-    """What BC can't tell is said to be so, and everything else is there."""
+    """What BC can't tell is said to be so, everything else is there, and companies keep their names.
+
+    Also in a process that never saw them: the names outlive it.
+    """
     world = small_world(env={"BC_COMPANIES": CRONUS})
     restart(world)
     world.bc.faults.add(Fault(kind=FaultKind.UNAVAILABLE, times=None))
     view = look(world)
-    (company,) = view.companies
-    assert "503" in company.error
-    assert view.streams
-    assert view.subscriptions
+    assert view.business_central is not None
+    assert (view.business_central.code, view.health) == ("bc_down", "unreachable")
+    assert [company.name for company in view.companies] == [CRONUS]
+    assert {stream.company for stream in view.streams} == {one.company for one in view.subscriptions} == {CRONUS}
+
+
+def test_an_outage_shows_within_a_minute_also_where_the_companies_are_known() -> None:
+    """A list of a minute ago says nothing about now."""
+    world = small_world(env={"BC_COMPANIES": CRONUS})
+    assert look(world).health == "connected"
+    world.bc.faults.add(Fault(kind=FaultKind.UNAVAILABLE, times=None))
+    world.clock.advance(61)
+    view = look(world)
+    assert view.health == "unreachable"
+    assert "bc_down" in {found.code for found in view.findings}
+    assert not [found for found in view.findings if found.check == "companies"]
+
+
+def test_a_business_central_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page is there within some seconds, and says so."""
+    world = small_world(env={"BC_COMPANIES": CRONUS})
+    restart(world)
+    gate = threading.Event()
+    monkeypatch.setattr("shared.operations.status._BC_LIMIT_S", 0.05)
+    monkeypatch.setattr(world.ctx.bc, "companies", lambda: gate.wait(10))
+    view = look(world)
+    gate.set()
+    assert view.business_central is not None
+    assert (view.business_central.code, view.health) == ("business_central_hangs", "unreachable")
+
+
+def test_a_dead_login_is_told_once() -> None:
+    """Business Central was not asked, so nothing is said about it; the person's name stays."""
+    world = small_world(env={"BC_COMPANIES": CRONUS})
+    restart(world)
+    login = LoginView(state="needed", mode="authorization_code", code="AADSTS50173", user="megan@lmints.io")
+    dead = TokenError("invalid_grant: AADSTS50173", code="invalid_grant")
+
+    def fail() -> None:
+        raise dead
+
+    world.ctx.bc.companies = fail  # type: ignore[assignment,method-assign]  # the login, as the client meets it
+    view = status.view(world.ctx, world.stores, login)
+    assert [found.code for found in view.findings] == ["login_AADSTS50173"]
+    assert (view.health, view.business_central) == ("login_needed", None)
+
+
+def test_messages_in_poison_queues_are_counted() -> None:
+    """With a hand on the queues; a storage that hangs leaves the rest of the page."""
+    world = small_world(env={"BC_COMPANIES": CRONUS})
+    depths = {"bc-pages-poison": 2, "sales-orders-poison": 0}
+    view = status.view(world.ctx, world.stores, LOGIN, depth=depths.get)
+    assert view.poison == {"bc-pages-poison": 2}
+    assert view.health == "degraded"
 
 
 def test_a_webhook_past_its_time_is_shown_as_lost() -> None:
