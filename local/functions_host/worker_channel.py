@@ -55,14 +55,12 @@ class WorkerChannel:
         env: Mapping[str, str],
         *,
         level: int,
-        give_up: Callable[[str], None],
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take the app; `give_up` is told why when workers end too often, `level` is the lowest that they log."""
+        """Take the app, the variables of its processes and the lowest level that they log."""
         self._app_dir = app_dir
         self._env = dict(env)
         self._level = level
-        self._give_up = give_up
         self._now = now
         self._process: asyncio.subprocess.Process | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -72,14 +70,25 @@ class WorkerChannel:
         self._deaths: list[float] = []
         self._ended_for = ""  # why the host itself ended the process that runs now
         self._is_stopping = False
-        self.index: Indexed = Indexed(())
+        self._index: Indexed = Indexed(())
+        self._starting: asyncio.Task[None] | None = None
+        self.failure = ""  # why there will be no other process: they ended too often
+        self.has_failed = asyncio.Event()
 
-    async def start(self) -> Indexed:
-        """Start the first process and return what it found in the app; it is started again while it ends too early."""
-        while not await self._start_one():
-            if self._is_stopping:
-                break
-        return self.index
+    def start(self) -> None:
+        """Begin to start the first process; `index` waits for it."""
+        self._starting = asyncio.create_task(self._start())
+
+    async def index(self) -> Indexed:
+        """Return what the first process found in the app."""
+        if self._starting is not None:
+            await self._starting
+        return self._index
+
+    async def _start(self) -> None:
+        """Start a process, again and again while it ends too early."""
+        while not await self._start_one() and not self._is_stopping:
+            continue
 
     async def call(self, call: Call) -> CallResult:
         """Call a function; waits while no process is there.
@@ -109,6 +118,8 @@ class WorkerChannel:
     async def stop(self) -> None:
         """End the process for good; calls that run are cut off."""
         self._is_stopping = True
+        if self._starting is not None and not self._starting.done():
+            self._starting.cancel()
         self._end(signal.SIGKILL, "the host stops")
         if self._reading is not None:
             await self._reading
@@ -136,7 +147,7 @@ class WorkerChannel:
         self._ended_for = ""
         reader, self._writer = await asyncio.open_connection(sock=ours, limit=_BUFFER_BYTES)
         try:
-            self.index = await read_frame(reader)
+            self._index = await read_frame(reader)
         except EOFError:
             await self._bury()
             return False
@@ -156,7 +167,7 @@ class WorkerChannel:
         self._ready.clear()
         await self._bury()
         if not self._is_stopping:
-            await self.start()
+            await self._start()
 
     async def _bury(self) -> None:
         """Learn how the process ended, tell its calls, and give up when that was once too often."""
@@ -175,6 +186,7 @@ class WorkerChannel:
         self._deaths = [moment for moment in self._deaths if self._now() - moment < WINDOW_S] + [self._now()]
         if len(self._deaths) >= MOST_DEATHS:
             self._is_stopping = True
-            self._give_up(
+            self.failure = (
                 f"the worker process ended {MOST_DEATHS} times within 30 minutes; Azure recycles the host then"
             )
+            self.has_failed.set()
