@@ -4,17 +4,19 @@ import argparse
 import asyncio
 import logging
 import os
+import socket
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
 from local.functions_host.config import HostConfig, read_config
 from local.functions_host.errors import HostError
-from local.functions_host.host import Host, HostOptions, host_variables, listen
-from local.functions_host.keys import read_keys
-from local.functions_host.settings import DEFAULT_PORT, new_variables, read_settings
-from local.functions_host.worker_channel import check_runtime_version
+from local.functions_host.http_server import listen
+from local.functions_host.keys import Keys, read_keys
+from local.functions_host.settings import DEFAULT_PORT, host_variables, new_variables, read_settings
+from local.functions_host.worker_channel import WorkerChannel, check_runtime_version
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,7 +55,22 @@ def _start(arguments: argparse.Namespace) -> bool:
     if kept:
         logging.getLogger("local.functions_host").warning("set in the environment, so not taken: %s", ", ".join(kept))
     os.environ.update(host_variables(os.environ, server.getsockname()[1]))
-    options = HostOptions(
+    return asyncio.run(_run(arguments, app_dir, config, keys, server))
+
+
+async def _run(
+    arguments: argparse.Namespace,
+    app_dir: Path,
+    config: HostConfig | HostError,
+    keys: Keys | None,
+    server: socket.socket,
+) -> bool:
+    """Have the worker load the app while this process imports the storage SDKs, which takes as long."""
+    worker = WorkerChannel(app_dir, os.environ, level=logging.WARNING if arguments.quiet else logging.INFO)
+    if isinstance(config, HostConfig):
+        worker.start()
+    host = await asyncio.to_thread(import_module, "local.functions_host.host")
+    options = host.HostOptions(
         app_dir=app_dir,
         config=config,
         port=server.getsockname()[1],
@@ -61,7 +78,8 @@ def _start(arguments: argparse.Namespace) -> bool:
         keys=keys,
         quiet=arguments.quiet,
     )
-    return asyncio.run(Host(options, os.environ, server).run())
+    finished: bool = await host.Host(options, os.environ, server, worker).run()
+    return finished
 
 
 def _read_config(path: Path) -> HostConfig | HostError:

@@ -4,7 +4,7 @@ from typing import Final
 
 FAILED: Final = 1
 BAD_CONFIG: Final = 2
-BAD_APP: Final = 3
+BAD_APP: Final = 3  # of the worker process alone: the host runs on without functions
 PORT_IN_USE: Final = 4
 NO_STORAGE: Final = 5
 

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-import os
 import random
 import signal
 import socket
@@ -22,11 +21,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from local.functions_host.admin import AdminEndpoint, HostStatus
 from local.functions_host.config import HostConfig
-from local.functions_host.errors import BAD_CONFIG, FAILED, PORT_IN_USE, HostError
+from local.functions_host.errors import BAD_CONFIG, FAILED, HostError
 from local.functions_host.faults import Faults
 from local.functions_host.functions import Function, FunctionInError, left_out, ready_functions
 from local.functions_host.http_messages import Pairs, Request, Response
-from local.functions_host.http_server import HttpServer
+from local.functions_host.http_server import ADDRESS, HttpServer
 from local.functions_host.invocation import Invoker
 from local.functions_host.keys import Keys
 from local.functions_host.outputs import OutputWriter
@@ -40,8 +39,6 @@ from local.functions_host.worker_channel import WorkerChannel
 
 STOP_TIMEOUT_S: Final = 10.0
 SCALE_IN_S: Final = (1.0, 3.0)  # how long calls have when Azure takes an instance away
-ADDRESS: Final = "127.0.0.1"
-THREADS: Final = "1000"  # what the script host makes of an unset PYTHON_THREADPOOL_THREAD_COUNT
 _HOME: Final = b"<!DOCTYPE html><title>Functions</title><p>The functions host is up and running.</p>"
 
 _log = logging.getLogger("local.functions_host")
@@ -57,23 +54,6 @@ class HostOptions:
     timers: bool = True
     keys: Keys | None = None  # None = no keys are asked for
     quiet: bool = False
-
-
-def listen(port: int) -> socket.socket:
-    """Take the port, on the loopback address only.
-
-    Raises:
-        HostError: something else listens there.
-    """
-    server = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        server.bind((ADDRESS, port))
-        server.listen(128)
-    except OSError as error:
-        server.close()
-        raise HostError(f"port {port} cannot be used: {os.strerror(error.errno or 0)}", PORT_IN_USE) from error
-    return server
 
 
 def time_zone(env: Mapping[str, str]) -> tzinfo:
@@ -105,14 +85,15 @@ class _App:
 class Host:
     """One app, running."""
 
-    def __init__(self, options: HostOptions, env: Mapping[str, str], server: socket.socket) -> None:
+    def __init__(
+        self, options: HostOptions, env: Mapping[str, str], server: socket.socket, worker: WorkerChannel
+    ) -> None:
+        """Take the socket to listen on, and the worker, which is started already."""
         self._options = options
         self._env = env
         self._socket = server
         self._config = options.config if isinstance(options.config, HostConfig) else HostConfig()
-        self._worker = WorkerChannel(
-            options.app_dir, env, level=logging.WARNING if options.quiet else logging.INFO, give_up=self._give_up
-        )
+        self._worker = worker
         self._storage = Storage(env)
         self._faults = Faults.from_env(env)
         self._wake_ups = WakeUps()
@@ -128,7 +109,6 @@ class Host:
         self._id = env.get("AzureFunctionsWebHost__hostid") or host_id(options.app_dir)
         self._stopping = asyncio.Event()
         self._is_scaled_in = False
-        self._failure = ""  # why the host ends by itself
 
     async def run(self) -> bool:
         """Serve until SIGTERM or SIGINT; True if every running call ended in time.
@@ -162,8 +142,8 @@ class Host:
             await self._wait(loops)
         finally:
             finished = await self._stop(server, loops)
-        if self._failure:
-            raise HostError(self._failure, FAILED)
+        if self._worker.failure:
+            raise HostError(self._worker.failure, FAILED)
         return finished
 
     async def _run_in_error(self, error: HostError) -> bool:
@@ -177,14 +157,14 @@ class Host:
         return True
 
     async def _read_app(self) -> _App:
-        """Start the worker and sort out what it found; what is left out is told on stderr.
+        """Wait for the worker and sort out what it found; what is left out is told on stderr.
 
         Raises:
             HostError: the worker cannot be started at all.
         """
-        index = await self._worker.start()
-        if self._failure:
-            raise HostError(self._failure, FAILED)
+        index = await self._worker.index()
+        if self._worker.failure:
+            raise HostError(self._worker.failure, FAILED)
         if index.error is not None:
             _tell(index.error)
             _log.warning("No job functions found. The host runs without any.")
@@ -288,12 +268,15 @@ class Host:
         )
 
     async def _wait(self, loops: list[asyncio.Task[None]]) -> None:
-        """Wait for the signal to stop; a loop that ends by itself has failed, and the host with it."""
-        stop = asyncio.create_task(self._stopping.wait())
-        done, _ = await asyncio.wait([stop, *loops], return_when=asyncio.FIRST_COMPLETED)
-        stop.cancel()
-        for task in done - {stop}:
-            error = task.exception()
+        """Wait for the signal to stop or the worker's failure; a loop that ends by itself has failed as well."""
+        ends = [asyncio.create_task(event.wait()) for event in (self._stopping, self._worker.has_failed)]
+        done, _ = await asyncio.wait([*ends, *loops], return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            end.cancel()
+        for loop in loops:
+            if loop not in done:
+                continue
+            error = loop.exception()
             if isinstance(error, HostError):
                 raise error
             raise HostError(f"a listener or timer ended: {error!r}", FAILED) from error
@@ -318,10 +301,6 @@ class Host:
         self._is_scaled_in = True
         self._stopping.set()
 
-    def _give_up(self, reason: str) -> None:
-        self._failure = reason
-        self._stopping.set()
-
     def _report(self, line: str) -> None:
         if not self._options.quiet:
             print(line, flush=True)
@@ -343,13 +322,3 @@ def _tell(problem: str) -> None:
 def host_id(app_dir: Path) -> str:
     """Return a stable id for an app folder; timer statuses are kept under it."""
     return "local-" + hashlib.sha256(str(app_dir).encode()).hexdigest()[:16]
-
-
-def host_variables(env: Mapping[str, str], port: int) -> dict[str, str]:
-    """Return the variables that ``func start`` and the script host set for an app."""
-    variables = {"AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
-    if not env.get("WEBSITE_HOSTNAME"):
-        variables["WEBSITE_HOSTNAME"] = f"localhost:{port}"
-    if not env.get("PYTHON_THREADPOOL_THREAD_COUNT"):
-        variables["PYTHON_THREADPOOL_THREAD_COUNT"] = THREADS
-    return variables

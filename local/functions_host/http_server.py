@@ -7,11 +7,13 @@ that goes away does not stop the handler.
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from typing import Final
 
+from local.functions_host.errors import PORT_IN_USE, HostError
 from local.functions_host.http_messages import (
     BadRequestError,
     Pairs,
@@ -24,6 +26,7 @@ from local.functions_host.http_messages import (
 
 Handler = Callable[[Request], Awaitable[Response]]
 
+ADDRESS: Final = "127.0.0.1"
 LINE_BYTES: Final = 8 * 1024
 HEADERS_BYTES: Final = 32 * 1024
 MOST_HEADERS: Final = 100
@@ -32,6 +35,23 @@ DRAIN_S: Final = 5.0
 _BUFFER_BYTES: Final = 256 * 1024
 
 _log = logging.getLogger("local.functions_host")
+
+
+def listen(port: int) -> socket.socket:
+    """Take the port, on the loopback address only.
+
+    Raises:
+        HostError: something else listens there.
+    """
+    server = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        server.bind((ADDRESS, port))
+        server.listen(128)
+    except OSError as error:
+        server.close()
+        raise HostError(f"port {port} cannot be used: {os.strerror(error.errno or 0)}", PORT_IN_USE) from error
+    return server
 
 
 class HttpServer:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from local.functions_host.errors import HostError
 
 DEFAULT_PORT: Final = 7071
+THREADS: Final = "1000"  # what the script host makes of an unset PYTHON_THREADPOOL_THREAD_COUNT
 _PERCENT_NAME = re.compile(r"%([^%]*)%")
 
 
@@ -109,3 +110,13 @@ def is_disabled(env: Mapping[str, str], function: str) -> bool:
     """Tell whether ``AzureWebJobs.<function>.Disabled`` (or its underscore form) switches the function off."""
     names = (f"AzureWebJobs.{function}.Disabled", f"AzureWebJobs_{function}_Disabled")
     return any((find_setting(env, name) or "").casefold() in {"1", "true"} for name in names)
+
+
+def host_variables(env: Mapping[str, str], port: int) -> dict[str, str]:
+    """Return the variables that ``func start`` and the script host set for an app."""
+    variables = {"AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
+    if not env.get("WEBSITE_HOSTNAME"):
+        variables["WEBSITE_HOSTNAME"] = f"localhost:{port}"
+    if not env.get("PYTHON_THREADPOOL_THREAD_COUNT"):
+        variables["PYTHON_THREADPOOL_THREAD_COUNT"] = THREADS
+    return variables

@@ -55,31 +55,34 @@ class WorkerChannel:
         env: Mapping[str, str],
         *,
         level: int,
-        give_up: Callable[[str], None],
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take the app; `give_up` is told why when workers end too often, `level` is the lowest that they log."""
+        """Take the app, the variables of its processes and the lowest level that they log."""
         self._app_dir = app_dir
         self._env = dict(env)
         self._level = level
-        self._give_up = give_up
         self._now = now
         self._process: asyncio.subprocess.Process | None = None
         self._writer: asyncio.StreamWriter | None = None
-        self._reading: asyncio.Task[None] | None = None
+        self._supervising: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
         self._pending: dict[str, asyncio.Future[CallResult]] = {}
         self._deaths: list[float] = []
         self._ended_for = ""  # why the host itself ended the process that runs now
         self._is_stopping = False
-        self.index: Indexed = Indexed(())
+        self._index: Indexed = Indexed(())
+        self._is_known = asyncio.Event()  # what the app holds, or that no process lives long enough to tell
+        self.failure = ""  # why there will be no other process: they ended too often
+        self.has_failed = asyncio.Event()
 
-    async def start(self) -> Indexed:
-        """Start the first process and return what it found in the app; it is started again while it ends too early."""
-        while not await self._start_one():
-            if self._is_stopping:
-                break
-        return self.index
+    def start(self) -> None:
+        """Begin to start the first process; `index` waits for it."""
+        self._supervising = asyncio.create_task(self._supervise())
+
+    async def index(self) -> Indexed:
+        """Return what the first process found in the app."""
+        await self._is_known.wait()
+        return self._index
 
     async def call(self, call: Call) -> CallResult:
         """Call a function; waits while no process is there.
@@ -107,11 +110,15 @@ class WorkerChannel:
         self._end(signal.SIGTERM, _SHUTTING_DOWN)
 
     async def stop(self) -> None:
-        """End the process for good; calls that run are cut off."""
+        """End the process for good, or the start of another one; calls that run are cut off."""
         self._is_stopping = True
+        if self._supervising is not None:
+            self._supervising.cancel()
+            await asyncio.gather(self._supervising, return_exceptions=True)
         self._end(signal.SIGKILL, "the host stops")
-        if self._reading is not None:
-            await self._reading
+        if self._process is not None:
+            await self._process.wait()
+        await self._hang_up()
 
     def _end(self, number: signal.Signals, reason: str) -> None:
         if self._process is not None and self._process.returncode is None:
@@ -119,11 +126,25 @@ class WorkerChannel:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)
 
-    async def _start_one(self) -> bool:
-        """Start a process; True once it is ready for calls."""
+    async def _supervise(self) -> None:
+        """Have one process after the other, until the host stops or they have ended too often."""
+        while not self._is_stopping:
+            reader = await self._spawn()
+            with contextlib.suppress(EOFError):
+                await self._listen(reader)
+            self._ready.clear()
+            await self._bury()
+
+    async def _spawn(self) -> asyncio.StreamReader:
+        """Start a process and return where it is heard."""
         ours, theirs = socket.socketpair()
-        arguments = (str(theirs.fileno()), str(self._app_dir), str(self._level))
-        try:
+        with theirs:
+            try:
+                reader, self._writer = await asyncio.open_connection(sock=ours, limit=_BUFFER_BYTES)
+            except asyncio.CancelledError:
+                ours.close()
+                raise
+            arguments = (str(theirs.fileno()), str(self._app_dir), str(self._level))
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "local.functions_host.worker_process", *arguments),
                 cwd=_ROOT,
@@ -131,39 +152,31 @@ class WorkerChannel:
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
             )
-        finally:
-            theirs.close()
         self._ended_for = ""
-        reader, self._writer = await asyncio.open_connection(sock=ours, limit=_BUFFER_BYTES)
-        try:
-            self.index = await read_frame(reader)
-        except EOFError:
-            await self._bury()
-            return False
-        if self._level < logging.WARNING:
-            print(f"worker process {self._process.pid} started", flush=True)
-        self._ready.set()
-        self._reading = asyncio.create_task(self._read(reader))
-        return True
+        return reader
 
-    async def _read(self, reader: asyncio.StreamReader) -> None:
-        with contextlib.suppress(EOFError):
-            while True:
-                answer: Answer = await read_frame(reader)
-                pending = self._pending.get(answer.invocation_id)
-                if pending is not None and not pending.done():
-                    pending.set_result(answer.result)
-        self._ready.clear()
-        await self._bury()
-        if not self._is_stopping:
-            await self.start()
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        """Take the index of a process, then its answers.
+
+        Raises:
+            EOFError: the process has ended.
+        """
+        self._index = await read_frame(reader)
+        if self._level < logging.WARNING and self._process is not None:
+            print(f"worker process {self._process.pid} started", flush=True)
+        self._is_known.set()
+        self._ready.set()
+        while True:
+            answer: Answer = await read_frame(reader)
+            pending = self._pending.get(answer.invocation_id)
+            if pending is not None and not pending.done():
+                pending.set_result(answer.result)
 
     async def _bury(self) -> None:
         """Learn how the process ended, tell its calls, and give up when that was once too often."""
         assert self._process is not None
-        assert self._writer is not None
-        self._writer.close()
         status = await self._process.wait()
+        await self._hang_up()
         code = status if status >= 0 else 128 - status  # as a shell says it: 137 for a SIGKILL
         if not self._is_stopping or code == 128 + signal.SIGTERM:
             _log.error("worker process %d: python exited with code %d", self._process.pid, code)
@@ -175,6 +188,14 @@ class WorkerChannel:
         self._deaths = [moment for moment in self._deaths if self._now() - moment < WINDOW_S] + [self._now()]
         if len(self._deaths) >= MOST_DEATHS:
             self._is_stopping = True
-            self._give_up(
+            self.failure = (
                 f"the worker process ended {MOST_DEATHS} times within 30 minutes; Azure recycles the host then"
             )
+            self.has_failed.set()
+            self._is_known.set()
+
+    async def _hang_up(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            with contextlib.suppress(ConnectionError):
+                await self._writer.wait_closed()
