@@ -29,6 +29,7 @@ from shared.operations.timers import timer_of_job
 from shared.orders import resume, submit
 from shared.outputs import Outputs
 from shared.services import Connection, Services
+from shared.version import VERSION
 from shared.webhooks import keep, receive
 
 log: Final = logging.getLogger(__name__)
@@ -186,12 +187,12 @@ def receive_notification(req: func.HttpRequest, jobs: Texts) -> func.HttpRespons
 
 
 def show_health(outputs: dict[str, Texts]) -> func.HttpResponse:
-    """Answer `health`: the app is up, and nothing else; whoever asks is a clock that runs what is overdue."""
+    """Answer `health`: the app is up, and its version; whoever asks is a clock that runs what is overdue."""
     try:
         _leave(Outputs(notifications=root.services().second_clock.look()), outputs)
     except IntegrationError as error:
         log_event(log, "bc.failed", level=logging.WARNING, error=type(error).__name__, reason=str(error))
-    return func.HttpResponse("up", mimetype="text/plain", headers=_TEXT)
+    return func.HttpResponse(f"up {VERSION}", mimetype="text/plain", headers=_TEXT)
 
 
 def show_status(req: func.HttpRequest) -> func.HttpResponse:

@@ -2,5 +2,5 @@
 
 from typing import Final
 
-VERSION: Final = "0.1.0"
+VERSION: Final = "0.2.0"
 USER_AGENT: Final = f"business-central-connect/{VERSION}"

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from shared.business_central.entities import Entity
 from shared.operations.findings import Finding
+from shared.version import VERSION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +109,7 @@ class StatusView:
     at: datetime
     environment: str
     login: LoginView
+    version: str = VERSION  # of this app
     companies: tuple[CompanyView, ...] = ()
     triggers: tuple[TriggerView, ...] = ()
     streams: tuple[StreamView, ...] = ()

@@ -15,6 +15,7 @@ import pytest
 from shared import services, triggers
 from shared.errors import ConfigError
 from shared.operations.timers import EVERY_MINUTE
+from shared.version import VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
 STORAGE = "AzureWebJobsStorage"
@@ -243,4 +244,4 @@ def test_health_says_only_that_it_is_up() -> None:
     (health,) = [function for function in functions() if function.get_function_name() == "health"]
     sent = Box()
     reply = health.get_user_function()(call("GET"), sent)
-    assert (reply.status_code, reply.get_body(), sent.value) == (200, b"up", None)
+    assert (reply.status_code, reply.get_body(), sent.value) == (200, f"up {VERSION}".encode(), None)
