@@ -128,7 +128,7 @@ def test_the_doctors_checks_are_listed() -> None:
     ("paper", "sentence", "value", "said"),
     [
         ("docs/operations.md", "orders wait for 72 hours", next_step.PATIENCE, timedelta(hours=72)),
-        ("docs/operations.md", "message is put back for 72 hours", dead_letter_store.PATIENCE, timedelta(hours=72)),
+        ("docs/operations.md", "letter is put back for 72 hours", dead_letter_store.PATIENCE, timedelta(hours=72)),
         ("docs/operations.md", "20,000 a request", page_reader.LIST_ROWS, 20_000),
         ("docs/operations.md", "one request per 100 changed records", GROUP, 100),
         ("docs/operations.md", "of the first ten companies", bc_checks.MOST_COMPANIES, 10),
