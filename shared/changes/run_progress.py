@@ -80,23 +80,26 @@ class RunStore:
         return min(max(STALL, PATIENCE * slowest), MOST_PATIENCE)
 
     def standing(self, state: StreamState, now: datetime) -> Standing:
-        """Say how the run under way of a stream stands.
+        """Return how the run under way of a stream stands.
 
         A slice that did not move within the limit has lost its job, perhaps: it is put again under its name, so that
-        nothing leaves under another id if it was only slow. A run is dead once none of its slices moved within the
-        limit, and putting jobs again did not help.
+        nothing leaves under another id if it was only slow. A run is not alive once none of its slices moved within
+        the limit, and putting jobs again did not help.
         """
         rows = _unfinished(self._rows(state))
         if not rows:  # planned by 0.1.0, and no page has started
             return Standing(is_alive=state.planned_at is not None and state.planned_at > now - STALL)
-        edge = now - STALL
-        if any(_moved_at(row) <= edge for row in rows):
-            edge = now - self.limit()
+        edge = self._since(rows, now)
         quiet = [row for row in rows if _moved_at(row) <= edge]
         if len(quiet) == len(rows) and _is_past_help(rows, edge):
             return Standing(is_alive=False)
         again = (self._put_again(row, now) for row in quiet if _put_again_at(row) <= edge)
         return Standing(is_alive=True, again=tuple(job for job in again if job is not None))
+
+    def _since(self, rows: list[Row], now: datetime) -> datetime:
+        """Return since when a slice must have moved; the limit, a query, is asked for only where it matters."""
+        edge = now - STALL
+        return now - self.limit() if any(_moved_at(row) <= edge for row in rows) else edge
 
     def _put_again(self, row: Row, now: datetime) -> PageJob | None:
         """Return the newest job of a slice, to be put again; None where it is not known, or moves after all."""

@@ -24,6 +24,24 @@ from shared.webhooks.plan import plan
 MOST_COMPANIES: Final = 10
 
 
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """The time here and in Business Central, when a read was answered."""
+
+    ours: datetime
+    theirs: datetime | None  # None: the answer bore no `Date`
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """A read that Business Central refused."""
+
+    error: BCError
+    entity: Entity
+    company: Company
+    expanded: bool
+
+
 def list_companies(ctx: Context, companies: list[Company]) -> list[Finding]:
     """Fill `companies` with those that are served, and judge what Business Central lists."""
     ctx.companies.forget()
@@ -46,39 +64,26 @@ def list_companies(ctx: Context, companies: list[Company]) -> list[Finding]:
 
 
 def check_permissions(ctx: Context, companies: list[Company]) -> list[Finding]:
-    """Read one record of everything that is read, and of orders; tell BC's time along the way."""
+    """Read one record of everything that is read, and of orders; judge BC's clock by the times of its answers."""
     entities = [ENTITIES[name] for name in ctx.settings.triggers] + [SALES_ORDERS]
     wanted = [(company, entity) for company in companies[:MOST_COMPANIES] for entity in entities]
     looks = at_once(lambda want: _probe(ctx, *want), wanted, ctx.threads)
-    times = [look for look in looks if isinstance(look, _Times)]
-    found = _by_cause([look for look in looks if isinstance(look, _Refusal)])
-    failed = [look for look in looks if isinstance(look, Finding)]
-    found += failed[:1]  # Business Central does not answer: the others say the same
-    if times:
-        found.append(fine("permissions", f"{len(times)} of {len(wanted)} entities may be read."))
-    found += [clock_finding(look.ours, look.theirs) for look in times[-1:] if look.theirs is not None]
+    found = _look_findings(looks)
     if len(companies) > MOST_COMPANIES:
         seen = f"Only {MOST_COMPANIES} of {len(companies)} companies were looked at in detail."
         found.append(note("permissions", "companies_cut", seen, "Every look costs requests of the shared limit."))
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Times:
-    """The time here and in Business Central, when a read was answered."""
-
-    ours: datetime
-    theirs: datetime | None  # None: the answer did not tell
-
-
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    """A read that Business Central refused."""
-
-    error: BCError
-    entity: Entity
-    company: Company
-    expanded: bool
+def _look_findings(looks: Sequence[_Times | _Refusal | Finding]) -> list[Finding]:
+    times = [look for look in looks if isinstance(look, _Times)]
+    found = _by_cause([look for look in looks if isinstance(look, _Refusal)])
+    failed = [look for look in looks if isinstance(look, Finding)]
+    found += failed[:1]  # Business Central does not answer: one finding for all
+    if times:
+        found.append(fine("permissions", f"{len(times)} of {len(looks)} entities may be read."))
+    theirs = times[-1].theirs if times else None
+    return found if theirs is None else [*found, clock_finding(times[-1].ours, theirs)]
 
 
 def _probe(ctx: Context, company: Company, entity: Entity) -> _Times | _Refusal | Finding:

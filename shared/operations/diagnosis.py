@@ -3,13 +3,14 @@
 Pure. Texts never hold a notification URL: its last segment is known to Business Central and this app only.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from shared.business_central.port import Subscription, WebhookLogLine
+from shared.business_central.port import Subscription, Wanted, WebhookLogLine
 from shared.operations.findings import Finding, counted, fine, named, note, warning, wrong
 from shared.operations.view_findings import NOT_RUNNING, poison_findings
 from shared.resource_names import QUEUE_EVENTS, QUEUE_RESULTS, WORK_QUEUES
@@ -72,27 +73,39 @@ def webhook_findings(
     now: datetime,
 ) -> list[Finding]:
     """Compare BC's webhooks with the wanted ones: `names` of companies by id, `failures` as last noted."""
-    found: list[Finding] = []
     missing: dict[str, list[str]] = {}  # by reason
     old: dict[str, list[str]] = {}
     kept = orphans = 0
     for step in steps:
         match step:
             case Register(want):
-                reason = failures.get((want.company, want.entity), "")
-                missing.setdefault(reason, []).append(f"{want.entity} of {names.get(want.company, want.company)}")
+                missing.setdefault(_failure(want, failures), []).append(_webhook(want, names))
             case Renew(want, held) if now >= held.expires_at - LIFETIME + RENEWED_BY:
-                reason = failures.get((want.company, want.entity), "")
-                what = (
-                    f"{want.entity} of {names.get(want.company, want.company)}, ends {held.expires_at:%Y-%m-%d %H:%M}"
-                )
-                old.setdefault(reason, []).append(what)
+                ends = f"{_webhook(want, names)}, ends {held.expires_at:%Y-%m-%d %H:%M}"
+                old.setdefault(_failure(want, failures), []).append(ends)
             case Remove(_):
                 orphans += 1
             case _:
                 kept += 1
-    found += [_missing(whats, reason) for reason, whats in missing.items()]
-    found += [_not_renewed(whats, reason) for reason, whats in old.items()]
+    all_fine = fine("webhooks", f"All {kept} webhooks are registered and young enough.")
+    return [
+        *([] if missing or old else [all_fine]),
+        *(_missing(whats, reason) for reason, whats in missing.items()),
+        *(_not_renewed(whats, reason) for reason, whats in old.items()),
+        *_too_many(orphans, existing, own_prefix),
+    ]
+
+
+def _webhook(want: Wanted, names: Mapping[str, str]) -> str:
+    return f"{want.entity} of {names.get(want.company, want.company)}"
+
+
+def _failure(want: Wanted, failures: Mapping[tuple[str, str], str]) -> str:
+    return failures.get((want.company, want.entity), "")
+
+
+def _too_many(orphans: int, existing: Sequence[Subscription], own_prefix: str) -> list[Finding]:
+    found = []
     if orphans:
         cause = "It is doubled, or of an entity or company that is no longer watched."
         seen = f"Business Central holds {counted(orphans, 'webhook')} of ours that no setting asks for."
@@ -105,8 +118,6 @@ def webhook_findings(
     if len(existing) >= MOST_WEBHOOKS:
         seen, cause = f"The environment holds {len(existing)} webhooks.", f"Business Central allows {MOST_WEBHOOKS}."
         found.append(wrong("webhooks", "webhook_limit", seen, cause, "Remove those that nobody needs."))
-    if not missing and not old:
-        found.insert(0, fine("webhooks", f"All {kept} webhooks are registered and young enough."))
     return found
 
 
@@ -142,22 +153,27 @@ def unsupported(whats: Sequence[str]) -> list[Finding]:
 def queue_findings(depths: Mapping[str, int | None]) -> list[Finding]:
     """Judge the lengths of the queues; None is a queue that does not exist."""
     found = poison_findings({queue: depth for queue, depth in depths.items() if queue.endswith("-poison") and depth})
-    for queue, depth in depths.items():
-        if queue in WORK_QUEUES and (depth or 0) > JAM:
-            cause = (
-                "More comes than goes: its function is disabled or fails, Business Central is slow, or a pull is on."
-            )
-            do = "Look again in ten minutes; when it has grown, look for failed invocations."
-            found.append(warning("queues", "queue_jam", f"{depth} messages wait in {queue}.", cause, do))
-        elif queue in {QUEUE_EVENTS, QUEUE_RESULTS} and (depth or 0) > UNREAD:
-            cause = "Nobody reads it, or slower than it fills. Queue messages end after seven days."
-            found.append(
-                warning("queues", "output_unread", f"{depth} messages wait in {queue}.", cause, "Start its reader.")
-            )
+    found += (_long(queue, depth) for queue, depth in depths.items() if depth and depth > _limit(queue))
     if found:
         return found
     shown = ", ".join(f"{queue} {depth}" for queue, depth in depths.items() if depth is not None)
     return [fine("queues", f"Messages waiting: {shown or 'none yet'}.")]
+
+
+def _limit(queue: str) -> float:
+    if queue in WORK_QUEUES:
+        return JAM
+    return UNREAD if queue in {QUEUE_EVENTS, QUEUE_RESULTS} else math.inf
+
+
+def _long(queue: str, depth: int) -> Finding:
+    seen = f"{depth} messages wait in {queue}."
+    if queue in WORK_QUEUES:
+        cause = "More comes than goes: its function is disabled or fails, Business Central is slow, or a pull is on."
+        do = "Look again in ten minutes; when it has grown, look for failed invocations."
+        return warning("queues", "queue_jam", seen, cause, do)
+    cause = "Nobody reads it, or slower than it fills. Queue messages end after seven days."
+    return warning("queues", "output_unread", seen, cause, "Start its reader.")
 
 
 def log_findings(lines: Sequence[tuple[str, WebhookLogLine]], *, now: datetime) -> list[Finding]:

@@ -72,22 +72,31 @@ def company_findings(view: StatusView) -> list[Finding]:
 
 def run_findings(view: StatusView) -> list[Finding]:
     """Return which reads fail, and which have not happened for too long; one finding per reason."""
+    return [*_failed(view), *_stale(view)]
+
+
+def _failed(view: StatusView) -> list[Finding]:
     found = []
     failed = _grouped((stream.error, stream) for stream in view.streams if stream.error or stream.state == "failed")
     for reason, streams in failed.items():
         seen, do = f"Reading {_streams(streams)} failed.", "Remove that cause; the next run goes on from the watermark."
         found.append(wrong("runs", "run_failed", seen, shortened(reason) or "No reason was noted.", do))
-    stale = [
-        stream
-        for stream in view.streams
-        if not stream.error and stream.state != "running" and stream.late_after and view.at > stream.late_after
-    ]
-    if stale:
-        last = max(stream.last_run for stream in stale if stream.last_run)
-        seen = f"Not read for too long: {_streams(stale)}; last at {last:%Y-%m-%d %H:%M} UTC."
-        do = "Check that the app is started, its timers are enabled, and the findings above."
-        found.append(wrong("runs", "run_stale", seen, f"{NOT_RUNNING[0].upper()}{NOT_RUNNING[1:]}.", do))
     return found
+
+
+def _stale(view: StatusView) -> list[Finding]:
+    stale = [stream for stream in view.streams if _is_stale(stream, view.at)]
+    if not stale:
+        return []
+    last = max(stream.last_run for stream in stale if stream.last_run)
+    seen = f"Not read for too long: {_streams(stale)}; last at {last:%Y-%m-%d %H:%M} UTC."
+    do = "Check that the app is started, its timers are enabled, and the findings above."
+    return [wrong("runs", "run_stale", seen, f"{NOT_RUNNING[0].upper()}{NOT_RUNNING[1:]}.", do)]
+
+
+def _is_stale(stream: StreamView, at: datetime) -> bool:
+    is_late = stream.late_after is not None and at > stream.late_after
+    return is_late and not stream.error and stream.state != "running"
 
 
 def timer_findings(view: StatusView) -> list[Finding]:

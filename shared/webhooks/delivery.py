@@ -1,4 +1,4 @@
-"""Webhook rules: which URL and clientState a subscription has, what a delivery says, and what of it is ours.
+"""Webhook rules: which URL and clientState a subscription has, what a delivery holds, and what of it is ours.
 
 Nothing is looked up: path and clientState are derived from the webhook secret and the watched resource, so a forged
 call is recognised without touching storage.
@@ -8,6 +8,7 @@ import hmac
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Final, Literal
 from urllib.parse import unquote
 
@@ -27,6 +28,9 @@ _RESOURCE: Final = re.compile(
     re.IGNORECASE,
 )
 _CHANGES: Final = ("created", "updated", "deleted")
+
+#: Many records changed at once: those a filter by time names, or any.
+type Collection = Literal["filtered", "plain"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ def subscription_path(secret: bytes, connection: str, target: Target) -> str:
 
 
 def client_state(secret: bytes, path: str) -> str:
-    """Return what BC is told to send along with every notification: 64 hex digits."""
+    """Return the `clientState` that BC sends along with every notification: 64 hex digits."""
     return _digest(secret, f"state|{path}")
 
 
@@ -76,37 +80,72 @@ def parse_delivery(body: bytes, *, path: str, secret: bytes, connection: str, ap
         return Delivery(None, (), "", 0, 1)
     target: Target | None = None
     changes: list[RecordChange] = []
-    collection: Literal["", "filtered", "plain"] = ""
+    collections: set[Collection] = set()
     foreign = unread = 0
     for entry in entries:
-        if not isinstance(entry, dict):
+        notified = _notified(entry, expected, api_url)
+        if isinstance(notified, _Dropped):
+            foreign += notified is _Dropped.FOREIGN
+            unread += notified is _Dropped.UNREAD
+            continue
+        if notified.target != target and subscription_path(secret, connection, notified.target) != path:
+            foreign += 1  # nothing to guess: the clientState was right
+            continue
+        target = notified.target
+        if notified.what is None:
             unread += 1
-            continue
-        state = entry.get("clientState")
-        if not isinstance(state, str) or not hmac.compare_digest(state.encode(), expected.encode()):
-            foreign += 1
-            continue
-        match = _match(entry.get("resource"), api_url)
-        found = _target(match)
-        if match is None or found is None:
-            unread += 1
-            continue
-        if found != target:
-            if subscription_path(secret, connection, found) != path:  # nothing to guess: the clientState was right
-                foreign += 1
-                continue
-            target = found
-        kind = entry.get("changeType")
-        if kind == "collection":
-            # Without a filter BC tells that deletes are among the changes (or that there is no time to filter by).
-            plain = "lastmodifieddatetime" not in (match["query"] or "").lower()
-            collection = "plain" if plain or collection == "plain" else "filtered"
-        elif kind in _CHANGES and match["key"]:
-            at = str(entry.get("lastModifiedDateTime") or "")[:40]
-            changes.append(RecordChange(key=match["key"].lower(), kind=kind, at=at))
+        elif isinstance(notified.what, RecordChange):
+            changes.append(notified.what)
         else:
-            unread += 1
-    return Delivery(target, tuple(changes), collection, foreign, unread)
+            collections.add(notified.what)
+    return Delivery(target, tuple(changes), _widest(collections), foreign, unread)
+
+
+class _Dropped(Enum):
+    """Why an entry of a delivery is dropped."""
+
+    FOREIGN = "its clientState is not that of this URL"
+    UNREAD = "it makes no sense"
+
+
+@dataclass(frozen=True, slots=True)
+class _Notified:
+    """One entry of a delivery whose clientState is right."""
+
+    target: Target
+    what: RecordChange | Collection | None  # None: a change that BC does not document
+
+
+def _notified(entry: object, expected: str, api_url: str) -> _Notified | _Dropped:
+    if not isinstance(entry, dict):
+        return _Dropped.UNREAD
+    state = entry.get("clientState")
+    if not isinstance(state, str) or not hmac.compare_digest(state.encode(), expected.encode()):
+        return _Dropped.FOREIGN
+    match = _match(entry.get("resource"), api_url)
+    target = _target(match)
+    if match is None or target is None:
+        return _Dropped.UNREAD
+    return _Notified(target, _change(entry, match))
+
+
+def _change(entry: dict[str, Any], match: re.Match[str]) -> RecordChange | Collection | None:
+    """Return the record that changed, or that a collection did.
+
+    A collection without a filter by time: deletes are among the changes, or there is no time to filter by
+    (Microsoft Learn, "Working with webhooks in Dynamics 365 Business Central": `changeType` collection).
+    """
+    kind = entry.get("changeType")
+    if kind == "collection":
+        return "filtered" if "lastmodifieddatetime" in (match["query"] or "").lower() else "plain"
+    if kind in _CHANGES and match["key"]:
+        at = str(entry.get("lastModifiedDateTime") or "")[:40]
+        return RecordChange(key=match["key"].lower(), kind=kind, at=at)
+    return None
+
+
+def _widest(collections: set[Collection]) -> Literal["", "filtered", "plain"]:
+    return "plain" if "plain" in collections else "filtered" if collections else ""
 
 
 def _entries(body: bytes) -> list[Any] | None:

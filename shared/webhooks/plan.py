@@ -59,17 +59,19 @@ def plan(wanted: Iterable[Wanted], existing: Iterable[Subscription], *, own_pref
             by_url.setdefault(subscription.url, []).append(subscription)
     steps: list[Step] = []
     for want in wanted:
-        same = sorted(by_url.pop(want.url, []), key=lambda found: found.expires_at, reverse=True)
-        matching = [found for found in same if _same_resource(found.resource, want.resource)]
-        steps.extend(Remove(found) for found in same if found not in matching[:1])
-        if not matching:
-            steps.append(Register(want))
-        elif now >= _renewed_from(matching[0]):
-            steps.append(Renew(want, matching[0]))
-        else:
-            steps.append(Keep(want, matching[0]))
+        steps += _steps(want, by_url.pop(want.url, []), now)
     steps.extend(Remove(found) for rest in by_url.values() for found in rest)
     return steps
+
+
+def _steps(want: Wanted, same: list[Subscription], now: datetime) -> list[Step]:
+    """Return the steps for one wanted webhook; of those at its URL the one that lives longest is kept."""
+    same = sorted(same, key=lambda found: found.expires_at, reverse=True)
+    best = next((found for found in same if _same_resource(found.resource, want.resource)), None)
+    steps: list[Step] = [Remove(found) for found in same if found != best]
+    if best is None:
+        return [*steps, Register(want)]
+    return [*steps, Renew(want, best) if now >= _renewed_from(best) else Keep(want, best)]
 
 
 def _renewed_from(existing: Subscription) -> datetime:

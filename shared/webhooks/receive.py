@@ -14,7 +14,7 @@ from shared.clock import utc_now
 from shared.connections.context import Context
 from shared.errors import IntegrationError
 from shared.log import log_event
-from shared.webhooks.delivery import parse_delivery, plan_jobs
+from shared.webhooks.delivery import Delivery, parse_delivery, plan_jobs
 from shared.webhooks.tally import Tally
 
 log: Final = logging.getLogger(__name__)
@@ -65,20 +65,24 @@ def receive(
     delivery = parse_delivery(
         body, path=path.lower(), secret=secret, connection=settings.connection, api_url=settings.api_url
     )
-    if delivery.foreign or delivery.unread:
-        told = tally.add("dropped", utc_now(), foreign=delivery.foreign, unread=delivery.unread)
-        if told is not None:
-            log_event(log, "webhook.dropped", level=logging.WARNING, **told)
     jobs = tuple(plan_jobs(delivery, ctx.new_id))
-    if delivery.target is not None and jobs:
+    _log(delivery, bool(jobs), tally)
+    return Reply(202, "", jobs)
+
+
+def _log(delivery: Delivery, has_jobs: bool, tally: Tally) -> None:
+    if delivery.foreign or delivery.unread:
+        due = tally.add("dropped", utc_now(), foreign=delivery.foreign, unread=delivery.unread)
+        if due is not None:
+            log_event(log, "webhook.dropped", level=logging.WARNING, **due)
+    if delivery.target is not None and has_jobs:
         log_event(
             log, "webhook.received", company=delivery.target.company, entity=delivery.target.entity.name,
             count=len(delivery.changes), kind=delivery.collection or "records",
         )  # fmt: skip
-    return Reply(202, "", jobs)
 
 
 def _refused(tally: Tally, reason: str) -> None:
-    told = tally.add("refused", utc_now())
-    if told is not None:
-        log_event(log, "webhook.refused", level=logging.ERROR, reason=reason, **told)
+    due = tally.add("refused", utc_now())
+    if due is not None:
+        log_event(log, "webhook.refused", level=logging.ERROR, reason=reason, **due)
