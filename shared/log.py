@@ -55,13 +55,11 @@ EVENTS: Final[dict[str, str]] = {
 }
 
 LOGGED_FIELDS: Final = frozenset({
-    "attempt", "attempts", "bc_code", "bc_correlation_id", "company", "count", "created", "deleted", "due",
-    "duration_s", "entity", "error", "error_code", "events", "expires_at", "faults", "foreign", "generation",
-    "invocation_id", "job",
-    "kind", "lines", "message_id", "method", "mode", "next_try_at", "order_id", "order_key", "order_number",
-    "page", "partition", "partitions", "path", "posted", "public_url", "queue", "reason", "record_id", "records",
-    "requests", "retry_after_s", "rows", "run", "skipped", "state", "status", "subscription_id", "unread", "user",
-    "waited_s", "watermark",
+    "attempt", "attempts", "bc_code", "bc_correlation_id", "company", "count", "due", "entity", "error",
+    "error_code", "events", "expires_at", "faults", "foreign", "job", "kind", "last_at", "message_id", "method",
+    "mode", "next_try_at", "order_key", "order_number", "partitions", "path", "queue", "reason", "record_id",
+    "records", "retry_after_s", "rows", "run", "skipped", "status", "subscription_id", "unread", "user", "waited_s",
+    "watermark",
 })  # fmt: skip
 
 

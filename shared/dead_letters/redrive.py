@@ -36,17 +36,6 @@ def redrive(ctx: Context, letters: DeadLetterStore, queue: str, name: str) -> Ou
         return Outputs()
 
 
-def redrive_all(ctx: Context, letters: DeadLetterStore) -> Outputs:
-    """Put letters back by hand, at most 100 at a time."""
-    taken: list[DeadLetter] = []
-    for letter in letters.all(_BATCH):
-        try:
-            taken.append(letters.put_back(letter, ctx.now()))
-        except StateConflict:
-            continue  # worked off, or put back, at this very moment
-    return _put_back(letters, taken)
-
-
 def _put_back(letters: DeadLetterStore, taken: list[DeadLetter]) -> Outputs:
     pages: list[str] = []
     notifications: list[str] = []

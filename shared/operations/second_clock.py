@@ -100,7 +100,7 @@ class SecondClock:
         if self._store.save(replace(known, planned_at=now)) is None:
             return None  # another process sends for it, or it has just begun
         log_event(
-            log, "timer.overdue", level=logging.ERROR, kind=timer.function, mark=known.last,
+            log, "timer.overdue", level=logging.ERROR, kind=timer.function, last_at=known.last,
             due=timer.second_due(known.last), reason=timer.fault or "its timer has not started it",
         )  # fmt: skip
         return timer_job(timer.function, self._new_id())

@@ -12,14 +12,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from http.client import HTTPException
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.errors import ConfigError, StateConflict, StoreUnavailable
+from shared.errors import StateConflict, StoreUnavailable
 from shared.settings import StorageSettings
-from shared.storage.http_transport import sdk_transport
-from shared.storage.identity import app_credential
+from shared.storage.http_transport import UNREADABLE, sdk_transport
+from shared.storage.identity import storage_client
 from shared.storage.table import Change, Delete, Insert, Replace, Row, Table, Upsert, Value
 from shared.storage.table_rules import check_changes, check_key, check_row, check_versioned
 
@@ -35,8 +34,6 @@ PAGE_ROWS: Final = 1000  # the service's largest page
 _GONE: Final = frozenset({"ResourceNotFound", "EntityNotFound"})
 _EXISTS: Final = frozenset({"EntityAlreadyExists", "ResourceAlreadyExists"})
 _NO_TABLE: Final = "TableNotFound"
-# What the SDK lets through when an answer is not the service's, as from a proxy, or is cut short.
-_UNREADABLE: Final = (HTTPException, OSError, ValueError, LookupError, TypeError, AttributeError)
 _ONCE: Final[Mapping[str, Any]] = {"retry_total": 0}
 
 
@@ -105,13 +102,14 @@ class AzureTables:
             "retry_backoff_factor": 0.2,
             "retry_backoff_max": 2,
         }
-        try:
-            if self._storage.connection_string:
-                return TableServiceClient.from_connection_string(self._storage.connection_string, **options)
-            credential = self._credential or app_credential(self._storage.client_id, ca_bundle=self._ca_bundle)
-            return TableServiceClient(endpoint=self._storage.table_endpoint, credential=credential, **options)
-        except ValueError:  # its text may quote the string, so it is not chained
-            raise ConfigError({"AzureWebJobsStorage": "a complete connection string, or an https endpoint"}) from None
+        return storage_client(
+            self._storage,
+            lambda text: TableServiceClient.from_connection_string(text, **options),
+            lambda identity: TableServiceClient(
+                endpoint=self._storage.table_endpoint, credential=identity, **options
+            ),
+            credential=self._credential, ca_bundle=self._ca_bundle,
+        )  # fmt: skip
 
 
 class AzureTable:
@@ -205,7 +203,7 @@ class AzureTable:
             if code in _GONE or code in _EXISTS or getattr(error, "status_code", None) == 412:
                 raise StateConflict(f"{self._name}: {code or 'the row was changed'}") from error
             raise StoreUnavailable(f"{self._name}: {code or type(error).__name__}") from error
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise StoreUnavailable(f"{self._name}: unreadable answer ({type(error).__name__})") from error
 
     def _pages(self, wanted: str, limit: int | None) -> Iterator[Row]:

@@ -6,15 +6,14 @@ The SDK is imported on first use, as it takes a tenth of a second that the webho
 """
 
 from contextlib import suppress
-from http.client import HTTPException
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.errors import ConfigError, StoreUnavailable
+from shared.errors import StoreUnavailable
 from shared.resource_names import CONTAINER
 from shared.settings import StorageSettings
-from shared.storage.http_transport import sdk_transport
-from shared.storage.identity import app_credential
+from shared.storage.http_transport import UNREADABLE, sdk_transport
+from shared.storage.identity import storage_client
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -27,7 +26,6 @@ REPEATS: Final = 2  # a repeated Put Blob writes the same again
 #: What one Put Blob may carry; a larger body would be sent in blocks, which is more than one step.
 _MOST_BYTES: Final = 256 * 1024 * 1024
 _VERSION: Final = "2023-11-03"
-_UNREADABLE: Final = (HTTPException, OSError, ValueError, LookupError, TypeError, AttributeError)
 
 
 class BlobClaimChecks:
@@ -63,7 +61,7 @@ class BlobClaimChecks:
         except AzureError as error:
             code = getattr(error, "error_code", None) or type(error).__name__
             raise StoreUnavailable(f"Blob Storage, {CONTAINER}: {code}") from None
-        except _UNREADABLE as error:  # an answer that is not the service's, as from a proxy, or is cut short
+        except UNREADABLE as error:
             raise StoreUnavailable(f"Blob Storage, {CONTAINER}: {type(error).__name__}") from None
 
     def close(self) -> None:
@@ -88,14 +86,13 @@ class BlobClaimChecks:
             "retry_total": REPEATS,
             "max_single_put_size": _MOST_BYTES,
         }
-        try:
-            if self._storage.connection_string:
-                return ContainerClient.from_connection_string(self._storage.connection_string, CONTAINER, **options)
-            credential = self._credential or app_credential(self._storage.client_id, ca_bundle=self._ca_bundle)
-            endpoint = self._storage.table_endpoint.replace(".table.", ".blob.", 1)
-            return ContainerClient(endpoint, CONTAINER, credential=credential, **options)
-        except ValueError:  # its text may quote the string, so it is not chained
-            raise ConfigError({"AzureWebJobsStorage": "a complete connection string, or an https endpoint"}) from None
+        endpoint = self._storage.table_endpoint.replace(".table.", ".blob.", 1)
+        return storage_client(
+            self._storage,
+            lambda text: ContainerClient.from_connection_string(text, CONTAINER, **options),
+            lambda identity: ContainerClient(endpoint, CONTAINER, credential=identity, **options),
+            credential=self._credential, ca_bundle=self._ca_bundle,
+        )  # fmt: skip
 
 
 def _put(container: "ContainerClient", name: str, data: bytes) -> str:

@@ -1,14 +1,19 @@
-"""The network of the Azure SDK: our time-outs and certificates, and no `.netrc`.
+"""The network of the Azure SDK: our time-outs and certificates, no `.netrc`, and what may come of an answer.
 
 requests looks into `.netrc` for a request without `auth`, though it bears an Authorization header, and replaces that.
 """
 
-from typing import TYPE_CHECKING, Any
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Any, Final
 
 import requests
 
 if TYPE_CHECKING:
     from azure.core.pipeline.transport import HttpTransport
+
+
+#: What the SDK lets through when an answer is not the service's, as from a proxy, or is cut short.
+UNREADABLE: Final = (HTTPException, OSError, ValueError, LookupError, TypeError, AttributeError)
 
 
 def leave_headers(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -8,7 +8,8 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from shared.errors import TokenError
+from shared.errors import ConfigError, TokenError
+from shared.settings import StorageSettings
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -33,6 +34,27 @@ def app_credential(client_id: str, *, ca_bundle: str | None = None) -> "TokenCre
         connection_verify=ca_bundle or True,
         exclude_interactive_browser_credential=True,
     )
+
+
+def storage_client[T](
+    storage: StorageSettings,
+    by_string: Callable[[str], T],
+    by_identity: "Callable[[TokenCredential], T]",
+    *,
+    credential: "TokenCredential | None",
+    ca_bundle: str | None,
+) -> T:
+    """Return an SDK client of the storage account, by connection string or as the app's identity.
+
+    Raises:
+        ConfigError: the connection string or endpoint is not one.
+    """
+    try:
+        if storage.connection_string:
+            return by_string(storage.connection_string)
+        return by_identity(credential or app_credential(storage.client_id, ca_bundle=ca_bundle))
+    except ValueError:  # its text may quote the string, so it is not chained
+        raise ConfigError({"AzureWebJobsStorage": "a complete connection string, or an https endpoint"}) from None
 
 
 def client_assertion(client_id: str) -> Callable[[], str] | None:

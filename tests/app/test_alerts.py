@@ -110,6 +110,11 @@ def logged_fields() -> dict[str, set[str]]:
     return found
 
 
+def test_the_list_of_fields_is_that_of_the_code() -> None:
+    """No field is redacted by mistake, and none is allowed that nobody writes; a tally brings its numbers by name."""
+    assert set().union(*logged_fields().values()) | {"foreign", "unread"} == LOGGED_FIELDS
+
+
 @pytest.mark.parametrize("name", sorted(ALL_QUERIES))
 def test_query_reads_fields_that_are_logged(name: str) -> None:
     """Each field is one that the code writes with one of the query's events, and that the log does not redact."""

@@ -52,7 +52,7 @@ ADAPTERS: Final = frozenset({
     "services", "clock", "concurrency", "business_central/transport", "business_central/deadline",
     "business_central/request_budget",
     "login/tokens", "login/msal_app", "storage/azure_tables", "storage/key_vault", "storage/identity",
-    "storage/claim_checks", "operations/handshake_probe", "operations/queue_depths",
+    "storage/claim_checks", "storage/http_transport", "operations/handshake_probe", "operations/queue_depths",
 })  # fmt: skip
 CLOCKS: Final = {
     ("datetime", "now"),

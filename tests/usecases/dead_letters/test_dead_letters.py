@@ -171,7 +171,6 @@ def test_a_thousand_letters_for_a_person_starve_no_other(world: World) -> None:
     world.clock.advance(timedelta(hours=1))
     assert letters.counts(world.clock.now()) == {QUEUE_NOTIFICATIONS: 1001, QUEUE_ORDERS: 1}
     assert [letter.name for letter in letters.take_due(world.clock.now(), 100)] == ["order-1"]
-    assert len(redrive.redrive_all(world.ctx, letters).notifications) == 0
 
 
 def test_a_letter_without_an_index_is_found_within_an_hour(world: World) -> None:
