@@ -29,7 +29,7 @@ Texts = func.Out[typing.List[str]]  # noqa: UP006 - the worker fails to index fu
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 
-# -- Items, shipments, invoices: pull, watch, reconcile
+# -- Items, shipments, invoices: pull, reconcile, snapshot
 
 
 @app.timer_trigger(schedule="%BC_ITEM_PULL_SCHEDULE%", arg_name="timer")
@@ -42,7 +42,7 @@ def pull_items(timer: func.TimerRequest, pages: Texts) -> None:
 @app.timer_trigger(schedule="%BC_RECONCILE_SCHEDULE%", arg_name="timer")
 @app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
 def reconcile(timer: func.TimerRequest, pages: Texts) -> None:
-    """Plan the reading of whatever no notification told."""
+    """Plan the read of what no notification announced."""
     triggers.run_timer("reconcile", {QUEUE_PAGES: pages})
 
 
@@ -118,7 +118,7 @@ def resume_sales_order(msg: func.QueueMessage, results: Texts, notifications: Te
 @app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
 @app.queue_output(arg_name="resumes", queue_name=QUEUE_ORDER_RESUMES, connection=STORAGE)
 def retry_sales_orders(timer: func.TimerRequest, notifications: Texts, pages: Texts, resumes: Texts) -> None:
-    """Put orders, and set-aside messages, back to work when their time has come."""
+    """Retry waiting orders and messages whose time has come."""
     outputs = {
         QUEUE_NOTIFICATIONS: notifications, QUEUE_PAGES: pages, QUEUE_ORDER_RESUMES: resumes,
     }  # fmt: skip
@@ -127,25 +127,25 @@ def retry_sales_orders(timer: func.TimerRequest, notifications: Texts, pages: Te
 
 @app.queue_trigger(arg_name="msg", queue_name=QUEUE_ORDERS + "-poison", connection=STORAGE, data_type=BYTES)
 def dead_letter_order(msg: func.QueueMessage) -> None:
-    """Keep an order whose message failed too often."""
+    """Keep an order whose message failed too often as a dead letter."""
     triggers.run_poison(msg, QUEUE_ORDERS)
 
 
 @app.queue_trigger(arg_name="msg", queue_name=QUEUE_ORDER_RESUMES + "-poison", connection=STORAGE, data_type=BYTES)
 def dead_letter_resume(msg: func.QueueMessage) -> None:
-    """Keep what woke a stored order and failed too often."""
+    """Keep a message that resumes a stored order and failed too often as a dead letter."""
     triggers.run_poison(msg, QUEUE_ORDER_RESUMES)
 
 
 @app.queue_trigger(arg_name="msg", queue_name=QUEUE_NOTIFICATIONS + "-poison", connection=STORAGE, data_type=BYTES)
 def dead_letter_notification(msg: func.QueueMessage) -> None:
-    """Set a notification job aside that failed too often."""
+    """Keep a notification job that failed too often as a dead letter."""
     triggers.run_poison(msg, QUEUE_NOTIFICATIONS)
 
 
 @app.queue_trigger(arg_name="msg", queue_name=QUEUE_PAGES + "-poison", connection=STORAGE, data_type=BYTES)
 def dead_letter_page(msg: func.QueueMessage) -> None:
-    """Set a page job aside that failed too often."""
+    """Keep a page job that failed too often as a dead letter."""
     triggers.run_poison(msg, QUEUE_PAGES)
 
 
@@ -178,32 +178,32 @@ def connect_callback(req: func.HttpRequest) -> str:
 
 @app.route("status", methods=["GET"])
 def status(req: func.HttpRequest) -> func.HttpResponse:
-    """Tell an operator everything at once, or with `?doctor=1` why nothing arrives."""
+    """Show an operator the whole state, or with `?doctor=1` why nothing arrives."""
     return triggers.show_status(req)
 
 
 @app.route("orders/{key?}", methods=["GET"])
 def show_order(req: func.HttpRequest) -> func.HttpResponse:
-    """Tell the story of one order."""
+    """Show how far one order is."""
     return triggers.show_order(req)
 
 
 @app.route("orders/{key}/redrive", methods=["POST"])
 @app.queue_output(arg_name="resumes", queue_name=QUEUE_ORDER_RESUMES, connection=STORAGE)
 def redrive_order(req: func.HttpRequest, resumes: Texts) -> func.HttpResponse:
-    """Put a rejected or parked order back to work."""
+    """Redrive a rejected or parked order."""
     return triggers.redrive_order(req, {QUEUE_ORDER_RESUMES: resumes})
 
 
 @app.route("orders/redrive", methods=["POST"])
 @app.queue_output(arg_name="resumes", queue_name=QUEUE_ORDER_RESUMES, connection=STORAGE)
 def redrive_order_by_key(req: func.HttpRequest, resumes: Texts) -> func.HttpResponse:
-    """Put a rejected or parked order back to work, whatever characters its key has: `?key=...`."""
+    """Redrive a rejected or parked order, whatever characters its key has: `?key=...`."""
     return triggers.redrive_order(req, {QUEUE_ORDER_RESUMES: resumes})
 
 
 @app.route("health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 @app.queue_output(arg_name="notifications", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE)
 def health(req: func.HttpRequest, notifications: Texts) -> func.HttpResponse:
-    """Say that the app is up, and nothing else; run what is overdue if the timers have stopped."""
+    """Answer that the app is up, and nothing else; run what is overdue if the timers have stopped."""
     return triggers.show_health({QUEUE_NOTIFICATIONS: notifications})

@@ -40,7 +40,7 @@ def bill(counted: dict[str, Any], times: float) -> dict[str, float]:
 
 
 def idle_day(idle: dict[str, Any]) -> dict[str, float]:
-    """Return the bill of a day on which nothing happens, from one tick of every timer and one listing a day."""
+    """Return the bill of a day on which nothing happens, from one tick of every timer and one snapshot a day."""
     bills = [bill(idle["ticks"][name], count) for name, count in TIMERS_A_DAY.items()]
     daily = bill(idle["listing"], 1)
     return {name: sum(one[name] for one in (*bills, daily)) for name in daily}

@@ -49,7 +49,7 @@ def _pull(numbers: Numbers) -> list[str]:
         {numbers["items"]:,} items with {numbers["variants"]:,} variants. Ours goes the whole way: timer, queue,
         pages, events in storage, watermark committed; the peers hold the rows in memory or write local files. Medians
         of the runs; every run was compared with the emulator's own records. Modelled latency: 150 ms a request and 50
-        us a row, nested rows included.
+        us a row, expanded records included.
     """)
     lines += ["", f"![Full pull: seconds of each]({PLOT})"]
     for title, heading in (("zero", "No latency"), ("modelled", "Modelled latency")):
@@ -177,8 +177,8 @@ def _baseline(numbers: Numbers) -> list[str]:
         f"{kind} {count:,}" for kind, count in sorted(numbers["storage"].items()) if "empty" not in kind
     )
     return prose(f"""
-        Listing the ids of {numbers["invoices"]:,} invoices (and of the demo's items and shipments) before the watch
-        begins: {numbers["requests"]} requests, {numbers["seconds"]:.1f} s with modelled latency, storage
+        A snapshot of the ids of {numbers["invoices"]:,} invoices (and of the demo's items and shipments) before the
+        watch begins: {numbers["requests"]} requests, {numbers["seconds"]:.1f} s with modelled latency, storage
         transactions: {storage}; peak of our process {numbers["peaks_mb"]["host"]:.0f} MB. A reconcile afterwards read
         all of them again, as they had been made within its overlap, looked up each in the ledger, as all were unpaid,
         and announced nothing ({numbers["delta_s"]:.0f} s).
@@ -233,7 +233,7 @@ def _cost(numbers: Numbers) -> list[str]:
         any free grant ({prices.FREE_EXECUTIONS:,} executions and {prices.FREE_GB_SECONDS:,} GB-s a month and
         subscription). GB-seconds are an upper bound: as if every execution had an instance of
         {prices.INSTANCE_GB:.0f} GB to itself for {prices.LEAST_S:.0f} s or longer. A day of rest has the default
-        schedules: 96 pulls, reconciles and subscription checks, 1,440 looks for waiting orders, one listing of all
+        schedules: 96 pulls, reconciles and subscription checks, 1,440 looks for waiting orders, one snapshot of all
         ids. Looks into empty queues are the platform's own: every 10 s and queue while an instance is up, at most
         {_usd(prices.POLLS_A_DAY * prices.POLLS_10K / 10_000)} a day.
     """

@@ -181,10 +181,10 @@ class World:
         )
         return time.perf_counter() - began
 
-    def take_baseline(self) -> None:
+    def take_snapshot(self) -> None:
         """Let the first reconcile list what exists, so that it is not announced as new."""
         self.run("reconcile")
-        self.until("the baseline", lambda: all(self.stream("snapshot", name).snapshot for name in ENTITIES))
+        self.until("the first snapshot", lambda: all(self.stream("snapshot", name).snapshot for name in ENTITIES))
 
     def forget_pull(self) -> None:
         """Let the next pull be the first one: without watermark and seen versions."""

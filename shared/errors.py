@@ -1,4 +1,4 @@
-"""Every error this app raises on purpose; the class tells the caller what to do.
+"""Every error this app raises on purpose; the class decides what the caller does.
 
 IntegrationError
 |- ConfigError            wrong settings: every name at once; fix and redeploy

@@ -15,7 +15,7 @@ def loads(body: bytes | str) -> Any:
     """Decode JSON with decimals exact.
 
     Raises:
-        ValueError: not JSON, not UTF-8, nested deeper than any message needs, half a surrogate pair in a text, or a
+        ValueError: not JSON, not UTF-8, deeper than any message needs, half a surrogate pair in a text, or a
             number beyond all bounds: what could not be encoded, hashed or stored afterwards.
     """
     text = body.decode("utf-8-sig") if isinstance(body, bytes) else body

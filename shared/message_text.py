@@ -80,8 +80,8 @@ def _utf8(body: bytes) -> str:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         byte = f"0x{body[error.start]:02X} at position {error.start}"
-        said = f"message: is not UTF-8: byte {byte} (Windows-1252 and Latin-1 write letters such as ä so)"
-        raise InvalidMessage([said]) from error
+        fault = f"message: is not UTF-8: byte {byte} (Windows-1252 and Latin-1 write letters such as ä so)"
+        raise InvalidMessage([fault]) from error
     if LOST in text:
         raise InvalidMessage([f"message: holds U+FFFD at position {text.index(LOST)}, {LOST_MEANS}"])
     return text

@@ -100,7 +100,7 @@ def _numbers(field: str, low: int, high: int, words: list[str]) -> tuple[int, ..
 
 
 def _is_range(part: str, low: int, high: int, words: list[str]) -> bool:
-    """Say whether one part of a field is `*`, a number or a range, with or without a step."""
+    """Return whether one part of a field is `*`, a number or a range, with or without a step."""
     span, slash, step = part.partition("/")
     if slash and not (step.isascii() and step.isdigit() and 1 <= int(step) <= high):
         return False

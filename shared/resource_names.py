@@ -5,7 +5,7 @@ from typing import Final
 QUEUE_PAGES: Final = "bc-pages"
 QUEUE_NOTIFICATIONS: Final = "bc-notifications"
 QUEUE_ORDERS: Final = "sales-orders"
-#: Puts stored orders back to work. No one but this app writes to it, as sales-orders is others' to write to.
+#: Resumes stored orders. No one but this app writes to it, as sales-orders is others' to write to.
 QUEUE_ORDER_RESUMES: Final = "sales-orders-resume"
 QUEUE_RESULTS: Final = "sales-order-results"
 QUEUE_EVENTS: Final = "bc-events"

@@ -87,7 +87,7 @@ class Services:
         )
 
     def examine(self) -> Report:
-        """Say why nothing arrives."""
+        """Return why nothing arrives."""
         settings = self.connection.context.settings
 
         def handshake(url: str) -> HandshakeResult:

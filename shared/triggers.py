@@ -71,7 +71,7 @@ def run_queue(
 
 
 def run_poison(msg: func.QueueMessage, queue: str) -> None:
-    """Set a poison message aside."""
+    """Keep a poison message as a dead letter."""
     conn = root.connection()
     frame.dead_letter_poison(
         conn.context, conn.stores.dead_letters, conn.stores.orders, queue, msg.get_body(), str(msg.id or "")
@@ -140,11 +140,11 @@ WORK: Final[dict[str, Callable[[Connection, bytes, str], Outputs]]] = {
 }
 
 
-def put_back(conn: Connection) -> Outputs:
-    """Put waiting orders and dead letters whose time has come back to their queues."""
+def retry(conn: Connection) -> Outputs:
+    """Retry waiting orders and dead letters whose time has come."""
     waiting = resume.due(conn.stores.orders, conn.context.now())
-    aside = redrive.redrive_due(conn.context, conn.stores.dead_letters)
-    return Outputs(resumes=waiting.resumes + aside.resumes, pages=aside.pages, notifications=aside.notifications)
+    letters = redrive.retry_due(conn.context, conn.stores.dead_letters)
+    return Outputs(resumes=waiting.resumes + letters.resumes, pages=letters.pages, notifications=letters.notifications)
 
 
 #: What each timer does.
@@ -152,7 +152,7 @@ TIMERS: Final[dict[str, Callable[[Connection], Outputs]]] = {
     "pull_items": pull_items,
     "reconcile": reconcile,
     "keep_subscriptions": keep_subscriptions,
-    "retry_sales_orders": put_back,
+    "retry_sales_orders": retry,
 }
 
 

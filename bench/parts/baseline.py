@@ -1,4 +1,4 @@
-"""The first watch: listing the ids of a hundred thousand invoices, so that none of them is announced as new."""
+"""The first watch: a snapshot of the ids of a hundred thousand invoices, so that none of them is announced as new."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _AT_ONCE = 5_000  # invoices in one control call
 
 
 def run(options: Options) -> dict[str, Any]:
-    """Take the baseline once; then a reconcile must find nothing."""
+    """Take the first snapshot once; then a reconcile must find nothing."""
     with StorageMeter() as meter, World("baseline", meter=meter) as world:
         for _ in range(-(-options.baseline // _AT_ONCE)):
             world.bc("records/create", entitySet="salesInvoices", count=min(_AT_ONCE, options.baseline))
@@ -23,7 +23,7 @@ def run(options: Options) -> dict[str, Any]:
         before = world.requests()
         began = time.perf_counter()
         world.run("reconcile")
-        world.until("the listing", lambda: world.stream("snapshot", "salesInvoices").snapshot > 0, patience_s=600)
+        world.until("the snapshot", lambda: world.stream("snapshot", "salesInvoices").snapshot > 0, patience_s=600)
         seconds = time.perf_counter() - began
         found = {
             "invoices": options.baseline,
@@ -33,7 +33,7 @@ def run(options: Options) -> dict[str, Any]:
             "storage": meter.counts(),
         }
         delta_s = world.run_stream("reconcile", "reconcile", "salesInvoices", patience_s=1200)
-        told = world.demo.events.take()
-    if told:
-        raise Missed(f"{len(told)} old invoices were announced")
+        announced = world.demo.events.take()
+    if announced:
+        raise Missed(f"{len(announced)} old invoices were announced")
     return {**found, "delta_s": delta_s, "verified": True}

@@ -77,7 +77,7 @@ def _repeat(world: World, function: str, times: int) -> None:
 
 def _notifications(options: Options) -> dict[str, Any]:
     with StorageMeter() as meter, World("cost-notifications", meter=meter) as world:
-        world.take_baseline()
+        world.take_snapshot()
         known = set(world.demo._records("items"))  # noqa: SLF001
         world.bc("items/bulk", count=options.notifications + _CALLS, stepMs=1)
         keys = sorted(set(world.demo._records("items")) - known)  # noqa: SLF001

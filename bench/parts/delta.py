@@ -31,12 +31,12 @@ def run(options: Options) -> dict[str, Any]:
             before = world.requests()
             seconds = world.run_stream("pull_items", "pull")
             requests = world.requests() - before
-            told = {event["data"]["id"] for event in world.demo.events.take()}
+            announced = {event["data"]["id"] for event in world.demo.events.take()}
             since = format_time(mark) if mark else ""
             peer = runner.run(world, "requests", since=since)
             taken.append({
                 "seconds": seconds, "requests": requests, "peer_seconds": peer["seconds"],
-                "lost": len(set(chosen) - told), "extra": len(told - set(chosen)),
+                "lost": len(set(chosen) - announced), "extra": len(announced - set(chosen)),
             })  # fmt: skip
             time.sleep(1)  # changes of the next turn get a later second
     return {

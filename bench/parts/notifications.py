@@ -19,9 +19,9 @@ PAGE_ROWS = 2000  # the default of BC_PAGE_ROWS
 
 
 def run(options: Options) -> dict[str, Any]:
-    """Take the baseline first, so that only what is new is announced."""
+    """Take the first snapshot first, so that only what is new is announced."""
     with World("notifications") as world:
-        world.take_baseline()
+        world.take_snapshot()
         known = set(world.demo._records("items"))  # noqa: SLF001
         calls = options.stream_s * options.stream_per_s
         world.bc("items/bulk", count=options.notifications * options.runs + calls, stepMs=1)
@@ -101,7 +101,7 @@ def _check(clock: EventClock, keys: list[str]) -> None:
 def collection(options: Options) -> dict[str, Any]:
     """Expand one `collection` notification over many new items (P6)."""
     with World("collection") as world:
-        world.take_baseline()
+        world.take_snapshot()
         known = set(world.demo._records("items"))  # noqa: SLF001
         world.bc("items/bulk", count=options.collection, variantsPerItem=options.variants_per_item, stepMs=1)
         world.latency(options.latency_base_s, options.latency_row_us)
@@ -114,12 +114,12 @@ def collection(options: Options) -> dict[str, Any]:
         seconds = time.perf_counter() - began
         requests_, peaks = world.requests() - before, world.peaks_mb()
         world.latency()
-        told: dict[str, set[str]] = {}
+        announced: dict[str, set[str]] = {}
         for event in world.demo.events.take():
-            told.setdefault(event["data"]["id"], set()).add(event["id"])
+            announced.setdefault(event["data"]["id"], set()).add(event["id"])
         wanted = set(world.demo._records("items")) - known  # noqa: SLF001
-    if set(told) != wanted or any(len(ids) > 1 for ids in told.values()):
-        raise Missed(f"{len(wanted)} items are new, {len(told)} were announced")
+    if set(announced) != wanted or any(len(ids) > 1 for ids in announced.values()):
+        raise Missed(f"{len(wanted)} items are new, {len(announced)} were announced")
     return {
         "records": options.collection, "seconds": seconds, "requests": requests_,
         "pages": -(-options.collection // PAGE_ROWS), "peaks_mb": peaks, "verified": True,

@@ -16,7 +16,7 @@ _WRITES = r"POST .*/(salesOrders|\$batch)"
 
 
 def run(options: Options) -> dict[str, Any]:
-    """Post the same orders three ways. The loop and `$batch` are timed on a sample and told per 1,000 orders."""
+    """Post the same orders three ways. The loop and `$batch` are timed on a sample and reported per 1,000 orders."""
     with World("orders") as world:
         customer = min(row["number"] for row in world.demo._records("customers").values())  # noqa: SLF001
         items = [row["number"] for row in world.demo._records("items").values() if not row["blocked"]]  # noqa: SLF001

@@ -40,7 +40,7 @@ def text_literal(value: str) -> str:
 
 
 def is_plain(value: str) -> bool:
-    """Say whether `field eq 'value'` compares the value as it is, and not as a pattern of AL (`*`, `|`, `..`, `@`)."""
+    """Return whether `field eq 'value'` compares the value as it is, not as a pattern of AL (`*`, `|`, `..`, `@`)."""
     return bool(_PLAIN_VALUE.fullmatch(value))
 
 

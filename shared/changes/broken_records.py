@@ -47,7 +47,7 @@ class Broken:
 
     @property
     def name(self) -> tuple[str, ...]:
-        """What it is told from others by."""
+        """What distinguishes it from others."""
         return (self.key,) if self.key else ("at", self.mode, self.phase, self.low, self.high)
 
     def failed_again(self, now: datetime, reason: str) -> "Broken":

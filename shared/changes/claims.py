@@ -22,7 +22,7 @@ class Claims:
     by: int | None = None  # `again` of the message that was last at work; None in what 0.1.0 wrote
 
     def may_be_of(self, job: PageJob) -> bool:
-        """Say whether an earlier delivery of this message can have announced them, dead letters included."""
+        """Return whether an earlier delivery of this message can have announced them, dead letters included."""
         return bool(self.ids) and (self.by is None or job.again == self.by)
 
     def with_work_of(self, job: PageJob) -> "Claims":

@@ -60,7 +60,7 @@ def change_event(source: str, entity: Entity, change: str, record: Record) -> st
 
 
 def deleted_event(source: str, entity: Entity, key: str, at: str) -> str:
-    """Return the event text for a record that is gone; its data holds only the id, as that is all BC tells."""
+    """Return the event text for a record that is gone; its data holds only the id, as BC sends no more."""
     return _event(source, entity.event_type("deleted"), entity, key, "", at, json.dumps({"id": key}))
 
 

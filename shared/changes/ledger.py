@@ -119,7 +119,7 @@ class Ledger:
         return bool(decisions[-1].announce)
 
     def is_new(self, key: str) -> bool:
-        """Say whether nobody has announced a record, and the snapshot in force lacks it."""
+        """Return whether nobody has announced a record, and the snapshot in force lacks it."""
         row = self._row(key)
         is_known = row is not None and bool(row.text("created_by"))
         return self._snapshot > 0 and not is_known and not self._entries([key])
@@ -215,7 +215,7 @@ class Ledger:
 
 
 def _has_news(record: Record, entry: SnapshotEntry | None, look: Look) -> bool:
-    """Say whether anything can be announced; most records of a bulk change are old and need no look at their row."""
+    """Return whether anything can be announced; most records of a bulk change are old and need no look at their row."""
     return entry is None or "updated" in look.changes or record.key in look.looked_for or bool(entry.open_number)
 
 

@@ -125,7 +125,7 @@ def _posting(
 
 
 def _is_posted(record: Record, digest: str, before: str, *, surely_draft: bool) -> bool:
-    """Say whether an invoice is posted; `before` is the digest of the number it had unposted, "" if never seen so.
+    """Return whether an invoice is posted; `before` is the digest of the number it had unposted, "" if never seen so.
 
     Posting gives a draft another number. `Open` with the number it had before may be a released draft, unless it bears
     what only a posted invoice can (AL: Sales Invoice Aggregator); `Open` at first sight counts as posted.
@@ -137,7 +137,7 @@ def _is_posted(record: Record, digest: str, before: str, *, surely_draft: bool) 
 
 
 def _bears_proof(record: Record) -> bool:
-    """Say whether a property is set that a draft never has: its source order, a promised pay date, a dispute."""
+    """Return whether a property is set that a draft never has: its source order, a promised pay date, a dispute."""
     return bool(
         record.text("orderNumber")
         or record.text("orderId").strip("0-")

@@ -95,14 +95,14 @@ def _parents(ctx: Context, job: PageJob, rows: list[Record]) -> list[Record]:
 
 
 def _is_inside(row: Record, place: Broken) -> bool:
-    """Say whether a row may be one that could not be read; those at the very edges of a full pull could."""
+    """Return whether a row may be one that could not be read; those at the very edges of a full pull could."""
     if place.mode == "full":
         return row.number not in {place.low, place.high}
     return not place.high or row.modified <= _time(place.high)
 
 
 def _is_beyond(low: str, place: Broken) -> bool:
-    """Say whether a gap that begins at `low` is behind the place; it is on the list by itself."""
+    """Return whether a gap that begins at `low` is behind the place; it is on the list by itself."""
     if place.mode == "full" or not place.high:
         return False
     return _time(low) > _time(place.high) or _time(place.low) < _time(low) == _time(place.high)

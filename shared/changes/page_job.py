@@ -48,7 +48,7 @@ def read(ctx: Context, stores: ChangeStores, job: PageJob, message_id: str) -> O
         reading = mend_page.read_due(ctx, stores, job) if job.phase == "mend" else read_page(ctx, job)
     except (BCDenied, BCNotFound, BCRejected) as error:
         if kind.has_claims(stores, job):
-            raise  # what it announced once must be announced: the message is set aside, not dropped
+            raise  # what it announced once must be announced: the message becomes a dead letter and is not dropped
         run_end.give_up(ctx, stores, job, error)
         return Outputs()
     return _announce(ctx, stores, job, message_id, reading, state if role is Role.GO else None)
@@ -57,7 +57,7 @@ def read(ctx: Context, stores: ChangeStores, job: PageJob, message_id: str) -> O
 def _announce(
     ctx: Context, stores: ChangeStores, job: PageJob, message_id: str, reading: Reading, state: StreamState | None
 ) -> Outputs:
-    """Store and announce what is new in a page; go on behind it, unless `state` is None: then another delivery has."""
+    """Store and announce what is new in a page; start its successor, unless another delivery has (`state` is None)."""
     news = KINDS[job.purpose].news(ctx, stores, job, reading)
     _note_reading(ctx, stores, job, reading, len(news))
     successor = None if state is None else _go_on(ctx, stores, job, reading, state)

@@ -33,7 +33,7 @@ PAGE_BYTES: Final = 8_000_000
 LIST_ROWS: Final = 20_000
 #: More rows than this at one sort value are not named in the successor's message (it would not fit the queue).
 _MOST_TIES: Final = 200
-#: BC's link names the last row that was sent, and goes on behind wherever that row stands by then.
+#: BC's link names the last row that was sent, and continues after the place where that row stands by then.
 _SKIP_TOKEN: Final = re.compile(rf"skiptoken=(?:'|%27)?({guid.PATTERN})")
 #: So often a link at one edge is doubted; a replica that lags shows a row now here and now there, and would go on so.
 _JUMPS: Final = 3
@@ -146,7 +146,7 @@ def _moved_to(job: PageJob, cursor: Cursor) -> PageJob:
 
 
 def _has_jumped(ctx: Context, job: PageJob, page: Page) -> bool:
-    """Say whether a link has led over rows: the row it names was changed since it was made and stands elsewhere now."""
+    """Return whether a link has led over rows: the row it names was changed since and stands elsewhere now."""
     cursor, order = job.cursor, sort_property(job)
     named = _SKIP_TOKEN.search(cursor.link)
     if named is None or not cursor.edge or cursor.jumps >= _JUMPS:
@@ -198,7 +198,7 @@ def _next_rows(ctx: Context, job: PageJob, answer: PageAnswer, most_rows: int) -
 def next_cursor(job: PageJob, reading: Reading) -> Cursor:
     """Return where the page behind this one begins.
 
-    BC's link goes on behind the row it names, wherever that stands by then: a row that is changed moves to the end of a
+    BC's link continues after the row it names, wherever that stands by then: a changed row moves to the end of a
     delta, one that gets another number leads a full pull elsewhere, and all between would be left out. So every read
     asks anew by the sort value of its last row, unless a page is full of one value, or a filter would not take it as it
     is; then the link is followed, and its row looked at (`_has_jumped`).
@@ -215,7 +215,7 @@ def next_cursor(job: PageJob, reading: Reading) -> Cursor:
 
 
 def _is_of_0_1_0(cursor: Cursor) -> bool:
-    """Say whether a link was made by 0.1.0 for ids in BC's own order: it must be followed to its end."""
+    """Return whether a link was made by 0.1.0 for ids in BC's own order: it must be followed to its end."""
     return bool(cursor.link) and not cursor.last and not cursor.edge
 
 

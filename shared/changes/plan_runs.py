@@ -40,7 +40,7 @@ def pull_items(ctx: Context, stores: ChangeStores) -> Outputs:
 
 
 def reconcile(ctx: Context, stores: ChangeStores) -> Outputs:
-    """Plan what finds all that no notification said: per company and entity a delta, and once a day a snapshot."""
+    """Plan what finds all that no notification announced: a delta per company and entity, and a daily snapshot."""
     entities = [ENTITIES[name] for name in ctx.settings.triggers]
     return _for_each_company(ctx, stores, entities, _plan_reconcile)
 

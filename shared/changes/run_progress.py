@@ -200,7 +200,7 @@ def _unfinished(rows: list[Row]) -> list[Row]:
 
 
 def _is_past_help(rows: list[Row], edge: datetime) -> bool:
-    """Say whether putting jobs again was in vain, or can't be done."""
+    """Return whether putting jobs again was in vain, or can't be done."""
     return any(NO_TIME < _put_again_at(row) <= edge for row in rows) or not any(map(_next, rows))
 
 

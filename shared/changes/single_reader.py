@@ -152,7 +152,7 @@ def read_records(
 ) -> tuple[list[Record], list[tuple[str, BCError]]]:
     """Read records by id in groups; return them and those that BC can't serve, each with its error.
 
-    `may_all_fail`: they are known to fail, so that an outage can't be told from that.
+    `may_all_fail`: they are known to fail, so that an outage looks the same.
 
     Raises:
         BCError: BC serves nothing at all for now.

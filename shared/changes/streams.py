@@ -14,7 +14,7 @@ from shared.storage.compare_and_swap import until_stored
 from shared.storage.keys import after, row_key
 from shared.storage.table import Change, Insert, Replace, Row, Table, Upsert, Value
 
-#: A queue message lives seven days, and one that was set aside is put back for three; nobody redrives later than this.
+#: A queue message lives seven days, and a dead letter is retried for three; nobody redrives later than this.
 JOB_LIFE: Final = timedelta(days=30)
 #: Rows that go into one transaction beside the stream's own; it takes a hundred.
 _MOST_WRITES: Final = 90
@@ -64,11 +64,11 @@ class StreamState:
 
     @property
     def is_under_way(self) -> bool:
-        """Say whether the newest run has begun and not ended."""
+        """Return whether the newest run has begun and not ended."""
         return bool(self.run) and self.ended_at is None
 
     def is_to_mend(self, now: datetime) -> bool:
-        """Say whether something broken is due to be read again."""
+        """Return whether something broken is due to be read again."""
         return self.mend_at is not None and self.mend_at <= now
 
     def succeeded_by(self, run: str) -> "StreamState":
@@ -165,7 +165,7 @@ class StreamStore:
         return until_stored(attempt, f"stream {stream.key}")
 
     def is_superseded(self, state: StreamState, run: str) -> bool:
-        """Say whether a run was taken over by another one, which reads everything that it would have read."""
+        """Return whether a run was taken over by another one, which reads everything that it would have read."""
         key = state.stream.key_of("superseded", run)
         return run in state.superseded or self._table.get(self._partition, key) is not None
 

@@ -2,7 +2,7 @@
 
 A letter is a row of table BcWatermarks, partition `<connection>|parked`, key queue and name. Beside it, in partition
 `<connection>|parked-index`, stands a small row by which it is found and counted: `due|<time>|...` while it comes back
-by itself, `hand|...` once it waits for a person. The index is written first, so that no letter lacks it; what it says
+by itself, `hand|...` once it waits for a person. The index is written first, so that no letter lacks it; what it holds
 is checked against the letter. Letters of a release without an index get theirs by a sweep, once an hour.
 
 A letter whose work is done moves to partition `<connection>|parked-done` for as long as copies of its message may come.
@@ -18,7 +18,7 @@ from shared.errors import StateConflict
 from shared.storage.keys import after, row_key
 from shared.storage.table import Row, Table, Value
 
-#: Put back by itself for this long; then it stays until a person decides.
+#: Retried for this long; then it stays until a person decides.
 PATIENCE: Final = timedelta(hours=72)
 _LONGEST: Final = timedelta(minutes=30)
 #: How long it is remembered which copy of a message was the last: longer than a queue message lives.
@@ -39,7 +39,7 @@ class DeadLetter:
     body: bytes
     reason: str
     since: datetime  # first time
-    tries: int = 0  # how often it was put back
+    tries: int = 0  # how often it was enqueued again
     next_try_at: datetime | None = None  # None: only a person puts it back
     etag: str = field(default="", compare=False)
 
@@ -93,13 +93,13 @@ class DeadLetterStore:
                 self._table.delete(self._index, row.key)  # left behind by a process that was killed
                 continue
             try:
-                taken.append(self.put_back(letter, now))
+                taken.append(self.enqueued_again(letter, now))
             except StateConflict:
                 continue  # worked off at this very moment
         return taken
 
-    def put_back(self, letter: DeadLetter, now: datetime) -> DeadLetter:
-        """Note that a letter goes back to its queue; StateConflict when it was worked off meanwhile."""
+    def enqueued_again(self, letter: DeadLetter, now: datetime) -> DeadLetter:
+        """Note that a letter is in its queue again; StateConflict when it was worked off meanwhile."""
         return self._save(replace(letter, tries=letter.tries + 1, next_try_at=now + _LONGEST), letter)
 
     def leave_to_a_person(self, letter: DeadLetter, reason: str) -> None:
@@ -110,13 +110,13 @@ class DeadLetterStore:
             return
 
     def tries(self, queue: str, name: str) -> int:
-        """Return how often a message was put back, also for some days after it was worked off; 0 for one unheard of."""
+        """Return how often a message was enqueued again, also for some days after it was done; 0 for an unknown one."""
         key = row_key(queue, name)
         row = self._table.get(self._partition, key) or self._table.get(self._done, key)
         return 0 if row is None else row.number("tries")
 
     def done(self, queue: str, name: str, *, now: datetime) -> None:
-        """Note that a letter's work is done: it is no longer shown or put back."""
+        """Note that a letter's work is done: it is no longer shown, retried or redriven."""
         letter = self.get(queue, name)
         if letter is None:
             return

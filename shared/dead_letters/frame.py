@@ -40,7 +40,7 @@ def guarded(
 ) -> Outputs:
     """Do the work of one queue message; keep it as a dead letter when it can't be done and will not be tried again.
 
-    `work` takes queue, body and message id: of the message, or of the dead letter that it puts back to work.
+    `work` takes queue, body and message id: of the message, or of the dead letter that it names.
 
     Raises:
         IntegrationError: the queue shall deliver the message again.
@@ -54,7 +54,7 @@ def guarded(
         queue, body, message_id, copy = letter.queue, letter.body, letter.name, reference.copy
     name = _name(queue, body, message_id)
     if copy and letters.tries(queue, name) > copy:
-        log_event(log, "page.skipped", queue=queue, message_id=message_id, reason="it was put back once more since")
+        log_event(log, "page.skipped", queue=queue, message_id=message_id, reason="it was enqueued once more since")
         return Outputs()
     try:
         outgoing = work(queue, body, message_id)
@@ -104,7 +104,7 @@ def dead_letter(
     retryable: bool,
     is_pause: bool = False,
 ) -> None:
-    """Keep a message and its reason, to be seen and put back; no alarm while it waits for a pause to end."""
+    """Keep a message and its reason, to be seen and redriven; no alarm while it waits for a pause to end."""
     name = _name(queue, body, message_id)
     letter = DeadLetter(queue=queue, name=name, body=body, reason=reason, since=ctx.now())
     kept = letters.add(letter, retryable=retryable, now=ctx.now())
@@ -123,7 +123,7 @@ def _name(queue: str, body: bytes, message_id: str) -> str:
 
 
 def _copy(queue: str, body: bytes) -> int:
-    """Return how often a message had been put back when this copy was made; cheap for those that never were."""
+    """Return how often a message had been enqueued again when this copy was made; cheap for those that never were."""
     if queue not in OURS or b'"redrive":0' in body or b'"redrive":' not in body:
         return 0
     redrive = _members(body).get("redrive")

@@ -1,4 +1,4 @@
-"""Puts dead letters back to work: by time while they are young, by hand whenever a person decides."""
+"""Dead letters in their queues again: retried by time while they are young, redriven whenever a person decides."""
 
 import json
 import logging
@@ -16,27 +16,27 @@ from shared.resource_names import QUEUE_NOTIFICATIONS, QUEUE_PAGES
 
 log: Final = logging.getLogger(__name__)
 
-#: Letters put back by one run of the timer, or by one press of "all": their messages leave with one function.
+#: Letters retried by one run of the timer: their messages leave with one function.
 _BATCH: Final = 100
 
 
-def redrive_due(ctx: Context, letters: DeadLetterStore) -> Outputs:
-    """Put back what waits for a transient fault to pass."""
-    return _put_back(letters, letters.take_due(ctx.now(), _BATCH))
+def retry_due(ctx: Context, letters: DeadLetterStore) -> Outputs:
+    """Retry what waits for a transient fault to pass."""
+    return _messages(letters, letters.take_due(ctx.now(), _BATCH))
 
 
 def redrive(ctx: Context, letters: DeadLetterStore, queue: str, name: str) -> Outputs | None:
-    """Put one letter back by hand; None when it is not there. Empty: its message can never be worked on."""
+    """Redrive one letter; None when it is not there. Empty: its message can never be worked on."""
     letter = letters.get(queue, name)
     if letter is None:
         return None
     try:
-        return _put_back(letters, [letters.put_back(letter, ctx.now())])
-    except StateConflict:  # worked off, or put back, at this very moment
+        return _messages(letters, [letters.enqueued_again(letter, ctx.now())])
+    except StateConflict:  # worked off, or enqueued again, at this very moment
         return Outputs()
 
 
-def _put_back(letters: DeadLetterStore, taken: list[DeadLetter]) -> Outputs:
+def _messages(letters: DeadLetterStore, taken: list[DeadLetter]) -> Outputs:
     pages: list[str] = []
     notifications: list[str] = []
     resumes: list[str] = []

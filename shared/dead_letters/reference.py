@@ -1,4 +1,4 @@
-"""The message that puts a dead letter of an order queue back to work: it names the letter, which keeps the body.
+"""The message that retries or redrives a dead letter of an order queue: it names the letter, which keeps the body.
 
 It travels in `sales-orders-resume`, as on `sales-orders`, to which others write, no member is ours.
 """
@@ -11,7 +11,7 @@ from shared.resource_names import QUEUE_ORDER_RESUMES
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """Names a dead letter; `copy` is how often it had been put back when this message was made."""
+    """Names a dead letter; `copy` is how often it had been enqueued again when this message was made."""
 
     queue: str
     name: str

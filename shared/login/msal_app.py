@@ -103,7 +103,7 @@ class _Http:
 
 
 class _NoReplay(dict[str, Any]):
-    """A store that keeps nothing, so that MSAL asks whenever it is told to ask."""
+    """A store that keeps nothing, so that MSAL asks whenever it is called."""
 
     def __setitem__(self, key: str, value: Any) -> None:
         """Forget at once."""

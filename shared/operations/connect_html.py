@@ -24,7 +24,7 @@ from shared.operations.status_view import LoginView, StatusView
 NOTICES: Final[dict[str, str]] = {
     "connected": "Connected. Companies and webhooks follow within 15 minutes.",
     "disconnected": "Disconnected. Nothing is read or posted until somebody connects again.",
-    "redriven": "Back to work. The result shows here in a minute or so.",
+    "redriven": "Redriven. The result shows here in a minute or so.",
     "unchanged": "Nothing to do: it is at work or done already.",
     "not_found": "It is not there any more.",
 }
@@ -43,10 +43,10 @@ _WELCOME: Final = (
 
 def status_page(view: StatusView, *, form_token: str, notice: str = "") -> str:
     """Return the page; `notice` is a key of NOTICES, anything else says nothing."""
-    said = f'<p class="notice" role="status">{NOTICES[notice]}</p>' if notice in NOTICES else ""
+    noticed = f'<p class="notice" role="status">{NOTICES[notice]}</p>' if notice in NOTICES else ""
     body = "".join(
         (
-            said,
+            noticed,
             "" if is_first_visit(view) else _attention_section(view.findings),
             _connection_section(view, form_token),
             _company_section(view),
@@ -85,13 +85,13 @@ def _connection_section(view: StatusView, form_token: str) -> str:
 
 
 def is_first_visit(view: StatusView) -> bool:
-    """Say whether nobody has ever signed in: then nothing is wrong, and there are two things to do."""
+    """Return whether nobody has ever signed in: then nothing is wrong, and there are two things to do."""
     has_nobody = view.login.state != "ok" and view.login.code in {"", "login_required"}
     return has_nobody and view.login.mode == "authorization_code" and not view.streams
 
 
 def _state(view: StatusView) -> tuple[str, str]:
-    """Return the class of the section and the mark that says how the connection is."""
+    """Return the class of the section and the mark of the connection's state."""
     if is_first_visit(view):
         return "", mark("waiting", "A person must sign in")
     match view.health or ("connected" if view.login.state == "ok" else "login_needed"):

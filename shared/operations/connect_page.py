@@ -55,7 +55,7 @@ class SignIn(Protocol):
 
 
 class Redriven(StrEnum):
-    """What came of putting something back to work; also the word the page's address then holds."""
+    """What came of a redrive; also the word that the page's address then holds."""
 
     DONE = "redriven"
     UNCHANGED = "unchanged"

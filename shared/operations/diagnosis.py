@@ -42,7 +42,7 @@ class HandshakeResult:
 
 
 def handshake_finding(result: HandshakeResult, public_url: str) -> Finding:
-    """Say whether Business Central would find a webhook here."""
+    """Return whether Business Central would find a webhook here."""
     check, do = "public_url", "Set PUBLIC_URL to the https address under which the app is reached from the internet."
     if not result.status:
         seen = f"A handshake with {public_url} got no answer: {result.error}."
@@ -142,7 +142,7 @@ def _not_renewed(whats: list[str], failure: str) -> Finding:
 
 
 def unsupported(whats: Sequence[str]) -> list[Finding]:
-    """Say for which entities (`items of CRONUS`) this environment offers no webhook."""
+    """Return for which entities (`items of CRONUS`) this environment offers no webhook."""
     if not whats:
         return []
     seen = f"Business Central offers no webhook for {named(whats)}."

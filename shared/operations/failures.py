@@ -50,7 +50,7 @@ def clock_finding(ours: datetime, theirs: datetime) -> Finding:
 
 
 def explain(check: str, error: IntegrationError, what: str) -> Finding:
-    """Say why a call failed; `what` is what was tried, as in "list the companies"."""
+    """Return why a call failed; `what` is what was tried, as in "list the companies"."""
     seen = f"Could not {what}: {error}."
     if isinstance(error, TokenError):
         return _login(check, error, seen)

@@ -1,6 +1,6 @@
 """The one kind of finding for page, status and doctor: what was looked at, what was seen, why, and the next step.
 
-Pure. Owns the shape and its severities; knows no setting, no store and no page. What leads to a finding is told in
+Pure. Owns the shape and its severities; knows no setting, no store and no page. What leads to a finding is in
 `view_findings` (from the state), `failures` (from a failed call) and `diagnosis` (from what the doctor gathered).
 """
 

@@ -8,7 +8,7 @@ import requests
 
 from shared.operations.diagnosis import HANDSHAKE_S, HandshakeResult
 
-#: Longer than Business Central waits, to tell an address that is slow from one that is not there.
+#: Longer than Business Central waits, so that an address that is slow differs from one that is not there.
 _TIMEOUT_S: Final = 4 * HANDSHAKE_S
 
 

@@ -82,7 +82,7 @@ def _rows(anchor: str, head: Sequence[str], lines: Sequence[Line]) -> str:
 def button(
     action: str, form_token: str, label: str, *, fields: Mapping[str, str] | None = None, kind: str = "", of: str = ""
 ) -> str:
-    """Return a form of one button that posts; `of` tells a screen reader what it belongs to."""
+    """Return a form of one button that posts; `of` is what it belongs to, for screen readers."""
     hidden = {"action": action, "form_token": form_token, **(fields or {})}
     inputs = "".join(
         f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">' for name, value in hidden.items()

@@ -81,7 +81,7 @@ def read_cookie(header: str) -> str:
 
 
 def state_key(state: str) -> str:
-    """Return the row key of a sign-in: a hash, so that the table alone does not tell what a callback must bring."""
+    """Return the row key of a sign-in: a hash, so that the table alone does not hold what a callback must bring."""
     return hashlib.sha256(_bytes(state)).hexdigest()
 
 

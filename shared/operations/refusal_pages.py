@@ -15,7 +15,7 @@ def no_session() -> Reply:
 
 
 def not_now() -> Reply:
-    """Return the page for anybody while nobody's session can be checked; it tells strangers nothing of the reason."""
+    """Return the page for anybody while nobody's session can be checked; a stranger learns no reason."""
     text = "The app cannot check sessions just now."
     do = "Try again in a minute. If that goes on, ask with a function key: /api/status?doctor=1 names the reason."
     return Reply(status=503, body=message_page("Not now", text, do, can_return=False))

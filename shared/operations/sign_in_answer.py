@@ -11,7 +11,7 @@ from typing import Final
 
 _VISIBLE: Final = re.compile(r"[\x20-\x7e]{0,8192}")
 _ERROR: Final = re.compile(r"[A-Za-z0-9_.-]{0,100}")
-_MOST_SAID: Final = 2_000
+_MOST_DESCRIPTION: Final = 2_000
 
 
 def sign_in_answer(query: Mapping[str, str]) -> dict[str, str] | None:
@@ -25,6 +25,7 @@ def sign_in_answer(query: Mapping[str, str]) -> dict[str, str] | None:
     if code:
         answer["code"] = code
     if error:
-        said = "".join(sign if sign.isprintable() else " " for sign in query.get("error_description", "")[:_MOST_SAID])
-        answer |= {"error": error, "error_description": said}
+        sent = query.get("error_description", "")[:_MOST_DESCRIPTION]
+        description = "".join(sign if sign.isprintable() else " " for sign in sent)
+        answer |= {"error": error, "error_description": description}
     return answer

@@ -55,7 +55,7 @@ def view(
     timers: Sequence[Timer] = DEFAULT_TIMERS,
     depth: Callable[[str], int | None] | None = None,
 ) -> StatusView:
-    """Gather the state; what BC or the queues can't tell right now is shown as such and hides nothing else.
+    """Gather the state; what BC or the queues don't answer right now is shown as such and hides nothing else.
 
     Raises:
         StoreUnavailable: the tables did not answer.

@@ -127,7 +127,7 @@ class StatusView:
 
 
 def describe_trigger(entity: Entity, *, expanded: bool, changes: frozenset[str]) -> TriggerView:
-    """Say what a trigger does: `expanded` is its option (variants, lines), `changes` the setting BC_CHANGES."""
+    """Return what a trigger does: `expanded` is its option (variants, lines), `changes` the setting BC_CHANGES."""
     sentence = f"Announces {entity.announces or f'a new record of {entity.name}'}"
     sentence += f" with its {entity.parts or 'parts'}" if expanded else ""
     sentence += ", and once more when it is posted" if entity.posts else ""

@@ -46,7 +46,7 @@ class Timer:
         return second or datetime.max.replace(tzinfo=start.tzinfo)
 
     def is_overdue(self, start: datetime, now: datetime) -> bool:
-        """Say whether it should have started again: the second due time after its last start has passed."""
+        """Return whether it should have started again: the second due time after its last start has passed."""
         return not self.is_disabled and now >= max(self.second_due(start), start + LEAST)
 
     def may_run_until(self, start: datetime) -> datetime:

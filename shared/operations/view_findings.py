@@ -188,7 +188,7 @@ def _is_bad(one: SubscriptionView, view: StatusView) -> bool:
 
 
 def order_findings(view: StatusView) -> list[Finding]:
-    """Return that orders wait for a person, told apart by who refused them."""
+    """Return which orders wait for a person, one finding per who refused them."""
     found = []
     if view.orders_parked:
         seen = f"{counted(view.orders_parked, 'order')} gave up{_codes(view, 'parked')}."

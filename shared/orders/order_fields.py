@@ -157,8 +157,8 @@ def _number_rule(value: object) -> str:
     return "" if -_TOO_MUCH < value < _TOO_MUCH else "is out of range: at most 15 digits before the decimal point"
 
 
-def _rule(holds: Callable[[object], bool], said: str) -> Callable[[object], str]:
-    return lambda value: "" if holds(value) else said
+def _rule(holds: Callable[[object], bool], fault: str) -> Callable[[object], str]:
+    return lambda value: "" if holds(value) else fault
 
 
 #: Kind of value -> the rule that a value breaks, "" when it breaks none.

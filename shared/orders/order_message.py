@@ -43,7 +43,7 @@ class OrderRequest:
     customer_id: str  # lower case; "" when only the number is given
     order: Mapping[str, Any]  # as the sender wrote it
     body: str  # JSON for POST salesOrders
-    content: str  # digest of what the sender meant, to tell a repeat from another order under the same key
+    content: str  # digest of what the sender meant, which distinguishes a repeat from another order under the same key
 
 
 def parse_message(text: str, *, message_id: str, is_checked: bool = False) -> OrderRequest:

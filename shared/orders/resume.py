@@ -1,4 +1,4 @@
-"""Puts stored orders back to work: those whose time has come, those a person redrives, those that became poison.
+"""Stored orders go on: those whose time has come, those that a person redrives, those that became poison.
 
 Owns the messages of the queue `sales-orders-resume`, each of which wakes one stored order. What happens to the order
 then is in `submit`.
@@ -26,9 +26,9 @@ from shared.resource_names import QUEUE_ORDER_RESUMES
 
 log: Final = logging.getLogger(__name__)
 
-#: Orders put back to work by one run of the timer.
+#: Orders retried by one run of the timer.
 _BATCH: Final = 200
-#: A queue message for an order that was put back may be lost on the way; then it is put back again after this.
+#: A queue message that retries an order may get lost; then the order is retried again after this.
 _REQUEUE: Final = timedelta(minutes=15)
 #: Five deliveries to workers that die, each for as long as a message is hidden, with room to spare.
 _POISONED_WITHIN: Final = timedelta(hours=2)
@@ -38,7 +38,7 @@ type Place = tuple[str, str]
 
 
 def due(orders: OrderStore, now: datetime) -> Outputs:
-    """Put orders back to work whose time has come; each is noted first, and comes again if its message is lost."""
+    """Retry orders whose time has come; each is noted first, and comes again if its message is lost."""
     messages: list[str] = []
     for entry in orders.due(now, _BATCH):
         try:
@@ -50,7 +50,7 @@ def due(orders: OrderStore, now: datetime) -> Outputs:
 
 
 def redrive(orders: OrderStore, key: str) -> tuple[bool, Outputs]:
-    """Put a rejected or parked order back to work by hand; (False, nothing) when there is no such order.
+    """Redrive a rejected or parked order; (False, nothing) when there is no such order.
 
     An order that was created, or waits anyway, stays as it is.
     """
@@ -64,7 +64,7 @@ def redrive(orders: OrderStore, key: str) -> tuple[bool, Outputs]:
 
 
 def resume_message(entry: OrderEntry) -> str:
-    """Return the message of `sales-orders-resume` that puts a stored order back to work."""
+    """Return the message of `sales-orders-resume` that resumes a stored order."""
     return json.dumps({"orderKey": entry.key, "company": entry.company})
 
 

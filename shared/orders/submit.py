@@ -51,7 +51,7 @@ _TOO_MANY: Final = "orderKey: more messages of this key await its outcome than c
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One delivery of a message, and the stored order that it puts back to work, if it does."""
+    """One delivery of a message, and the stored order that it resumes, if it does."""
 
     body: bytes
     message_id: str
@@ -324,9 +324,9 @@ def _with_fault(entry: OrderEntry, error: IntegrationError | None) -> OrderEntry
     if error is None:
         return replace(entry, error="", error_code="", correlation_id="")
     if isinstance(error, BCError):
-        # A refusal is reported in BC's own words; what waits or is parked says the status as well.
-        said = error.message if entry.status == "rejected" else str(error)
-        return replace(entry, error=said[:1000], error_code=error.code, correlation_id=error.correlation_id)
+        # A refusal is reported in BC's own words; what waits or is parked has the status as well.
+        reason = error.message if entry.status == "rejected" else str(error)
+        return replace(entry, error=reason[:1000], error_code=error.code, correlation_id=error.correlation_id)
     code = error.code if isinstance(error, TokenError) else type(error).__name__
     return replace(entry, error=str(error)[:1000], error_code=code, correlation_id="")
 

@@ -103,7 +103,7 @@ class KeyVaultSecrets:
 
 
 def _unavailable(error: Exception, doing: str) -> StoreUnavailable:
-    """Say what failed in the vault's own codes: its message may quote what was sent."""
+    """Return what failed in the vault's own codes: its message may quote what was sent."""
     status = getattr(error, "status_code", None)
     odata = getattr(error, "error", None)
     code = getattr(odata, "code", None)

@@ -39,7 +39,7 @@ def cut(packed: bytes, size: int) -> list[bytes]:
 
 
 def holds(packed: bytes, key: str) -> bool:
-    """Say whether a GUID is among the packed ones; a match across two of them is none."""
+    """Return whether a GUID is among the packed ones; a match across two of them is none."""
     wanted = pack_id(key)
     at = packed.find(wanted)
     while at >= 0 and at % ID_BYTES:

@@ -86,7 +86,7 @@ def _wanted(ctx: Context, notes: WebhookNoteStore, secret: bytes, company: str) 
 
 
 def _offered(ctx: Context, company: str) -> frozenset[str] | None:
-    """Return what BC offers webhooks for; None when it does not tell, as the endpoint is a beta: then all are tried."""
+    """Return what BC offers webhooks for; None when it gives no list, as the endpoint is a beta: then all are tried."""
     try:
         return ctx.bc.webhook_resources(company)
     except (BCError, BudgetExhausted) as error:

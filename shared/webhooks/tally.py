@@ -1,4 +1,4 @@
-"""Counts what is thrown at the webhook route, so that a flood of forged calls is a line a minute and not a line a call.
+"""Counts refused and dropped calls of the webhook route, so that a flood of them is a line a minute, not a line a call.
 
 Two hundred thousand lines would fill the day's cap of the log and blind every alert. Owns counts and times only.
 """
@@ -8,7 +8,7 @@ from collections import Counter
 from datetime import datetime, timedelta
 from typing import Final
 
-#: The first of a kind is told at once, those that follow once in this time.
+#: The first of a kind is logged at once, those that follow once in this time.
 EVERY: Final = timedelta(minutes=1)
 
 
@@ -19,16 +19,16 @@ class Tally:
         """Begin with nothing counted."""
         self._lock = threading.Lock()
         self._counts: dict[str, Counter[str]] = {}
-        self._told_at: dict[str, datetime] = {}
+        self._logged_at: dict[str, datetime] = {}
 
     def add(self, kind: str, now: datetime, **numbers: int) -> dict[str, int] | None:
         """Count one call; return all numbers since the last line, with `count` calls, when a line is due, else None."""
         with self._lock:
             counts = self._counts.setdefault(kind, Counter())
             counts.update({"count": 1, **numbers})
-            told_at = self._told_at.get(kind)
-            if told_at is not None and timedelta(0) <= now - told_at < EVERY:
+            logged_at = self._logged_at.get(kind)
+            if logged_at is not None and timedelta(0) <= now - logged_at < EVERY:
                 return None
-            self._told_at[kind] = now
+            self._logged_at[kind] = now
             del self._counts[kind]
             return dict(counts)

@@ -128,14 +128,14 @@ def test_the_doctors_checks_are_listed() -> None:
     ("paper", "sentence", "value", "said"),
     [
         ("docs/operations.md", "orders wait for 72 hours", next_step.PATIENCE, timedelta(hours=72)),
-        ("docs/operations.md", "letter is put back for 72 hours", dead_letter_store.PATIENCE, timedelta(hours=72)),
+        ("docs/operations.md", "letter is retried for 72 hours", dead_letter_store.PATIENCE, timedelta(hours=72)),
         ("docs/operations.md", "20,000 a request", page_reader.LIST_ROWS, 20_000),
         ("docs/operations.md", "one request per 100 changed records", GROUP, 100),
         ("docs/operations.md", "of the first ten companies", bc_checks.MOST_COMPANIES, 10),
         ("docs/operations.md", "the limit of 200", diagnosis.MOST_WEBHOOKS, 200),
         (
             "docs/operations.md",
-            "eight chains of pages, four requests at once",
+            "eight partitions, four requests at once",
             (plan_runs.PARTITIONS, RESERVED_SLOT),
             (8, 4),
         ),

@@ -219,9 +219,7 @@ def test_with_wrong_settings_operators_get_one_message_with_every_name() -> None
 
 
 @pytest.mark.usefixtures("unset")
-@pytest.mark.parametrize(
-    "work", [triggers.pull_items, triggers.reconcile, triggers.keep_subscriptions, triggers.put_back]
-)
+@pytest.mark.parametrize("work", [triggers.pull_items, triggers.reconcile, triggers.keep_subscriptions, triggers.retry])
 def test_with_wrong_settings_a_timer_logs_and_ends(work: Any, caplog: pytest.LogCaptureFixture) -> None:
     """An error that a person must mend; raising would add nothing, as the host does not retry a timer."""
     triggers.run_timer(work, {})

@@ -405,7 +405,7 @@ def parked_meaning(held: Recorded) -> Meaning:
     }
     world = _world(held)
     world.clock.advance(timedelta(minutes=10))
-    back = redrive.redrive_due(world.ctx, world.stores.dead_letters)
+    back = redrive.retry_due(world.ctx, world.stores.dead_letters)
     found["comes back in ten minutes"] = _put_back(world, back)
     for message in kept:
         outgoing = redrive.redrive(world.ctx, world.stores.dead_letters, message.queue, message.name)

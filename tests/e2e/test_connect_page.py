@@ -231,7 +231,7 @@ def test_a_refused_order_is_put_back_to_work_from_the_page(connected: Site) -> N
     assert "Try again: order SHOP-4711" in connected.browser.ax_nodes("button")
     with connected.browser.navigation():
         connected.browser.click('button[aria-label="Try again: order SHOP-4711"]')
-    assert "Back to work" in connected.browser.text
+    assert "Redriven" in connected.browser.text
     until(lambda: connected.demo._status()["orders_rejected"] == 0, "the order")
     connected.visit()
     assert "SHOP-4711" not in connected.browser.text

@@ -56,7 +56,7 @@ class Total:
         yield f"runs       {self.runs} ({kinds}), {days:.0f} virtual days"
         yield "records    " + _listed(self.checked - Counter(orders=self.checked["orders"]))
         yield f"orders     {self.checked['orders']} keys in {self.messages} messages: " + _listed(self.results)
-        yield f"events     {self.events}, told again under the same id after a crash: {self.repeated}"
+        yield f"events     {self.events}, announced again under the same id after a crash: {self.repeated}"
         for title, start in (("BC faults", "api "), ("notified", "notification ")):
             found = Counter({name.removeprefix(start): n for name, n in self.counts.items() if name.startswith(start)})
             yield f"{title:<10} {found.total()}: " + _listed(found)

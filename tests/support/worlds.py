@@ -54,8 +54,8 @@ def events(world: World) -> list[Event]:
     return found
 
 
-def told(world: World, kind: str = "") -> Counter[tuple[str, str]]:
-    """How often each (type, subject) was told, without the `bc.` and the version; of types that begin with `kind`."""
+def announced(world: World, kind: str = "") -> Counter[tuple[str, str]]:
+    """How often each (type, subject) was announced, without `bc.` and version; of types that begin with `kind`."""
     found = ((event["type"].removeprefix("bc.").removesuffix(".v1"), event["subject"]) for event in events(world))
     return Counter(each for each in found if each[0].startswith(kind))
 

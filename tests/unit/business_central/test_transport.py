@@ -21,6 +21,7 @@ from shared.business_central.lease_rows import MAX_TAKING
 from shared.business_central.request_budget import LEASE_S
 from shared.business_central.transport import CONNECT_S, PAUSE_S, READ_S, WHOLE_S, Transport
 from shared.errors import BCDenied, BCError, BCRejected, BCThrottled, BCUnavailable
+from shared.version import VERSION
 from tests.support.fakes_budget import UnlimitedBudget
 from tests.support.wire_world import API, Answer, Network, Tokens
 
@@ -351,7 +352,7 @@ def test_bcs_telemetry_can_name_us() -> None:
     """Every call says who calls and on which invocation (docs: telemetry-webservices-trace)."""
     call = calling(Answer())
     call.transport.send("GET", URL)
-    assert call.network.asked[0].headers["User-Agent"] == "business-central-connect/0.1.0"
+    assert call.network.asked[0].headers["User-Agent"] == f"business-central-connect/{VERSION}"
     assert len(call.network.asked[0].headers["client-request-id"]) == 32
 
 

@@ -90,24 +90,24 @@ names = st.lists(st.text(st.characters(exclude_categories=("Cs",)), max_size=600
 @given(names)
 def test_a_batch_fits_the_queue_and_loses_nothing(texts: list[str]) -> None:
     """Inline or by claim check: at most 48 KiB before base64, every event once and in order, count and sum right."""
-    told = [
+    announced = [
         cloud_events.change_event(SOURCE, ITEMS, "pulled", record(str(n), name=text)) for n, text in enumerate(texts)
     ]
-    batch = cloud_events.pack(told)
+    batch = cloud_events.pack(announced)
     assert batch is not None
     if batch.blob is None:
         assert len(batch.message.encode()) <= cloud_events.MESSAGE_BYTES
-        assert json.loads(batch.message) == [json.loads(event) for event in told]
+        assert json.loads(batch.message) == [json.loads(event) for event in announced]
         return
     (reference,) = json.loads(cloud_events.claim_check(SOURCE, "run-00-000001", batch.blob, URL, now=AT))
-    assert batch.blob.data.decode().split("\n") == [*told, ""]
+    assert batch.blob.data.decode().split("\n") == [*announced, ""]
     assert len(reference.pop("id")) == 32
     digest = sha256(batch.blob.data).hexdigest()
     assert batch.blob.name == f"{digest}.ndjson"
     assert reference == {
         "specversion": "1.0", "source": SOURCE, "type": "bc.batch.v1", "subject": "run-00-000001",
         "time": "2026-03-04T12:00:00Z", "datacontenttype": "application/x-ndjson", "dataref": URL,
-        "count": len(told), "checksum": f"sha256:{digest}",
+        "count": len(announced), "checksum": f"sha256:{digest}",
     }  # fmt: skip
 
 
@@ -127,8 +127,8 @@ def test_the_edge_of_a_queue_message_is_exact(over: int) -> None:
 
 def test_a_repeated_job_refers_to_the_same_blob_under_the_same_id() -> None:
     """Also hours later; with other content it refers to another blob, and the first stays as it was (P27)."""
-    told = [cloud_events.change_event(SOURCE, ITEMS, "pulled", record(name=name * 60_000)) for name in "xy"]
-    first, again, other = (cloud_events.pack([told[n]]) for n in (0, 0, 1))
+    announced = [cloud_events.change_event(SOURCE, ITEMS, "pulled", record(name=name * 60_000)) for name in "xy"]
+    first, again, other = (cloud_events.pack([announced[n]]) for n in (0, 0, 1))
     assert first and again and other and first.blob and again.blob and other.blob  # noqa: PT018
     assert (first, other.blob.name == first.blob.name) == (again, False)
     ids = [

@@ -38,12 +38,17 @@ def ledger(table: Table, snapshot: int = 1) -> Ledger:
 
 
 def announce(
-    book: Ledger, records: list[records.Record], job: str, *, told: frozenset[str] = frozenset(), remember: bool = False
+    book: Ledger,
+    records: list[records.Record],
+    job: str,
+    *,
+    notified: frozenset[str] = frozenset(),
+    remember: bool = False,
 ) -> list[str]:
     """The ids of what is announced."""
     page = PageJob(run=job, purpose="reconcile", mode="delta", company="company", entity="items")
     look = Look(
-        job=job, changes=CREATED, watch_from=None, notified_created=told, page=page if remember else None, now=AT
+        job=job, changes=CREATED, watch_from=None, notified_created=notified, page=page if remember else None, now=AT
     )
     return [note.record.key for note in book.announce(records, look)]
 
@@ -66,7 +71,7 @@ def test_what_is_listed_is_old_and_all_else_is_new(listed: set[str], other: set[
     assert announce(book, records, "j1") == sorted(other - listed)
 
 
-def test_a_claim_is_told_again_though_a_snapshot_knows_the_record_by_now(table: Table) -> None:
+def test_a_claim_is_announced_again_though_a_snapshot_knows_the_record_by_now(table: Table) -> None:
     """The job's output may have been lost before the snapshot was made; nobody else would tell it."""
     assert announce(ledger(table), [record(key(1))], "j", remember=True) == [key(1)]
     later = ledger(table, snapshot=2)
@@ -96,14 +101,14 @@ def test_the_number_of_an_unsettled_record_is_kept_in_the_snapshot(table: Table)
     assert notes == [[], ["posted"], [], ["posted"]]
 
 
-def test_without_a_snapshot_only_what_bc_calls_created_is_told(table: Table) -> None:
+def test_without_a_snapshot_only_what_bc_calls_created_is_announced(table: Table) -> None:
     """Nobody knows yet which of the others are old."""
     book = ledger(table, snapshot=0)
-    assert announce(book, [record(key(1)), record(key(2))], "j", told=frozenset({key(2)})) == [key(2)]
+    assert announce(book, [record(key(1)), record(key(2))], "j", notified=frozenset({key(2)})) == [key(2)]
 
 
 def test_claims_of_a_page_are_remembered_and_forgotten_in_time(table: Table) -> None:
-    """Delivered again, the page knows what it told; a month later nobody asks."""
+    """Delivered again, the page knows what it announced; a month later nobody asks."""
     book = ledger(table)
     made = [record(key(n)) for n in range(200)]
     announce(book, made[:150], "j1", remember=True)
@@ -120,15 +125,15 @@ def test_of_two_workers_at_one_record_one_tells(table: Table) -> None:
     """The insert of the slower fails; it looks again and keeps silent."""
     tables = MemoryTables()
     shared = tables.table("BcRecords")
-    told: list[str] = []
+    announced: list[str] = []
 
     def other_worker(operation: str) -> None:
         tables.before = None
-        told.extend(announce(ledger(shared), [record(key(1))], "other"))
+        announced.extend(announce(ledger(shared), [record(key(1))], "other"))
 
     tables.before = other_worker
-    told += announce(ledger(shared), [record(key(1)), record(key(2))], "mine")
-    assert sorted(told) == [key(1), key(2)]
+    announced += announce(ledger(shared), [record(key(1)), record(key(2))], "mine")
+    assert sorted(announced) == [key(1), key(2)]
 
 
 def test_endless_contention_is_given_up_and_left_to_the_queue() -> None:
@@ -153,17 +158,17 @@ def test_a_snapshot_page_delivered_again_replaces_itself(table: Table) -> None:
 
 
 @given(st.sets(st.integers(0, 60)), st.sets(st.integers(0, 60)), st.sets(st.integers(0, 60)))
-def test_a_comparison_finds_exactly_what_came_and_went(old: set[int], new: set[int], told: set[int]) -> None:
+def test_a_comparison_finds_exactly_what_came_and_went(old: set[int], new: set[int], announced: set[int]) -> None:
     """Against the snapshot before and all rows."""
     table = MemoryTables().table("BcRecords")
     book = ledger(table)
     book.snapshots.add_page(1, 1, [(key(n), SnapshotEntry()) for n in sorted(old)])
-    announce(book, [record(key(n)) for n in sorted(told)], "j")
+    announce(book, [record(key(n)) for n in sorted(announced)], "j")
     book.snapshots.add_page(2, 1, [(key(n), SnapshotEntry()) for n in sorted(new)])
     came = {each for part, _ in book.differences(2) for each in part}
     went = {each for _, part in book.differences(2) for each in part}
-    assert came == {key(n) for n in new - old - told}
-    assert went == {key(n) for n in (old | told) - new}
+    assert came == {key(n) for n in new - old - announced}
+    assert went == {key(n) for n in (old | announced) - new}
 
 
 def test_a_deletion_is_claimed_by_one_job(table: Table) -> None:

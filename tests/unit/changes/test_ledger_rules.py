@@ -50,7 +50,7 @@ def test_a_record_nobody_knows_is_created() -> None:
 
 
 def test_a_record_of_the_snapshot_is_old() -> None:
-    """It was there when the watch began; nothing is told and nothing stored."""
+    """It was there when the watch began; nothing is announced and nothing stored."""
     assert look(item(), entry=SnapshotEntry()) == Decision((), None)
 
 
@@ -60,7 +60,7 @@ def test_what_bc_tells_to_be_created_outranks_the_snapshot() -> None:
 
 
 def test_the_same_job_announces_again_and_another_keeps_silent() -> None:
-    """A redelivery repeats itself word for word; whoever else comes finds it told (P5)."""
+    """A redelivery repeats itself word for word; whoever else comes finds it announced (P5)."""
     first = look(item())
     again = look(item(), first.known)
     assert (again.announce, again.known) == (("created",), None)
@@ -68,7 +68,7 @@ def test_the_same_job_announces_again_and_another_keeps_silent() -> None:
     assert look(item(), first.known, job="j2", notified_created=True) == Decision((), None)
 
 
-def test_updates_are_told_once_per_version() -> None:
+def test_updates_are_announced_once_per_version() -> None:
     """Each new version is news to the first job that sees it."""
     known = look(item("a"), changes=ALL).known
     assert look(item("a"), known, job="j2", changes=ALL) == Decision((), None)
@@ -79,7 +79,7 @@ def test_updates_are_told_once_per_version() -> None:
     assert look(item("c"), second.known, job="j3", changes=ALL).announce == ("updated",)
 
 
-def test_updates_are_not_told_unless_asked_for() -> None:
+def test_updates_are_not_announced_unless_asked_for() -> None:
     """BC_CHANGES without `updated` tells creations only."""
     known = look(item("a")).known
     assert look(item("b"), known, job="j2").announce == ()
@@ -91,7 +91,7 @@ def test_an_old_record_in_the_overlap_is_no_update() -> None:
     assert look(item(), entry=SnapshotEntry(), changes=ALL, fresh=True).announce == ("updated",)
 
 
-def test_a_created_record_is_not_told_as_updated_in_the_same_version() -> None:
+def test_a_created_record_is_not_announced_as_updated_in_the_same_version() -> None:
     """The created event carries that version already."""
     known = look(item("a"), changes=ALL).known
     assert look(item("a"), known, job="j2", changes=ALL).announce == ()
@@ -106,7 +106,7 @@ def test_an_invoice_first_seen_posted_is_created_and_posted(status: str) -> None
 
 
 def test_a_draft_is_created_and_later_posted_under_another_number() -> None:
-    """Posting gives a draft another number: that is how Open is told from a released draft."""
+    """Posting gives a draft another number: that distinguishes Open from a released draft."""
     draft = look(invoice("Draft", "102001"), entity=SALES_INVOICES)
     assert draft.announce == ("created",)
     released = look(invoice("Open", "102001"), draft.known, job="j2", entity=SALES_INVOICES)
@@ -117,7 +117,7 @@ def test_a_draft_is_created_and_later_posted_under_another_number() -> None:
     assert look(invoice("Open", "103001"), posted.known, job="j3", entity=SALES_INVOICES).announce == ("posted",)
 
 
-def test_a_draft_posted_under_its_own_number_is_told_once_it_is_plain() -> None:
+def test_a_draft_posted_under_its_own_number_is_announced_once_it_is_plain() -> None:
     """Where the series are one, Open stays ambiguous and Paid settles it."""
     draft = look(invoice("Draft", "1"), entity=SALES_INVOICES).known
     assert look(invoice("Open", "1"), draft, job="j2", entity=SALES_INVOICES).announce == ()
@@ -125,7 +125,7 @@ def test_a_draft_posted_under_its_own_number_is_told_once_it_is_plain() -> None:
 
 
 @pytest.mark.parametrize(
-    ("was", "now", "told"),
+    ("was", "now", "announced"),
     [
         (("Paid", "1"), ("Canceled", "1"), ()),
         (("Draft", "1"), ("Open", "2"), ("posted",)),
@@ -136,12 +136,12 @@ def test_a_draft_posted_under_its_own_number_is_told_once_it_is_plain() -> None:
         (("Open", "1"), ("Open", "2"), ("posted",)),  # it was a released draft then
     ],
 )
-def test_an_invoice_of_the_snapshot_is_told_when_it_is_surely_posted_since(
-    was: tuple[str, str], now: tuple[str, str], told: tuple[str, ...]
+def test_an_invoice_of_the_snapshot_is_announced_when_it_is_surely_posted_since(
+    was: tuple[str, str], now: tuple[str, str], announced: tuple[str, ...]
 ) -> None:
     """The snapshot keeps the number of what was not surely settled, so that a later posting is seen."""
     entry = snapshot_entry(SALES_INVOICES, *was)
-    assert look(invoice(*now), entry=entry, entity=SALES_INVOICES).announce == told
+    assert look(invoice(*now), entry=entry, entity=SALES_INVOICES).announce == announced
 
 
 def test_the_snapshot_keeps_numbers_only_where_they_decide() -> None:
@@ -152,7 +152,7 @@ def test_the_snapshot_keeps_numbers_only_where_they_decide() -> None:
     assert snapshot_entry(SALES_INVOICES, "Open", "1") == SnapshotEntry(number_digest("1"), draft=False)
 
 
-def test_a_deletion_is_told_once_and_of_known_records_only() -> None:
+def test_a_deletion_is_announced_once_and_of_known_records_only() -> None:
     """Who never heard of a record need not hear that it is gone."""
     assert decide_deleted(None, None, job="j1") == Decision((), None)
     first = decide_deleted(Known(created_by="j0"), None, job="j1")
@@ -175,7 +175,7 @@ def test_no_order_of_sightings_tells_anything_by_two_jobs(
 ) -> None:
     """However sightings are doubled and shuffled, one job only tells a creation and one only a posting (P5).
 
-    The job that told it tells it again whenever it is delivered again.
+    The job that announced it does so again whenever it is delivered again.
     """
     entry = None if was is None else snapshot_entry(SALES_INVOICES, *was)
     known: Known | None = None

@@ -24,8 +24,8 @@ def seen_book() -> PulledVersionStore:
 @given(
     st.lists(st.binary(min_size=8, max_size=8), max_size=50), st.lists(st.binary(min_size=8, max_size=8), max_size=50)
 )
-def test_versions_are_found_by_run_but_not_by_the_job_that_told_them(one: list[bytes], two: list[bytes]) -> None:
-    """A redelivered job must tell again what it told; every other one must not."""
+def test_versions_are_found_by_run_but_not_by_the_job_that_announced_them(one: list[bytes], two: list[bytes]) -> None:
+    """A redelivered job must announce again what it announced; every other one must not."""
     book = seen_book()
     book.add("r1-00-000001", one, Claims((ID,) if one else ()), now=AT)
     book.add("r2-00-000001", two, Claims(), now=AT)

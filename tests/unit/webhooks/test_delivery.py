@@ -198,23 +198,23 @@ changes = st.lists(
 
 
 @given(changes)
-def test_merging_loses_no_record_and_no_kind_that_matters(told: list[RecordChange]) -> None:
-    """Every record told about stays, `created` outlasts `updated`, `deleted` stays beside, and nothing is invented."""
-    merged = [change for group in group_changes(told) for change in group]
-    for key in {change.key for change in told}:
-        kinds = {change.kind for change in told if change.key == key}
+def test_merging_loses_no_record_and_no_kind_that_matters(sent: list[RecordChange]) -> None:
+    """Every record sent stays, `created` outlasts `updated`, `deleted` stays beside, and nothing is invented."""
+    merged = [change for group in group_changes(sent) for change in group]
+    for key in {change.key for change in sent}:
+        kinds = {change.kind for change in sent if change.key == key}
         kept = [change.kind for change in merged if change.key == key]
         assert len(kept) == len(set(kept))
         assert ("created" in kept) == ("created" in kinds)
         assert ("deleted" in kept) == ("deleted" in kinds)
         assert ("updated" in kept) == (kinds & {"updated", "created"} == {"updated"})
-    assert set(merged) <= set(told)
+    assert set(merged) <= set(sent)
 
 
 def test_groups_hold_at_most_a_hundred() -> None:
     """What one job reads is what one filter can name."""
-    told = [RecordChange(key=f"{n:08x}", kind="updated") for n in range(2 * GROUP + 1)]
-    assert [len(group) for group in group_changes(told)] == [GROUP, GROUP, 1]
+    sent = [RecordChange(key=f"{n:08x}", kind="updated") for n in range(2 * GROUP + 1)]
+    assert [len(group) for group in group_changes(sent)] == [GROUP, GROUP, 1]
 
 
 def test_a_delivery_becomes_jobs_with_names_of_their_own() -> None:

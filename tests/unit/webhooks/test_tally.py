@@ -1,4 +1,4 @@
-"""What is thrown at the webhook route is counted, and told once a minute and kind."""
+"""What is thrown at the webhook route is counted, and logged once a minute and kind."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,13 +7,13 @@ from shared.webhooks.tally import Tally
 AT = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 
 
-def test_the_first_is_told_at_once_and_the_rest_once_a_minute() -> None:
+def test_the_first_is_logged_at_once_and_the_rest_once_a_minute() -> None:
     """Nothing is lost: the next line holds the numbers of all calls since the one before."""
     tally = Tally()
     assert tally.add("dropped", AT, foreign=1, unread=0) == {"count": 1, "foreign": 1, "unread": 0}
     assert all(tally.add("dropped", AT + timedelta(seconds=n), foreign=2, unread=1) is None for n in range(60))
-    told = tally.add("dropped", AT + timedelta(seconds=60), foreign=0, unread=1)
-    assert told == {"count": 61, "foreign": 120, "unread": 61}
+    logged = tally.add("dropped", AT + timedelta(seconds=60), foreign=0, unread=1)
+    assert logged == {"count": 61, "foreign": 120, "unread": 61}
 
 
 def test_kinds_do_not_hide_each_other() -> None:

@@ -10,7 +10,7 @@ from shared.operations import status
 from shared.operations.status_view import LoginView
 from tests.simulation.world import World
 from tests.support.page_world import CRONUS, created, fail, items, pulled, run, stream, world_of
-from tests.support.worlds import subject, told
+from tests.support.worlds import announced, subject
 
 QUARTER = timedelta(minutes=15)
 
@@ -36,7 +36,7 @@ def test_a_burst_that_heals_loses_nothing(code: int, times: int, timer: str, cap
     world.bc.faults.clear()
     world.clock.advance(QUARTER)
     run(world, timer)
-    assert told(world, "item.") == (pulled(made) if timer == "pull_items" else created(made))
+    assert announced(world, "item.") == (pulled(made) if timer == "pull_items" else created(made))
     assert "record.broken" not in caplog.text
 
 
@@ -52,7 +52,7 @@ def test_a_record_that_heals_unchanged_is_announced_then_and_once(how: str, plac
     for _ in range(8):
         both(world)
     rest = [item for item in made if item is not broken]
-    assert told(world) == pulled(rest) | created(rest)
+    assert announced(world) == pulled(rest) | created(rest)
     for purpose in ("pull", "reconcile"):
         (one,) = BrokenList(world.stores.changes, stream(world, purpose)).all()
         assert one.tries > 2
@@ -62,7 +62,7 @@ def test_a_record_that_heals_unchanged_is_announced_then_and_once(how: str, plac
     world.bc.faults.broken.clear()
     for _ in range(3):
         both(world)
-    assert told(world) == pulled(made) | created(made)
+    assert announced(world) == pulled(made) | created(made)
     assert not BrokenList(world.stores.changes, stream(world, "reconcile")).all()
     assert world.stores.changes.streams.load(stream(world, "reconcile")).unreadable == 0
 
@@ -101,12 +101,12 @@ def test_the_first_snapshot_completes_in_spite_of_an_item_that_cannot_be_read(ho
         made += items(world, 1)
         world.clock.advance(QUARTER)
         run(world, "reconcile")
-    assert told(world) == created(made)
+    assert announced(world) == created(made)
     world.bc.faults.broken.clear()
     for _ in range(2):
         world.clock.advance(timedelta(hours=25))
         run(world, "reconcile")
-    assert told(world) == created(made)
+    assert announced(world) == created(made)
 
 
 @pytest.mark.parametrize("changes", ["created", "created,deleted"])
@@ -127,7 +127,7 @@ def test_what_a_later_snapshot_cannot_read_is_neither_gone_nor_new(changes: str)
     for hours in (1, 25, 25):
         world.clock.advance(timedelta(hours=hours))
         run(world, "reconcile")
-    assert told(world) == ({("item.deleted", subject(gone)): 1} if "deleted" in changes else {})
+    assert announced(world) == ({("item.deleted", subject(gone)): 1} if "deleted" in changes else {})
 
 
 @pytest.mark.parametrize("code", [400, 500])
@@ -143,12 +143,12 @@ def test_news_that_could_not_be_read_is_announced_though_a_snapshot_knows_it_by_
     for hours in (25, 25):
         world.clock.advance(timedelta(hours=hours))
         run(world, "reconcile")
-    assert told(world) == {}
+    assert announced(world) == {}
     world.bc.faults.clear()
     for _ in range(2):
         world.clock.advance(timedelta(hours=6))
         run(world, "reconcile")
-    assert told(world) == created(made)
+    assert announced(world) == created(made)
 
 
 @pytest.mark.parametrize("rows", [2, 3])
@@ -164,7 +164,7 @@ def test_a_broken_record_among_many_of_one_time_does_not_stop_the_watch(rows: in
     world.bc.faults.broken[broken.id] = "dialog"
     run(world, "reconcile")
     rest = [item for item in made if item is not broken]
-    assert told(world, "item.created") == created(rest)
+    assert announced(world, "item.created") == created(rest)
     assert world.stores.changes.streams.load(stream(world, "reconcile")).error == ""
 
 
@@ -180,8 +180,8 @@ def test_variants_that_cannot_be_read_bring_their_items_once_they_heal() -> None
     world.clock.advance(60)
     run(world, "pull_items")
     rest = [item for item in made if item is not made[7]]
-    assert told(world) == pulled(rest)
+    assert announced(world) == pulled(rest)
     world.bc.faults.broken.clear()
     world.clock.advance(QUARTER)
     run(world, "pull_items")
-    assert told(world) == pulled(made)
+    assert announced(world) == pulled(made)

@@ -13,7 +13,7 @@ from shared.changes import plan_runs
 from shared.resource_names import QUEUE_PAGES
 from tests.simulation.world import World
 from tests.support.page_world import CRONUS, created, items, pulled, run, world_of
-from tests.support.worlds import events, requests_made, told
+from tests.support.worlds import announced, events, requests_made
 
 
 def one_page_then(world: World, pages: int = 1) -> None:
@@ -34,7 +34,7 @@ def test_a_full_pull_reads_on_though_its_last_row_gets_another_number(rows: int,
     last = sorted(made, key=lambda item: str(item["number"]))[rows - 1]
     world.bc.user.update(last, {"number": number})
     world.drain()
-    assert set(told(world)) == set(pulled(made))
+    assert set(announced(world)) == set(pulled(made))
 
 
 @pytest.mark.parametrize("number", ["A*1", "B..2", "C|3", "Ä&4"])
@@ -43,7 +43,7 @@ def test_a_number_that_a_filter_would_take_for_a_pattern_is_passed_by_link(numbe
     world = World(demo_data=False, env={"BC_COMPANIES": CRONUS, "BC_PAGE_ROWS": "3"})
     made = [world.bc.user.create_item(number=f"{number}{n}", displayName="x") for n in range(9)]
     run(world, "pull_items")
-    assert told(world) == pulled(made)
+    assert announced(world) == pulled(made)
 
 
 @pytest.mark.parametrize("rows", [100, 60])
@@ -59,10 +59,10 @@ def test_variants_changed_at_one_time_are_all_pulled(rows: int) -> None:
     world.clock.advance(60)
     world.run_timer("pull_items")
     one_page_then(world, 2)  # the items, of which none has changed, and the first page of variants
-    announced = {event["data"]["id"] for event in events(world)}
-    assert len(announced) == rows
-    named = [variant for variant in variants if variant["itemId"] in announced][-1]
-    for variant in (named, *(v for v in variants if v["itemId"] in announced)):
+    leading = {event["data"]["id"] for event in events(world)}
+    assert len(leading) == rows
+    named = [variant for variant in variants if variant["itemId"] in leading][-1]
+    for variant in (named, *(v for v in variants if v["itemId"] in leading)):
         world.bc.user.update(variant, {"description": "changed since"})
     world.drain()
     assert {event["data"]["id"] for event in events(world)} == {item.id for item in made}
@@ -85,11 +85,11 @@ def test_a_first_snapshot_of_21000_ids_misses_none_though_a_row_moves() -> None:
     for hours in (1, 25):
         world.clock.advance(timedelta(hours=hours))
         run(world, "reconcile")
-    assert told(world) == {}
+    assert announced(world) == {}
     fresh = items(world, 1)
     world.clock.advance(timedelta(minutes=15))
     run(world, "reconcile")
-    assert told(world) == created(fresh)
+    assert announced(world) == created(fresh)
 
 
 def test_a_snapshot_of_many_pages_takes_a_request_a_page() -> None:

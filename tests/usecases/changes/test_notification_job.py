@@ -1,4 +1,4 @@
-"""The records behind notifications: read back in groups, told once each whoever else tells, never believed unread."""
+"""The records behind notifications: read back in groups, announced once whoever else does, never believed unread."""
 
 import json
 from datetime import timedelta
@@ -13,7 +13,7 @@ from shared.changes.notification_job import process
 from shared.errors import BCUnavailable
 from shared.resource_names import QUEUE_NOTIFICATIONS, QUEUE_PAGES
 from tests.simulation.world import World
-from tests.support.worlds import events, requests_made, restart, small_world, subject, told
+from tests.support.worlds import announced, events, requests_made, restart, small_world, subject
 
 CRONUS = "CRONUS International Ltd."
 
@@ -35,7 +35,7 @@ def notify(world: World) -> None:
 
 
 def created(world: World, *records: Record) -> dict[tuple[str, str], int]:
-    """What must have been told of new records."""
+    """What must have been announced of new records."""
     return {(f"{record.entity.type_name}.created", subject(record)): 1 for record in records}
 
 
@@ -46,7 +46,7 @@ def test_a_new_item_is_announced_with_its_variants() -> None:
     world.bc.user.create_variant(item, "RED")
     notify(world)
     (event,) = events(world)
-    assert told(world) == created(world, item)
+    assert announced(world) == created(world, item)
     assert event["data"]["displayName"] == "Fresh"
     assert [variant["code"] for variant in event["data"]["itemVariants"]] == ["RED"]
 
@@ -60,7 +60,7 @@ def test_a_new_shipment_and_invoice_are_announced_with_their_lines() -> None:
     notify(world)
     assert posted.shipment is not None
     assert posted.invoice is not None
-    assert told(world, "sales") == {
+    assert announced(world, "sales") == {
         **created(world, shipment, posted.shipment, posted.invoice, draft),
         ("salesInvoice.posted", subject(posted.invoice)): 1,
     }
@@ -68,7 +68,7 @@ def test_a_new_shipment_and_invoice_are_announced_with_their_lines() -> None:
     assert all(lines)
     world.bc.user.post_invoice(draft)
     notify(world)
-    assert told(world)["salesInvoice.posted", subject(draft)] == 1
+    assert announced(world)["salesInvoice.posted", subject(draft)] == 1
 
 
 @pytest.mark.parametrize(
@@ -98,12 +98,12 @@ def test_many_records_are_read_in_groups() -> None:
     made = [world.bc.user.create_item(displayName="x") for _ in range(1000)]
     before = requests_made(world)
     notify(world)
-    assert told(world) == created(world, *made)
+    assert announced(world) == created(world, *made)
     assert requests_made(world) - before == 10
 
 
 @pytest.mark.parametrize("kind", [TamperKind.DUPLICATE, TamperKind.REORDER, TamperKind.LOST_ANSWER, TamperKind.LATE])
-def test_doubled_late_and_shuffled_deliveries_are_told_once(kind: TamperKind) -> None:
+def test_doubled_late_and_shuffled_deliveries_are_announced_once(kind: TamperKind) -> None:
     """Whatever the network does to notifications, each record is announced once (P5)."""
     world = world_of()
     world.bc.webhooks.tampering.rules.append(Tamper(kind=kind, times=None, delay_s=300))
@@ -113,17 +113,17 @@ def test_doubled_late_and_shuffled_deliveries_are_told_once(kind: TamperKind) ->
         notify(world)
     world.bc.webhooks.tampering.rules.clear()
     world.run_for(timedelta(hours=2))
-    assert told(world, "item.created") == created(world, *made)
+    assert announced(world, "item.created") == created(world, *made)
 
 
 @pytest.mark.parametrize("kind", [TamperKind.DROP, TamperKind.DROP_ENTRIES])
-def test_what_no_notification_told_the_reconcile_does(kind: TamperKind) -> None:
+def test_what_no_notification_announced_the_reconcile_does(kind: TamperKind) -> None:
     """Webhooks make it fast, the reconcile makes it true: within 15 minutes (P4)."""
     world = world_of()
     world.bc.webhooks.tampering.rules.append(Tamper(kind=kind, times=None))
     made = [world.bc.user.create_item(displayName="x") for _ in range(8)]
     world.run_for(timedelta(minutes=15))
-    assert told(world, "item.created") == created(world, *made)
+    assert announced(world, "item.created") == created(world, *made)
 
 
 def test_webhook_and_reconcile_never_tell_the_same_twice() -> None:
@@ -139,32 +139,32 @@ def test_webhook_and_reconcile_never_tell_the_same_twice() -> None:
             world.drain()
             notify(world)
             world.clock.advance(timedelta(minutes=15))
-        assert told(world) == created(world, item)
+        assert announced(world) == created(world, item)
 
 
-def test_a_record_deleted_before_it_is_read_is_told_by_nobody() -> None:
+def test_a_record_deleted_before_it_is_read_is_announced_by_nobody() -> None:
     """Created and gone within the delay: there is nothing to announce."""
     world = world_of()
     item = world.bc.user.create_item(displayName="x")
     world.bc.user.delete(item)
     notify(world)
     world.run_for(timedelta(minutes=20))
-    assert told(world) == {}
+    assert announced(world) == {}
 
 
 def test_a_record_not_visible_yet_is_found_by_the_reconcile() -> None:
-    """BC told of it before a read could see it."""
+    """BC notified of it before a read could see it."""
     world = world_of()
     item = world.bc.user.create_item(displayName="x")
     world.bc.faults.add(Fault(kind=FaultKind.REPLICA_LAG, match="GET", times=None, window_s=600))
     notify(world)
-    assert told(world) == {}
+    assert announced(world) == {}
     world.bc.faults.clear()
     world.run_for(timedelta(minutes=15))
-    assert told(world, "item.created") == created(world, item)
+    assert announced(world, "item.created") == created(world, item)
 
 
-def test_updates_and_deletes_are_told_when_asked_for() -> None:
+def test_updates_and_deletes_are_announced_when_asked_for() -> None:
     """BC_CHANGES=created,updated,deleted: each version once, and the end."""
     world = world_of(BC_CHANGES="created,updated,deleted")
     item = world.bc.user.create_item(displayName="one")
@@ -177,12 +177,12 @@ def test_updates_and_deletes_are_told_when_asked_for() -> None:
     world.bc.user.delete(item)
     notify(world)
     world.run_for(timedelta(minutes=16))
-    assert told(world, "item.c") + told(world, "item.u") + told(world, "item.d") == {
+    assert announced(world, "item.c") + announced(world, "item.u") + announced(world, "item.d") == {
         ("item.created", subject(item)): 1, ("item.updated", subject(item)): 2, ("item.deleted", subject(item)): 1,
     }  # fmt: skip
 
 
-def test_a_mass_change_told_as_a_collection_is_read_page_by_page() -> None:
+def test_a_mass_change_notified_as_a_collection_is_read_page_by_page() -> None:
     """More than BC lists: a delta from the watermark finds every record, once (P6)."""
     world = world_of(BC_PAGE_ROWS="500")
     made = [world.bc.user.create_item(displayName="x") for _ in range(1200)]
@@ -192,7 +192,7 @@ def test_a_mass_change_told_as_a_collection_is_read_page_by_page() -> None:
     (message,) = world.queues.names[QUEUE_NOTIFICATIONS]
     assert json.loads(message.body)["collection"] == "filtered"
     world.drain()
-    assert told(world) == created(world, *made)
+    assert announced(world) == created(world, *made)
     assert requests_made(world) - before <= 1200 // 500 + 1 + 2
 
 
@@ -208,10 +208,10 @@ def test_a_collection_with_deletes_finds_what_is_gone(changes: str) -> None:
     world.bc.user.delete(old)
     notify(world)
     gone = {("item.deleted", subject(old)): 1} if "deleted" in changes else {}
-    assert told(world) == created(world, *made) | gone
+    assert announced(world) == created(world, *made) | gone
 
 
-def test_news_lost_on_their_way_are_told_again_though_a_snapshot_knows_them_by_now() -> None:
+def test_news_lost_on_their_way_are_announced_again_though_a_snapshot_knows_them_by_now() -> None:
     """An invoice was posted and noted so; before the event left it was paid, and a snapshot has taken it in."""
     world = world_of(BC_TRIGGERS="salesInvoices")
     draft = world.bc.user.create_invoice()
@@ -221,12 +221,12 @@ def test_news_lost_on_their_way_are_told_again_though_a_snapshot_knows_them_by_n
     world.deliver_webhooks()
     (message,) = world.queues.names[QUEUE_NOTIFICATIONS]
     world.drain()
-    before = told(world)
+    before = announced(world)
     world.bc.user.pay_invoice(draft)
     world.clock.advance(plan_runs.SNAPSHOT_EVERY)
     world.run_timer("reconcile")
     world.drain()
-    assert told(world) == before
+    assert announced(world) == before
     world.left.clear()
     world.queues.put(QUEUE_NOTIFICATIONS, message.body, world.clock.now())
     world.drain()
@@ -244,11 +244,11 @@ def test_snapshots_keep_their_distance_and_none_is_forgotten() -> None:
         world.bc.user.delete(item)
         world.bc.user.update(kept, {"displayName": item.id})
         notify(world)
-    assert told(world) == {("item.deleted", subject(one)): 1}
+    assert announced(world) == {("item.deleted", subject(one)): 1}
     world.clock.advance(plan_runs.SNAPSHOT_REST)
     world.run_timer("reconcile")
     world.drain()
-    assert told(world) == {("item.deleted", subject(item)): 1 for item in (one, other)}
+    assert announced(world) == {("item.deleted", subject(item)): 1 for item in (one, other)}
 
 
 def test_a_collection_during_a_running_delta_starts_another_after_it() -> None:
@@ -261,7 +261,7 @@ def test_a_collection_during_a_running_delta_starts_another_after_it() -> None:
     made = [world.bc.user.create_item(displayName="x") for _ in range(5)]
     notify(world)
     world.drain()
-    assert told(world) == created(world, *made)
+    assert announced(world) == created(world, *made)
 
 
 def test_one_broken_record_costs_only_itself() -> None:
@@ -270,12 +270,12 @@ def test_one_broken_record_costs_only_itself() -> None:
     made = [world.bc.user.create_item(displayName="x") for _ in range(30)]
     world.bc.faults.broken[made[7].id] = "500"
     notify(world)
-    assert told(world) == created(world, *(item for item in made if item is not made[7]))
+    assert announced(world) == created(world, *(item for item in made if item is not made[7]))
     assert world.queues.waiting(QUEUE_NOTIFICATIONS) == 0
 
 
 def test_an_outage_leaves_the_job_to_the_queue() -> None:
-    """Nothing is told, nothing is lost, and the records come with a later delivery."""
+    """Nothing is announced, nothing is lost, and the records come with a later delivery."""
     world = world_of()
     item = world.bc.user.create_item(displayName="x")
     world.bc.faults.add(Fault(kind=FaultKind.UNAVAILABLE, times=None))
@@ -284,7 +284,7 @@ def test_an_outage_leaves_the_job_to_the_queue() -> None:
     world.bc.faults.clear()
     world.clock.advance(60)
     world.drain()
-    assert told(world) == created(world, item)
+    assert announced(world) == created(world, item)
 
 
 def test_an_outage_longer_than_the_queue_is_waited_out_aside() -> None:
@@ -302,7 +302,7 @@ def test_an_outage_longer_than_the_queue_is_waited_out_aside() -> None:
         world.clock.advance(60)
         world.run_timer("retry_sales_orders")
         world.drain()
-    assert told(world) == created(world, item)
+    assert announced(world) == created(world, item)
     assert world.stores.dead_letters.all(10) == []
 
 
@@ -328,11 +328,11 @@ def test_jobs_about_what_is_no_longer_watched_are_dropped(env: dict[str, str]) -
     world.deliver_webhooks()
     restart(world, **env)
     world.drain()
-    assert told(world) == {}
+    assert announced(world) == {}
     assert world.queues.waiting(QUEUE_NOTIFICATIONS) == 0
 
 
-def test_before_the_first_snapshot_only_what_bc_calls_created_is_told() -> None:
+def test_before_the_first_snapshot_only_what_bc_calls_created_is_announced() -> None:
     """Nobody can know yet which records are old, so an update announces nothing."""
     world = World(demo_data=False, env={"BC_COMPANIES": CRONUS, "BC_CHANGES": "created,updated"})
     old, new = (world.bc.user.create_item(displayName=name) for name in ("old", "new"))
@@ -341,7 +341,7 @@ def test_before_the_first_snapshot_only_what_bc_calls_created_is_told() -> None:
         changes=(RecordChange(key=old.id, kind="updated"), RecordChange(key=new.id, kind="created")),
     )  # fmt: skip
     world.leave(process(world.ctx, world.stores.changes, job))
-    assert told(world) == created(world, new)
+    assert announced(world) == created(world, new)
 
 
 def test_a_company_that_is_gone_fails_the_job_and_not_the_app() -> None:

@@ -23,7 +23,7 @@ from tests.support.page_world import (
     watermark,
     world_of,
 )
-from tests.support.worlds import events, messages, small_world, subject, told
+from tests.support.worlds import announced, events, messages, small_world, subject
 
 
 def test_a_copy_of_a_page_job_does_nothing() -> None:
@@ -35,7 +35,7 @@ def test_a_copy_of_a_page_job_does_nothing() -> None:
     for _ in range(2):
         world.queues.put(QUEUE_PAGES, message.body, world.clock.now())
     world.drain()
-    assert told(world) == pulled(made)
+    assert announced(world) == pulled(made)
     assert watermark(world) == world.clock.now()
 
 
@@ -50,7 +50,7 @@ def test_a_page_delivered_again_tells_the_same_and_starts_nothing() -> None:
     first = world.left[0].body
     assert again.pages == ()
     assert again.events in {(), (first,)}
-    assert told(world) == pulled(made)
+    assert announced(world) == pulled(made)
 
 
 def test_a_redelivered_watch_page_tells_what_it_claimed_though_it_has_moved_on() -> None:
@@ -74,7 +74,7 @@ def test_a_redelivered_watch_page_tells_what_it_claimed_though_it_has_moved_on()
         world.bc.user.update(item, {"displayName": "changed since"})
     world.clock.advance(LEASE_S)
     world.drain()
-    assert told(world, "item.created") == created(made)
+    assert announced(world, "item.created") == created(made)
 
 
 @pytest.mark.parametrize("place", range(1, 60, 3))
@@ -100,9 +100,9 @@ def test_a_crash_anywhere_loses_nothing_and_repeats_only_under_the_same_id(place
     world.clock.advance(timedelta(minutes=13))
     run(world, timer)
     kind = "item.pulled" if timer == "pull_items" else "item.created"
-    assert set(told(world, "item.")) == {(kind, subject(item)) for item in made}
+    assert set(announced(world, "item.")) == {(kind, subject(item)) for item in made}
     assert len({event["id"] for event in events(world)}) == len(made)
-    repeated = sum(told(world).values()) - len(made)
+    repeated = sum(announced(world).values()) - len(made)
     assert repeated <= len(made) / 2 + 1  # at most the page that was cut off
 
 
@@ -117,7 +117,7 @@ def test_a_killed_page_reads_at_most_itself_again() -> None:
         run(world, "pull_items")
         world.clock.advance(LEASE_S)
         world.drain()
-        assert set(told(world)) == set(pulled(made))
+        assert set(announced(world)) == set(pulled(made))
     assert len(asked[False]) >= 5
     assert len(asked[True]) == len(asked[False]) + 1
 
@@ -135,19 +135,19 @@ class _Killer:
 
 
 def test_a_page_job_that_got_lost_is_put_again(caplog: pytest.LogCaptureFixture) -> None:
-    """Somebody cleared the queue: after a while without progress the timer puts the job again, and all is told."""
+    """Somebody cleared the queue: after a while without progress the timer puts the job again, and all is announced."""
     world = world_of()
     made = items(world, 14)
     world.run_timer("pull_items")
     world.step(QUEUE_PAGES)
-    before = told(world)
+    before = announced(world)
     world.queues.names[QUEUE_PAGES].clear()
     world.clock.advance(timedelta(minutes=5))
     run(world, "pull_items")
-    assert told(world) == before
+    assert announced(world) == before
     world.clock.advance(timedelta(minutes=10))
     run(world, "pull_items")
-    assert told(world) == pulled(made)
+    assert announced(world) == pulled(made)
     assert "page.put_again" in caplog.text
     assert "run.superseded" not in caplog.text
 
@@ -162,7 +162,7 @@ def test_a_run_that_cannot_be_woken_is_begun_anew(caplog: pytest.LogCaptureFixtu
         world.clock.advance(timedelta(minutes=15))
         world.run_timer("pull_items")
     world.drain()
-    assert told(world) == pulled(made)
+    assert announced(world) == pulled(made)
     assert "run.superseded" in caplog.text
 
 
@@ -181,7 +181,7 @@ def test_the_end_of_a_snapshot_that_got_lost_is_put_again(lost: str) -> None:
     world.clock.advance(timedelta(minutes=15))
     run(world, "reconcile")
     assert world.stores.changes.streams.load(stream(world, "snapshot")).snapshot == 2
-    assert told(world) == created(late)
+    assert announced(world) == created(late)
 
 
 def test_slow_is_not_dead(caplog: pytest.LogCaptureFixture) -> None:
@@ -207,7 +207,7 @@ def test_slow_is_not_dead(caplog: pytest.LogCaptureFixture) -> None:
         assert world.clock.now() < began + timedelta(hours=4)
     assert "run.superseded" not in caplog.text
     assert "page.put_again" not in caplog.text
-    assert set(told(world).values()) == {1}
+    assert set(announced(world).values()) == {1}
 
 
 def test_a_job_of_an_old_run_starts_nothing() -> None:
@@ -235,7 +235,7 @@ def test_an_entity_that_may_not_be_read_stops_no_other(caplog: pytest.LogCapture
     made = items(world, 2, unitPrice=5)
     fail(world, FaultKind.SERVER_ERROR, "salesInvoices\\?", times=None, status=403)
     run(world, "reconcile")
-    assert told(world) == created(made)
+    assert announced(world) == created(made)
     state = world.stores.changes.streams.load(stream(world, "reconcile", "salesInvoices"))
     assert "403" in state.error
     assert state.ended_at is not None
@@ -244,7 +244,7 @@ def test_an_entity_that_may_not_be_read_stops_no_other(caplog: pytest.LogCapture
     invoice = world.bc.user.create_invoice()
     world.clock.advance(timedelta(minutes=15))
     run(world, "reconcile")
-    assert told(world, "salesInvoice") == created([invoice], "salesInvoice")
+    assert announced(world, "salesInvoice") == created([invoice], "salesInvoice")
     assert world.stores.changes.streams.load(stream(world, "reconcile", "salesInvoices")).error == ""
 
 
@@ -257,11 +257,11 @@ def test_a_removed_company_stops_no_other(caplog: pytest.LogCaptureFixture) -> N
     del world.bc.environment.companies[mine.id]
     run(world, "reconcile")
     run(world, "pull_items")
-    assert told(world) == created(made) | pulled(made)
+    assert announced(world) == created(made) | pulled(made)
     assert any("stream.failed" in line and mine.id in line for line in caplog.messages)
 
 
-def test_a_refusal_of_a_page_that_has_told_something_is_set_aside_and_not_dropped() -> None:
+def test_a_refusal_of_a_page_that_has_announced_something_is_a_dead_letter_and_not_dropped() -> None:
     """It claimed records and died; on its return BC refuses: the claims must not be lost with the run."""
     world = world_of()
     world.clock.advance(60)
@@ -280,13 +280,13 @@ def test_a_refusal_of_a_page_that_has_told_something_is_set_aside_and_not_droppe
     for _ in range(6):
         world.clock.advance(LEASE_S)
         world.drain()
-    assert told(world, "item.") == {}
+    assert announced(world, "item.") == {}
     world.bc.faults.clear()
     for _ in range(5):
         world.clock.advance(timedelta(minutes=20))
         world.run_timer("retry_sales_orders")
         world.drain()
-    assert told(world, "item.created") == created(made)
+    assert announced(world, "item.created") == created(made)
     assert world.stores.dead_letters.all(10) == []
 
 
@@ -305,7 +305,7 @@ def test_a_claim_check_stays_valid_when_its_job_is_delivered_again() -> None:
     (event,) = json.loads(again.events[0])
     assert event["dataref"] != url
     assert world.claim_checks.read(url) == before
-    assert told(world) == pulled(made)
+    assert announced(world) == pulled(made)
 
 
 def test_a_blob_is_whole_before_anything_refers_to_it() -> None:
@@ -318,7 +318,7 @@ def test_a_blob_is_whole_before_anything_refers_to_it() -> None:
         assert [left for left in world.left if left.queue == QUEUE_EVENTS] == []
         world.clock.advance(LEASE_S)
     world.drain()
-    assert told(world) == pulled(made)
+    assert announced(world) == pulled(made)
 
 
 def test_a_copy_that_comes_after_its_run_repeats_nothing() -> None:
@@ -331,5 +331,5 @@ def test_a_copy_that_comes_after_its_run_repeats_nothing() -> None:
         world.clock.advance(timedelta(minutes=13))
         world.run_timer(timer)
         world.drain()
-        assert told(world, "item.") == kind
+        assert announced(world, "item.") == kind
         world.left.clear()

@@ -1,4 +1,4 @@
-"""Pages of pulls and reconciles: nothing missed, nothing told twice, nothing stops for one bad record."""
+"""Pages of pulls and reconciles: nothing missed, nothing announced twice, nothing stops for one bad record."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ from tests.support.page_world import (
     watermark,
     world_of,
 )
-from tests.support.worlds import events, messages, restart, subject, told
+from tests.support.worlds import announced, events, messages, restart, subject
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 7, 2000])
@@ -36,7 +36,7 @@ def test_the_first_pull_tells_every_item_once_with_its_variants(rows: int) -> No
         world.bc.user.create_variant(item, "RED")
     world.clock.advance(timedelta(hours=1))
     run(world, "pull_items")
-    assert told(world) == pulled(made)
+    assert announced(world) == pulled(made)
     assert sum(len(event["data"]["itemVariants"]) for event in events(world)) == len(made[::3])
     assert watermark(world) == world.clock.now()
 
@@ -49,8 +49,8 @@ def test_the_first_pull_runs_in_chains_of_pages() -> None:
     assert world.queues.waiting(QUEUE_PAGES) == plan_runs.PARTITIONS
     while world.step(QUEUE_PAGES):
         assert world.queues.waiting(QUEUE_PAGES) <= plan_runs.PARTITIONS
-    assert len(told(world)) == 400
-    assert set(told(world).values()) == {1}
+    assert len(announced(world)) == 400
+    assert set(announced(world).values()) == {1}
 
 
 def test_a_quiet_delta_takes_no_execution_for_its_commit() -> None:
@@ -76,8 +76,8 @@ def test_a_quiet_delta_takes_no_execution_for_its_commit() -> None:
 
 
 @pytest.mark.parametrize("runs_between", [0, 1])
-def test_a_quiet_page_delivered_again_tells_nothing(runs_between: int) -> None:
-    """It has told nothing, so nothing of it can be lost; what came since is told by the runs of their time."""
+def test_a_quiet_page_delivered_again_announces_nothing(runs_between: int) -> None:
+    """It has announced nothing, so nothing can be lost; what came since is announced by the runs of their time."""
     world = world_of()
     run(world, "pull_items")
     world.clock.advance(timedelta(hours=1))
@@ -88,29 +88,29 @@ def test_a_quiet_page_delivered_again_tells_nothing(runs_between: int) -> None:
     for _ in range(runs_between):
         world.clock.advance(timedelta(minutes=1))
         run(world, "pull_items")
-    before = told(world)
+    before = announced(world)
     world.queues.put(QUEUE_PAGES, message.body, world.clock.now())
     world.drain()
-    assert told(world) == before
+    assert announced(world) == before
     world.clock.advance(timedelta(minutes=1))
     run(world, "pull_items")
-    assert told(world) == pulled(made)
+    assert announced(world) == pulled(made)
 
 
-def test_a_delta_tells_what_changed_and_nothing_of_the_overlap_again() -> None:
-    """Each run reads ten minutes of the past; what was told then is not told again, however often it is read."""
+def test_a_delta_announces_what_changed_and_nothing_of_the_overlap_again() -> None:
+    """Each run reads ten minutes of the past; what was announced then is so once, however often it is read."""
     world = world_of()
     made = items(world, 8)
     run(world, "pull_items")
-    assert told(world) == pulled(made)
+    assert announced(world) == pulled(made)
     for minutes in (1, 4, 5, 6):
         world.clock.advance(timedelta(minutes=minutes))
         run(world, "pull_items")
-    assert told(world) == pulled(made)
+    assert announced(world) == pulled(made)
     world.bc.user.update(made[3], {"displayName": "another name"})
     world.clock.advance(60)
     run(world, "pull_items")
-    assert told(world) == pulled(made) | {("item.pulled", subject(made[3])): 2}
+    assert announced(world) == pulled(made) | {("item.pulled", subject(made[3])): 2}
     assert len({event["id"] for event in events(world)}) == len(made) + 1
 
 
@@ -124,17 +124,17 @@ def test_a_variant_alone_brings_its_item() -> None:
     world.clock.advance(timedelta(hours=1))
     variant = world.bc.user.create_variant(made[2], "RED")
     run(world, "pull_items")
-    assert told(world) == pulled([made[2]])
+    assert announced(world) == pulled([made[2]])
     assert [one["code"] for one in events(world)[0]["data"]["itemVariants"]] == ["RED"]
     world.clock.advance(timedelta(minutes=5))
     run(world, "pull_items")
-    assert told(world) == pulled([made[2]])
+    assert announced(world) == pulled([made[2]])
     world.bc.user.update(variant, {"description": "as red as can be"})
     run(world, "pull_items")
-    assert told(world) == pulled([made[2]], 2)
+    assert announced(world) == pulled([made[2]], 2)
 
 
-def test_without_the_option_variants_are_neither_read_nor_told() -> None:
+def test_without_the_option_variants_are_neither_read_nor_announced() -> None:
     """BC_PULL_ITEM_VARIANTS=false: no expand, no look at the variants."""
     world = world_of(BC_PULL_ITEM_VARIANTS="false")
     item = items(world, 1)[0]
@@ -142,22 +142,22 @@ def test_without_the_option_variants_are_neither_read_nor_told() -> None:
     world.bc.user.create_variant(item, "RED")
     world.clock.advance(60)
     run(world, "pull_items")
-    assert told(world) == pulled([item])
+    assert announced(world) == pulled([item])
     assert "itemVariants" not in events(world)[0]["data"]
 
 
-def test_equal_times_over_page_edges_are_all_told_once() -> None:
+def test_equal_times_over_page_edges_are_all_announced_once() -> None:
     """Twenty records of one millisecond in pages of three: BC's links go by position, not by time."""
     world = world_of()
     made = items(world, 20)
     run(world, "pull_items")
-    assert told(world) == pulled(made)
+    assert announced(world) == pulled(made)
 
 
 @pytest.mark.parametrize("broken_links", [1, 2, 5])
 @pytest.mark.parametrize("same_time", [True, False])
 def test_a_link_that_bc_no_longer_honours_costs_nothing(broken_links: int, same_time: bool) -> None:
-    """Asked for anew behind the last record; ties at the edge are neither lost nor told twice."""
+    """Asked for anew behind the last record; ties at the edge are neither lost nor announced twice."""
     world = world_of()
     made = []
     for _ in range(14):
@@ -167,7 +167,7 @@ def test_a_link_that_bc_no_longer_honours_costs_nothing(broken_links: int, same_
     world.step(QUEUE_PAGES)
     fail(world, FaultKind.SKIP_TOKEN, "skiptoken", times=broken_links)
     world.drain()
-    assert told(world) == pulled(made)
+    assert announced(world) == pulled(made)
     assert watermark(world) is not None
 
 
@@ -177,7 +177,7 @@ def test_a_link_broken_in_a_full_pull_goes_on_by_number() -> None:
     made = items(world, 30)
     fail(world, FaultKind.SKIP_TOKEN, "skiptoken", times=3)
     run(world, "pull_items")
-    assert told(world) == pulled(made)
+    assert announced(world) == pulled(made)
 
 
 @pytest.mark.parametrize("kind", [FaultKind.GATEWAY_TIMEOUT_AFTER, FaultKind.TIMEOUT_AFTER])
@@ -190,8 +190,8 @@ def test_a_page_too_slow_is_asked_for_in_a_smaller_size(kind: FaultKind) -> None
     note_page_sizes(world, asked)
     fail(world, kind, "items\\?", times=1 if kind is FaultKind.GATEWAY_TIMEOUT_AFTER else 3)
     run(world, "pull_items")
-    assert len(told(world)) == made
-    assert set(told(world).values()) == {1}
+    assert len(announced(world)) == made
+    assert set(announced(world).values()) == {1}
     assert asked[:2] == [400, 100] if kind is FaultKind.GATEWAY_TIMEOUT_AFTER else 100 in asked
     assert max(asked[asked.index(100) :]) == 100
 
@@ -212,7 +212,7 @@ def test_an_entity_that_is_slow_in_large_pages_times_out_once_a_run() -> None:
     asked: list[int] = []
     note_page_sizes(world, asked)
     run(world, "pull_items")
-    assert len(told(world)) == 6000
+    assert len(announced(world)) == 6000
     assert [size for size in asked if size > 500] == [2000]
 
 
@@ -222,7 +222,7 @@ def test_an_entity_that_is_slow_in_large_pages_times_out_once_a_run() -> None:
 def test_one_broken_record_is_isolated_and_reported(
     how: str, timer: str, rows: int, count: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """BC can't serve its page; all others are told, the run completes, the log names the place (P13)."""
+    """BC can't serve its page; all others are announced, the run completes, the log names the place (P13)."""
     world = world_of(rows)
     world.clock.advance(60)
     made = items(world, count)
@@ -231,7 +231,7 @@ def test_one_broken_record_is_isolated_and_reported(
     world.bc.faults.broken[broken.id] = how
     run(world, timer)
     rest = [item for item in made if item is not broken]
-    assert told(world, "item.") == (pulled(rest) if timer == "pull_items" else created(rest))
+    assert announced(world, "item.") == (pulled(rest) if timer == "pull_items" else created(rest))
     assert watermark(world, "pull" if timer == "pull_items" else "reconcile") == at
     (line,) = [line for line in caplog.messages if line.startswith("record.")]
     assert re.match(r"record.unread .*a row between \S+ and \S+.*: .*(internal error|date formula)", line)
@@ -249,7 +249,7 @@ def test_a_record_healed_later_is_found_by_the_snapshot() -> None:
     world.bc.faults.broken.clear()
     world.clock.advance(timedelta(hours=25))
     run(world, "reconcile")
-    assert told(world) == created(made)
+    assert announced(world) == created(made)
 
 
 def test_an_outage_is_no_broken_record() -> None:
@@ -260,26 +260,26 @@ def test_an_outage_is_no_broken_record() -> None:
     run(world, "pull_items")
     world.clock.advance(30)
     world.drain()
-    assert told(world) == {}
+    assert announced(world) == {}
     world.bc.faults.clear()
     world.clock.advance(30)
     world.drain()
-    assert told(world) == pulled(made)
+    assert announced(world) == pulled(made)
 
 
-def test_rows_without_a_time_are_told_by_the_pull_and_by_the_snapshot() -> None:
+def test_rows_without_a_time_are_announced_by_the_pull_and_by_the_snapshot() -> None:
     """A delta never sees a row stamped year 1: the full pull goes by number, the snapshot by id (P12)."""
     fresh = World(demo_data=False, env={"BC_COMPANIES": CRONUS})
     old = fresh.bc.bulk_items(3, changed_at=EMPTY_DATETIME, step_ms=0)
     run(fresh, "pull_items")
-    assert told(fresh) == pulled(old)
+    assert announced(fresh) == pulled(old)
     world = world_of()
     late = world.bc.bulk_items(3, changed_at=EMPTY_DATETIME, step_ms=0)
     run(world, "reconcile")
-    assert told(world) == {}
+    assert announced(world) == {}
     world.clock.advance(timedelta(hours=25))
     run(world, "reconcile")
-    assert told(world, "item.created") == created(late)
+    assert announced(world, "item.created") == created(late)
 
 
 def test_a_record_committed_late_is_caught_by_the_overlap() -> None:
@@ -295,7 +295,7 @@ def test_a_record_committed_late_is_caught_by_the_overlap() -> None:
     world.clock.advance(60)
     run(world, "reconcile")
     run(world, "pull_items")
-    assert told(world) == pulled(late) | created(late)
+    assert announced(world) == pulled(late) | created(late)
 
 
 def test_a_batch_too_large_for_a_message_goes_to_a_blob() -> None:
@@ -308,11 +308,11 @@ def test_a_batch_too_large_for_a_message_goes_to_a_blob() -> None:
     assert batch[0]["type"] == "bc.batch.v1"
     assert batch[0]["count"] == 300
     assert all(len(left.body.encode()) <= 48 * 1024 for left in world.left)
-    assert told(world) == pulled(made)
+    assert announced(world) == pulled(made)
     assert len(world.claim_checks.blobs) == 1
 
 
-def test_the_watermark_moves_only_when_all_is_told() -> None:
+def test_the_watermark_moves_only_when_all_is_announced() -> None:
     """Up to the last message the old watermark stands; then it is BC's time of the first page, not the last."""
     world = world_of()
     first = watermark(world)
@@ -324,7 +324,7 @@ def test_the_watermark_moves_only_when_all_is_told() -> None:
         assert watermark(world) == first
         world.clock.advance(1)
         world.step(QUEUE_PAGES)
-    assert told(world) == pulled(made)
+    assert announced(world) == pulled(made)
     assert watermark(world) == began + timedelta(seconds=1)
 
 
@@ -335,7 +335,7 @@ def test_a_new_process_goes_on_with_what_the_old_one_left() -> None:
     world.run_timer("pull_items")
     while world.step(QUEUE_PAGES):
         restart(world)
-    assert told(world) == pulled(made)
+    assert announced(world) == pulled(made)
 
 
 def test_no_line_of_a_run_holds_a_record(caplog: pytest.LogCaptureFixture) -> None:
@@ -346,6 +346,6 @@ def test_no_line_of_a_run_holds_a_record(caplog: pytest.LogCaptureFixture) -> No
     world.bc.user.create_item(displayName="a very secret item")
     run(world, "pull_items")
     run(world, "reconcile")
-    assert len(told(world)) == 2
+    assert len(announced(world)) == 2
     assert "secret" not in caplog.text
     assert json.loads(caplog.messages[-1].partition(" ")[2])

@@ -8,7 +8,7 @@ import pytest
 from shared.business_central.client import BusinessCentralClient
 from shared.business_central.port import PageAnswer, PageAsk
 from tests.support.page_world import created, items, run, watermark, world_of
-from tests.support.worlds import told
+from tests.support.worlds import announced
 
 
 @pytest.mark.parametrize("ahead", [timedelta(days=365), timedelta(hours=-1)])
@@ -31,4 +31,4 @@ def test_a_date_of_another_time_ends_no_later_delta(ahead: timedelta, monkeypatc
     made = items(world, 1)
     world.clock.advance(900)
     run(world, "reconcile")
-    assert {**told(world, "item.created")} == created(made)
+    assert {**announced(world, "item.created")} == created(made)

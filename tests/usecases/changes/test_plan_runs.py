@@ -16,7 +16,7 @@ from shared.changes.streams import Stream, StreamState, StreamStore
 from shared.errors import StateConflict
 from shared.resource_names import QUEUE_PAGES, TABLE_WATERMARKS
 from tests.simulation.world import World
-from tests.support.worlds import restart, small_world, told
+from tests.support.worlds import announced, restart, small_world
 
 CRONUS = "CRONUS International Ltd."
 
@@ -137,19 +137,19 @@ def test_a_new_company_is_served_within_the_hour() -> None:
     world.left.clear()
     item = world.bc.user.create_item(company=contoso.id, displayName="x")
     world.run_for(timedelta(minutes=20))
-    assert ("item.created", f"items({item.id})") in told(world)
+    assert ("item.created", f"items({item.id})") in announced(world)
 
 
 def test_a_day_of_silence_tells_nothing() -> None:
     """Nobody changes anything: timers run, snapshots are compared, and no event leaves."""
     world = small_world()
     world.run_for(timedelta(hours=27), every=timedelta(minutes=5))
-    assert told(world) == {}
+    assert announced(world) == {}
     assert world.stores.dead_letters.all(10) == []
 
 
 def test_after_an_outage_of_three_days_everything_is_announced_once() -> None:
-    """72 hours without a running app; within 15 minutes of its return all is told (P4)."""
+    """72 hours without a running app; within 15 minutes of its return all is announced (P4)."""
     world = small_world(env={"BC_COMPANIES": CRONUS})
     world.clock.advance(60)
     items = []
@@ -159,8 +159,8 @@ def test_after_an_outage_of_three_days_everything_is_announced_once() -> None:
             items.append(world.bc.user.create_item(displayName="x"))
     restart(world)
     world.run_for(timedelta(minutes=15))
-    assert told(world, "item.created") == {("item.created", f"items({item.id})"): 1 for item in items}
-    assert told(world, "item.pulled") == {("item.pulled", f"items({item.id})"): 1 for item in items}
+    assert announced(world, "item.created") == {("item.created", f"items({item.id})"): 1 for item in items}
+    assert announced(world, "item.pulled") == {("item.pulled", f"items({item.id})"): 1 for item in items}
 
 
 def test_planning_waits_for_another_day_when_nothing_answers() -> None:
@@ -173,7 +173,7 @@ def test_planning_waits_for_another_day_when_nothing_answers() -> None:
     world.bc.faults.clear()
     item = world.bc.user.create_item(displayName="x")
     world.run_for(timedelta(minutes=31))
-    assert told(world, "item.pulled") == {("item.pulled", f"items({item.id})"): 1}
+    assert announced(world, "item.pulled") == {("item.pulled", f"items({item.id})"): 1}
 
 
 @pytest.mark.parametrize("entity", ["items", "salesInvoices"])

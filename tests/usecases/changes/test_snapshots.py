@@ -8,7 +8,7 @@ from business_central_emulator.data.clock import EMPTY_DATETIME
 from shared.resource_names import QUEUE_NOTIFICATIONS, QUEUE_PAGES
 from tests.simulation.world import Crash, World
 from tests.support.page_world import CRONUS, LEASE_S, created, items, run, world_of
-from tests.support.worlds import events, subject, told
+from tests.support.worlds import announced, events, subject
 
 
 def test_what_was_there_before_the_watch_is_never_announced() -> None:
@@ -20,7 +20,7 @@ def test_what_was_there_before_the_watch_is_never_announced() -> None:
     run(world, "reconcile")
     world.clock.advance(timedelta(hours=25))
     run(world, "reconcile")
-    assert told(world) == {}
+    assert announced(world) == {}
 
 
 def test_a_record_made_while_the_baseline_is_taken_is_announced_or_old_but_never_doubled() -> None:
@@ -35,11 +35,11 @@ def test_a_record_made_while_the_baseline_is_taken_is_announced_or_old_but_never
     for _ in range(3):
         world.clock.advance(timedelta(minutes=15))
         run(world, "reconcile")
-    assert told(world) == created(made)
+    assert announced(world) == created(made)
 
 
 @pytest.mark.parametrize("changes", ["created", "created,deleted"])
-def test_deletes_that_nobody_told_are_found_by_the_compare(changes: str) -> None:
+def test_deletes_that_nobody_announced_are_found_by_the_compare(changes: str) -> None:
     """Deletes are invisible to any delta; the daily snapshot shows what is missing."""
     world = world_of(BC_CHANGES=changes)
     world.clock.advance(60)
@@ -49,10 +49,10 @@ def test_deletes_that_nobody_told_are_found_by_the_compare(changes: str) -> None
     world.clock.advance(timedelta(hours=25))
     run(world, "reconcile")
     gone = {("item.deleted", subject(made[0])): 1} if "deleted" in changes else {}
-    assert told(world) == created(made) | gone
+    assert announced(world) == created(made) | gone
     world.clock.advance(timedelta(hours=25))
     run(world, "reconcile")
-    assert told(world) == created(made) | gone
+    assert announced(world) == created(made) | gone
 
 
 def test_old_snapshots_are_dropped() -> None:
@@ -95,7 +95,7 @@ def test_a_comparison_cut_off_between_its_outputs_loses_and_invents_nothing(seed
     world.clock.advance(LEASE_S)
     world.drain()
     assert crashed
-    assert set(told(world)) == set(created(late)) | {("item.deleted", subject(old[0]))}
+    assert set(announced(world)) == set(created(late)) | {("item.deleted", subject(old[0]))}
     assert len({event["id"] for event in events(world)}) == len(late) + 1
 
 
@@ -114,6 +114,6 @@ def test_a_record_made_while_a_snapshot_is_read_is_not_taken_for_deleted() -> No
     assert world.deliver_webhooks()
     while world.step(QUEUE_NOTIFICATIONS):
         pass
-    assert told(world) == created(made)
+    assert announced(world) == created(made)
     world.drain()
-    assert told(world) == created(made)
+    assert announced(world) == created(made)

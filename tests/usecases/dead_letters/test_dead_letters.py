@@ -23,7 +23,7 @@ from shared.resource_names import QUEUE_NOTIFICATIONS, QUEUE_ORDERS, QUEUE_PAGES
 from tests.simulation.queues import MAX_DELIVERIES
 from tests.simulation.world import Crash, World
 from tests.support.shop import Shop
-from tests.support.worlds import results, small_world, subject, told
+from tests.support.worlds import announced, results, small_world, subject
 
 CRONUS = "CRONUS International Ltd."
 BODY = b'{"job":"j-1","redrive":0}'
@@ -96,7 +96,7 @@ def test_what_can_never_work_is_set_aside_at_once_and_stays(world: World) -> Non
     (message,) = world.stores.dead_letters.all(10)
     assert (message.name, message.next_try_at) == ("m-1", None)
     world.clock.advance(timedelta(days=4))
-    assert redrive.redrive_due(world.ctx, world.stores.dead_letters) == Outputs()
+    assert redrive.retry_due(world.ctx, world.stores.dead_letters) == Outputs()
 
 
 BAD = [b"", b"\xff\xfe", b"null", b"[]", b'{"job": 5}', b'{"job": {"a": 1}}', b"[" * 48_000, b'{"job":"x/y#?"}']
@@ -123,10 +123,10 @@ def test_it_waits_longer_each_time_and_gives_up_after_three_days(world: World) -
             break
         tries.append(message.next_try_at - world.clock.now())
         world.clock.set(message.next_try_at)
-        assert len(redrive.redrive_due(world.ctx, world.stores.dead_letters).pages) in {0, 1}
+        assert len(redrive.retry_due(world.ctx, world.stores.dead_letters).pages) in {0, 1}
         assert len(world.stores.dead_letters.take_due(world.clock.now(), 10)) == 0
         (message,) = world.stores.dead_letters.all(10)
-        world.stores.dead_letters.put_back(message, world.clock.now())
+        world.stores.dead_letters.enqueued_again(message, world.clock.now())
     assert tries[0] == timedelta(minutes=1)
     assert tries == sorted(tries)
     assert tries[-1] == timedelta(minutes=30)
@@ -151,13 +151,13 @@ def test_what_is_no_job_any_more_goes_to_a_person_and_not_round_for_ever(world: 
         world.ctx, letters, world.stores.orders, QUEUE_PAGES, b'{"run":"r","entity":"gone","job":"j"}', "m-1"
     )
     world.clock.advance(timedelta(minutes=2))
-    assert redrive.redrive_due(world.ctx, letters) == Outputs()
+    assert redrive.retry_due(world.ctx, letters) == Outputs()
     (letter,) = letters.all(10)
     assert (letter.next_try_at, letter.tries) == (None, 1)
     assert "no message of this version" in letter.reason
     for _ in range(4):
         world.clock.advance(timedelta(hours=12))
-        assert redrive.redrive_due(world.ctx, letters) == Outputs()
+        assert redrive.retry_due(world.ctx, letters) == Outputs()
     assert letters.all(10)[0].tries == 1
     assert letters.counts(world.clock.now()) == {QUEUE_PAGES: 1}
 
@@ -183,7 +183,7 @@ def test_a_letter_without_an_index_is_found_within_an_hour(world: World) -> None
         if row.key != "swept":
             table.delete(row.partition, row.key)
     world.clock.advance(timedelta(minutes=61))
-    assert len(redrive.redrive_due(world.ctx, letters).pages) == 1
+    assert len(redrive.retry_due(world.ctx, letters).pages) == 1
 
 
 def outage(world: World, hours: float) -> None:
@@ -203,7 +203,7 @@ def test_after_an_outage_all_comes_in_without_hands(world: World, hours: float) 
     world.run_timer("reconcile")
     outage(world, hours)
     world.run_for(timedelta(minutes=50))
-    assert told(world, "item.created") == {("item.created", subject(item)): 1}
+    assert announced(world, "item.created") == {("item.created", subject(item)): 1}
     assert world.stores.dead_letters.all(10) == []
 
 
@@ -226,7 +226,7 @@ def test_a_person_puts_a_message_back_and_it_is_forgotten_once_done(world: World
     assert [NotificationJob.from_text(text).redrive for text in outgoing.notifications] == [1]
     world.leave(outgoing)
     world.drain()
-    assert told(world) == {("item.created", subject(item)): 1}
+    assert announced(world) == {("item.created", subject(item)): 1}
     assert world.stores.dead_letters.all(10) == []
 
 
@@ -253,7 +253,7 @@ def test_a_page_that_kills_its_worker_is_redriven_with_its_claims(world: World) 
         world.clock.advance(600)
     world.run_for(timedelta(hours=1))
     assert len(deaths) == MAX_DELIVERIES
-    assert told(world, "item.created") == {("item.created", subject(item)): 1 for item in made}
+    assert announced(world, "item.created") == {("item.created", subject(item)): 1 for item in made}
     assert world.stores.dead_letters.all(10) == []
 
 
@@ -301,9 +301,9 @@ def test_a_message_lost_on_its_way_back_comes_again(world: World) -> None:
     """It is noted as tried and not forgotten before its work is done."""
     guard(world, BCUnavailable("x"), frame.DELIVERIES, _page_job(world))
     world.clock.advance(120)
-    assert len(redrive.redrive_due(world.ctx, world.stores.dead_letters).pages) == 1
+    assert len(redrive.retry_due(world.ctx, world.stores.dead_letters).pages) == 1
     world.clock.advance(timedelta(minutes=31))
-    assert len(redrive.redrive_due(world.ctx, world.stores.dead_letters).pages) == 1
+    assert len(redrive.retry_due(world.ctx, world.stores.dead_letters).pages) == 1
 
 
 def _page_job(world: World) -> bytes:

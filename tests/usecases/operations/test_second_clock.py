@@ -18,7 +18,7 @@ from shared.resource_names import QUEUE_NOTIFICATIONS
 from shared.webhooks.plan import LIFETIME
 from tests.simulation.world import Crash, World
 from tests.support.shop import Shop
-from tests.support.worlds import events, small_world, subject, told
+from tests.support.worlds import announced, events, small_world, subject
 
 FOUR_DAYS_H = 96
 
@@ -60,10 +60,10 @@ def test_four_days_without_timers(clock: str, caplog: pytest.LogCaptureFixture) 
     pulled = {state.stream.purpose: state.done_at for state in world.stores.changes.streams.all()}
     assert pulled["pull"] is not None
     assert now - pulled["pull"] < timedelta(hours=2)
-    announced = told(world, "item.created")
+    counted = announced(world, "item.created")
     late = {subject(record) for record in made[-2:]}  # the last may be on their way
-    assert {("item.created", subject(record)) for record in made if subject(record) not in late} <= set(announced)
-    assert max(announced.values()) == 1
+    assert {("item.created", subject(record)) for record in made if subject(record) not in late} <= set(counted)
+    assert max(counted.values()) == 1
     assert "timer.overdue" in caplog.text
     assert "timer_stopped" in codes(world)
 
@@ -213,5 +213,5 @@ def test_a_schedule_that_cannot_be_read_is_named_and_its_work_is_done() -> None:
         world.clock.advance(timedelta(minutes=15))
         world.ask_health()
         world.drain()
-    assert ("item.created", subject(record)) in told(world, "item.created")
+    assert ("item.created", subject(record)) in announced(world, "item.created")
     assert len(events(world)) > before

@@ -14,7 +14,7 @@ from shared.webhooks.keep import keep_subscriptions
 from shared.webhooks.notes import WebhookNote
 from shared.webhooks.plan import RENEW_AGE
 from tests.simulation.world import PUBLIC_URL, World
-from tests.support.worlds import restart, small_world, subject, told
+from tests.support.worlds import announced, restart, small_world, subject
 
 WATCHED = 6  # three entities in two companies
 
@@ -94,7 +94,7 @@ def test_a_lost_webhook_is_rebuilt_and_its_gap_read(known: bool, caplog: pytest.
     world.run_timer("keep_subscriptions")
     world.drain()
     assert len(held(world)) == WATCHED
-    assert told(world) == {("item.created", subject(item)): 1}
+    assert announced(world) == {("item.created", subject(item)): 1}
     assert caplog.text.count("subscription.lost") == (1 if known else WATCHED)
 
 
@@ -162,7 +162,7 @@ def test_an_entity_that_bc_offers_no_webhook_for_is_left_to_the_reconcile(caplog
     world.clock.advance(timedelta(minutes=5))
     shipment = world.bc.user.create_shipment()
     world.run_for(timedelta(minutes=20))
-    assert told(world, "salesShipment") == {("salesShipment.created", subject(shipment)): 1}
+    assert announced(world, "salesShipment") == {("salesShipment.created", subject(shipment)): 1}
     assert "subscription.unsupported" not in caplog.text
 
 
@@ -253,7 +253,7 @@ def test_a_fresh_vault_gets_a_secret() -> None:
     world.clock.advance(60)
     assert world.deliver_webhooks() == 1
     world.drain()
-    assert told(world, "item.created") == {("item.created", subject(item)): 1}
+    assert announced(world, "item.created") == {("item.created", subject(item)): 1}
 
 
 @pytest.mark.parametrize("match", ["webhookSupportedResources", "/companies$"])

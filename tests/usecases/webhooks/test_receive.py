@@ -244,7 +244,7 @@ def test_a_vault_that_fails_once_the_secret_is_known_is_not_missed() -> None:
 def test_a_flood_of_forged_calls_is_one_line_and_one_vault_read(
     hook: Hook, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two hundred of them in a minute: counted, told once; a process reads the vault once (P3)."""
+    """Two hundred of them in a minute: counted, logged once; a process reads the vault once (P3)."""
     caplog.set_level(logging.WARNING)
     restart(hook.world)
     reads: list[str] = []
