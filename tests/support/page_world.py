@@ -1,6 +1,7 @@
 """Worlds whose pages a test looks at: small pages, one company, and what their runs must have told."""
 
 from datetime import datetime
+from typing import Any
 
 from business_central_emulator import Fault, FaultKind
 from business_central_emulator.data.record import Record
@@ -24,7 +25,7 @@ def run(world: World, timer: str) -> None:
     world.drain()
 
 
-def items(world: World, count: int, **more: object) -> list[Record]:
+def items(world: World, count: int, **more: Any) -> list[Record]:
     """New items, all made in this very millisecond."""
     return [world.bc.user.create_item(displayName=f"item {n}", **more) for n in range(count)]
 
@@ -49,9 +50,9 @@ def watermark(world: World, purpose: str = "pull", entity: str = "items") -> dat
     return world.stores.changes.streams.load(stream(world, purpose, entity)).watermark
 
 
-def fail(world: World, kind: FaultKind, match: str, times: int | None = 1, **more: object) -> None:
+def fail(world: World, kind: FaultKind, match: str, times: int | None = 1, **more: Any) -> None:
     """Script a fault of BC."""
-    world.bc.faults.add(Fault(kind=kind, match=match, times=times, **more))  # type: ignore[arg-type]
+    world.bc.faults.add(Fault(kind=kind, match=match, times=times, **more))
 
 
 def note_page_sizes(world: World, asked: list[int]) -> None:

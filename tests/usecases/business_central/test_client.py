@@ -403,6 +403,7 @@ def test_a_wrong_token_is_denied(place: Place) -> None:
         place.client.companies()
 
 
+KEYS = ["7b1c4a52-91d3-f011-8d4c-6045bd1a2c10"]
 INTENTS: dict[str, tuple[Callable[[Place], object], str]] = {
     "companies": (lambda place: place.client.companies(), "ReadWrite"),
     "page": (lambda place: place.client.page(ask(place)), "ReadOnly"),
@@ -420,7 +421,6 @@ INTENTS: dict[str, tuple[Callable[[Place], object], str]] = {
     "log": (lambda place: place.client.webhook_logs(place.company), "ReadOnly"),
     "subscriptions": (lambda place: place.client.subscriptions(), "ReadWrite"),
 }
-KEYS = ["7b1c4a52-91d3-f011-8d4c-6045bd1a2c10"]
 
 
 @pytest.mark.parametrize("verb", INTENTS)

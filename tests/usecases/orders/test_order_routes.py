@@ -6,7 +6,7 @@ from typing import Any
 import azure.functions as func
 import pytest
 
-from shared import message_text, triggers
+from shared import message_text, services, triggers
 from shared.resource_names import QUEUE_ORDER_RESUMES
 from tests.support.shop import Shop
 from tests.support.worlds import results
@@ -16,7 +16,7 @@ from tests.support.worlds import results
 def shop(monkeypatch: pytest.MonkeyPatch) -> Shop:
     """A fresh shop, which the triggers serve."""
     shop = Shop()
-    monkeypatch.setattr(triggers.root, "connection", lambda: shop.world.connection)
+    monkeypatch.setattr(services, "connection", lambda: shop.world.connection)
     return shop
 
 
