@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -35,7 +36,7 @@ def world() -> World:
     return small_world(env={"BC_COMPANIES": CRONUS})
 
 
-def failing(error: IntegrationError) -> object:
+def failing(error: IntegrationError) -> Callable[[str, bytes, str], Outputs]:
     """Work that fails."""
 
     def work(queue: str, body: bytes, message_id: str) -> Outputs:
@@ -46,7 +47,7 @@ def failing(error: IntegrationError) -> object:
 
 def guard(world: World, error: IntegrationError, delivery: int, body: bytes = BODY) -> Outputs:
     """Do failing work."""
-    return frame.guarded(world.ctx, world.stores.dead_letters, QUEUE_PAGES, body, "m-1", delivery, failing(error))  # type: ignore[arg-type]
+    return frame.guarded(world.ctx, world.stores.dead_letters, QUEUE_PAGES, body, "m-1", delivery, failing(error))
 
 
 def test_deliveries_end_where_the_hosts_do() -> None:
