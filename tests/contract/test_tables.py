@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from shared.errors import StateConflict
 from shared.storage.keys import after, row_key
-from shared.storage.table import Delete, Insert, Replace, Row, Table, Upsert, Value
+from shared.storage.table import Change, Delete, Insert, Replace, Row, Table, Upsert, Value
 from shared.storage.table_rules import EARLIEST
 
 type OpenTables = Callable[[], Callable[[str], Table]]
@@ -73,7 +73,7 @@ def test_a_row_comes_back_as_it_was_written(table: Table) -> None:
         "raw": bytes(range(256)),
         "none": b"",
     }
-    stored = table.insert(row(**values))
+    stored = table.insert(Row(partition="p", key="a", values=values))
     read = table.get("p", "a")
     assert read is not None
     assert dict(read.values) == values
@@ -85,7 +85,7 @@ def test_a_row_comes_back_as_it_was_written(table: Table) -> None:
 
 
 @given(
-    text=st.text(alphabet=st.characters(exclude_categories=("Cs",)), max_size=50),
+    text=st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=50),
     number=st.integers(-(2**63), 2**63 - 1),
     real=st.floats(allow_nan=False, allow_infinity=False),
     time=st.datetimes(EARLIEST.replace(tzinfo=None), timezones=st.just(UTC)),
@@ -260,15 +260,15 @@ def test_a_transaction_does_all_or_nothing(table: Table, failing: str, place: in
     """One change that cannot be made is a StateConflict, and none of the others is."""
     old = table.insert(row(key="a", n=1))
     table.upsert(row(key="a", n=2))
-    bad = {
+    changes_that_fail: dict[str, Change] = {
         "insert": Insert(row(key="a", n=3)),
         "replace": Replace(old.with_values(n=3)),
         "replace missing": Replace(Row(partition="p", key="x", etag=old.etag)),
         "delete": Delete(old),
         "delete missing": Delete(row(key="x")),
-    }[failing]
-    changes = [Upsert(row(key="b")), Insert(row(key="c"))]
-    changes.insert(place, bad)
+    }
+    changes: list[Change] = [Upsert(row(key="b")), Insert(row(key="c"))]
+    changes.insert(place, changes_that_fail[failing])
     with pytest.raises(StateConflict):
         table.write(changes)
     assert [(found.key, found.number("n")) for found in table.query("p")] == [("a", 2)]
@@ -317,10 +317,10 @@ def test_a_transaction_beyond_the_rules_is_a_mistake(table: Table, changes: list
         row(f=float("nan")),
         row(f=float("inf")),
         row(v=None),  # type: ignore[arg-type] # the fault under test
-        row(**{"no-name": 1}),
+        Row(partition="p", key="a", values={"no-name": 1}),
         row(RowKey="x"),
-        row(**{f"p{number}": 1 for number in range(253)}),
-        row(**{f"p{number}": bytes(65_000) for number in range(17)}),
+        Row(partition="p", key="a", values={f"p{number}": 1 for number in range(253)}),
+        Row(partition="p", key="a", values={f"p{number}": bytes(65_000) for number in range(17)}),
     ],
 )
 def test_a_row_beyond_the_rules_is_a_mistake(table: Table, bad: Row) -> None:

@@ -28,8 +28,8 @@ pytestmark = pytest.mark.e2e
 
 CONNECT = "button.main"
 CALLBACK = "/api/connect/callback"
-PHONE = {"width": 390, "height": 844, "phone": True}
-DESKTOP = {"width": 1100, "height": 900}
+PHONE: dict[str, Any] = {"width": 390, "height": 844, "phone": True}
+DESKTOP: dict[str, Any] = {"width": 1100, "height": 900}
 
 
 @dataclass

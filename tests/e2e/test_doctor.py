@@ -270,6 +270,7 @@ def test_cause_poison_is_not_taken_up(patient: Patient) -> None:
     with patient.restarted(**{"AzureWebJobs.dead_letter_order.Disabled": "true"}):
         patient.demo.events.put(f"{resource_names.QUEUE_ORDERS}-poison", "{}")
         until(lambda: "poison_waits" in codes(patient.examine()), "the message")
+        assert f"{resource_names.QUEUE_ORDERS}-poison" in named(patient.examine(), "poison_waits")["seen"]
 
 
 def test_cause_the_app_is_not_there(patient: Patient) -> None:

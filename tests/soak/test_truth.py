@@ -39,7 +39,7 @@ def account() -> Account:
 
 def judged(account: Account, status: dict[str, Any] = _QUIET, **left: int) -> Report:
     report = Report(plan=Plan(seconds=1, seed=1))
-    Judge(FakeEmulator(), account, 0).judge(report, status, left)  # type: ignore[arg-type]
+    Judge(FakeEmulator(), account, 0).judge(report, status, left)  # type: ignore[arg-type]  # a fake of what it asks
     return report
 
 

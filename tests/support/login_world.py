@@ -4,6 +4,7 @@ MSAL is the real one; all runs in this process on a clock that the test moves.
 """
 
 from collections.abc import Callable
+from typing import cast
 
 from business_central_emulator.server.adapter import session_for
 from business_central_emulator.server.exchange import Engine, Request, Response
@@ -17,7 +18,7 @@ from shared.login.login_state import LOGIN_KEY
 from shared.login.tokens import EntraTokens
 from shared.resource_names import SECRET_CLIENT, TABLE_CONNECTIONS
 from shared.settings import Settings
-from shared.storage.table import Row
+from shared.storage.table import Row, Table
 from tests.conftest import FixedClock
 from tests.support.fakes_secrets import MemorySecrets
 from tests.support.memory_storage import MemoryTables
@@ -118,8 +119,8 @@ class _Tables:
     def __init__(self) -> None:
         self.real = MemoryTables().table(TABLE_CONNECTIONS)
 
-    def view(self, process: Process) -> "_Table":
-        return _Table(self.real, process)
+    def view(self, process: Process) -> Table:
+        return cast("Table", _Table(self.real, process))  # it has every method of a table, each by `__getattr__`
 
 
 class _Table:
@@ -166,8 +167,13 @@ class World:
     def refreshes(self) -> int:
         return sum(asked.grant_type == "refresh_token" for asked in self.login.requests)
 
-    def row(self, key: str = LOGIN_KEY) -> Row | None:
+    def row(self, key: str) -> Row | None:
         return self.tables.real.get(self.settings.connection, key)
+
+    def login_row(self) -> Row:
+        row = self.row(LOGIN_KEY)
+        assert row
+        return row
 
     def is_good(self, token: str) -> bool:
         claims = self.login.key.check(token, audience="https://api.businesscentral.dynamics.com", now=self.clock())

@@ -1,10 +1,13 @@
 """Worlds whose pages a test looks at: small pages, one company, and what their runs must have told."""
 
 from datetime import datetime
+from typing import Any
 
 from business_central_emulator import Fault, FaultKind
 from business_central_emulator.data.record import Record
+from business_central_emulator.server.exchange import Request, Response
 
+from shared.changes.jobs import Purpose
 from shared.changes.streams import Stream
 from tests.simulation.world import World
 from tests.support.worlds import small_world, subject
@@ -24,7 +27,7 @@ def run(world: World, timer: str) -> None:
     world.drain()
 
 
-def items(world: World, count: int, **more: object) -> list[Record]:
+def items(world: World, count: int, **more: Any) -> list[Record]:
     """New items, all made in this very millisecond."""
     return [world.bc.user.create_item(displayName=f"item {n}", **more) for n in range(count)]
 
@@ -39,29 +42,29 @@ def created(records: list[Record], noun: str = "item") -> dict[tuple[str, str], 
     return {(f"{noun}.created", subject(record)): 1 for record in records}
 
 
-def stream(world: World, purpose: str = "pull", entity: str = "items") -> Stream:
+def stream(world: World, purpose: Purpose = "pull", entity: str = "items") -> Stream:
     """A stream of the first company."""
-    return Stream(purpose, world.bc.company().id, entity)  # type: ignore[arg-type]
+    return Stream(purpose, world.bc.company().id, entity)
 
 
-def watermark(world: World, purpose: str = "pull", entity: str = "items") -> datetime | None:
+def watermark(world: World, purpose: Purpose = "pull", entity: str = "items") -> datetime | None:
     """The watermark of a stream."""
     return world.stores.changes.streams.load(stream(world, purpose, entity)).watermark
 
 
-def fail(world: World, kind: FaultKind, match: str, times: int | None = 1, **more: object) -> None:
+def fail(world: World, kind: FaultKind, match: str, times: int | None = 1, **more: Any) -> None:
     """Script a fault of BC."""
-    world.bc.faults.add(Fault(kind=kind, match=match, times=times, **more))  # type: ignore[arg-type]
+    world.bc.faults.add(Fault(kind=kind, match=match, times=times, **more))
 
 
 def note_page_sizes(world: World, asked: list[int]) -> None:
     """Keep the page size of every request from now on."""
     handle = world.bc.handle
 
-    def noting(request: object) -> object:
-        prefer = request.header("Prefer") or ""  # type: ignore[attr-defined]
+    def noting(request: Request) -> Response:
+        prefer = request.header("Prefer") or ""
         if prefer.startswith("odata.maxpagesize="):
             asked.append(int(prefer.partition("=")[2]))
-        return handle(request)  # type: ignore[arg-type]
+        return handle(request)
 
-    world.bc.handle = noting  # type: ignore[method-assign,assignment]
+    world.bc.handle = noting  # type: ignore[method-assign]  # in this world only

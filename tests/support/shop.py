@@ -32,8 +32,8 @@ class Shop:
         order = {"customerNumber": "C00120", "salesOrderLines": list(lines) or [line], **fields}
         return {name: value for name, value in order.items() if value is not None}
 
-    def message(self, key: str = "web-1", order: object = None, **more: object) -> str:
-        """A message of the queue `sales-orders`."""
+    def message(self, key: str | None = "web-1", order: object = None, **more: object) -> str:
+        """A message of the queue `sales-orders`; None leaves the key out."""
         members = {"company": CRONUS, "orderKey": key, "order": self.order() if order is None else order, **more}
         return json.dumps({name: value for name, value in members.items() if value is not None})
 

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
@@ -31,7 +32,7 @@ class Network(BaseAdapter):
         self.asked: list[requests.PreparedRequest] = []
         self.options: list[dict[str, object]] = []
 
-    def send(self, request: requests.PreparedRequest, **options: object) -> requests.Response:  # type: ignore[override]
+    def send(self, request: requests.PreparedRequest, *_: Any, **options: Any) -> requests.Response:
         """Answer one request."""
         self.asked.append(request)
         self.options.append(options)

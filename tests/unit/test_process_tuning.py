@@ -36,4 +36,6 @@ def test_another_c_library_keeps_its_ways(monkeypatch: pytest.MonkeyPatch, fault
         raise fault
 
     monkeypatch.setattr(ctypes, "CDLL", refuse)
+    sys.setswitchinterval(0.001)
     concurrency.tune()
+    assert sys.getswitchinterval() == pytest.approx(concurrency.SWITCH_S)

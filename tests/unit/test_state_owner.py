@@ -30,7 +30,12 @@ def check(tables: MemoryTables, clock: FixedClock, **env: str) -> None:
 def test_the_first_settings_own_the_state(tables: MemoryTables, clock: FixedClock) -> None:
     """And go on to do so, whatever the case of their letters."""
     check(tables, clock)
+    first = tables.table("BcConnections").get("deployment", "state")
+    assert first
+    assert first.values == {"name": "lmints.io.production", "since": clock()}
+    clock.advance(60)
     check(tables, clock, BC_TENANT_ID="LMINTS.io", BC_ENVIRONMENT="Production")
+    assert tables.table("BcConnections").get("deployment", "state") == first
 
 
 @pytest.mark.parametrize("env", [{"BC_TENANT_ID": GUID}, {"BC_ENVIRONMENT": "live"}])

@@ -4,6 +4,7 @@ import html
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msal
 import pytest
@@ -17,6 +18,9 @@ ORIGIN = "https://localhost:8443"
 REDIRECT_URI = "https://localhost:7443/api/connect/callback"
 SECRET = "the-first-secret"
 SCOPE = "https://api.businesscentral.dynamics.com/.default"
+
+
+type Ask = Callable[..., requests.Response]  # as a fixture gives it: the arguments are what its form takes
 
 
 class Clock:
@@ -50,7 +54,7 @@ def http(login: LoginEngine) -> requests.Session:
 
 
 @pytest.fixture
-def control(http: requests.Session) -> Callable[..., requests.Response]:
+def control(http: requests.Session) -> Ask:
     def call(path: str, **fields: object) -> requests.Response:
         response = http.post(f"{ORIGIN}/_emulator/{path}", json=fields)
         assert response.status_code == 200, response.text
@@ -72,7 +76,7 @@ def client(http: requests.Session) -> msal.ConfidentialClientApplication:
 
 
 @pytest.fixture
-def token(http: requests.Session) -> Callable[..., requests.Response]:
+def token(http: requests.Session) -> Ask:
     """Post a form to the token endpoint, as the application with its right secret unless told otherwise."""
 
     def call(tenant: str = DOMAIN, **fields: str) -> requests.Response:
@@ -84,11 +88,12 @@ def token(http: requests.Session) -> Callable[..., requests.Response]:
 
 
 @pytest.fixture
-def signed_in(client: msal.ConfidentialClientApplication, http: requests.Session) -> dict[str, object]:
+def signed_in(client: msal.ConfidentialClientApplication, http: requests.Session) -> dict[str, Any]:
     """Sign Megan in with MSAL's own flow (PKCE, nonce, state, form_post); give the token reply."""
     flow = client.initiate_auth_code_flow(
         [SCOPE], redirect_uri=REDIRECT_URI, login_hint=f"megan@{DOMAIN}", response_mode="form_post"
     )
     page = http.get(flow["auth_uri"]).text
     fields = {name: html.unescape(value) for name, value in re.findall(r'name="(\w+)" value="([^"]*)"', page)}
-    return client.acquire_token_by_auth_code_flow(flow, fields)
+    reply: dict[str, Any] = client.acquire_token_by_auth_code_flow(flow, fields)
+    return reply

@@ -2,16 +2,22 @@
 
 import base64
 import hashlib
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import jwt
+import msal
 import pytest
+import requests
 from business_central_emulator.server.adapter import EngineAdapter
-from business_central_emulator.server.exchange import Engine, Response
+from business_central_emulator.server.exchange import Engine, Request, Response
 
 from local.emulators.entra.browser import SignInFailed, sign_in
 from local.emulators.entra.directory import CLIENT_ID, DOMAIN, TENANT_ID
+from local.emulators.entra.engine import LoginEngine
+from tests.local.entra.conftest import Ask, Clock
 
 ORIGIN = "https://localhost:8443"
 REDIRECT_URI = "https://localhost:7443/api/connect/callback"
@@ -21,7 +27,7 @@ VERIFIER = "v" * 43
 CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
 
 
-def authorize_url(tenant=DOMAIN, **changes):
+def authorize_url(tenant: str = DOMAIN, **changes: str | None) -> str:
     fields = {
         "client_id": CLIENT_ID,
         "response_type": "code",
@@ -37,24 +43,24 @@ def authorize_url(tenant=DOMAIN, **changes):
     return f"{ORIGIN}/{tenant}/oauth2/v2.0/authorize?{urlencode(sent)}"
 
 
-def answer_of(response):
+def answer_of(response: requests.Response) -> dict[str, str]:
     assert response.status_code == 302, response.text
     return dict(parse_qsl(urlsplit(response.headers["Location"]).query))
 
 
 @pytest.fixture
-def code(http):
+def code(http: requests.Session) -> Callable[..., str]:
     """A fresh authorization code."""
 
-    def get(**changes):
+    def get(**changes: str) -> str:
         return answer_of(http.get(authorize_url(**changes), allow_redirects=False))["code"]
 
     return get
 
 
 @pytest.fixture
-def redeem(token):
-    def call(held, **changes):
+def redeem(token: Ask) -> Ask:
+    def call(held: str, **changes: str) -> requests.Response:
         return token(
             **{
                 "grant_type": "authorization_code",
@@ -68,13 +74,15 @@ def redeem(token):
     return call
 
 
-def refused(response, error, code, status=400):
+def refused(response: requests.Response, error: str, code: int, status: int = 400) -> None:
     body = response.json()
     assert (response.status_code, body["error"], body["error_codes"]) == (status, error, [code])
     assert body["error_description"].startswith(f"AADSTS{code}: ")
 
 
-def test_msal_signs_in_refreshes_and_reads_its_cache(client, signed_in, login):
+def test_msal_signs_in_refreshes_and_reads_its_cache(
+    client: msal.ConfidentialClientApplication, signed_in: dict[str, Any], login: LoginEngine
+) -> None:
     """MSAL's own code flow (PKCE, nonce, state) works unchanged, and later calls need no person."""
     assert signed_in["id_token_claims"]["preferred_username"] == MEGAN
     (account,) = client.get_accounts()
@@ -87,7 +95,9 @@ def test_msal_signs_in_refreshes_and_reads_its_cache(client, signed_in, login):
     assert [asked.grant_type for asked in login.requests if asked.grant_type] == ["authorization_code", "refresh_token"]
 
 
-def test_the_access_token_is_what_business_central_checks(code, redeem, login, http):
+def test_the_access_token_is_what_business_central_checks(
+    code: Callable[..., str], redeem: Ask, login: LoginEngine, http: requests.Session
+) -> None:
     """An access token is signed by the published key and carries the claims of a user with delegated permissions."""
     reply = redeem(code()).json()
     (key,) = jwt.PyJWKSet.from_dict(http.get(f"{ORIGIN}/{TENANT_ID}/discovery/v2.0/keys").json()).keys
@@ -101,12 +111,12 @@ def test_the_access_token_is_what_business_central_checks(code, redeem, login, h
     assert claims["exp"] - claims["iat"] == reply["expires_in"] == 3599
 
 
-def test_a_person_picks_a_user_on_the_page(http, client):
+def test_a_person_picks_a_user_on_the_page(http: requests.Session, client: msal.ConfidentialClientApplication) -> None:
     """Without a hint the page lists the users; the scripted browser picks one and lands on the redirect URI."""
     received = {}
 
     class Callback(Engine):
-        def handle(self, request):
+        def handle(self, request: Request) -> Response:
             received.update(request.query)
             return Response(status=200, headers={"Content-Type": "text/plain"}, body=b"connected")
 
@@ -117,20 +127,20 @@ def test_a_person_picks_a_user_on_the_page(http, client):
     assert received["state"] == "state-1"
 
 
-def test_the_page_is_shown_although_a_hint_is_given_when_the_app_asks_for_it(http):
+def test_the_page_is_shown_although_a_hint_is_given_when_the_app_asks_for_it(http: requests.Session) -> None:
     """`prompt=select_account` always asks the person."""
     response = http.get(authorize_url(prompt="select_account"), allow_redirects=False)
     assert response.status_code == 200
     assert "Pick an account" in response.text
 
 
-def test_the_page_escapes_what_the_request_brought(http):
+def test_the_page_escapes_what_the_request_brought(http: requests.Session) -> None:
     """A state with markup in it comes out as text."""
     response = http.get(authorize_url(login_hint=None, state='"><script>alert(1)</script>'))
     assert "<script>alert(1)" not in response.text
 
 
-def test_a_person_may_refuse(http):
+def test_a_person_may_refuse(http: requests.Session) -> None:
     """Cancel sends access_denied and the state back to the app."""
     with pytest.raises(SignInFailed):
         sign_in(http, authorize_url(login_hint=None), "nobody@lmints.io")
@@ -140,7 +150,7 @@ def test_a_person_may_refuse(http):
     assert answer["error_description"].startswith("AADSTS65004")
 
 
-def test_form_post_carries_the_answer_in_the_body(http):
+def test_form_post_carries_the_answer_in_the_body(http: requests.Session) -> None:
     """With response_mode=form_post nothing secret stands in a URL."""
     response = http.get(authorize_url(response_mode="form_post"), allow_redirects=False)
     assert response.status_code == 200
@@ -159,7 +169,9 @@ def test_form_post_carries_the_answer_in_the_body(http):
         ({"tenant": "contoso.com"}, 90002),
     ],
 )
-def test_a_wrong_client_or_redirect_is_shown_and_never_redirected_to(http, changes, code):
+def test_a_wrong_client_or_redirect_is_shown_and_never_redirected_to(
+    http: requests.Session, changes: dict[str, Any], code: int
+) -> None:
     """What could leak a code to a stranger stays on the login's own page."""
     response = http.get(authorize_url(**changes), allow_redirects=False)
     assert response.status_code == 400
@@ -182,14 +194,16 @@ def test_a_wrong_client_or_redirect_is_shown_and_never_redirected_to(http, chang
         ({"login_hint": None, "prompt": "none"}, "login_required", 50058),
     ],
 )
-def test_other_faults_go_back_to_the_app(http, changes, error, code):
+def test_other_faults_go_back_to_the_app(
+    http: requests.Session, changes: dict[str, Any], error: str, code: int
+) -> None:
     """The app learns the OAuth error and the AADSTS code, with its state."""
     answer = answer_of(http.get(authorize_url(**changes), allow_redirects=False))
     assert (answer["error"], answer["state"]) == (error, "state-1")
     assert answer["error_description"].startswith(f"AADSTS{code}:")
 
 
-def test_a_code_works_once_and_its_replay_ends_the_sign_in(code, redeem, token):
+def test_a_code_works_once_and_its_replay_ends_the_sign_in(code: Callable[..., str], redeem: Ask, token: Ask) -> None:
     """A replayed code is refused, and the refresh token of the first use dies with it."""
     once = code()
     first = redeem(once).json()
@@ -211,28 +225,30 @@ def test_a_code_works_once_and_its_replay_ends_the_sign_in(code, redeem, token):
         ({"grant_type": ""}, "invalid_request", 900144, 400),
     ],
 )
-def test_a_code_is_bound_to_client_verifier_and_redirect(code, redeem, changes, error, number, status):
+def test_a_code_is_bound_to_client_verifier_and_redirect(
+    code: Callable[..., str], redeem: Ask, changes: dict[str, Any], error: str, number: int, status: int
+) -> None:
     """A stolen code is worth nothing, and a refused try does not use the code up for its owner."""
     held = code()
     refused(redeem(held, **changes), error, number, status)
     assert redeem(held).status_code == 200
 
 
-def test_a_code_ends_after_ten_minutes(code, redeem, clock):
+def test_a_code_ends_after_ten_minutes(code: Callable[..., str], redeem: Ask, clock: Clock) -> None:
     """A code that lay around is refused."""
     held = code()
     clock.advance(timedelta(minutes=10, seconds=1))
     refused(redeem(held), "invalid_grant", 70008)
 
 
-def test_a_token_without_offline_access_cannot_be_refreshed(code, redeem):
+def test_a_token_without_offline_access_cannot_be_refreshed(code: Callable[..., str], redeem: Ask) -> None:
     """A refresh token comes only to who asked for offline_access."""
     reply = redeem(code(scope=SCOPE)).json()
     assert "refresh_token" not in reply
     assert "id_token" not in reply
 
 
-def test_no_consent_is_told_to_the_app(http, control):
+def test_no_consent_is_told_to_the_app(http: requests.Session, control: Ask) -> None:
     """An application nobody consented to gets AADSTS65001 instead of a code."""
     control("settings", consented=False)
     answer = answer_of(http.get(authorize_url(), allow_redirects=False))
@@ -240,7 +256,7 @@ def test_no_consent_is_told_to_the_app(http, control):
     assert answer["error_description"].startswith("AADSTS65001")
 
 
-def test_the_first_version_of_the_protocol_signs_in_for_a_resource(http):
+def test_the_first_version_of_the_protocol_signs_in_for_a_resource(http: requests.Session) -> None:
     """`/oauth2/authorize` with `resource` gives a code that `/oauth2/token` redeems (E23)."""
     resource = "https://api.businesscentral.dynamics.com"
     url = authorize_url(scope=None, resource=resource, code_challenge=None, code_challenge_method=None)

@@ -22,8 +22,7 @@ from tests.local.functions_host.harness import (
 def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     """A storage account of an Azurite that keeps everything in memory."""
     command = azurite_command()
-    if command is None:
-        pytest.skip("Azurite is not installed: run npm ci, or set AZURITE_BIN")
+    assert command, "Azurite is not installed: run make setup, or set AZURITE_BIN"
     blob, queue, table = free_ports(3)
     options = ["--inMemoryPersistence", "--silent", "--skipApiVersionCheck", "--disableTelemetry"]
     for kind, port in (("blob", blob), ("queue", queue), ("table", table)):

@@ -87,7 +87,7 @@ def listen(
 
     async def main() -> None:
         settings = QueueOptions(**{"max_polling_interval_s": 0.001, **options})
-        listener = QueueListener(FUNCTION, queue, poison, settings, invoker, WakeUps(), sleep=sleep)  # type: ignore[arg-type]
+        listener = QueueListener(FUNCTION, queue, poison, settings, invoker, WakeUps(), sleep=sleep)  # type: ignore[arg-type]  # fakes
         task = asyncio.create_task(listener.run())
         empty_polls = len(queue.batches) + 2
         try:
@@ -236,10 +236,10 @@ def test_messages_that_arrive_during_a_stop_are_not_given_back() -> None:
         await arrived.wait()
         return [message()]
 
-    queue.receive = receive  # type: ignore[method-assign]
+    queue.receive = receive  # type: ignore[method-assign]  # of this fake only
 
     async def main() -> None:
-        listener = QueueListener(FUNCTION, queue, None, QueueOptions(), invoker, WakeUps())  # type: ignore[arg-type]
+        listener = QueueListener(FUNCTION, queue, None, QueueOptions(), invoker, WakeUps())  # type: ignore[arg-type]  # fakes
         task = asyncio.create_task(listener.run())
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -273,11 +273,11 @@ def test_local_enqueue_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
             asked_again.set()
         return []
 
-    queue.receive = receive  # type: ignore[method-assign]
+    queue.receive = receive  # type: ignore[method-assign]  # of this fake only
 
     async def main() -> None:
         options = QueueOptions(max_polling_interval_s=60.0)
-        listener = QueueListener(FUNCTION, queue, None, options, Invoker(), wake_ups)  # type: ignore[arg-type]
+        listener = QueueListener(FUNCTION, queue, None, options, Invoker(), wake_ups)  # type: ignore[arg-type]  # fakes
         task = asyncio.create_task(listener.run())
         for _ in range(10):
             await asyncio.sleep(0)

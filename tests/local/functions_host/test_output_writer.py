@@ -68,7 +68,7 @@ class CountedFaults(Faults):
 def write(storage: Storage, faults: Faults, **values: Value) -> list[str]:
     """Write some outputs and return the queues that were woken."""
     woken: list[str] = []
-    writer = OutputWriter(storage, faults, message_encoding="none", wake=woken.append)  # type: ignore[arg-type]
+    writer = OutputWriter(storage, faults, message_encoding="none", wake=woken.append)  # type: ignore[arg-type]  # a fake
     asyncio.run(writer.write(FUNCTION, values, BindingData(), "call"))
     return woken
 

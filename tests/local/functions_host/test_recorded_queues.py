@@ -6,6 +6,7 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -120,7 +121,10 @@ class Probe:
 
     def wait_empty(self, queues: Sequence[str], within_s: float = 60.0) -> None:
         for queue in queues:
-            eventually(lambda queue=queue: self.account.count(queue) == 0, within_s=within_s, what=f"{queue} empty")  # type: ignore[misc]
+            eventually(partial(self._is_empty, queue), within_s=within_s, what=f"{queue} empty")
+
+    def _is_empty(self, queue: str) -> bool:
+        return self.account.count(queue) == 0
 
     def take(self, queue: str) -> list[Any]:
         """Take every message of a queue out of it, in order; none if it is missing."""

@@ -92,7 +92,9 @@ def http_difference(case: Case) -> str:
     invoker = Invoker()
 
     async def main() -> None:
-        await FunctionEndpoint(http_functions(functions, "api")[0], invoker, None, HttpOptions()).handle(request)  # type: ignore[arg-type]
+        function = http_functions(functions, "api")[0]
+        endpoint = FunctionEndpoint(function, invoker, None, HttpOptions())  # type: ignore[arg-type]  # a fake
+        await endpoint.handle(request)
 
     asyncio.run(main())
     assert invoker.value is not None
@@ -191,7 +193,7 @@ def timer_difference(case: Case) -> str:
             raise AssertionError
 
     invoker = Invoker()
-    runner = TimerRunner(function, parse_schedule("0 0 0 1 1 *", UTC), Store(), invoker)  # type: ignore[arg-type]
+    runner = TimerRunner(function, parse_schedule("0 0 0 1 1 *", UTC), Store(), invoker)  # type: ignore[arg-type]  # fakes
     by_hand = given["name"] in recorded["trigger_metadata"]
 
     async def main() -> None:

@@ -136,7 +136,7 @@ class World:
 
         async def main() -> None:
             with pytest.raises(Ended):
-                await TimerRunner(function, schedule, self, self, self.clock).run()  # type: ignore[arg-type]
+                await TimerRunner(function, schedule, self, self, self.clock).run()  # type: ignore[arg-type]  # a fake
 
         asyncio.run(main())
         return [moment.strftime("%H:%M:%S") for moment, _, _ in self.runs]

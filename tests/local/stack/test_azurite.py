@@ -1,36 +1,30 @@
 """Azurite as a child process: where its data go, and what is said when it cannot start."""
 
+import sys
+from pathlib import Path
+
 import pytest
 from azure.storage.queue import QueueServiceClient
 
 from local.stack import azurite
-from local.stack.azurite import ENTRY, Azurite
+from local.stack.azurite import Azurite
 from local.stack.ports import PortInUse, free_ports
 from local.stack.process import StartError
-from tests.support.azurite import running_azurite
 
 pytestmark = pytest.mark.azurite
 
 
-@pytest.fixture(autouse=True, scope="module")
-def installed(tmp_path_factory):
-    """Skip, or fail where the suite demands Azurite, when it is not installed."""
-    if not ENTRY.is_file():
-        with running_azurite(tmp_path_factory.mktemp("azurite")):
-            pass
-
-
-def queues(server):
+def queues(server: Azurite) -> list[str]:
     with QueueServiceClient.from_connection_string(server.connection_string) as client:
         return [queue.name for queue in client.list_queues()]
 
 
-def create_queue(server, name):
+def create_queue(server: Azurite, name: str) -> None:
     with QueueServiceClient.from_connection_string(server.connection_string) as client:
         client.create_queue(name)
 
 
-def test_a_folder_keeps_the_data_over_restarts(tmp_path):
+def test_a_folder_keeps_the_data_over_restarts(tmp_path: Path) -> None:
     """What was stored is there after a stop and a start, on other ports."""
     with Azurite(log_path=tmp_path / "log", location=tmp_path / "data") as first:
         create_queue(first, "kept")
@@ -38,7 +32,7 @@ def test_a_folder_keeps_the_data_over_restarts(tmp_path):
         assert queues(second) == ["kept"]
 
 
-def test_memory_keeps_nothing_and_a_stop_leaves_no_process(tmp_path):
+def test_memory_keeps_nothing_and_a_stop_leaves_no_process(tmp_path: Path) -> None:
     """Without a folder every start is empty."""
     with Azurite(log_path=tmp_path / "log") as first:
         create_queue(first, "lost")
@@ -48,7 +42,7 @@ def test_memory_keeps_nothing_and_a_stop_leaves_no_process(tmp_path):
         assert queues(second) == []
 
 
-def test_ports_can_be_chosen_and_a_taken_one_is_named(tmp_path):
+def test_ports_can_be_chosen_and_a_taken_one_is_named(tmp_path: Path) -> None:
     """A chosen port is used; a second Azurite on it is refused with the name of the service."""
     (port,) = free_ports(1)
     with Azurite(log_path=tmp_path / "log", queue_port=port) as server:
@@ -57,18 +51,20 @@ def test_ports_can_be_chosen_and_a_taken_one_is_named(tmp_path):
             Azurite(log_path=tmp_path / "other", queue_port=port).start()
 
 
-def test_a_missing_node_or_package_says_how_to_get_it(tmp_path, monkeypatch):
+def test_a_missing_node_or_package_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One line that ends in the command to run."""
     monkeypatch.setattr(azurite, "ENTRY", tmp_path / "azurite.js")
     with pytest.raises(StartError, match="azurite: not installed; run 'make setup'"):
         Azurite(log_path=tmp_path / "log").start()
     monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr(azurite.sys, "executable", "/nowhere/python")
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(StartError, match="node is not on PATH; run 'make setup'"):
         Azurite(log_path=tmp_path / "log").start()
 
 
-def test_an_azurite_that_ends_at_once_is_told_with_its_own_words(tmp_path, monkeypatch):
+def test_an_azurite_that_ends_at_once_is_told_with_its_own_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A broken installation: its exit code and the end of its log in one line."""
     broken = tmp_path / "azurite.js"
     broken.write_text("console.log('the disk is on fire'); process.exit(3)")

@@ -8,34 +8,30 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 
 from local.stack.app_settings import clean_environment
-from local.stack.azurite import ENTRY
 from local.stack.ports import PortInUse, accepts
 from local.stack.process import StartError
 from local.stack.stack import ROOT, Stack
 
-pytestmark = [
-    pytest.mark.azurite,
-    pytest.mark.skipif(
-        not ENTRY.is_file() and not os.environ.get("REQUIRE_AZURITE"), reason="needs Azurite: run 'make setup'"
-    ),
-]
+pytestmark = pytest.mark.azurite
 PATIENCE_S = 30.0
 
 
 @pytest.fixture(autouse=True)
-def embedded_host(monkeypatch):
+def embedded_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOST", "embedded")
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory):
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("HOST", "embedded")
         with Stack(tmp_path_factory.mktemp("stack"), host_env={"BC_PAGE_ROWS": "77"}) as running:
@@ -43,12 +39,12 @@ def stack(tmp_path_factory):
 
 
 @pytest.fixture
-def taken_port():
+def taken_port() -> Iterator[int]:
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         yield server.getsockname()[1]
 
 
-def pids_under(parent):
+def pids_under(parent: int) -> list[int]:
     """Ids of the processes that a process started, itself not among them."""
     found = []
     for status in Path("/proc").glob("[0-9]*/stat"):
@@ -61,25 +57,25 @@ def pids_under(parent):
     return found
 
 
-def is_alive(pid):
+def is_alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
 
 
-def await_gone(pids):
+def await_gone(pids: list[int]) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while any(map(is_alive, pids)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert [pid for pid in pids if is_alive(pid)] == []
 
 
-def get(stack, url, **options):
+def get(stack: Stack, url: str, **options: Any) -> requests.Response:
     return requests.get(url, verify=str(stack.ca_file), timeout=10, **options)
 
 
-def test_every_part_answers_at_its_address(stack):
+def test_every_part_answers_at_its_address(stack: Stack) -> None:
     """The app with TLS and without, the login, the vault and Business Central are all there, trusted by the CA."""
     assert get(stack, f"{stack.public_url}/api/health").status_code == 200
     assert requests.get(f"{stack.app_url}/admin/host/ping", timeout=10).status_code == 200
@@ -89,7 +85,7 @@ def test_every_part_answers_at_its_address(stack):
     assert get(stack, f"{stack.bc_url}/v2.0/{stack.tenant}/production/api/v2.0/companies").status_code == 401
 
 
-def test_the_vault_holds_the_apps_secrets_and_the_login_knows_the_same(stack):
+def test_the_vault_holds_the_apps_secrets_and_the_login_knows_the_same(stack: Stack) -> None:
     """The seeded client secret is the one the login takes, and Business Central takes the login's token."""
     sizes = get(stack, f"{stack.vault_url}/_emulator/secrets").json()
     assert sizes == {
@@ -116,7 +112,7 @@ def test_the_vault_holds_the_apps_secrets_and_the_login_knows_the_same(stack):
     assert companies.json()["value"]
 
 
-def test_the_settings_point_to_the_stack_and_stay_private(stack):
+def test_the_settings_point_to_the_stack_and_stay_private(stack: Stack) -> None:
     """The file holds secrets, so only its owner reads it; what the caller sets wins over the defaults."""
     assert stat.S_IMODE(stack.settings_file.stat().st_mode) == 0o600
     values = json.loads(stack.settings_file.read_text())["Values"]
@@ -124,7 +120,7 @@ def test_the_settings_point_to_the_stack_and_stay_private(stack):
     assert values["BC_PAGE_ROWS"] == "77"
 
 
-def test_a_killed_host_is_an_outage_and_comes_back_at_the_same_address(stack):
+def test_a_killed_host_is_an_outage_and_comes_back_at_the_same_address(stack: Stack) -> None:
     """While the host is down callers get 503, which Business Central repeats; a new host serves the same URLs."""
     stack.kill_host()
     assert get(stack, f"{stack.public_url}/api/health").status_code == 503
@@ -135,7 +131,7 @@ def test_a_killed_host_is_an_outage_and_comes_back_at_the_same_address(stack):
         stack.start_host()
 
 
-def test_a_second_stack_in_the_same_folder_is_refused(stack):
+def test_a_second_stack_in_the_same_folder_is_refused(stack: Stack) -> None:
     """Two stacks would write the same files; the first goes on unharmed."""
     with pytest.raises(StartError, match="another one runs"), Stack(stack.work_dir):
         pass
@@ -143,7 +139,7 @@ def test_a_second_stack_in_the_same_folder_is_refused(stack):
     stack.check()
 
 
-def test_no_secret_is_in_a_process_list_or_log(stack):
+def test_no_secret_is_in_a_process_list_or_log(stack: Stack) -> None:
     """Command lines and logs of all children are free of the stack's secrets."""
     seen = "".join(
         Path(f"/proc/{pid}/cmdline").read_text() for pid in pids_under(os.getpid()) if is_alive(pid)
@@ -152,7 +148,7 @@ def test_no_secret_is_in_a_process_list_or_log(stack):
         assert secret not in seen
 
 
-def test_a_taken_port_is_named_and_nothing_is_left(tmp_path, taken_port):
+def test_a_taken_port_is_named_and_nothing_is_left(tmp_path: Path, taken_port: int) -> None:
     """A port asked for by number that is in use is told with its name before anything else starts."""
     before = pids_under(os.getpid())
     with pytest.raises(PortInUse, match=f"public: port {taken_port}"), Stack(tmp_path, ports={"public": taken_port}):
@@ -160,7 +156,7 @@ def test_a_taken_port_is_named_and_nothing_is_left(tmp_path, taken_port):
     assert set(pids_under(os.getpid())) <= set(before)
 
 
-def test_a_host_that_cannot_start_takes_everything_down(tmp_path):
+def test_a_host_that_cannot_start_takes_everything_down(tmp_path: Path) -> None:
     """An app folder without host.json: one line with the host's own words, and no process left."""
     before = pids_under(os.getpid())
     empty = tmp_path / "app"
@@ -174,7 +170,9 @@ def test_a_host_that_cannot_start_takes_everything_down(tmp_path):
 
 
 @pytest.mark.parametrize(("kind", "reason"), [("func", "not on PATH"), ("docker", "func or embedded")])
-def test_an_impossible_host_is_told_before_anything_starts(tmp_path, monkeypatch, kind, reason):
+def test_an_impossible_host_is_told_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, reason: str
+) -> None:
     """HOST=func without Core Tools and an unknown HOST are plain messages."""
     monkeypatch.setenv("HOST", kind)
     monkeypatch.setenv("PATH", "/nowhere")
@@ -183,13 +181,13 @@ def test_an_impossible_host_is_told_before_anything_starts(tmp_path, monkeypatch
     assert not (tmp_path / "logs").exists()
 
 
-def test_unknown_port_names_are_refused(tmp_path):
+def test_unknown_port_names_are_refused(tmp_path: Path) -> None:
     """A misspelt port name is an error and not a free port."""
     with pytest.raises(ValueError, match="unknown ports: hots"):
         Stack(tmp_path, ports={"hots": 7071})
 
 
-def test_children_do_not_inherit_what_leads_elsewhere():
+def test_children_do_not_inherit_what_leads_elsewhere() -> None:
     """Settings, identities, proxies and CAs of the developer's machine stay out of the stack."""
     env = {
         "PATH": "/bin",
@@ -213,7 +211,7 @@ def test_children_do_not_inherit_what_leads_elsewhere():
 # -- the command line ------------------------------------------------------------------------------------------------
 
 
-def start_command(work_dir, *options):
+def start_command(work_dir: Path, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "local", "up", "--work-dir", str(work_dir), "--timers", "off", *options],
         cwd=ROOT,
@@ -224,17 +222,24 @@ def start_command(work_dir, *options):
     )
 
 
-def await_line(process, wanted):
+def await_line(process: subprocess.Popen[str], wanted: str) -> None:
+    assert process.stdout
     for line in process.stdout:
         if wanted in line:
             return
     pytest.fail(f"ended with code {process.wait()} before it printed '{wanted}'")
 
 
+def said_by(process: subprocess.Popen[str]) -> str:
+    """The rest of what the command prints, up to its end."""
+    assert process.stdout
+    return process.stdout.read()
+
+
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)]
 )
-def test_no_orphans_whatever_ends_the_command(tmp_path, number, code):
+def test_no_orphans_whatever_ends_the_command(tmp_path: Path, number: signal.Signals, code: int) -> None:
     """Ctrl-C, a termination and even a kill of the command end all its children; the first two say so."""
     if number == signal.SIGKILL and sys.platform != "linux":
         pytest.skip("only Linux tells children of their parent's death")
@@ -243,27 +248,27 @@ def test_no_orphans_whatever_ends_the_command(tmp_path, number, code):
         children = pids_under(process.pid)
         assert len(children) == 6
         process.send_signal(number)
-        rest = process.stdout.read()
+        rest = said_by(process)
         assert process.wait(PATIENCE_S) == code
     await_gone(children)
     assert ("stopped" in rest) == (number != signal.SIGKILL)
     assert "Traceback" not in rest
 
 
-def test_an_interrupt_while_starting_stops_what_has_started(tmp_path):
+def test_an_interrupt_while_starting_stops_what_has_started(tmp_path: Path) -> None:
     """Ctrl-C in the first seconds is as clean as later."""
     with start_command(tmp_path) as process:
         await_line(process, "login")
         children = pids_under(process.pid)
         process.send_signal(signal.SIGINT)
-        rest = process.stdout.read()
+        rest = said_by(process)
         assert process.wait(PATIENCE_S) == 0
     assert children
     await_gone(children)
     assert "Traceback" not in rest
 
 
-def test_a_child_that_dies_later_ends_the_command_with_its_name(tmp_path):
+def test_a_child_that_dies_later_ends_the_command_with_its_name(tmp_path: Path) -> None:
     """When a part ends by itself the command says which and with what, and stops the rest."""
     with start_command(tmp_path) as process:
         await_line(process, "Ctrl-C stops everything")
@@ -272,16 +277,16 @@ def test_a_child_that_dies_later_ends_the_command_with_its_name(tmp_path):
             pid for pid in children if "local.emulators.key_vault" in Path(f"/proc/{pid}/cmdline").read_text()
         )
         os.kill(victim, signal.SIGKILL)
-        rest = process.stdout.read()
+        rest = said_by(process)
         assert process.wait(PATIENCE_S) == 1
     assert "error: key_vault: ended with code -9" in rest
     await_gone(children)
 
 
-def test_a_port_in_use_is_one_line_on_the_command_line(tmp_path, taken_port):
+def test_a_port_in_use_is_one_line_on_the_command_line(tmp_path: Path, taken_port: int) -> None:
     """No traceback: the name of the part, the port, and what to do."""
     with start_command(tmp_path, "--host-port", str(taken_port)) as process:
-        said = process.stdout.read()
+        said = said_by(process)
         assert process.wait(PATIENCE_S) == 1
     assert said.strip() == (
         f"error: host: port {taken_port} on 127.0.0.1 is in use; stop what uses it or choose another port"

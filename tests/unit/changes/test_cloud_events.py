@@ -84,7 +84,7 @@ def test_no_events_make_no_message() -> None:
     assert cloud_events.pack([]) is None
 
 
-names = st.lists(st.text(st.characters(exclude_categories=("Cs",)), max_size=6000), min_size=1, max_size=40)
+names = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=6000), min_size=1, max_size=40)
 
 
 @given(names)

@@ -146,7 +146,7 @@ def test_the_row_follows_when_the_table_is_back(connected: World) -> None:
 
     process.during = cannot_write
     process.tokens.finish_sign_in(flow, answer)
-    assert connected.row().text("state") == "needed"
+    assert connected.login_row().text("state") == "needed"
     process.during = lambda _: None
     process.tokens.token()
-    assert connected.row().text("state") == "ok"
+    assert connected.login_row().text("state") == "ok"

@@ -8,7 +8,7 @@ import pytest
 from shared.errors import StoreUnavailable, TokenError
 from shared.login.refresh_lease import LEASE, LEASE_KEY
 from shared.resource_names import SECRET_TOKEN_CACHE
-from shared.storage.table import Row
+from shared.storage.table import Row, Value
 from tests.conftest import FixedClock
 from tests.support.login_world import ALEX, CALLBACK, MEGAN, Killed, World
 
@@ -74,7 +74,7 @@ def test_a_refresh_may_be_killed_at_any_line(clock: FixedClock, rotate: bool, af
                 world.patient(world.start())
         else:
             assert world.is_good(world.patient(world.start())), died_at
-        assert world.row().text("state") == ("needed" if may_need_person else "ok"), died_at
+        assert world.login_row().text("state") == ("needed" if may_need_person else "ok"), died_at
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -93,9 +93,9 @@ def test_a_reconnect_may_be_killed_at_any_line(clock: FixedClock, after: bool) -
         except Killed:
             clock.advance(3600)
             assert world.is_good(world.patient(world.start())), dying.effects[-1]
-            assert world.row().text("user") in {MEGAN, ALEX}
+            assert world.login_row().text("user") in {MEGAN, ALEX}
             continue
-        assert world.row().text("user") == ALEX
+        assert world.login_row().text("user") == ALEX
         break
     assert point > 8
 
@@ -104,7 +104,12 @@ def test_two_instances_send_one_refresh(connected: World) -> None:
     """While one instance asks Entra another waits, then takes the token the first one stored."""
     first, second = connected.start(), connected.start()
     second_waits, first_is_done = threading.Event(), threading.Event()
-    second.tokens._lease._sleep = lambda _: (second_waits.set(), first_is_done.wait(10))
+
+    def wait(_seconds: float) -> None:
+        second_waits.set()
+        first_is_done.wait(10)
+
+    second.tokens._lease._sleep = wait
     got: list[str] = []
     other = threading.Thread(target=lambda: got.append(second.tokens.token()))
 
@@ -139,7 +144,7 @@ def test_a_lease_that_is_never_given_back_expires(connected: World) -> None:
 def test_a_lease_from_a_wrong_clock_does_not_block(connected: World) -> None:
     """A lease that ends next year was written by a clock that was wrong; it does not count."""
     table = connected.tables.real
-    values = {"holder": "x", "expires_at": connected.clock() + timedelta(days=365)}
+    values: dict[str, Value] = {"holder": "x", "expires_at": connected.clock() + timedelta(days=365)}
     table.insert(Row(partition=connected.settings.connection, key=LEASE_KEY, values=values))
     assert connected.is_good(connected.start().tokens.token())
 

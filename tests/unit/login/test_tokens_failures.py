@@ -78,7 +78,7 @@ def test_trouble_of_the_login_is_told_as_transient(
         process.tokens.token()
     assert (failed.value.code, failed.value.retryable) == (code, True)
     assert "eyJ" not in caplog.text
-    assert connected.row().text("state") == "ok"
+    assert connected.login_row().text("state") == "ok"
     with pytest.raises(TokenError):
         process.tokens.token()
     connected.clock.advance(5)
@@ -130,7 +130,7 @@ def test_a_dead_login_asks_for_a_person_once(
     lines = [record for record in caplog.records if "login.needed" in record.message]
     assert len(lines) == 1
     assert lines[0].levelno == logging.ERROR
-    row = connected.row()
+    row = connected.login_row()
     assert (row.text("state"), row.text("code")) == ("needed", code)
     assert process.tokens.login().since == row.time("since")
     assert process.tokens.account() is None
@@ -148,7 +148,7 @@ def test_a_dead_login_is_tried_once_a_minute(connected: World) -> None:
     connected.login.directory.applications[0].is_consented = True
     connected.clock.advance(60)
     assert connected.is_good(process.tokens.token())
-    assert connected.row().text("state") == "ok"
+    assert connected.login_row().text("state") == "ok"
 
 
 def test_no_secret_leaves_by_log_row_or_error(connected: World, caplog: pytest.LogCaptureFixture) -> None:

@@ -39,7 +39,7 @@ def test_a_rotated_client_secret_is_picked_up(clock: FixedClock, mode: str) -> N
     world.secrets.write(SECRET_CLIENT, "the-second-secret")
     clock.advance(3600)
     assert process.tokens.token() != first
-    assert world.row().text("state") == "ok"
+    assert world.login_row().text("state") == "ok"
 
 
 @pytest.mark.parametrize("mode", ["authorization_code", "client_secret"])
@@ -78,7 +78,7 @@ def test_a_managed_identity_needs_no_secret(clock: FixedClock) -> None:
     assert process.tokens.token() != first
     assert (world.secrets.reads, world.secrets.writes) == (0, 0)
     assert world.row(LEASE_KEY) is None
-    assert world.row().text("state") == "ok"
+    assert world.login_row().text("state") == "ok"
 
 
 def test_an_untrusted_identity_asks_for_a_person(clock: FixedClock) -> None:
@@ -88,7 +88,7 @@ def test_an_untrusted_identity_asks_for_a_person(clock: FixedClock) -> None:
     world.login.directory.applications[0].federated_subjects.remove(IDENTITY_OBJECT_ID)
     with pytest.raises(TokenError, match="AADSTS700213"):
         world.start().tokens.token()
-    assert world.row().text("code") == "AADSTS700213"
+    assert world.login_row().text("code") == "AADSTS700213"
 
 
 def test_without_an_identity_the_mode_says_so(clock: FixedClock) -> None:

@@ -67,7 +67,7 @@ def test_nobody_signed_in_yet(world: World) -> None:
     with pytest.raises(TokenError) as missing:
         world.start().tokens.token()
     assert (missing.value.code, missing.value.retryable) == ("login_required", False)
-    assert world.row().text("code") == "login_required"
+    assert world.login_row().text("code") == "login_required"
     assert not any(asked.grant_type for asked in world.login.requests)
 
 
@@ -92,7 +92,7 @@ def test_signing_out_forgets_the_tokens(connected: World, caplog: pytest.LogCapt
         with pytest.raises(TokenError) as gone:
             instance.tokens.token()
         assert gone.value.code == "login_required"
-    assert connected.row().text("code") == "signed_out"
+    assert connected.login_row().text("code") == "signed_out"
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 

@@ -143,6 +143,7 @@ def test_no_script_style_or_picture_is_in_the_page() -> None:
     assert "http:" not in page
     assert "https:" not in page
     sheet = re.search(r"<style>(.*?)</style>", page, re.DOTALL)
+    assert sheet
     digest = base64.b64encode(hashlib.sha256(sheet.group(1).encode()).digest()).decode()
     assert f"style-src 'sha256-{digest}'" in HEADERS["Content-Security-Policy"]
     assert "default-src 'none'" in HEADERS["Content-Security-Policy"]

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from shared.business_central.code_text import code_of
 from shared.business_central.port import PostedOrder
 from shared.errors import StateConflict
-from shared.orders.order_entry import OrderEntry, Sender
+from shared.orders.order_entry import OrderEntry, OrderStatus, Sender
 from shared.orders.order_store import LONGEST, Held, OrderStore, is_too_long
 from tests.support.memory_storage import MemoryTables
 
@@ -22,9 +23,9 @@ def book_of() -> OrderStore:
     return OrderStore(MemoryTables().table("BcOrders"), "conn")
 
 
-def entry(key: str = "WEB-1", **more: object) -> OrderEntry:
+def entry(key: str = "WEB-1", **more: Any) -> OrderEntry:
     """An order that is being posted."""
-    return OrderEntry(key=key, company="c", status="posting", message=b"{}", first_at=AT, **more)  # type: ignore[arg-type]
+    return OrderEntry(key=key, company="c", status="posting", message=b"{}", first_at=AT, **more)
 
 
 def test_an_entry_survives_its_row() -> None:
@@ -74,13 +75,13 @@ moves = st.lists(
 
 
 @given(moves)
-def test_the_lists_hold_exactly_the_orders_that_belong_there(steps: list[tuple[str, str, int]]) -> None:
+def test_the_lists_hold_exactly_the_orders_that_belong_there(steps: list[tuple[str, OrderStatus, int]]) -> None:
     """After any moves: waiting ones by time, stopped ones by key, none twice, none left behind."""
     book = book_of()
     held: dict[str, OrderEntry] = {}
     for key, status, minutes in steps:
         due = AT + timedelta(minutes=minutes) if status == "waiting" else None
-        held[key] = book.save(replace(held.get(key, entry(key)), status=status, next_try_at=due))  # type: ignore[arg-type]
+        held[key] = book.save(replace(held.get(key, entry(key)), status=status, next_try_at=due))
     waiting = sorted((e.next_try_at, key) for key, e in held.items() if e.status == "waiting" and e.next_try_at)
     assert [e.key for e in book.waiting(99)] == [key for _, key in waiting]
     assert sorted(e.key for e in book.stopped(99)) == sorted(
@@ -146,11 +147,11 @@ def test_the_numbers_of_others_fit_their_row(count: int) -> None:
 def test_a_document_belongs_to_one_key() -> None:
     """The second key that wants it learns that it lost, and its row stays as it was (P17)."""
     book, document = book_of(), PostedOrder("id-1", "101001")
-    made = {"status": "created", "number": "101001", "order_id": "id-1"}
-    book.save(replace(entry("A"), **made))  # type: ignore[arg-type]
+    made: dict[str, Any] = {"status": "created", "number": "101001", "order_id": "id-1"}
+    book.save(replace(entry("A"), **made))
     other = book.save(entry("B"))
     with pytest.raises(StateConflict):
-        book.save(replace(other, **made))  # type: ignore[arg-type]
+        book.save(replace(other, **made))
     assert book.load("B", "c") == other
     assert book.claimant("c", document) == "A"
     assert book.claimant("c", PostedOrder("", "101001")) == "A"
@@ -188,12 +189,12 @@ def test_an_order_that_could_be_mistaken_for_one_under_way_is_held_back() -> Non
 
 
 @pytest.mark.parametrize("status", ["created", "rejected", "parked", "waiting"])
-def test_what_is_known_holds_nobody_back(status: str) -> None:
+def test_what_is_known_holds_nobody_back(status: OrderStatus) -> None:
     """In one transaction with the outcome; a hold that was left behind by another release does not count."""
     book = book_of()
     first = begun(book, "A")
     assert isinstance(first, OrderEntry)
-    ended = book.save(replace(first, status=status, number="1", next_try_at=AT))  # type: ignore[arg-type]
+    ended = book.save(replace(first, status=status, number="1", next_try_at=AT))
     assert ended.hold == ""
     second = begun(book, "B")
     assert isinstance(second, OrderEntry)

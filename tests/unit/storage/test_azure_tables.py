@@ -79,9 +79,9 @@ def _serving(context: ssl.SSLContext | None) -> Iterator[Service]:
                 self.close_connection = True
                 return
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            service.requests.append(f"{self.command} {self.path}")
-            service.headers.append(dict(self.headers))
-            service.answer(self)
+            running.requests.append(f"{self.command} {self.path}")
+            running.headers.append(dict(self.headers))
+            running.answer(self)
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 the base class names it so
             return
@@ -90,11 +90,11 @@ def _serving(context: ssl.SSLContext | None) -> Iterator[Service]:
     server.daemon_threads = True
     if context is not None:
         server.socket = context.wrap_socket(server.socket, server_side=True)
-    service = Service(server)
+    running = Service(server)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
-        yield service
+        yield running
     finally:
         server.shutdown()
         thread.join()
@@ -221,7 +221,11 @@ def test_a_service_that_hangs_is_given_up(
     monkeypatch.setattr(azure_tables, "READ_TIMEOUT_S", 0.1)
     monkeypatch.setattr(azure_tables, "REPEATS", 0)
     ended = Event()
-    service.answer = lambda _request: [None, ended.wait(5)][0]  # type: ignore[func-returns-value]
+
+    def hang(_request: BaseHTTPRequestHandler) -> None:
+        ended.wait(5)
+
+    service.answer = hang
     with pytest.raises(StoreUnavailable):
         CALLS[operation](table)
     ended.set()

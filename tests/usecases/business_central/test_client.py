@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any, Literal
+from urllib.parse import unquote
 
 import pytest
 import requests
@@ -21,7 +23,7 @@ from business_central_emulator import (
 )
 
 from shared.business_central.client import BusinessCentralClient
-from shared.business_central.entities import ENTITIES, ITEMS, SALES_INVOICES, SALES_ORDERS, SALES_SHIPMENTS
+from shared.business_central.entities import ENTITIES, ITEMS, SALES_INVOICES, SALES_ORDERS, SALES_SHIPMENTS, Entity
 from shared.business_central.port import Intent, PageAsk, Wanted
 from shared.business_central.transport import Transport
 from shared.errors import BCDenied, BCError, BCNotFound, BCRejected, BCThrottled, BCUnavailable
@@ -55,12 +57,12 @@ class Place:
 
     def _shake(self, url: str) -> HandshakeAnswer:
         self.handshakes.append(url)
-        token = requests.utils.unquote(url.partition("validationToken=")[2])  # type: ignore[attr-defined]
+        token = unquote(url.partition("validationToken=")[2])
         return HandshakeAnswer(status=200, content_type="text/plain", body=token.encode() if self.echoes else b"no")
 
-    def fail(self, kind: FaultKind, match: str = "", **more: object) -> None:
+    def fail(self, kind: FaultKind, match: str = "", **more: Any) -> None:
         """Script a fault."""
-        self.bc.faults.add(Fault(kind=kind, match=match, **more))  # type: ignore[arg-type]
+        self.bc.faults.add(Fault(kind=kind, match=match, **more))
 
 
 class _Noting(EngineAdapter):
@@ -68,10 +70,10 @@ class _Noting(EngineAdapter):
         super().__init__(place.bc)
         self._place = place
 
-    def send(self, request: requests.PreparedRequest, **options: object) -> requests.Response:  # type: ignore[override]
+    def send(self, request: requests.PreparedRequest, *_: Any, **options: Any) -> requests.Response:
         self._place.lines.append(f"{request.method} {request.url}")
         self._place.headers.append(dict(request.headers))
-        return super().send(request, **options)  # type: ignore[arg-type]
+        return super().send(request, **options)
 
 
 def client_over(session: requests.Session, origin: str, budget: UnlimitedBudget) -> BusinessCentralClient:
@@ -93,9 +95,9 @@ def canned(*bodies: object) -> BusinessCentralClient:
     return client_over(Network(*answers).session(), API, UnlimitedBudget())
 
 
-def ask(place: Place, **more: object) -> PageAsk:
+def ask(place: Place, **more: Any) -> PageAsk:
     """Ask for items."""
-    return PageAsk(company=place.company, entity=ITEMS, **more)  # type: ignore[arg-type]
+    return PageAsk(company=place.company, entity=ITEMS, **more)
 
 
 def test_companies_come_with_ids_and_names(place: Place) -> None:
@@ -127,16 +129,14 @@ def test_pages_follow_each_other_to_the_end(place: Place) -> None:
 
 @pytest.mark.parametrize("what", ["records", "ids"])
 @pytest.mark.parametrize("entity", ENTITIES.values(), ids=ENTITIES)
-def test_every_entity_is_served(place: Place, entity: object, what: str) -> None:
+def test_every_entity_is_served(place: Place, entity: Entity, what: Literal["records", "ids"]) -> None:
     """The emulator refuses unknown properties, so a select or expand that is wrong would show here."""
     assert entity in ENTITIES.values()
-    question = PageAsk(
-        company=place.company, entity=entity, what=what, expanded=True, order="lastModifiedDateTime",  # type: ignore[arg-type]
-    )  # fmt: skip
+    question = PageAsk(company=place.company, entity=entity, what=what, expanded=True, order="lastModifiedDateTime")
     page = place.client.page(question).page
     assert page.records
     assert all(("status" in r.fields) == (entity is SALES_INVOICES) for r in page.records if what == "ids")
-    assert all((entity.expand in r.fields) == (what == "records") for r in page.records)  # type: ignore[attr-defined]
+    assert all((entity.expand in r.fields) == (what == "records") for r in page.records)
 
 
 def test_expanded_records_name_their_parents(place: Place) -> None:
@@ -403,6 +403,7 @@ def test_a_wrong_token_is_denied(place: Place) -> None:
         place.client.companies()
 
 
+KEYS = ["7b1c4a52-91d3-f011-8d4c-6045bd1a2c10"]
 INTENTS: dict[str, tuple[Callable[[Place], object], str]] = {
     "companies": (lambda place: place.client.companies(), "ReadWrite"),
     "page": (lambda place: place.client.page(ask(place)), "ReadOnly"),
@@ -420,7 +421,6 @@ INTENTS: dict[str, tuple[Callable[[Place], object], str]] = {
     "log": (lambda place: place.client.webhook_logs(place.company), "ReadOnly"),
     "subscriptions": (lambda place: place.client.subscriptions(), "ReadWrite"),
 }
-KEYS = ["7b1c4a52-91d3-f011-8d4c-6045bd1a2c10"]
 
 
 @pytest.mark.parametrize("verb", INTENTS)

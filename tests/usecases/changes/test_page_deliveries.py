@@ -59,7 +59,7 @@ def test_a_redelivered_watch_page_tells_what_it_claimed_though_it_has_moved_on()
     world.clock.advance(60)
     made = items(world, 6)
     world.run_timer("reconcile")
-    crashed = []
+    crashed: list[str] = []
 
     def point(name: str) -> None:
         if name == f"before put {QUEUE_EVENTS}" and not crashed:
@@ -267,7 +267,7 @@ def test_a_refusal_of_a_page_that_has_announced_something_is_a_dead_letter_and_n
     world.clock.advance(60)
     made = items(world, 2)
     world.run_timer("reconcile")
-    crashed = []
+    crashed: list[str] = []
 
     def point(name: str) -> None:
         if name == f"before put {QUEUE_EVENTS}" and not crashed:

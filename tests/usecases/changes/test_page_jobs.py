@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from business_central_emulator import FaultKind, Response
 from business_central_emulator.data.clock import EMPTY_DATETIME
+from business_central_emulator.server.exchange import Request
 
 from shared.changes import plan_runs
 from shared.resource_names import QUEUE_EVENTS, QUEUE_PAGES
@@ -202,13 +203,13 @@ def test_an_entity_that_is_slow_in_large_pages_times_out_once_a_run() -> None:
     world.bc.bulk_items(6000)
     page = world.bc.handle
 
-    def slow(request: object) -> object:
-        prefer = request.header("Prefer") or ""  # type: ignore[attr-defined]
+    def slow(request: Request) -> Response:
+        prefer = request.header("Prefer") or ""
         if prefer.startswith("odata.maxpagesize=") and int(prefer.partition("=")[2]) > 500:
             return Response(status=504)
-        return page(request)  # type: ignore[arg-type]
+        return page(request)
 
-    world.bc.handle = slow  # type: ignore[method-assign,assignment]
+    world.bc.handle = slow  # type: ignore[method-assign]  # in this world only
     asked: list[int] = []
     note_page_sizes(world, asked)
     run(world, "pull_items")

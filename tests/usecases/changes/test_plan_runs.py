@@ -185,7 +185,8 @@ def test_a_wake_up_is_not_lost_when_the_run_ends_meanwhile(entity: str, monkeypa
     streams = world.stores.changes.streams
     stream = Stream("reconcile", world.bc.company().id, entity)
     under_way = streams.load(stream).run
-    change, raced = StreamStore.change, []
+    change = StreamStore.change
+    raced: list[Stream] = []
 
     def racing(store: StreamStore, changed: Stream, edit: Callable[[StreamState], StreamState]) -> StreamState:
         if not raced and changed == stream:

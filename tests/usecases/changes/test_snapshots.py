@@ -82,7 +82,7 @@ def test_a_comparison_cut_off_between_its_outputs_loses_and_invents_nothing(seed
     late = world.bc.bulk_items(3, changed_at=EMPTY_DATETIME, step_ms=0)
     world.bc.user.delete(old[0])
     world.clock.advance(timedelta(hours=25))
-    crashed = []
+    crashed: list[str] = []
 
     def point(name: str) -> None:
         at_commit = any('"phase":"commit"' in m.body and '"list"' in m.body for _, m in world.at_work)

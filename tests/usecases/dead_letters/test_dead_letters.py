@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -35,7 +36,7 @@ def world() -> World:
     return small_world(env={"BC_COMPANIES": CRONUS})
 
 
-def failing(error: IntegrationError) -> object:
+def failing(error: IntegrationError) -> Callable[[str, bytes, str], Outputs]:
     """Work that fails."""
 
     def work(queue: str, body: bytes, message_id: str) -> Outputs:
@@ -46,7 +47,7 @@ def failing(error: IntegrationError) -> object:
 
 def guard(world: World, error: IntegrationError, delivery: int, body: bytes = BODY) -> Outputs:
     """Do failing work."""
-    return frame.guarded(world.ctx, world.stores.dead_letters, QUEUE_PAGES, body, "m-1", delivery, failing(error))  # type: ignore[arg-type]
+    return frame.guarded(world.ctx, world.stores.dead_letters, QUEUE_PAGES, body, "m-1", delivery, failing(error))
 
 
 def test_deliveries_end_where_the_hosts_do() -> None:
@@ -235,7 +236,7 @@ def test_a_page_that_kills_its_worker_is_redriven_with_its_claims(world: World) 
     world.clock.advance(60)
     made = [world.bc.user.create_item(displayName="x") for _ in range(3)]
     world.run_timer("reconcile")
-    deaths = []
+    deaths: list[str] = []
 
     def point(name: str) -> None:
         if name == "before put bc-events" and len(deaths) < MAX_DELIVERIES:
@@ -279,7 +280,8 @@ def test_an_order_put_back_keeps_its_key() -> None:
 @pytest.mark.parametrize("where", ["before put sales-orders-resume", "before put sales-order-results"])
 def test_an_order_put_back_survives_the_death_of_whoever_carries_it(where: str) -> None:
     """Its letter is removed only by the delivery that finished its work, and its result comes once (P9, P26)."""
-    shop, deaths = Shop(), []
+    shop = Shop()
+    deaths: list[str] = []
     letters = shop.world.stores.dead_letters
     text = shop.message("web-9").encode()
     frame.dead_letter(shop.world.ctx, letters, QUEUE_ORDERS, text, "m-1", "storage was away", retryable=True)

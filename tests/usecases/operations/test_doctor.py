@@ -227,20 +227,22 @@ def test_a_queue_that_grows_is_named(world: World, queue: str, depth: int, code:
         ("Notification URL: https://a.example/404. No response.", "bc_log_retried"),
     ],
 )
-def test_business_centrals_own_log_is_read(world: World, details: str, code: str) -> None:
+def test_business_centrals_own_log_is_read(
+    world: World, monkeypatch: pytest.MonkeyPatch, details: str, code: str
+) -> None:
     """A refusal and an outage are told apart; digits of the address mislead nobody, and it is not shown."""
     line = WebhookLogLine(at=world.clock.now(), failed=True, message="Notification failed.", details=details)
-    world.ctx.bc.webhook_logs = lambda _: [line]  # type: ignore[method-assign]  # one line, whatever the company
+    monkeypatch.setattr(world.ctx.bc, "webhook_logs", lambda _: [line])
     report = examine(world)
     assert code in codes(report)
     assert not [found for found in report.findings if "a.example" in found.seen + found.cause]
 
 
-def test_old_lines_of_the_log_are_forgotten(world: World) -> None:
+def test_old_lines_of_the_log_are_forgotten(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was wrong two days ago is not told."""
     at = world.clock.now() - timedelta(days=2)
     line = WebhookLogLine(at=at, failed=True, message="Notification failed.", details="Response code 404.")
-    world.ctx.bc.webhook_logs = lambda _: [line]  # type: ignore[method-assign]  # as above
+    monkeypatch.setattr(world.ctx.bc, "webhook_logs", lambda _: [line])
     assert examine(world).is_healthy
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -53,7 +54,7 @@ def test_an_order_is_taken_as_text_and_as_base64(shop: Shop, encode: Any) -> Non
     assert order["shipToCity"] == "Zürich"
 
 
-REFUSED = {
+REFUSED: dict[str, Callable[[str], bytes]] = {
     "cp1252": lambda text: text.encode("cp1252"),
     "base64 of cp1252": lambda text: base64.b64encode(text.encode("cp1252")),
     "UTF-16": lambda text: text.encode("utf-16"),
@@ -98,7 +99,8 @@ def test_members_that_name_queue_metadata_have_no_effect(shop: Shop, name: str, 
     (bare,) = deliver(shop, json.dumps({**shop.order(externalDocumentNumber="PO-1"), name: value}).encode())
     assert (bare["orderKey"], bare["status"]) == ("PO-1", "rejected")
     assert name in bare["error"]["message"]
-    (wrapped,) = deliver(shop, shop.message(**{name: value or "x"}).encode())
+    member: dict[str, Any] = {name: value or "x"}
+    (wrapped,) = deliver(shop, shop.message(**member).encode())
     assert (wrapped["status"], wrapped["error"]["code"]) == ("rejected", "InvalidMessage")
     assert wrapped["error"]["message"].startswith(f"{name}: is no member of an order message")
 

@@ -6,7 +6,7 @@ from typing import Any
 import azure.functions as func
 import pytest
 
-from shared import message_text, triggers
+from shared import message_text, services, triggers
 from shared.resource_names import QUEUE_ORDER_RESUMES
 from tests.support.shop import Shop
 from tests.support.worlds import results
@@ -16,19 +16,23 @@ from tests.support.worlds import results
 def shop(monkeypatch: pytest.MonkeyPatch) -> Shop:
     """A fresh shop, which the triggers serve."""
     shop = Shop()
-    monkeypatch.setattr(triggers.root, "connection", lambda: shop.world.connection)
+    monkeypatch.setattr(services, "connection", lambda: shop.world.connection)
     return shop
 
 
-class Box:
+class Box(func.Out[list[str]]):
     """An output binding."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
 
-    def set(self, texts: list[str]) -> None:
+    def set(self, val: list[str]) -> None:
         """Take what leaves."""
-        self.texts = texts
+        self.texts = val
+
+    def get(self) -> list[str]:
+        """What has left."""
+        return self.texts
 
 
 def call(route: str = "", **query: str) -> func.HttpRequest:
@@ -50,7 +54,7 @@ def test_any_key_is_looked_up_and_redriven_by_the_query(shop: Shop, key: str) ->
     assert (status, story["orderKey"], story["status"]) == (200, key, "rejected")
     shop.world.bc.user.create_customer(number="LATER", displayName="x")
     box = Box()
-    reply = triggers.redrive_order(call(key=key), {QUEUE_ORDER_RESUMES: box})  # type: ignore[dict-item]
+    reply = triggers.redrive_order(call(key=key), {QUEUE_ORDER_RESUMES: box})
     assert json.loads(reply.get_body()) == {"orderKey": key, "found": True, "redriven": 1}
     (text,) = box.texts
     shop.world.queues.put(QUEUE_ORDER_RESUMES, message_text.decode(text.encode()), shop.world.clock.now())

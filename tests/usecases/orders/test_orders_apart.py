@@ -67,7 +67,7 @@ def test_only_orders_that_could_be_mistaken_for_it_wait(shop: Shop, other: dict[
 @pytest.mark.parametrize("key", ["a", None])
 @pytest.mark.parametrize("lines", [(), (SEVEN,)])
 def test_an_order_that_a_clerk_types_in_meanwhile_is_not_adopted(
-    shop: Shop, key: str | None, lines: tuple[Any]
+    shop: Shop, key: str | None, lines: tuple[Any, ...]
 ) -> None:
     """Within the eleven minutes of doubt, for the same customer, under the same number, but not the same order."""
     shop.fail(FaultKind.RESET_BEFORE)
@@ -135,12 +135,12 @@ def test_a_customer_whose_number_al_takes_for_a_pattern_finds_no_other_customers
     assert len(shop.orders("WEB-1")) == 2
 
 
-def test_one_reference_on_thousands_of_orders(shop: Shop) -> None:
+def test_one_reference_on_thousands_of_orders(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of them are remembered, and the order is posted, found again when its answer is lost, and never confused."""
     found = [PostedOrder(f"id-{n}", f"SO-{n:07d}") for n in range(3_500)]
     for host in shop.world.hosts:
         real = host.bc.find_orders
-        host.bc.find_orders = lambda *a, real=real, **k: [*found, *real(*a, **k)]  # type: ignore[attr-defined]
+        monkeypatch.setattr(host.bc, "find_orders", lambda *a, real=real, **k: [*found, *real(*a, **k)])
     shop.fail(FaultKind.RESET_AFTER)
     shop.submit(shop.message("k1", shop.order(externalDocumentNumber="WEB")))
     shop.wait(SETTLED)
@@ -151,7 +151,7 @@ def test_one_reference_on_thousands_of_orders(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("count", [25_000, 0])
-def test_a_look_up_has_an_end(shop: Shop, count: int) -> None:
+def test_a_look_up_has_an_end(shop: Shop, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     """More documents than can be read or remembered: refused in words that say why."""
     found = [PostedOrder(f"id-{n}", f"SO-{n:07d}") for n in range(count)]
 
@@ -161,7 +161,7 @@ def test_a_look_up_has_an_end(shop: Shop, count: int) -> None:
         return found
 
     for host in shop.world.hosts:
-        host.bc.find_orders = find  # type: ignore[attr-defined]
+        monkeypatch.setattr(host.bc, "find_orders", find)
     (result,) = shop.submit(shop.message("k1", shop.order(externalDocumentNumber="WEB")))
     assert (result["status"], result["error"]["code"]) == ("rejected", "TooManyOrders")
     assert shop.orders() == []

@@ -302,7 +302,8 @@ def test_a_step_that_fails_unexpectedly_loses_no_gap_of_another(monkeypatch: pyt
     for one in held(world).values():
         if one["resource"].endswith("/items"):
             world.bc.delete_subscription_silently(one["subscriptionId"])
-    real, failed = world.stores.notes.save, []
+    real = world.stores.notes.save
+    failed: list[WebhookNote] = []
 
     def save(note: WebhookNote) -> None:
         if not failed:

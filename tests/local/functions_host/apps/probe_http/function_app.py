@@ -85,7 +85,7 @@ def fails(req: func.HttpRequest) -> func.HttpResponse:
 
 @app.route("nothing", methods=["GET"])
 def nothing(req: func.HttpRequest) -> func.HttpResponse:
-    return None  # type: ignore[return-value]
+    return None  # type: ignore[return-value]  # the fault under test
 
 
 @app.route("text", methods=["GET"])

@@ -38,7 +38,7 @@ def flaky(msg: func.QueueMessage, out: func.Out[bytes]) -> None:
     """Succeed at the attempt that the message asks for."""
     wanted = int(msg.get_body())
     out.set(f"attempt {msg.dequeue_count}".encode())
-    if msg.dequeue_count < wanted:
+    if (msg.dequeue_count or 0) < wanted:
         raise RuntimeError("not yet")
 
 
