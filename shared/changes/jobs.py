@@ -49,8 +49,8 @@ class Cursor:
     link: str = ""  # next link as BC sent it; "" asks anew, behind `last` when that is set
     last: str = ""  # sort value of the last row done
     done: tuple[str, ...] = ()  # ids done at that very sort value
-    edge: str = ""  # sort value of the row that the link names, when the link was made
-    jumps: int = 0  # how often in a row a link at this edge was found to have led over rows
+    linked: str = ""  # sort value of the row that the link names, when the link was made
+    doubts: int = 0  # how often in a row a link at this value was found to have led over rows
     rows: int = 0  # page size to ask for; 0: the configured one
     most_rows: int = 0  # page size not to go beyond, as a larger one timed out in this slice; 0: none did
 
@@ -94,8 +94,8 @@ class PageJob:
             "kind": "page", "job": self.job, "run": self.run, "purpose": STORED_PURPOSES[self.purpose],
             "mode": self.mode, "company": self.company, "entity": self.entity, "partition": part.number,
             "page": self.page, "phase": _STORED_PHASES[self.phase], "link": cursor.link, "since": part.since,
-            "low": part.low, "high": part.high, "after": cursor.last, "after_ids": cursor.done, "edge": cursor.edge,
-            "jumps": cursor.jumps, "began": self.began, "rows": cursor.rows, "total": self.total,
+            "low": part.low, "high": part.high, "after": cursor.last, "after_ids": cursor.done, "edge": cursor.linked,
+            "jumps": cursor.doubts, "began": self.began, "rows": cursor.rows, "total": self.total,
             "redrive": self.redrive, "most_rows": cursor.most_rows, "again": self.again,
         }  # fmt: skip
         return json.dumps(members, separators=(",", ":"))
@@ -260,8 +260,8 @@ def _read_page(members: _Members) -> PageJob:
             link=members.text("link"),
             last=members.text("after"),
             done=tuple(map(str, members.rows("after_ids", []))),
-            edge=members.text("edge"),
-            jumps=members.number("jumps"),
+            linked=members.text("edge"),
+            doubts=members.number("jumps"),
             rows=members.number("rows"),
             most_rows=members.number("most_rows"),
         ),

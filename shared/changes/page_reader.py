@@ -35,8 +35,8 @@ LIST_ROWS: Final = 20_000
 _MOST_TIES: Final = 200
 #: BC's link names the last row that was sent, and continues after the place where that row stands by then.
 _SKIP_TOKEN: Final = re.compile(rf"skiptoken=(?:'|%27)?({guid.PATTERN})")
-#: So often a link at one edge is doubted; a replica that lags shows a row now here and now there, and would go on so.
-_JUMPS: Final = 3
+#: So often a link at one value is doubted; a replica that lags shows a row now here and now there, and would go on so.
+_DOUBTS: Final = 3
 _BAD_LINK: Final = frozenset({"SkipTokenIsNoLongerValid", "nextLink"})
 
 
@@ -69,7 +69,7 @@ class Reading:
     unusable: int = 0  # rows that are no records; each was logged
     rows: int = 0  # page size for the next page; 0: the configured one
     most_rows: int = 0  # see `Cursor.most_rows`
-    jumps: int = 0  # see `Cursor.jumps`
+    doubts: int = 0  # see `Cursor.doubts`
     stalled: bool = False  # nothing but what was read before, and still a link to more
     new: frozenset[str] = frozenset()  # ids of records that nobody has announced, whatever a snapshot says
     runs: tuple[str, ...] = ()  # runs that could not read what is read now
@@ -92,8 +92,8 @@ def read_page(ctx: Context, job: PageJob) -> Reading:
     except (BCRejected, BCUnavailable) as error:
         return _read_otherwise(ctx, job, error)
     page = answer.page
-    if _has_jumped(ctx, job, page):
-        anew = replace(cursor, link="", last=cursor.edge, done=(), edge="", jumps=cursor.jumps + 1)
+    if _has_led_over(ctx, job, page):
+        anew = replace(cursor, link="", last=cursor.linked, done=(), linked="", doubts=cursor.doubts + 1)
         return read_page(ctx, _moved_to(job, anew))
     for reason in page.broken:
         report_broken(job, "", reason)
@@ -102,7 +102,7 @@ def read_page(ctx: Context, job: PageJob) -> Reading:
     stalled = bool(page.records and not fresh and page.next_link)
     return Reading(
         fresh, page.next_link, bool(page.next_link), _no_later(answer.served_at, ctx.now()), unusable=len(page.broken),
-        rows=_next_rows(ctx, job, answer, most_rows), most_rows=most_rows, jumps=cursor.jumps, stalled=stalled,
+        rows=_next_rows(ctx, job, answer, most_rows), most_rows=most_rows, doubts=cursor.doubts, stalled=stalled,
     )  # fmt: skip
 
 
@@ -145,19 +145,19 @@ def _moved_to(job: PageJob, cursor: Cursor) -> PageJob:
     return replace(job, cursor=cursor)
 
 
-def _has_jumped(ctx: Context, job: PageJob, page: Page) -> bool:
+def _has_led_over(ctx: Context, job: PageJob, page: Page) -> bool:
     """Return whether a link has led over rows: the row it names was changed since and stands elsewhere now."""
     cursor, order = job.cursor, sort_property(job)
     named = _SKIP_TOKEN.search(cursor.link)
-    if named is None or not cursor.edge or cursor.jumps >= _JUMPS:
+    if named is None or not cursor.linked or cursor.doubts >= _DOUBTS:
         return False
-    if page.records and page.records[0].text(order) == cursor.edge:
+    if page.records and page.records[0].text(order) == cursor.linked:
         return False
     entity = job.entity_row()
     if job.phase == "expanded":
         entity = replace(entity, name=entity.expanded_set)
     rows = ctx.bc.records(job.company, entity, [named[1].lower()], expanded=False)
-    return not rows or rows[0].text(order) != cursor.edge
+    return not rows or rows[0].text(order) != cursor.linked
 
 
 def sort_property(job: PageJob) -> str:
@@ -173,7 +173,7 @@ def page_ask(ctx: Context, job: PageJob) -> PageAsk:
     if cursor.last and not cursor.link:
         since, low = (since, cursor.last) if read.order == "number" else (cursor.last, low)
     rows = LIST_ROWS if read.what == "ids" else cursor.rows or ctx.settings.page_rows
-    rows += 0 if cursor.link else len(cursor.done)  # the rows at the edge are served once more
+    rows += 0 if cursor.link else len(cursor.done)  # the rows at the last value are served once more
     return PageAsk(
         company=job.company, entity=entity, what=read.what, expanded=ctx.expands(entity), since=parse_time(since),
         low="" if read.what == "expanded" else low, high="" if read.what == "expanded" else part.high, order=read.order,
@@ -201,22 +201,22 @@ def next_cursor(job: PageJob, reading: Reading) -> Cursor:
     BC's link continues after the row it names, wherever that stands by then: a changed row moves to the end of a
     delta, one that gets another number leads a full pull elsewhere, and all between would be left out. So every read
     asks anew by the sort value of its last row, unless a page is full of one value, or a filter would not take it as it
-    is; then the link is followed, and its row looked at (`_has_jumped`).
+    is; then the link is followed, and its row looked at (`_has_led_over`).
     """
     cursor, order = job.cursor, sort_property(job)
     last, done = _place(job, reading.records)
     by_value = 0 < 2 * len(done) <= len(reading.records) and odata.is_plain(last) and not _is_of_0_1_0(cursor)
-    edge = reading.records[-1].text(order) if reading.records else cursor.last
+    linked = reading.records[-1].text(order) if reading.records else cursor.last
     return Cursor(
         link="" if by_value else reading.next_link, last=last, done=done, rows=reading.rows,
-        most_rows=reading.most_rows, edge="" if by_value else edge,
-        jumps=reading.jumps if edge in {cursor.edge, cursor.last} else 0,
+        most_rows=reading.most_rows, linked="" if by_value else linked,
+        doubts=reading.doubts if linked in {cursor.linked, cursor.last} else 0,
     )  # fmt: skip
 
 
 def _is_of_0_1_0(cursor: Cursor) -> bool:
     """Return whether a link was made by 0.1.0 for ids in BC's own order: it must be followed to its end."""
-    return bool(cursor.link) and not cursor.last and not cursor.edge
+    return bool(cursor.link) and not cursor.last and not cursor.linked
 
 
 def _place(job: PageJob, records: list[Record]) -> tuple[str, tuple[str, ...]]:

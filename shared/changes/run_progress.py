@@ -89,17 +89,17 @@ class RunStore:
         rows = _unfinished(self._rows(state))
         if not rows:  # planned by 0.1.0, and no page has started
             return Standing(is_alive=state.planned_at is not None and state.planned_at > now - STALL)
-        edge = self._since(rows, now)
-        quiet = [row for row in rows if _moved_at(row) <= edge]
-        if len(quiet) == len(rows) and _is_past_help(rows, edge):
+        since = self._since(rows, now)
+        quiet = [row for row in rows if _moved_at(row) <= since]
+        if len(quiet) == len(rows) and _is_past_help(rows, since):
             return Standing(is_alive=False)
-        again = (self._put_again(row, now) for row in quiet if _put_again_at(row) <= edge)
+        again = (self._put_again(row, now) for row in quiet if _put_again_at(row) <= since)
         return Standing(is_alive=True, again=tuple(job for job in again if job is not None))
 
     def _since(self, rows: list[Row], now: datetime) -> datetime:
         """Return since when a slice must have moved; the limit, a query, is asked for only where it matters."""
-        edge = now - STALL
-        return now - self.limit() if any(_moved_at(row) <= edge for row in rows) else edge
+        since = now - STALL
+        return now - self.limit() if any(_moved_at(row) <= since for row in rows) else since
 
     def _put_again(self, row: Row, now: datetime) -> PageJob | None:
         """Return the newest job of a slice, to be put again; None where it is not known, or moves after all."""
@@ -199,9 +199,9 @@ def _unfinished(rows: list[Row]) -> list[Row]:
     return [row for row in rows if not row.number("done")] or rows
 
 
-def _is_past_help(rows: list[Row], edge: datetime) -> bool:
+def _is_past_help(rows: list[Row], since: datetime) -> bool:
     """Return whether putting jobs again was in vain, or can't be done."""
-    return any(NO_TIME < _put_again_at(row) <= edge for row in rows) or not any(map(_next, rows))
+    return any(NO_TIME < _put_again_at(row) <= since for row in rows) or not any(map(_next, rows))
 
 
 def _role(job: PageJob, message_id: str, row: Row | None) -> Role:

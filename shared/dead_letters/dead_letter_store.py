@@ -95,15 +95,15 @@ class DeadLetterStore:
             try:
                 taken.append(self.enqueued_again(letter, now))
             except StateConflict:
-                continue  # worked off at this very moment
+                continue  # done at this very moment
         return taken
 
     def enqueued_again(self, letter: DeadLetter, now: datetime) -> DeadLetter:
-        """Note that a letter is in its queue again; StateConflict when it was worked off meanwhile."""
+        """Note that a letter is in its queue again; StateConflict when it was done meanwhile."""
         return self._save(replace(letter, tries=letter.tries + 1, next_try_at=now + _LONGEST), letter)
 
     def leave_to_a_person(self, letter: DeadLetter, reason: str) -> None:
-        """Note that nothing but a person helps a letter, and why; one that was worked off meanwhile stays gone."""
+        """Note that nothing but a person helps a letter, and why; one that was done meanwhile stays gone."""
         try:
             self._save(replace(letter, reason=reason, next_try_at=None), letter)
         except StateConflict:

@@ -32,7 +32,7 @@ def redrive(ctx: Context, letters: DeadLetterStore, queue: str, name: str) -> Ou
         return None
     try:
         return _messages(letters, [letters.enqueued_again(letter, ctx.now())])
-    except StateConflict:  # worked off, or enqueued again, at this very moment
+    except StateConflict:  # done, or enqueued again, at this very moment
         return Outputs()
 
 

@@ -517,7 +517,7 @@ def page_meaning(text: str) -> Meaning:
         "began": job.began,
         "rows so far": job.total,
         "done at the edge": list(job.cursor.done),
-        "edge": [job.cursor.edge, job.cursor.jumps],
+        "edge": [job.cursor.linked, job.cursor.doubts],
         "asks for": {
             "what": "nested" if ask.what == "expanded" else ask.what,
             "since": _time(ask.since), "from number": ask.low, "below number": ask.high,

@@ -19,7 +19,7 @@ QUEUE_BYTES = 48 * 1024
 guids = st.uuids().map(str)
 texts = st.text(max_size=30)
 cursors = st.builds(
-    Cursor, link=texts, last=texts, done=st.lists(guids, max_size=5).map(tuple), edge=texts, jumps=st.integers(0, 3),
+    Cursor, link=texts, last=texts, done=st.lists(guids, max_size=5).map(tuple), linked=texts, doubts=st.integers(0, 3),
     rows=st.integers(0, 20_000), most_rows=st.integers(0, 20_000),
 )  # fmt: skip
 page_jobs = st.builds(
@@ -133,7 +133,7 @@ def test_a_message_says_what_it_is(page: PageJob, notification: NotificationJob)
 
 def test_what_leaves_can_be_read_by_the_release_before() -> None:
     """The flat names and the words of 0.1.0, for as long as both may read one queue (P20)."""
-    cursor = Cursor(link="l", last="a", done=("i",), edge="e", jumps=1, rows=5, most_rows=7)
+    cursor = Cursor(link="l", last="a", done=("i",), linked="e", doubts=1, rows=5, most_rows=7)
     part = Slice(number=2, since="s", low="b", high="c")
     page = PageJob(
         run="r", purpose="snapshot", mode="list", company="c", entity="items", slice=part, page=3, phase="expanded",
