@@ -7,6 +7,7 @@ message expires.
 
 import json
 import logging
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -25,6 +26,8 @@ log: Final = logging.getLogger(__name__)
 
 #: Deliveries before a failing message becomes a dead letter; maxDequeueCount of host.json, so the host is never first.
 DELIVERIES: Final = 5
+#: Names that our jobs bear.
+_JOB: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 #: Queues that only this app writes to: members of their messages are ours. On all others none is.
 OURS: Final = frozenset({QUEUE_PAGES, QUEUE_NOTIFICATIONS})
 
@@ -74,8 +77,10 @@ def dead_letter_poison(
 ) -> Outputs:
     """Take a message from `<queue>-poison`: its worker died, or the message could not even be handed over."""
     body = plain(body)
-    if read_reference(queue, body):
-        return Outputs()  # the letter it refers to is still there, and comes back when its time has come
+    if reference := read_reference(queue, body):
+        if letter := letters.get(reference.queue, reference.name):  # waits longer each time, in the end for a person
+            dead_letter(ctx, letters, letter.queue, letter.body, letter.name, letter.reason, retryable=True)
+        return Outputs()
     if queue == QUEUE_ORDERS:
         message_id = resume.first_id(ctx, orders, body, message_id)
     if queue in {QUEUE_ORDERS, QUEUE_ORDER_RESUMES} and resume.note_poison(ctx, orders, queue, body, message_id):
@@ -119,7 +124,7 @@ def dead_letter(
 def _name(queue: str, body: bytes, message_id: str) -> str:
     """Return the name of a letter: on queues of ours that of the job, which all copies share; else the message's id."""
     job = _members(body).get("job") if queue in OURS else None
-    return job if isinstance(job, str) and job else message_id
+    return job if isinstance(job, str) and _JOB.fullmatch(job) else message_id
 
 
 def _copy(queue: str, body: bytes) -> int:

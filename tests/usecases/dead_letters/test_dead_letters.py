@@ -20,7 +20,7 @@ from shared.errors import (
     StoreUnavailable,
 )
 from shared.outputs import Outputs
-from shared.resource_names import QUEUE_NOTIFICATIONS, QUEUE_ORDERS, QUEUE_PAGES, WORK_QUEUES
+from shared.resource_names import QUEUE_NOTIFICATIONS, QUEUE_ORDER_RESUMES, QUEUE_ORDERS, QUEUE_PAGES, WORK_QUEUES
 from tests.simulation.queues import MAX_DELIVERIES
 from tests.simulation.world import Crash, World
 from tests.support.shop import Shop
@@ -100,7 +100,10 @@ def test_what_can_never_work_is_set_aside_at_once_and_stays(world: World) -> Non
     assert redrive.retry_due(world.ctx, world.stores.dead_letters) == Outputs()
 
 
-BAD = [b"", b"\xff\xfe", b"null", b"[]", b'{"job": 5}', b'{"job": {"a": 1}}', b"[" * 48_000, b'{"job":"x/y#?"}']
+BAD = [
+    b"", b"\xff\xfe", b"null", b"[]", b'{"job": 5}', b'{"job": {"a": 1}}', b"[" * 48_000, b'{"job":"x/y#?"}',
+    b'{"job":"\\ud800"}', b'{"job":"' + b"x" * 40_000 + b'"}',
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("body", BAD, ids=range(len(BAD)))
@@ -297,6 +300,22 @@ def test_an_order_put_back_survives_the_death_of_whoever_carries_it(where: str) 
     assert [(result["orderKey"], result["status"]) for result in results(shop.world)] == [("web-9", "created")]
     assert len(shop.orders()) == 1
     assert letters.all(10) == []
+
+
+def test_an_order_that_kills_every_worker_ends_with_a_person() -> None:
+    """Its letter comes back for 72 hours, longer each time, and then waits for a person (P9, P26)."""
+    shop = Shop()
+    letters, world = shop.world.stores.dead_letters, shop.world
+    frame.dead_letter(world.ctx, letters, QUEUE_ORDERS, shop.message("web-9").encode(), "m-1", "x", retryable=True)
+    for _ in range(400):
+        world.clock.advance(timedelta(minutes=15).total_seconds())
+        for text in redrive.retry_due(world.ctx, letters).resumes:  # five workers die, then it is poison
+            frame.dead_letter_poison(
+                world.ctx, letters, world.stores.orders, QUEUE_ORDER_RESUMES, text.encode(), "resume-1"
+            )
+    (letter,) = letters.all(10)
+    assert letter.next_try_at is None
+    assert 100 < letter.tries < 160
 
 
 def test_a_message_lost_on_its_way_back_comes_again(world: World) -> None:
