@@ -10,6 +10,7 @@ import azure.functions as func
 
 from shared import triggers
 from shared.concurrency import tune
+from shared.log import quiet_libraries
 from shared.resource_names import (
     QUEUE_EVENTS,
     QUEUE_NOTIFICATIONS,
@@ -21,6 +22,7 @@ from shared.resource_names import (
 from shared.webhooks.delivery import ROUTE
 
 tune()  # before threads have heaps of their own
+quiet_libraries()
 
 STORAGE = "AzureWebJobsStorage"
 #: With messageEncoding none in host.json a message reaches its function whatever its bytes are, its members untouched.

@@ -69,3 +69,9 @@ def log_event(log: logging.Logger, event: str, *, level: int = logging.INFO, **f
         raise ValueError(f"unknown log event {event}")
     safe = {key: value if key in LOGGED_FIELDS else "REDACTED" for key, value in fields.items()}
     log.log(level, "%s %s", event, json.dumps(safe, default=str, sort_keys=True), extra={"event": event})
+
+
+def quiet_libraries() -> None:
+    """Let libraries speak from WARNING on, before their first call: the Azure SDK logs each request at INFO."""
+    for name in ("azure", "msal", "urllib3"):
+        logging.getLogger(name).setLevel(logging.WARNING)
