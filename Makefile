@@ -1,5 +1,5 @@
 # Plain `make` lists what there is. Everything works from a fresh clone with any Python 3; `setup` brings the rest.
-PYTHON := .venv/bin/python
+RUN := .venv/bin/python
 ARGS ?=
 # a file of tests stays on one process, files keep their order; coverage is printed without what is covered whole
 EVERYTHING := -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
@@ -14,42 +14,42 @@ setup: ## bring .venv and node_modules (quick when they are there)
 	@sh scripts/setup.sh
 
 run: setup ## start everything, do the main job once, stay up until Ctrl-C
-	@$(PYTHON) -m local run $(ARGS)
+	@$(RUN) -m local run $(ARGS)
 
 demo: setup ## start everything, do the main job once, stop; fails when a step fails
-	@$(PYTHON) -m local demo $(ARGS)
+	@$(RUN) -m local demo $(ARGS)
 
 up: setup ## start everything and stay up, without doing anything
-	@$(PYTHON) -m local up $(ARGS)
+	@$(RUN) -m local up $(ARGS)
 
 test: setup ## run every check and test; ARGS="tests/unit -k words" runs these tests only
 ifeq ($(ARGS),)
 	@failed=0; for check in "ruff check ." "ruff format --check ." mypy "python -m pytest $(EVERYTHING)"; do \
 	  echo "== $$check"; .venv/bin/$$check || failed=1; done; exit $$failed
 else
-	@$(PYTHON) -m pytest $(ARGS)
+	@$(RUN) -m pytest $(ARGS)
 endif
 
 hooks: setup ## check style, format, types and unit tests before each commit from now on
 	@.venv/bin/pre-commit install
 
 simulate: setup ## nothing lost, nothing twice: 1,000 seeded runs with crashes and faults
-	@$(PYTHON) -m tests.simulation $(ARGS)
+	@$(RUN) -m tests.simulation $(ARGS)
 
 soak: setup ## half an hour of life through the real host, which is killed again and again
-	@$(PYTHON) -m tests.soak $(ARGS)
+	@$(RUN) -m tests.soak $(ARGS)
 
 bench: setup ## measure, beside other ways to do the same, and write docs/performance.md
-	@$(PYTHON) -m bench $(ARGS)
+	@$(RUN) -m bench $(ARGS)
 
 doctor: setup ## say why nothing arrives: FUNCTIONS_KEY=<key> make doctor ARGS=https://<app>.azurewebsites.net
-	@$(PYTHON) scripts/doctor.py $(ARGS)
+	@$(RUN) scripts/doctor.py $(ARGS)
 
 format: setup ## format and fix what can be fixed
 	@.venv/bin/ruff check --fix . ; .venv/bin/ruff format .
 
 package: setup ## build the zip that is deployed
-	@$(PYTHON) scripts/package.py $(ARGS)
+	@$(RUN) scripts/package.py $(ARGS)
 
 deploy: setup ## create the resources and publish with the func CLI (ARGS="--dry-run" shows what would change)
 	@bash scripts/deploy.sh $(ARGS)

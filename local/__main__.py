@@ -72,6 +72,8 @@ def _addresses(stack: Stack) -> str:
         "Business Central": stack.bc_url,
         "login": stack.login_url,
         "key vault": stack.vault_url,
+        "queues": stack.storage_connection_string.split("QueueEndpoint=")[1].split(";")[0],
+        "storage": f"AzureWebJobsStorage in {stack.settings_file}",
         "CA to trust": str(stack.ca_file),
         "settings": str(stack.settings_file),
         "logs": str(stack.work_dir / "logs"),

@@ -80,12 +80,20 @@ class Demo:
 
     # -- the steps
 
+    def _why(self) -> str:
+        """Return what the status says, for an app that shows no page: with wrong settings it names each."""
+        said = self._get("/api/status").text
+        try:
+            return str(json.loads(said)["error"])
+        except (ValueError, KeyError, TypeError):
+            return f"the reason is in {self.stack.work_dir / 'logs' / 'host.log'}"
+
     def log_in(self) -> str:
         """Walk through the connect page and Entra's sign-in as a browser would."""
         page = self._get("/api/connect")
         token = re.search(r'name="form_token" value="([^"]+)"', page.text)
         if token is None:
-            raise StepFailed(f"the connect page shows no form (HTTP {page.status_code})")
+            raise StepFailed(f"the connect page shows no form (HTTP {page.status_code}): {self._why()}")
         fields = {"form_token": unescape(token[1]), "action": "connect"}
         start = self.http.post(
             f"{self.stack.public_url}/api/connect/start", data=fields, allow_redirects=False, timeout=30

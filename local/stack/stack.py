@@ -28,6 +28,7 @@ from local.emulators.entra.managed_identity import PATH as IDENTITY_PATH
 from local.stack.app_settings import app_settings, clean_environment, write_settings
 from local.stack.azurite import Azurite
 from local.stack.commands import Addresses, emulator_commands
+from local.stack.mailbox import create_queues
 from local.stack.ports import accepts, choose
 from local.stack.process import Child, StartError
 from local.stack.tls import ensure_certificates
@@ -284,6 +285,7 @@ class Stack:
             f"azurite           {self.storage_connection_string.split('BlobEndpoint=')[1].split(';')[0]} and more"
         )
         self._seed_vault()
+        create_queues(self.storage_connection_string)
         self._say(f"host              starting ({kind})")
         self.start_host()
         self._say(f"host              {self.app_url}")
