@@ -64,7 +64,7 @@ class Azurite:
         """
         node = node_program()
         if not ENTRY.is_file():
-            raise StartError("azurite: not installed; run 'make setup'")
+            raise StartError("azurite: not installed; run 'make clean setup'")
         for service, port in self._ports.items():
             if port and not is_free(port):
                 raise PortInUse(port, f"azurite {service.lower()}")
@@ -133,5 +133,5 @@ def node_program() -> str:
     """
     found = shutil.which("node", path=str(Path(sys.executable).parent)) or shutil.which("node")
     if found is None:
-        raise StartError("azurite: node is not on PATH; run 'make setup', which brings one")
+        raise StartError("azurite: node is not on PATH; run 'make clean setup', which brings one")
     return found
