@@ -133,5 +133,5 @@ def node_program() -> str:
     """
     found = shutil.which("node", path=str(Path(sys.executable).parent)) or shutil.which("node")
     if found is None:
-        raise StartError("azurite: node is not on PATH; run 'make clean setup', which brings one")
+        raise StartError("azurite: node is not on PATH; run 'make setup', which brings one")
     return found

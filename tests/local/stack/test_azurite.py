@@ -54,7 +54,7 @@ def test_ports_can_be_chosen_and_a_taken_one_is_named(tmp_path: Path) -> None:
 def test_a_missing_node_or_package_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One line that ends in the command to run."""
     monkeypatch.setattr(azurite, "ENTRY", tmp_path / "azurite.js")
-    with pytest.raises(StartError, match="azurite: not installed; run 'make setup'"):
+    with pytest.raises(StartError, match="azurite: not installed; run 'make clean setup'"):
         Azurite(log_path=tmp_path / "log").start()
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
