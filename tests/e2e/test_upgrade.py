@@ -124,6 +124,7 @@ class Site:
 
     def leave_work_in_flight(self, name: str) -> None:
         """Begin one of everything, kill the host in the middle of it, and again when its timer has sent messages."""
+        self.leave_dead_letters(name)
         self.send(f"{name}-DONE")
         until(lambda: self.collect().results[f"{name}-DONE"], "the result of an order without trouble")
         for kinds in (("429",), ("504_after_commit", "reset_before_commit")):  # refused; in doubt, made and not made
@@ -133,7 +134,7 @@ class Site:
                 self.send(key)
             until(lambda keys=waiting: {self.state_of(key) for key in keys} == {"waiting"}, f"{waiting} to wait")
             self.demo._bc("faults/clear")
-        self.leave_dead_letters(name)
+        until(lambda: len(self.dead_letters()) == 2, "two dead letters")
         self.demo._bc("faults/add", kind="slow", match=_WORK, delay_s=_SLOW_S, times=None)
         with self.told("the many items"):
             self.make_items(f"{name} flies", 25)
@@ -167,7 +168,6 @@ class Site:
         }  # fmt: skip
         self.demo.events.put(f"{names.QUEUE_NOTIFICATIONS}-poison", json.dumps(job))
         self.send(f"{name}-LETTER", f"{names.QUEUE_ORDERS}-poison")
-        until(lambda: len(self.dead_letters()) == 2, "two dead letters")
 
     @contextmanager
     def told(self, what: str) -> Iterator[None]:
