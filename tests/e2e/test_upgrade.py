@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from zipfile import ZipFile
@@ -132,7 +133,7 @@ class Site:
             for kind, key in zip(kinds, waiting, strict=True):
                 self.demo._bc("faults/add", kind=kind, match="POST .*/salesOrders")
                 self.send(key)
-            until(lambda keys=waiting: {self.state_of(key) for key in keys} == {"waiting"}, f"{waiting} to wait")
+            until(partial(self.do_wait, waiting), f"{waiting} to wait")
             self.demo._bc("faults/clear")
         until(lambda: len(self.dead_letters()) == 2, "two dead letters")
         self.demo._bc("faults/add", kind="slow", match=_WORK, delay_s=_SLOW_S, times=None)
@@ -259,6 +260,10 @@ class Site:
         """The status of a stored order."""
         answer = self.demo._get(f"/api/orders/{key}")
         return str(answer.json()[0]["status"]) if answer.status_code == 200 else ""
+
+    def do_wait(self, keys: list[str]) -> bool:
+        """Whether all these orders wait."""
+        return all(self.state_of(key) == "waiting" for key in keys)
 
     def held(self, key: str) -> list[str]:
         """Numbers of the orders in Business Central that bear a key."""
