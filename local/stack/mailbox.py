@@ -68,7 +68,7 @@ class Mailbox:
             return 0
 
     def _blob(self, event: dict[str, Any]) -> BlobClient:
-        name = event["dataref"].rpartition(f"/{resource_names.CONTAINER}/")[2]
+        name = event["dataref"].rpartition(f"{resource_names.CONTAINER}/")[2]  # of a URL; 0.1.0 left the address out
         return self._blobs.get_blob_client(resource_names.CONTAINER, name)
 
     def _open(self, event: dict[str, Any]) -> list[dict[str, Any]] | None:

@@ -56,7 +56,7 @@ class Stack:
         host: "func" (Azure Functions Core Tools) or "embedded"; by default the variable HOST, else func if installed.
         webhook_delay_s: how long Business Central gathers changes before it sends a notification.
         business_central_options: further options of `python -m business_central_emulator`.
-        app_dir: the folder with `host.json` and `function_app.py`.
+        app_dir: the folder with `host.json` and `function_app.py`; the next `start_host` takes what it is by then.
         say: gets one line for each step of start and stop.
     """
 
@@ -90,7 +90,7 @@ class Stack:
         self._host_kind = host
         self._webhook_delay_s = webhook_delay_s
         self._business_central_options = business_central_options
-        self._app_dir = app_dir.resolve()
+        self.app_dir = app_dir.resolve()
         self._say = say
         self._children: dict[str, Child] = {}
         self._azurite: Azurite | None = None
@@ -144,10 +144,10 @@ class Stack:
             environment["VIRTUAL_ENV"] = str(bin_dir.parent)
             command = ["func", "start", "--port", str(port)]
         else:
-            command = [sys.executable, "-m", "local.functions_host", "--app-dir", str(self._app_dir)]
+            command = [sys.executable, "-m", "local.functions_host", "--app-dir", str(self.app_dir)]
             command += ["--settings", str(self.settings_file), "--port", str(port)]
             command += ["--timers", self.timers]
-        cwd = self._app_dir if kind == "func" else ROOT
+        cwd = self.app_dir if kind == "func" else ROOT
         child = Child("host", command, log_path=self._log_path("host"), env=environment, cwd=cwd)
         self._children["host"] = child
         child.wait_until(self._host_answers, timeout_s=HOST_TIMEOUT_S, what=f" ({kind}, port {port})")
