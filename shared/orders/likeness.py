@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from shared.business_central.code_text import code_of
 from shared.business_central.port import DocumentLine, PostedOrder
-from shared.orders.order_fields import LINES, text_of
+from shared.orders.order_fields import EXTERNAL, LINES, text_of
 
 #: `same`: nothing speaks against it. `more`: it holds the order's lines and others. `other`: it is another order.
 #: `uncommitted`: no replica shows it yet, so it may be rolled back, and its lines say nothing.
@@ -38,10 +38,14 @@ class _Line:
 def likeness(order: Mapping[str, Any], document: PostedOrder, lines: Iterable[DocumentLine] | None) -> Likeness:
     """Return how a document that bears the order's number and customer compares with it; None: not committed.
 
-    What is left of an order once posted, shipments and invoices, may be a part of it and knows no order date.
+    Content counts only where the sender gave the number, which others may use; else the key alone stands for it, and
+    whatever people changed in the document meanwhile, it is the order. What is left of an order once posted, shipments
+    and invoices, may be a part of it and knows no order date.
     """
     if lines is None:
         return "uncommitted"
+    if not text_of(order, EXTERNAL):
+        return "same"
     date = text_of(order, "orderDate")
     if date and document.order_date and date != document.order_date:
         return "other"

@@ -21,7 +21,8 @@ def sent(*lines: tuple[str, object], **fields: Any) -> dict[str, Any]:
     made = [
         {"itemId" if len(name) == 36 else "lineObjectNumber": name, "quantity": quantity} for name, quantity in lines
     ]
-    return {"customerNumber": "C1", "salesOrderLines": [*made, {"lineType": "Comment", "description": "x"}], **fields}
+    lines_sent = [*made, {"lineType": "Comment", "description": "x"}]
+    return {"customerNumber": "C1", "externalDocumentNumber": "PO-1", "salesOrderLines": lines_sent, **fields}
 
 
 def line(number: str, quantity: str, *ids: str) -> DocumentLine:
@@ -51,6 +52,8 @@ ROWS = [
     ("an invoice with freight", sent(("P1", 2)), INVOICE, [line("P1", "2"), line("FREIGHT", "1")], "more"),
     ("an invoice over other things", sent(("P1", 2)), INVOICE, [line("P2", "2")], "other"),
     ("a shipment knows no ids", sent((GUID, 2)), INVOICE, [line("P1", "2")], "same"),
+    ("whatever it holds: nobody else knows the number", sent(("P1", 2), externalDocumentNumber=" "), ORDER,
+        [line("P2", "7")], "same"),
     ("an invoice has no order date", sent(("P1", 2), orderDate="2026-03-02"), INVOICE, [line("P1", "2")], "same"),
 ]  # fmt: skip
 
