@@ -127,9 +127,13 @@ def _exists(entry: OrderEntry, number: str) -> BCRejected:
 def _after_doubtful_look_up(entry: OrderEntry, found: Sequence[Candidate], now: datetime) -> Step:
     is_settled = entry.posted_at is None or now >= entry.posted_at + SETTLE
     ours = _plausible(entry, found)
-    document = _recognised(ours, with_more=is_settled)
-    if document is not None:
-        return Adopt(document)
+    same = [one.document for one in ours if one.likeness == "same"]
+    if same:
+        return Adopt(same[0])
+    unclear = [one.document.number for one in ours if one.likeness == "unclear"]
+    if unclear and is_settled:  # another order key may yet claim it; else a person tells
+        which = f"order {unclear[0]} may be this order, changed since, or another one"
+        return wait_or_park(entry, BCUnavailable(which, code=OUTCOME_UNKNOWN), now, unknown=True)
     if not is_settled or "uncommitted" in {one.likeness for one in ours}:
         doubt = BCUnavailable("the outcome of the newest post is not known yet", code=OUTCOME_UNKNOWN)
         return wait_or_park(entry, doubt, now, unknown=True)
@@ -141,13 +145,6 @@ def _after_doubtful_look_up(entry: OrderEntry, found: Sequence[Candidate], now: 
 
 def _plausible(entry: OrderEntry, found: Sequence[Candidate]) -> list[Candidate]:
     return [one for one in found if not one.claimed and may_be_ours(entry, one.document)]
-
-
-def _recognised(ours: Sequence[Candidate], *, with_more: bool) -> PostedOrder | None:
-    """Return the document that the newest post made; one with more lines only when nothing better can come any more."""
-    same = [one.document for one in ours if one.likeness == "same"]
-    more = [one.document for one in ours if one.likeness == "more" and with_more]
-    return next(iter(same + more), None)
 
 
 def _after_blind_look_up(entry: OrderEntry, fault: IntegrationError, now: datetime) -> Step:
