@@ -86,13 +86,14 @@ def resume(ctx: Context, orders: OrderStore, body: bytes, message_id: str) -> Ou
 
 
 def wake(ctx: Context, orders: OrderStore, body: bytes, message_id: str) -> Outputs | None:
-    """Go on with the stored order of a message `{"again": ...}`, as 0.1.0 put them into `sales-orders`.
+    """Go on with the waiting order of a message `{"again": ...}`, as 0.1.0 put them into `sales-orders`.
 
-    None for any other message, and for one that names no stored order: it is a message like all others. For one
-    release: the next one knows no such message.
+    None for any other message, and for one that names no order that waits, or that this very message woke before: it
+    is a message like all others, as anybody may write it. For one release: the next one knows no such message.
     """
     place = _old_place(_members(body))
-    if place is None or not (orders.at(*place) or orders.find(code_of(place[0]))):
+    entry = place and (orders.at(*place) or _moved(orders, place[0], message_id))
+    if not place or not entry or not (entry.status == "waiting" or message_id in {entry.worker, entry.reported_to}):
         return None
     return patiently(ctx, lambda: _resume(ctx, orders, place, message_id))
 

@@ -49,6 +49,11 @@ def wait(code: str, minutes: float = 1, *, unknown: bool = False) -> tuple[objec
     return ("Wait", code, unknown, NOW + timedelta(minutes=minutes))
 
 
+def changed(before: timedelta) -> Candidate:
+    """A document that was changed last so long before the post of an order whose doubt is just settled."""
+    return Candidate(replace(MADE, modified_at=NOW - SETTLE - before))
+
+
 def plain(step: next_step.Step) -> tuple[object, ...]:
     """A step by what matters of it: errors by their code."""
     match step:
@@ -109,6 +114,11 @@ LOOKED_UP = [
         doubt(SETTLE), [replace(OURS, likeness="uncommitted")], wait("outcome_unknown", unknown=True)),
     Row("P17: a document with more lines is not taken while a better one may come",
         doubt(MINUTE), [replace(OURS, likeness="unclear")], wait("outcome_unknown", unknown=True)),
+    Row("P17: what is minutes older than the post may have been typed in before it: never taken",
+        doubt(SETTLE), [changed(MINUTE * 2)], wait("outcome_unknown", unknown=True)),
+    Row("P8: but nobody else knows a number that this app made",
+        doubt(SETTLE, numbering="generated"), [changed(MINUTE * 2)], ("Adopt", "101001")),
+    Row("P8: clocks lie apart a little", doubt(SETTLE), [changed(MINUTE / 2)], ("Adopt", "101001")),
     Row("P17: nor is it later, nor is the order posted again: its owner may claim it, or a person tells",
         doubt(SETTLE), [replace(OURS, likeness="unclear")], wait("outcome_unknown", unknown=True)),
     Row("P9: the person hears of it when patience is over",

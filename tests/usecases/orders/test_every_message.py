@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from shared import message_text
 from shared.dead_letters import frame, redrive
 from shared.orders import resume, submit
 from shared.outputs import Outputs
@@ -125,6 +126,56 @@ def test_an_old_reference_wakes_a_stored_order_and_makes_none(shop: Shop) -> Non
     (result,) = deliver(shop, unknown.encode(), "m-3")
     assert (result["orderKey"], result["status"]) == ("m-3", "rejected")
     assert len(shop.orders()) == 1
+
+
+@pytest.mark.parametrize("customer", ["C00120", "LATER"])
+def test_an_old_reference_to_an_order_that_has_an_outcome_is_a_message_like_any_other(
+    shop: Shop, customer: str
+) -> None:
+    """Anybody may write it: it is refused with a result, and puts nothing back to work (P19)."""
+    (done,) = shop.submit(shop.message(order=shop.order(customerNumber=customer)))
+    if customer == "LATER":
+        shop.world.bc.user.create_customer(number="LATER", displayName="x")
+    old = json.dumps({"again": {"orderKey": "WEB-1", "company": done["company"]}})
+    (result,) = deliver(shop, old.encode(), "m-2")
+    assert (result["orderKey"], result["status"]) == ("m-2", "rejected")
+    assert shop.status() == done["status"]
+
+
+@pytest.mark.parametrize("place", ["before put sales-order-results", "before delete sales-orders"])
+def test_an_old_reference_whose_worker_dies_answers_in_the_end(shop: Shop, place: str) -> None:
+    """The order has its outcome when the message comes again, which is not refused then."""
+
+    def point(name: str) -> None:
+        if name == place:
+            shop.world.point = lambda _: None
+            raise Crash(name)
+
+    shop.fail(FaultKind.THROTTLED)
+    shop.submit(shop.message())
+    (entry,) = shop.world.stores.orders.find("WEB-1")
+    shop.world.point = point
+    shop.send(json.dumps({"again": {"orderKey": entry.key, "company": entry.company}}))
+    shop.world.drain()
+    shop.wait(timedelta(minutes=15))
+    assert {(result["orderKey"], result["status"]) for result in results(shop.world)} == {("web-1", "created")}
+
+
+@pytest.mark.parametrize("letter", ["x", "鍵", "\U0001f600"])
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_result_fits_a_queue_message(shop: Shop, letter: str, waits: bool) -> None:
+    """However many faults a message has, and whether or not an order waits under its key (64 KiB of base64)."""
+    if waits:
+        shop.fail(FaultKind.UNAVAILABLE, match="/companies$", times=9)
+        for host in shop.world.hosts:
+            host.companies.forget()
+        shop.submit(shop.message())
+    order = {"customerNumber": "1", "salesOrderLines": [1] * 2000, letter * 200: letter * 1000}
+    many = {letter * 40 + str(number): 1 for number in range(50)}
+    deliver(shop, json.dumps({"company": "x", "orderKey": "web-1", "order": order, **many}).encode(), "m-2")
+    (result,) = deliver(shop, json.dumps({"company": "x", "orderKey": "web-1", "order": order, **many}).encode(), "m-3")
+    assert result["status"] == "rejected"
+    assert len(message_text.encode(json.dumps(result))) <= 65_536
 
 
 def test_orders_come_back_by_a_queue_of_their_own(shop: Shop) -> None:

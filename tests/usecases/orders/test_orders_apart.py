@@ -80,6 +80,20 @@ def test_an_order_that_a_clerk_types_in_meanwhile_is_not_adopted(
     assert len(shop.orders("PO-1")) == 2
 
 
+@pytest.mark.parametrize("key", ["a", None])
+def test_what_a_clerk_typed_in_before_the_post_is_never_taken_for_it(shop: Shop, key: str | None) -> None:
+    """The replica lagged, so the look-up before the post did not show it: it can't be told, and a person decides."""
+    shop.wait(timedelta(minutes=30))
+    shop.fail(FaultKind.REPLICA_LAG, match="^GET", times=None, least_s=360.0, window_s=360.0)
+    shop.world.bc.user.create_order([TWO], customerNumber="C00120", externalDocumentNumber="PO-1")
+    shop.wait(timedelta(minutes=5))
+    shop.fail(FaultKind.RESET_BEFORE)
+    shop.submit(shop.message(key, shop.order(externalDocumentNumber="PO-1")))
+    shop.wait(timedelta(hours=75), step=timedelta(minutes=10))
+    assert [(one["status"], one["attempts"]) for one in results(shop.world)] == [("parked", 1)]
+    assert "may be this order or another one" in results(shop.world)[0]["error"]["message"]
+
+
 def test_an_order_that_a_clerk_completes_is_recognised(shop: Shop) -> None:
     """The answer was lost, and a line was added before we looked: it is the order, and there is one."""
     shop.fail(FaultKind.RESET_AFTER)
