@@ -62,8 +62,8 @@ LINE_TYPES: Final = (
     "Allocation_x0020_Account",
 )
 
-#: Every name that `$metadata` has and a sender may use.
-KNOWN_NAMES: Final = frozenset({*HEADER, *LINE, LINES})
+#: Type -> every name that `$metadata` has of it and a sender may use.
+KNOWN_NAMES: Final = {"salesOrder": frozenset({*HEADER, LINES}), "salesOrderLine": frozenset(LINE)}
 
 
 def faults_of(order: Mapping[str, Any], *, left_to_bc: frozenset[str] = frozenset()) -> list[str]:

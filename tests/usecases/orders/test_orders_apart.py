@@ -308,6 +308,23 @@ def test_a_passing_refusal_told_with_4xx_is_waited_out(shop: Shop, reason: str, 
     assert len(shop.orders()) == 1
 
 
+ITEM = {"lineType": "Item", "quantity": 2}
+MISPLACED: list[dict[str, Any]] = [
+    {"quantity": 2},
+    {"salesOrderLines": [{**TWO, "shipToName": "x"}]},
+    {"salesOrderLines": [{**TWO, "orderDate": "2026-02-11"}]},
+    {"salesOrderLines": [{**ITEM, "lineObjectNumber": "DEADLOCK"}]},
+    {"customerNumber": "TRY AGAIN LATER"},
+]
+
+
+@pytest.mark.parametrize("fields", MISPLACED)
+def test_what_business_central_refuses_for_good_is_told_at_once(shop: Shop, fields: dict[str, Any]) -> None:
+    """A property that only the other level has, a value that reads like a passing refusal (P9)."""
+    (result,) = shop.submit(shop.message(order=shop.order(**fields)))
+    assert (result["status"], result["attempts"]) == ("rejected", 1)
+
+
 NO_ENVIRONMENT = "<error><code>NoEnvironment</code><message>Environment does not exist</message></error>"
 
 
