@@ -5,6 +5,8 @@ language is not known here, and its refusal counts as final.
 """
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from shared.errors import BCError, BCNotFound, BCRejected
@@ -19,15 +21,20 @@ _TEXTS: Final = re.compile(
     r"|transaction (was|has been) (aborted|rolled back)",
     re.IGNORECASE,
 )
-_NO_PROPERTY: Final = re.compile(r"Could not find a property named '(\w+)'|The property '(\w+)' does not exist")
+_NO_PROPERTY: Final = re.compile(
+    r"(?:Could not find a property named '(\w+)'|The property '(\w+)' does not exist)(?: on type '(?:[\w.]*\.)?(\w+)')?"
+)
+#: What a text quotes: names and values, which a sender may have chosen.
+_QUOTED: Final = re.compile(r"(?<!\w)'[^']*'(?!\w)|\"[^\"]*\"|\([^)]*\)")
 #: Codes by which BC itself says what is wrong; without one, a gateway or proxy answered.
 _FINAL_NOT_FOUND: Final = ("Application_", "Internal_")
 
 
-def is_transient(error: BCError, known_properties: frozenset[str] = frozenset()) -> bool:
+def is_transient(error: BCError, known_properties: Mapping[str, frozenset[str]] = MappingProxyType({})) -> bool:
     """Return whether the same request may succeed later.
 
-    `known_properties`: names that `$metadata` has; BC that misses one of them has lost its metadata for a moment.
+    `known_properties`: type -> names that `$metadata` has; BC that misses one of them there has lost its metadata for a
+    moment. Of a type that is not listed, the names of all of them are known.
     """
     if error.retryable or error.code in _CODES:
         return True
@@ -37,5 +44,6 @@ def is_transient(error: BCError, known_properties: frozenset[str] = frozenset())
         return False
     missed = _NO_PROPERTY.search(error.message)
     if missed:
-        return (missed[1] or missed[2]) in known_properties
-    return bool(_TEXTS.search(error.message)) or not error.code
+        everywhere = frozenset().union(*known_properties.values())
+        return (missed[1] or missed[2]) in known_properties.get(missed[3] or "", everywhere)
+    return bool(_TEXTS.search(_QUOTED.sub("", error.message))) or not error.code

@@ -81,8 +81,16 @@ def dead_letter_poison(
         if letter := letters.get(reference.queue, reference.name):  # waits longer each time, in the end for a person
             dead_letter(ctx, letters, letter.queue, letter.body, letter.name, letter.reason, retryable=True)
         return Outputs()
-    if queue == QUEUE_ORDERS:
-        message_id = resume.first_id(ctx, orders, body, message_id)
+    twin = resume.twin(ctx, orders, body, message_id) if queue == QUEUE_ORDERS else None
+    if twin is not None and not resume.died_at(twin):
+        reason = (
+            f"the worker died on it too often; its text is that of order {twin.shown_key}, whose message it may be, or "
+            "the same order once more: put it back only if that is wanted once more"
+        )
+        dead_letter(ctx, letters, queue, body, message_id, reason, retryable=False)
+        if twin.status != "created":
+            return Outputs()  # its own message, or a resume, goes on with it
+    message_id = twin.shown_key if twin is not None else message_id
     if queue in {QUEUE_ORDERS, QUEUE_ORDER_RESUMES} and resume.note_poison(ctx, orders, queue, body, message_id):
         return Outputs()
     reason = "the worker died on it, or it could not be handed over, too often"

@@ -12,11 +12,14 @@ from typing import Any, Final, Literal
 
 from shared.business_central.code_text import code_of
 from shared.business_central.port import DocumentLine, PostedOrder
-from shared.orders.order_fields import LINES, text_of
+from shared.orders.order_fields import EXTERNAL, LINES, text_of
 
-#: `same`: nothing speaks against it. `more`: it holds the order's lines and others. `other`: it is another order.
-#: `uncommitted`: no replica shows it yet, so it may be rolled back, and its lines say nothing.
-type Likeness = Literal["same", "more", "other", "uncommitted"]
+#: `same`: exactly its lines. `unclear`: those and others, or a part of them: this order as somebody changed it, or
+#: another one. `other`: it is another order. `uncommitted`: no replica shows it yet, so it may be rolled back, and its
+#: lines say nothing.
+type Likeness = Literal["same", "unclear", "other", "uncommitted"]
+#: Stands for whatever an order holds, in a mark.
+_ANY: Final = "any"
 
 #: BC rounds quantities to five decimals (AL: table "Sales Line", field Quantity, DecimalPlaces 0:5).
 _STEP: Final = Decimal("0.00001")
@@ -38,10 +41,14 @@ class _Line:
 def likeness(order: Mapping[str, Any], document: PostedOrder, lines: Iterable[DocumentLine] | None) -> Likeness:
     """Return how a document that bears the order's number and customer compares with it; None: not committed.
 
-    What is left of an order once posted, shipments and invoices, may be a part of it and knows no order date.
+    Content counts only where the sender gave the number, which others may use; else the key alone stands for it, and
+    whatever people changed in the document meanwhile, it is the order. What is left of an order once posted, shipments
+    and invoices, may be a part of it and knows no order date.
     """
     if lines is None:
         return "uncommitted"
+    if not text_of(order, EXTERNAL):
+        return "same"
     date = text_of(order, "orderDate")
     if date and document.order_date and date != document.order_date:
         return "other"
@@ -50,29 +57,53 @@ def likeness(order: Mapping[str, Any], document: PostedOrder, lines: Iterable[Do
 
 
 def _as_order(sent: list[_Line], found: list[DocumentLine]) -> Likeness:
-    for one in sent:
-        match = next((line for line in found if one.names(line) and one.quantity == _round(line.quantity)), None)
-        if match is None:
-            return "other"
-        found.remove(match)
-    if any(one.names(line) for one in sent for line in found):
+    rest = _unmatched(sent, found)
+    if rest is None or any(one.names(line) for one in sent for line in rest):
         return "other"  # one more line of the same item: another order of the same things
-    return "more" if found else "same"
+    return "unclear" if rest else "same"
 
 
 def _as_part(sent: list[_Line], found: list[DocumentLine]) -> Likeness:
-    named = [any(one.names(line) for one in sent) for line in found]
-    return "same" if all(named) else "more" if any(named) or not sent else "other"
+    if _unmatched(sent, found) == []:
+        return "same"
+    return "unclear" if not sent or any(one.names(line) for one in sent for line in found) else "other"
 
 
-def digest(company: str, external_number: str, order: Mapping[str, Any]) -> str:
-    """Return a digest that orders share which `likeness` could mistake for each other.
+def _unmatched(sent: list[_Line], found: list[DocumentLine]) -> list[DocumentLine] | None:
+    """Return the lines of a document that are none of the order's; None when one of the order's is missing."""
+    rest = list(found)
+    for one in sent:
+        match = next((line for line in rest if one.names(line) and one.quantity == _round(line.quantity)), None)
+        if match is None:
+            return None
+        rest.remove(match)
+    return rest
+
+
+def mark(company: str, external_number: str, order: Mapping[str, Any]) -> str:
+    """Return what a look-up compares of an order: digests of its number, its quantities and its customer.
 
     Items may be named by id or by number, so only the quantities of the lines count.
     """
-    customer = code_of(text_of(order, "customerNumber")) or text_of(order, "customerId").lower()
     quantities = sorted(str(line.quantity.normalize() + 0) for line in _sent_lines(order))
-    return sha256(json.dumps([company, external_number, customer, quantities]).encode()).hexdigest()
+    number = code_of(text_of(order, "customerNumber"))
+    customer = f"n{_hash(number)}" if number else f"i{_hash(text_of(order, 'customerId').lower())}"
+    content = _hash(*quantities) if text_of(order, EXTERNAL) else _ANY
+    return "|".join((_hash(company, external_number), content, customer))
+
+
+def are_alike(one: str, other: str) -> bool:
+    """Return whether two orders of these marks could be mistaken for each other.
+
+    A customer named by number and one named by id may be the same.
+    """
+    (number, content, customer), (number_2, content_2, customer_2) = one.split("|"), other.split("|")
+    same_content = content == content_2 or _ANY in {content, content_2}
+    return number == number_2 and same_content and (customer == customer_2 or customer[0] != customer_2[0])
+
+
+def _hash(*parts: str) -> str:
+    return sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
 def _sent_lines(order: Mapping[str, Any]) -> Iterable[_Line]:

@@ -5,7 +5,7 @@ network and no clock. `submit` carries the steps out.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -22,8 +22,10 @@ PATIENCE: Final = timedelta(hours=72)
 SETTLE: Final = timedelta(minutes=11)
 #: How long after its patience an order whose newest post may have succeeded is still looked up.
 _LAST_LOOK: Final = timedelta(hours=2)
-#: How far the clocks of this app and of BC may lie apart.
+#: How far the clocks of this app and of BC may lie apart at most: what is older was there before the post.
 _CLOCKS: Final = timedelta(minutes=10)
+#: How far they lie apart as a rule. What is older may have been typed in before, unseen by a replica.
+_CLOCKS_MOSTLY: Final = timedelta(minutes=1)
 _DELAYS_MIN: Final = (1, 2, 4, 8, 15, 30)
 #: Codes of errors that AL code raised: in a look-up it stumbled over some document, which says nothing of the order.
 _AL_ERROR: Final = "Application_"
@@ -94,14 +96,18 @@ def needs_look_up(entry: OrderEntry) -> bool:
 
 
 def may_be_ours(entry: OrderEntry, document: PostedOrder) -> bool:
-    """Return whether the newest post can have made a document (P17): it was not there before, and is no older."""
-    is_older = (
+    """Return whether the newest post can have made a document (P17): it was not there before, and is not much older."""
+    return not _is_older(entry, document, _CLOCKS) and document.number not in entry.before.split("\n")
+
+
+def _is_older(entry: OrderEntry, document: PostedOrder, clocks: timedelta) -> bool:
+    """Return whether a document was changed last before the newest post, with clocks that lie so far apart."""
+    return (
         entry.posted_at is not None
         and document.modified_at is not None
         and document.modified_at.year > 1  # year 1 stands for "no time"
-        and document.modified_at < entry.posted_at - _CLOCKS
+        and document.modified_at < entry.posted_at - clocks
     )
-    return not is_older and document.number not in entry.before.split("\n")
 
 
 def after_look_up(entry: OrderEntry, found: Found, now: datetime) -> Step:
@@ -127,9 +133,13 @@ def _exists(entry: OrderEntry, number: str) -> BCRejected:
 def _after_doubtful_look_up(entry: OrderEntry, found: Sequence[Candidate], now: datetime) -> Step:
     is_settled = entry.posted_at is None or now >= entry.posted_at + SETTLE
     ours = _plausible(entry, found)
-    document = _recognised(ours, with_more=is_settled)
-    if document is not None:
-        return Adopt(document)
+    same = [one.document for one in ours if one.likeness == "same"]
+    if same:
+        return Adopt(same[0])
+    unclear = [one.document.number for one in ours if one.likeness == "unclear"]
+    if unclear and is_settled:  # another order key may yet claim it; else a person tells
+        which = f"order {unclear[0]} may be this order or another one"
+        return wait_or_park(entry, BCUnavailable(which, code=OUTCOME_UNKNOWN), now, unknown=True)
     if not is_settled or "uncommitted" in {one.likeness for one in ours}:
         doubt = BCUnavailable("the outcome of the newest post is not known yet", code=OUTCOME_UNKNOWN)
         return wait_or_park(entry, doubt, now, unknown=True)
@@ -140,14 +150,13 @@ def _after_doubtful_look_up(entry: OrderEntry, found: Sequence[Candidate], now: 
 
 
 def _plausible(entry: OrderEntry, found: Sequence[Candidate]) -> list[Candidate]:
-    return [one for one in found if not one.claimed and may_be_ours(entry, one.document)]
-
-
-def _recognised(ours: Sequence[Candidate], *, with_more: bool) -> PostedOrder | None:
-    """Return the document that the newest post made; one with more lines only when nothing better can come any more."""
-    same = [one.document for one in ours if one.likeness == "same"]
-    more = [one.document for one in ours if one.likeness == "more" and with_more]
-    return next(iter(same + more), None)
+    ours = [one for one in found if not one.claimed and may_be_ours(entry, one.document)]
+    return [
+        replace(one, likeness="unclear")
+        if one.likeness == "same" and entry.numbering != "generated" and _is_older(entry, one.document, _CLOCKS_MOSTLY)
+        else one
+        for one in ours
+    ]
 
 
 def _after_blind_look_up(entry: OrderEntry, fault: IntegrationError, now: datetime) -> Step:

@@ -31,7 +31,7 @@ class OrderEntry:
     content: str = ""  # digest of what the sender meant; "" in rows of 0.1.0
     external_number: str = ""
     numbering: Numbering = "given"
-    likeness: str = ""  # digest of what a look-up compares: orders with the same one could be mistaken for each other
+    likeness: str = ""  # mark of what a look-up compares, by which orders that could be mistaken for it are held back
     before: str = ""  # numbers of documents that bore the external number before the first post, joined by newlines
     attempts: int = 0  # posts sent
     waits: int = 0  # how often it was made to wait

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from shared.guid import is_guid
 
+EXTERNAL: Final = "externalDocumentNumber"
 EXTERNAL_LENGTH: Final = 35
 LINES: Final = "salesOrderLines"
 #: AL's Decimal in a field: "-999,999,999,999,999.99 to 999,999,999,999,999.99" (docs: Decimal data type).
@@ -22,7 +23,7 @@ _ADDRESS: Final = {"AddressLine1": 100, "AddressLine2": 50, "City": 30, "Country
 
 #: name -> longest text, or the kind of value. Order counts: BC validates in the order of the properties.
 HEADER: Final[dict[str, int | str]] = {
-    "externalDocumentNumber": EXTERNAL_LENGTH, "customerId": "guid", "customerNumber": 20, "billToCustomerId": "guid",
+    EXTERNAL: EXTERNAL_LENGTH, "customerId": "guid", "customerNumber": 20, "billToCustomerId": "guid",
     "billToCustomerNumber": 20, "orderDate": "date", "postingDate": "date",
     **{f"sellTo{part}": size for part, size in _ADDRESS.items()},
     "shipToName": 100, "shipToContact": 100, **{f"shipTo{part}": size for part, size in _ADDRESS.items()},
@@ -61,8 +62,8 @@ LINE_TYPES: Final = (
     "Allocation_x0020_Account",
 )
 
-#: Every name that `$metadata` has and a sender may use.
-KNOWN_NAMES: Final = frozenset({*HEADER, *LINE, LINES})
+#: Type -> every name that `$metadata` has of it and a sender may use.
+KNOWN_NAMES: Final = {"salesOrder": frozenset({*HEADER, LINES}), "salesOrderLine": frozenset(LINE)}
 
 
 def faults_of(order: Mapping[str, Any], *, left_to_bc: frozenset[str] = frozenset()) -> list[str]:

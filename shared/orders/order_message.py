@@ -18,7 +18,7 @@ from shared.errors import InvalidMessage
 from shared.guid import is_guid
 from shared.message_text import LOST, LOST_MEANS
 from shared.orders.order_entry import Numbering
-from shared.orders.order_fields import EXTERNAL_LENGTH, arranged, faults_of, text_of
+from shared.orders.order_fields import EXTERNAL, EXTERNAL_LENGTH, arranged, faults_of, text_of
 
 KEY_LENGTH: Final = 200
 _COMPANY_LENGTH: Final = 250
@@ -26,7 +26,6 @@ _COMPANY_LENGTH: Final = 250
 _MEMBERS: Final = ("connection", "company", "orderKey", "order")
 #: In a bare order even this goes to BC, which has its own answer to it; beside an envelope's four it is a fault.
 _LEFT_TO_BC: Final = frozenset({"id"})
-_EXTERNAL: Final = "externalDocumentNumber"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,11 +71,11 @@ def parse_message(text: str, *, message_id: str, is_checked: bool = False) -> Or
 
 
 def _request(order: dict[str, Any], order_key: str, message_id: str, connection: str, company: str) -> OrderRequest:
-    external, sent = text_of(order, _EXTERNAL), order.get(_EXTERNAL)
+    external, sent = text_of(order, EXTERNAL), order.get(EXTERNAL)
     key = code_of(order_key or external or message_id)
     number = code_of(external) or external_of(key)
-    body = {_EXTERNAL: number, **arranged(order)}
-    body[_EXTERNAL] = sent if external else number  # BC upper-cases codes itself
+    body = {EXTERNAL: number, **arranged(order)}
+    body[EXTERNAL] = sent if external else number  # BC upper-cases codes itself
     return OrderRequest(
         key=key,
         sent_key=order_key or (str(sent) if external else message_id),
@@ -88,7 +87,7 @@ def _request(order: dict[str, Any], order_key: str, message_id: str, connection:
         customer_id=text_of(order, "customerId").lower(),
         order=order,
         body=exact_json.dumps(body),
-        content=sha256(_canonical({**order, _EXTERNAL: number}).encode()).hexdigest(),
+        content=sha256(_canonical({**order, EXTERNAL: number}).encode()).hexdigest(),
     )
 
 
@@ -106,7 +105,7 @@ def sent_key_of(text: str, message_id: str) -> str:
         return message_id
     order = document.get("order")
     inner = order if isinstance(order, dict) else document
-    for value in (document.get("orderKey") if _is_envelope(document) else None, inner.get(_EXTERNAL)):
+    for value in (document.get("orderKey") if _is_envelope(document) else None, inner.get(EXTERNAL)):
         if isinstance(value, str) and value.strip():
             return value.strip()[:KEY_LENGTH] if len(value) > KEY_LENGTH else value
     return message_id

@@ -2,9 +2,13 @@
 
 import json
 from collections.abc import Iterable
+from typing import Final
 
 from shared.orders.order_entry import OrderEntry, Sender
 from shared.outputs import Outputs
+
+#: Characters of an error's message; as escapes of six or twelve bytes, in base64, they fit a queue message.
+_LONGEST: Final = 1000
 
 
 def outcome(entry: OrderEntry) -> Outputs:
@@ -26,7 +30,7 @@ def refusal(senders: Iterable[Sender], company: str, fault: str) -> Outputs:
 
 
 def _result(entry: OrderEntry, sent_key: str) -> str:
-    error = {"code": entry.error_code, "message": entry.error} if entry.error_code or entry.error else None
+    error = {"code": entry.error_code, "message": entry.error[:_LONGEST]} if entry.error_code or entry.error else None
     return json.dumps({
         "orderKey": sent_key, "status": entry.status, "company": entry.company, "id": entry.order_id,
         "number": entry.number, "error": error, "correlationId": entry.correlation_id, "attempts": entry.attempts,

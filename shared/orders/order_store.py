@@ -4,7 +4,7 @@ Beside it, in the same partition and the same transaction:
 - an index row for what a timer or an operator looks for: `due|<time>|...` for an order that waits, `stop|...` for one
   that was rejected or parked;
 - `claim|<company>|<number>`, once an order is created: this BC document belongs to this key and to no other (P17);
-- `hold|<likeness>`, while an order is being posted or in doubt: no order that could be mistaken for it is posted.
+- `hold|<mark>`, while an order is being posted or in doubt: no order that could be mistaken for it is posted.
 
 Rows stand where 0.1.0 looks for them: under the key in upper case, a readable head and a digest where it is long. What
 0.1.0 filed under Python's upper case (`STRASSE` for `straße`) is found by the key in its message.
@@ -20,9 +20,10 @@ from shared.business_central.code_text import code_of
 from shared.business_central.port import PostedOrder
 from shared.errors import InvalidMessage, StateConflict
 from shared.message_text import decode
+from shared.orders.likeness import are_alike
 from shared.orders.order_entry import Numbering, OrderEntry, OrderStatus, Sender
 from shared.orders.order_message import sent_key_of
-from shared.storage.keys import after, row_key
+from shared.storage.keys import after, row_key, split_key
 from shared.storage.table import Change, Delete, Insert, Replace, Row, Table, Upsert, Value
 
 #: How long one worker may hold an order; longer than the slowest look-up and post (two minutes each).
@@ -50,6 +51,12 @@ class Held:
     """An order that could be mistaken for this one is being posted or in doubt."""
 
     holder: str  # its key as sent
+    written: OrderEntry | None = None  # this order's row, where it was written before the other was seen
+
+    def undone(self, entry: OrderEntry) -> OrderEntry:
+        """Return an entry as it was before `begin`, to be stored over what that wrote."""
+        row = self.written
+        return entry if row is None else replace(entry, etag=row.etag, index=row.index, hold=row.hold, place=row.place)
 
 
 class OrderStore:
@@ -104,11 +111,19 @@ class OrderStore:
     def begin(self, entry: OrderEntry) -> OrderEntry | Held:
         """Store an entry that is about to be posted, and hold back every order that could be mistaken for it.
 
-        Held, and nothing stored, when such an order is under way itself; StateConflict when somebody else was faster.
+        Held when such an order is under way itself: the caller stores this one as it was. StateConflict when somebody
+        else was faster.
         """
-        hold = row_key("hold", entry.likeness)
+        hold = row_key("hold", *entry.likeness.split("|"))
         if entry.hold == hold:
             return self.save(entry)
+        begun = self._hold(entry, hold)
+        if isinstance(begun, Held):
+            return begun
+        holder = self._alike(begun)  # after its own hold is there: of two that begin at once, one sees the other
+        return begun if holder is None else Held(holder.shown_key, begun)
+
+    def _hold(self, entry: OrderEntry, hold: str) -> OrderEntry | Held:
         values: dict[str, Value] = {"order": entry.key, "company": entry.company}
         row = Row(partition=self._partition, key=hold, values=values)
         try:
@@ -122,6 +137,17 @@ class OrderStore:
                 return Held(holder.shown_key)
             stale = replace(row, etag=held.etag)  # a release that knows no holds left it behind
             return self._write(replace(entry, hold=hold), entry, [Replace(stale)])
+
+    def _alike(self, entry: OrderEntry) -> OrderEntry | None:
+        """Return an order under way that bears the number of this one and could be mistaken for it."""
+        head = row_key("hold", entry.likeness.partition("|")[0]) + "|"
+        for row in self._table.query(self._partition, head, after(head)):
+            if not are_alike("|".join(split_key(row.key)[1:]), entry.likeness):
+                continue
+            holder = self.at(row.text("order"), row.text("company"))
+            if holder is not None and holder.hold == row.key and holder.key != entry.key:
+                return holder
+        return None
 
     def claimant(self, company: str, document: PostedOrder) -> str:
         """Return the order key that a document belongs to, "" when it belongs to none.

@@ -16,6 +16,7 @@ from shared.errors import BCUnavailable, InvalidMessage, StateConflict
 from shared.log import log_event
 from shared.message_text import decode
 from shared.orders import next_step
+from shared.orders.next_step import Park, Wait
 from shared.orders.order_entry import OrderEntry, Sender
 from shared.orders.order_message import parse_message, sent_key_of
 from shared.orders.order_result import outcome
@@ -32,6 +33,9 @@ _BATCH: Final = 200
 _REQUEUE: Final = timedelta(minutes=15)
 #: Five deliveries to workers that die, each for as long as a message is hidden, with room to spare.
 _POISONED_WITHIN: Final = timedelta(hours=2)
+
+#: Code of an order whose message failed too often.
+_POISON: Final = "poison"
 
 #: Key and company of a stored order, as stored.
 type Place = tuple[str, str]
@@ -82,13 +86,14 @@ def resume(ctx: Context, orders: OrderStore, body: bytes, message_id: str) -> Ou
 
 
 def wake(ctx: Context, orders: OrderStore, body: bytes, message_id: str) -> Outputs | None:
-    """Go on with the stored order of a message `{"again": ...}`, as 0.1.0 put them into `sales-orders`.
+    """Go on with the waiting order of a message `{"again": ...}`, as 0.1.0 put them into `sales-orders`.
 
-    None for any other message, and for one that names no stored order: it is a message like all others. For one
-    release: the next one knows no such message.
+    None for any other message, and for one that names no order that waits, or that this very message woke before: it
+    is a message like all others, as anybody may write it. For one release: the next one knows no such message.
     """
     place = _old_place(_members(body))
-    if place is None or not (orders.at(*place) or orders.find(code_of(place[0]))):
+    entry = place and (orders.at(*place) or _moved(orders, place[0], message_id))
+    if not place or not entry or not (entry.status == "waiting" or message_id in {entry.worker, entry.reported_to}):
         return None
     return patiently(ctx, lambda: _resume(ctx, orders, place, message_id))
 
@@ -123,6 +128,10 @@ def _resume(ctx: Context, orders: OrderStore, place: Place, message_id: str) -> 
         return Outputs()
     if entry.status == "created":
         return outcome(entry) if entry.reported_to in {"", message_id} else Outputs()
+    if entry.status == "waiting" and entry.error_code == _POISON:
+        step = next_step.wait_or_park(entry, _poisoned(), ctx.now(), unknown=entry.unknown)
+        if isinstance(step, Park):  # a poison function answers nobody, and another try may kill its worker again
+            return carry_out(ctx, orders, replace(entry, worker=message_id), step)
     return take(ctx, orders, Delivery(entry.message, message_id, entry))
 
 
@@ -132,32 +141,41 @@ def _moved(orders: OrderStore, key: str, message_id: str) -> OrderEntry | None:
     return next((entry for entry in entries if message_id in {entry.worker, entry.reported_to}), None)
 
 
-def first_id(ctx: Context, orders: OrderStore, body: bytes, message_id: str) -> str:
-    """Return the id under which a poison message was worked on: the host moves it under a new one.
+def note_poison(ctx: Context, orders: OrderStore, queue: str, body: bytes, message_id: str) -> bool:
+    """Take over an order message that killed its worker too often: its order waits, and a resume answers its senders.
 
-    It matters only to an order that has no key but its message's id, and is then found by its very text.
+    In doubt it is looked up before the next post; when its patience is over, the resume parks it. False when no order
+    of it is under way: then it becomes a dead letter as it is.
+    """
+    entries = [entry for entry in _orders_of(orders, queue, body, message_id) if entry.status in {"posting", "waiting"}]
+    for entry in entries:
+        unknown = entry.unknown or entry.posted_at is not None
+        wait = Wait(_poisoned(), unknown, ctx.now() + next_step.delay(entry.waits + 1))
+        carry_out(ctx, orders, entry, wait)
+    return bool(entries)
+
+
+def _poisoned() -> BCUnavailable:
+    return BCUnavailable("its message failed too often", code=_POISON)
+
+
+def twin(ctx: Context, orders: OrderStore, body: bytes, message_id: str) -> OrderEntry | None:
+    """Return the order that a poison message may be, which has no key but its id: the host moves it under a new one.
+
+    It is found by its very text, which another message may share: the same order once more.
     """
     try:
         text = decode(body)
     except InvalidMessage:
-        return message_id
+        return None
     if sent_key_of(text, message_id) != message_id:
-        return message_id
-    entry = orders.by_message(text.encode(), ctx.now() - _POISONED_WITHIN)
-    return entry.shown_key if entry else message_id
+        return None
+    return orders.by_message(text.encode(), ctx.now() - _POISONED_WITHIN)
 
 
-def note_poison(ctx: Context, orders: OrderStore, queue: str, body: bytes, message_id: str) -> bool:
-    """Take over an order message that killed its worker too often: it waits and is looked up before the next post.
-
-    False when no order of it is under way: then it becomes a dead letter as it is.
-    """
-    entries = [entry for entry in _orders_of(orders, queue, body, message_id) if entry.status in {"posting", "waiting"}]
-    error = BCUnavailable(f"the message failed too often on queue {queue}", code="poison")
-    for entry in entries:
-        unknown = entry.unknown or entry.posted_at is not None
-        carry_out(ctx, orders, entry, next_step.wait_or_park(entry, error, ctx.now(), unknown=unknown))
-    return bool(entries)
+def died_at(entry: OrderEntry) -> bool:
+    """Return whether the worker of an order's own first message is at it, or died at it."""
+    return entry.status == "posting" and entry.worker in {sender.message_id for sender in entry.senders}
 
 
 def _orders_of(orders: OrderStore, queue: str, body: bytes, message_id: str) -> list[OrderEntry]:

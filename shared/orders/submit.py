@@ -211,7 +211,7 @@ def _taken(
     return replace(
         entry, first_at=entry.first_at or now, message=_kept(delivery.body), content=request.content,
         numbering=request.numbering, worker=delivery.message_id, lease_until=now + timedelta(seconds=LEASE_S),
-        likeness=likeness.digest(company, request.external_number, request.order),
+        likeness=likeness.mark(company, request.external_number, request.order),
     )  # fmt: skip
 
 
@@ -238,7 +238,7 @@ def _go_on(ctx: Context, orders: OrderStore, request: OrderRequest, entry: Order
         return carry_out(ctx, orders, entry, Reject(many))
     begun = orders.begin(posting)
     if isinstance(begun, Held):
-        return carry_out(ctx, orders, entry, next_step.after_hold(entry, begun.holder, ctx.now()))
+        return carry_out(ctx, orders, begun.undone(entry), next_step.after_hold(entry, begun.holder, ctx.now()))
     return carry_out(ctx, orders, begun, next_step.after_post(begun, _post(ctx, request, begun.company), ctx.now()))
 
 

@@ -5,24 +5,32 @@ import pytest
 from shared.business_central.transient import is_transient
 from shared.errors import BCConflict, BCDenied, BCNotFound, BCRejected, BCThrottled, BCUnavailable
 
-KNOWN = frozenset({"salesOrderLines", "orderDate"})
+KNOWN = {"salesOrder": frozenset({"salesOrderLines", "orderDate"}), "salesOrderLine": frozenset({"quantity"})}
 DIALOG = "Application_DialogException"
 
 PASSING = [
     (DIALOG, "The operation could not complete because a record in the Sales Header table was locked by another user."),
     (DIALOG, "The page was updated in a transaction done by another session. Try again later."),
     ("Unknown", "Your activity was deadlocked with another user who was modifying the Sales Line table."),
+    (DIALOG, "We can't save, because a record in table 'Sales Header' is updated in a transaction done by another session"),
     ("Unknown", "We cannot complete the operation. Please retry the activity."),
     ("Internal_TenantUnavailable", "The tenant is not available."),
     ("BadRequest", "Could not find a property named 'salesOrderLines' on type 'Microsoft.NAV.salesOrder'."),
+    ("BadRequest", "The property 'quantity' does not exist on type 'Microsoft.NAV.salesOrderLine'. Make sure to only"),
+    ("BadRequest", "Could not find a property named 'orderDate' on type 'Microsoft.NAV.salesInvoice'."),
     ("", "HTTP 400"),
 ]  # fmt: skip
 FINAL = [
     (DIALOG, "The sell-to customer cannot be found."),
     ("BadRequest", "Could not find a property named 'shoeSize' on type 'Microsoft.NAV.salesOrder'."),
+    ("BadRequest", "Could not find a property named 'quantity' on type 'Microsoft.NAV.salesOrder'."),
+    ("BadRequest", "The property 'orderDate' does not exist on type 'Microsoft.NAV.salesOrderLine'. Make sure to only"),
+    (DIALOG, "The Item does not exist. Identification fields and values: No.='DEADLOCK'"),
+    (DIALOG, "The field No. of table Item contains a value (TRY AGAIN LATER) that cannot be found."),
     ("Application_FieldValidationException", "Blocked must be equal to 'No' in Item."),
     ("Internal_InvalidTableRelation", "The field Currency Code contains a value (XXX) that cannot be found."),
     ("Application_StringExceededLength", "The length of the string is 36, but it must be at most 35."),
+    ("BadRequest", "The property 'orderDate' has a value that is no date."),
     ("Unknown", "'Invalid Type' is not an option."),
 ]  # fmt: skip
 

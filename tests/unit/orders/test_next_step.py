@@ -49,6 +49,11 @@ def wait(code: str, minutes: float = 1, *, unknown: bool = False) -> tuple[objec
     return ("Wait", code, unknown, NOW + timedelta(minutes=minutes))
 
 
+def changed(before: timedelta) -> Candidate:
+    """A document that was changed last so long before the post of an order whose doubt is just settled."""
+    return Candidate(replace(MADE, modified_at=NOW - SETTLE - before))
+
+
 def plain(step: next_step.Step) -> tuple[object, ...]:
     """A step by what matters of it: errors by their code."""
     match step:
@@ -108,11 +113,19 @@ LOOKED_UP = [
     Row("P17: a document that may yet be rolled back is not reported, and is not posted again meanwhile",
         doubt(SETTLE), [replace(OURS, likeness="uncommitted")], wait("outcome_unknown", unknown=True)),
     Row("P17: a document with more lines is not taken while a better one may come",
-        doubt(MINUTE), [replace(OURS, likeness="more")], wait("outcome_unknown", unknown=True)),
-    Row("P8: once nothing better can come, the order with a line added to it is this order",
-        doubt(SETTLE), [replace(OURS, likeness="more")], ("Adopt", "101001")),
+        doubt(MINUTE), [replace(OURS, likeness="unclear")], wait("outcome_unknown", unknown=True)),
+    Row("P17: what is minutes older than the post may have been typed in before it: never taken",
+        doubt(SETTLE), [changed(MINUTE * 2)], wait("outcome_unknown", unknown=True)),
+    Row("P8: but nobody else knows a number that this app made",
+        doubt(SETTLE, numbering="generated"), [changed(MINUTE * 2)], ("Adopt", "101001")),
+    Row("P8: clocks lie apart a little", doubt(SETTLE), [changed(MINUTE / 2)], ("Adopt", "101001")),
+    Row("P17: nor is it later, nor is the order posted again: its owner may claim it, or a person tells",
+        doubt(SETTLE), [replace(OURS, likeness="unclear")], wait("outcome_unknown", unknown=True)),
+    Row("P9: the person hears of it when patience is over",
+        doubt(SETTLE, first_at=NOW - PATIENCE - timedelta(hours=2)), [replace(OURS, likeness="unclear")],
+        ("Park", "outcome_unknown", True)),
     Row("P17: the better of two documents is this order", doubt(SETTLE),
-        [replace(OURS, likeness="more"), OTHER], ("Adopt", "101002")),
+        [replace(OURS, likeness="unclear"), OTHER], ("Adopt", "101002")),
     Row("P8: an order in doubt is not posted again while BC may still be working on it",
         doubt(SETTLE - timedelta(seconds=1)), [], wait("outcome_unknown", unknown=True)),
     Row("P8: once BC can no longer be at it, a lost post is repeated", doubt(SETTLE), [], ("Post",)),

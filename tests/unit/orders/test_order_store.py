@@ -32,7 +32,7 @@ def test_an_entry_survives_its_row() -> None:
     """Every field; times in UTC."""
     book = book_of()
     full = entry(
-        content="d", external_number="E", numbering="shared", before="1\n2", likeness="l",
+        content="d", external_number="E", numbering="shared", before="1\n2", likeness="l|m|n",
         senders=(Sender("m-1", "web-1"), Sender("m-2", " WEB-1")), attempts=3, waits=2, posted_at=AT, unknown=True,
         next_try_at=AT, worker="w", lease_until=AT, order_id="i", number="n", error_code="c", error="e",
         correlation_id="x", reported_to="r",
@@ -169,7 +169,7 @@ def test_a_number_that_bc_gives_again_is_another_document() -> None:
 
 def begun(book: OrderStore, key: str, likeness: str = "same") -> OrderEntry | Held:
     """An order that is about to be posted."""
-    return book.begin(entry(key, likeness=likeness, posted_at=AT, worker=key))
+    return book.begin(entry(key, likeness=f"number|{likeness}|n1", posted_at=AT, worker=key))
 
 
 def test_an_order_that_could_be_mistaken_for_one_under_way_is_held_back() -> None:
@@ -200,3 +200,18 @@ def test_what_is_known_holds_nobody_back(status: OrderStatus) -> None:
     assert isinstance(second, OrderEntry)
     book.save(replace(second, status="rejected", hold=""))  # as a release that knows no holds writes it
     assert isinstance(begun(book, "C"), OrderEntry)
+
+
+def test_of_two_marks_that_are_alike_the_second_is_held_back_and_stored_as_it_was() -> None:
+    """Its customer is named by id, so the row it inserts is another; it gives it up."""
+    book = book_of()
+    assert isinstance(begun(book, "A"), OrderEntry)
+    first = book.save(replace(entry("B", likeness="number|same|i1"), status="waiting", next_try_at=AT))
+    second = replace(first, status="posting", next_try_at=None)
+    held = book.begin(replace(second, posted_at=AT, attempts=1))
+    assert isinstance(held, Held)
+    assert held.holder == "A"
+    waits = book.save(replace(held.undone(first), next_try_at=AT + timedelta(minutes=1)))
+    assert waits == replace(first, next_try_at=waits.next_try_at, index=waits.index, etag=waits.etag)
+    assert [one.key for one in book.waiting(9)] == ["B"]
+    assert isinstance(begun(book, "C", "more"), OrderEntry)

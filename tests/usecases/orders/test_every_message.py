@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from shared.dead_letters import frame
+from shared import message_text
+from shared.dead_letters import frame, redrive
 from shared.orders import resume, submit
 from shared.outputs import Outputs
 from shared.resource_names import QUEUE_ORDER_RESUMES, QUEUE_ORDERS
@@ -127,6 +128,56 @@ def test_an_old_reference_wakes_a_stored_order_and_makes_none(shop: Shop) -> Non
     (result,) = deliver(shop, unknown.encode(), "m-3")
     assert (result["orderKey"], result["status"]) == ("m-3", "rejected")
     assert len(shop.orders()) == 1
+
+
+@pytest.mark.parametrize("customer", ["C00120", "LATER"])
+def test_an_old_reference_to_an_order_that_has_an_outcome_is_a_message_like_any_other(
+    shop: Shop, customer: str
+) -> None:
+    """Anybody may write it: it is refused with a result, and puts nothing back to work (P19)."""
+    (done,) = shop.submit(shop.message(order=shop.order(customerNumber=customer)))
+    if customer == "LATER":
+        shop.world.bc.user.create_customer(number="LATER", displayName="x")
+    old = json.dumps({"again": {"orderKey": "WEB-1", "company": done["company"]}})
+    (result,) = deliver(shop, old.encode(), "m-2")
+    assert (result["orderKey"], result["status"]) == ("m-2", "rejected")
+    assert shop.status() == done["status"]
+
+
+@pytest.mark.parametrize("place", ["before put sales-order-results", "before delete sales-orders"])
+def test_an_old_reference_whose_worker_dies_answers_in_the_end(shop: Shop, place: str) -> None:
+    """The order has its outcome when the message comes again, which is not refused then."""
+
+    def point(name: str) -> None:
+        if name == place:
+            shop.world.point = lambda _: None
+            raise Crash(name)
+
+    shop.fail(FaultKind.THROTTLED)
+    shop.submit(shop.message())
+    (entry,) = shop.world.stores.orders.find("WEB-1")
+    shop.world.point = point
+    shop.send(json.dumps({"again": {"orderKey": entry.key, "company": entry.company}}))
+    shop.world.drain()
+    shop.wait(timedelta(minutes=15))
+    assert {(result["orderKey"], result["status"]) for result in results(shop.world)} == {("web-1", "created")}
+
+
+@pytest.mark.parametrize("letter", ["x", "鍵", "\U0001f600"])
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_result_fits_a_queue_message(shop: Shop, letter: str, waits: bool) -> None:
+    """However many faults a message has, and whether or not an order waits under its key (64 KiB of base64)."""
+    if waits:
+        shop.fail(FaultKind.UNAVAILABLE, match="/companies$", times=9)
+        for host in shop.world.hosts:
+            host.companies.forget()
+        shop.submit(shop.message())
+    order = {"customerNumber": "1", "salesOrderLines": [1] * 2000, letter * 200: letter * 1000}
+    many = {letter * 40 + str(number): 1 for number in range(50)}
+    deliver(shop, json.dumps({"company": "x", "orderKey": "web-1", "order": order, **many}).encode(), "m-2")
+    (result,) = deliver(shop, json.dumps({"company": "x", "orderKey": "web-1", "order": order, **many}).encode(), "m-3")
+    assert result["status"] == "rejected"
+    assert len(message_text.encode(json.dumps(result))) <= 65_536
 
 
 def test_orders_come_back_by_a_queue_of_their_own(shop: Shop) -> None:
@@ -269,6 +320,74 @@ def test_a_message_that_kills_its_worker_before_anything_is_stored_becomes_a_dea
     shop.wait(timedelta(hours=1))
     assert [result["status"] for result in results(shop.world)] == ["created"]
     assert shop.world.stores.dead_letters.all(9) == []
+
+
+def die_at_once(shop: Shop, text: str, rounds: int = 12) -> None:
+    """Send a message whose workers die as they begin, until it is poison and what is left of it has been worked on."""
+
+    def point(name: str) -> None:
+        if name == f"before {QUEUE_ORDERS}":
+            raise Crash(name)
+
+    shop.world.point = point
+    shop.send(text)
+    for _ in range(rounds):
+        shop.world.drain()
+        shop.world.clock.advance(timedelta(minutes=11))
+    shop.world.drain()
+    shop.world.point = lambda _: None
+
+
+@pytest.mark.parametrize("is_down", [True, False])
+def test_the_same_order_once_more_without_a_key_is_not_taken_for_the_first(shop: Shop, is_down: bool) -> None:
+    """Its worker dies before a row is written; the first waits, or was created: a person sees the second (P9, P19)."""
+    if is_down:
+        shop.fail(FaultKind.UNAVAILABLE, times=3)
+    shop.submit(shop.message(None))
+    die_at_once(shop, shop.message(None))
+    shop.wait(timedelta(hours=3))
+    assert {result["status"] for result in results(shop.world)} == {"created"}
+    (letter,) = shop.world.stores.dead_letters.all(9)
+    assert (letter.queue, letter.next_try_at) == (QUEUE_ORDERS, None)
+    assert "the same order once more" in letter.reason
+    assert len({result["orderKey"] for result in results(shop.world)}) == 1
+    shop.world.leave(
+        redrive.redrive(shop.world.ctx, shop.world.stores.dead_letters, letter.queue, letter.name) or Outputs()
+    )
+    shop.world.drain()
+    assert len(shop.orders()) == 2
+
+
+def test_an_order_that_poison_finds_at_the_end_of_its_patience_is_answered(shop: Shop) -> None:
+    """Business Central was down and the app stopped for three days; both of its messages hear of it (P9, P19)."""
+    shop.fail(FaultKind.UNAVAILABLE, times=None)
+    shop.submit(shop.message())
+    shop.wait(timedelta(hours=1))
+    shop.world.clock.advance(timedelta(hours=74))
+    die_at_once(shop, shop.message())
+    shop.world.bc.faults.clear()
+    shop.wait(timedelta(hours=1))
+    assert [result["status"] for result in results(shop.world)] == [shop.status()] * 2
+    assert shop.world.stores.dead_letters.all(9) == []
+
+
+@pytest.mark.parametrize("place", ["before put sales-order-results", "after put sales-order-results"])
+def test_a_poisoned_order_is_answered_although_the_worker_that_parks_it_dies(shop: Shop, place: str) -> None:
+    """The redelivery of its resume tells the outcome once more."""
+
+    def point(name: str) -> None:
+        if name == place:
+            shop.world.point = lambda _: None
+            raise Crash(name)
+
+    shop.fail(FaultKind.UNAVAILABLE, times=None)
+    shop.submit(shop.message())
+    shop.world.clock.advance(timedelta(hours=75))
+    die_at_once(shop, shop.message())
+    shop.world.point = point
+    shop.wait(timedelta(hours=1))
+    assert {result["status"] for result in results(shop.world)} == {"parked"}
+    assert len(results(shop.world)) >= 2
 
 
 KEYS = ["鍵" * 80, "П" * 94, "a/b?c#d%2F e", "Büro " * 39 + "x", "é" * 200, "k" * 200, "'|*..@"]

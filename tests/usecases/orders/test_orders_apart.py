@@ -80,6 +80,20 @@ def test_an_order_that_a_clerk_types_in_meanwhile_is_not_adopted(
     assert len(shop.orders("PO-1")) == 2
 
 
+@pytest.mark.parametrize("key", ["a", None])
+def test_what_a_clerk_typed_in_before_the_post_is_never_taken_for_it(shop: Shop, key: str | None) -> None:
+    """The replica lagged, so the look-up before the post did not show it: it can't be told, and a person decides."""
+    shop.wait(timedelta(minutes=30))
+    shop.fail(FaultKind.REPLICA_LAG, match="^GET", times=None, least_s=360.0, window_s=360.0)
+    shop.world.bc.user.create_order([TWO], customerNumber="C00120", externalDocumentNumber="PO-1")
+    shop.wait(timedelta(minutes=5))
+    shop.fail(FaultKind.RESET_BEFORE)
+    shop.submit(shop.message(key, shop.order(externalDocumentNumber="PO-1")))
+    shop.wait(timedelta(hours=75), step=timedelta(minutes=10))
+    assert [(one["status"], one["attempts"]) for one in results(shop.world)] == [("parked", 1)]
+    assert "may be this order or another one" in results(shop.world)[0]["error"]["message"]
+
+
 def test_an_order_that_a_clerk_completes_is_recognised(shop: Shop) -> None:
     """The answer was lost, and a line was added before we looked: it is the order, and there is one."""
     shop.fail(FaultKind.RESET_AFTER)
@@ -92,6 +106,61 @@ def test_an_order_that_a_clerk_completes_is_recognised(shop: Shop) -> None:
     shop.wait(SETTLED)
     assert [result["number"] for result in results(shop.world)] == [made["number"]]
     assert len(shop.orders()) == 1
+
+
+def lines_in_bc(shop: Shop) -> dict[str, list[int]]:
+    """Number of an order -> quantities of its lines, in BC or invoiced."""
+    tables = [("number", "salesOrders", "salesOrderLines"), ("orderNumber", "salesInvoices", "salesInvoiceLines")]
+    return {
+        row[number]: [int(line["quantity"]) for line in shop.world.bc.table(lines) if line["documentId"] == row.id]
+        for number, documents, lines in tables
+        for row in shop.world.bc.table(documents)
+        if row["externalDocumentNumber"] == "PO-1"
+    }
+
+
+HAT = {"lineType": "Item", "lineObjectNumber": "HAT-1", "quantity": 1}
+
+
+@pytest.mark.parametrize("invoiced", [False, True])
+@pytest.mark.parametrize("wait", [timedelta(0), timedelta(minutes=11, seconds=20)])
+@pytest.mark.parametrize(
+    ("first", "second"), [((TWO,), (TWO, HAT)), ((SEVEN,), (TWO,)), ((TWO,), (SEVEN,)), ((TWO, HAT), (HAT,))]
+)
+def test_an_order_whose_lines_are_a_part_of_anothers_is_not_taken_for_it(
+    shop: Shop, first: tuple[Any], second: tuple[Any], wait: timedelta, invoiced: bool
+) -> None:
+    """The first post never came; the second's answer is lost, and its document is seen by the first before it."""
+    shop.world.bc.user.create_item(number="HAT-1", displayName="Hat", unitPrice=9)
+    shop.fail(FaultKind.RESET_BEFORE)
+    shop.submit(shop.message("a", shop.order(*first, externalDocumentNumber="PO-1")))
+    shop.wait(wait, step=timedelta(seconds=20))
+    shop.fail(FaultKind.RESET_AFTER)
+    shop.submit(shop.message("b", shop.order(*second, externalDocumentNumber="PO-1")))
+    if invoiced:
+        for order in shop.orders("PO-1"):
+            shop.world.bc.user.post_order(order)
+    shop.wait(timedelta(minutes=90), step=timedelta(seconds=20))
+    made = lines_in_bc(shop)
+    assert {key: made[number] for key, number in numbers(shop).items()} == {
+        "a": [line["quantity"] for line in first], "b": [line["quantity"] for line in second],
+    }  # fmt: skip
+    assert len(made) == 2
+
+
+def test_one_customer_named_by_number_and_by_id_is_one(shop: Shop) -> None:
+    """An order of another price and address waits for the one in doubt, as it would under the same name."""
+    shop.fail(FaultKind.RESET_BEFORE)
+    shop.submit(shop.message("a", shop.order(externalDocumentNumber="PO-1", shipToCity="Hamburg")))
+    by_id = {"customerNumber": None, "customerId": shop.customer.id}
+    shop.fail(FaultKind.RESET_AFTER)
+    shop.submit(shop.message("b", shop.order(externalDocumentNumber="PO-1", shipToCity="Rome", **by_id)))
+    assert shop.status("B") == "waiting"
+    assert shop.orders("PO-1") == []
+    shop.wait(timedelta(minutes=90))
+    cities = {order["number"]: order["shipToCity"] for order in shop.orders("PO-1")}
+    assert {key: cities[number] for key, number in numbers(shop).items()} == {"a": "Hamburg", "b": "Rome"}
+    assert len(cities) == 2
 
 
 def test_a_document_that_another_key_has_claimed_is_posted_again(shop: Shop) -> None:
@@ -237,6 +306,23 @@ def test_a_passing_refusal_told_with_4xx_is_waited_out(shop: Shop, reason: str, 
     shop.wait(timedelta(minutes=5))
     assert [result["status"] for result in results(shop.world)] == ["created"]
     assert len(shop.orders()) == 1
+
+
+ITEM = {"lineType": "Item", "quantity": 2}
+MISPLACED: list[dict[str, Any]] = [
+    {"quantity": 2},
+    {"salesOrderLines": [{**TWO, "shipToName": "x"}]},
+    {"salesOrderLines": [{**TWO, "orderDate": "2026-02-11"}]},
+    {"salesOrderLines": [{**ITEM, "lineObjectNumber": "DEADLOCK"}]},
+    {"customerNumber": "TRY AGAIN LATER"},
+]
+
+
+@pytest.mark.parametrize("fields", MISPLACED)
+def test_what_business_central_refuses_for_good_is_told_at_once(shop: Shop, fields: dict[str, Any]) -> None:
+    """A property that only the other level has, a value that reads like a passing refusal (P9)."""
+    (result,) = shop.submit(shop.message(order=shop.order(**fields)))
+    assert (result["status"], result["attempts"]) == ("rejected", 1)
 
 
 NO_ENVIRONMENT = "<error><code>NoEnvironment</code><message>Environment does not exist</message></error>"

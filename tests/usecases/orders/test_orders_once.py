@@ -3,10 +3,12 @@
 import json
 import logging
 from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from business_central_emulator import FaultKind
+from business_central_emulator.data.record import Record
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -171,6 +173,33 @@ def test_an_order_posted_and_invoiced_before_we_looked_is_found(shop: Shop) -> N
     (result,) = results(shop.world)
     assert (result["status"], result["number"]) == ("created", number)
     assert shop.orders() == []
+
+
+def line_of(shop: Shop, order: Record) -> Record:
+    """The one line of an order in BC."""
+    return next(row for row in shop.world.bc.table("salesOrderLines") if row["documentId"] == order.id)
+
+
+EDITS: dict[str, Callable[[Shop, Record], object]] = {
+    "quantity": lambda shop, order: shop.world.bc.user.update(line_of(shop, order), {"quantity": 1}),
+    "date": lambda shop, order: shop.world.bc.user.update(order, {"orderDate": "2026-12-24"}),
+    "line deleted": lambda shop, order: shop.world.bc.user.delete(line_of(shop, order)),
+}
+
+
+@pytest.mark.parametrize("key", ["3bb5b4b6-ea4c-43ca-ba1c-3b69e29a6668", "web-1"])
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_order_that_is_worked_on_before_its_lost_answer_is_looked_up_is_recognised(
+    shop: Shop, key: str, edit: str
+) -> None:
+    """Its number is ours, or its key alone: nobody else can know it, whatever is changed in the document (P8)."""
+    shop.fail(FaultKind.RESET_AFTER)
+    shop.submit(shop.message(key, shop.order(orderDate="2026-02-11")))
+    (made,) = shop.orders()
+    EDITS[edit](shop, made)
+    shop.wait(SETTLE + timedelta(minutes=30))
+    assert [(one["status"], one["number"]) for one in results(shop.world)] == [("created", made["number"])]
+    assert len(shop.orders()) == 1
 
 
 def crash_at(shop: Shop, place: int) -> bool:
