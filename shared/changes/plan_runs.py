@@ -29,6 +29,8 @@ SNAPSHOT_EVERY: Final = timedelta(hours=24)
 #: No two snapshots follow each other sooner. One whose host died while it handed on what it had found is delivered
 #: again after ten minutes, and finds it by the snapshot before, which the next one would take away.
 SNAPSHOT_REST: Final = timedelta(minutes=15)
+#: What only reads of a replica have missed is missed for good when a second look, so long after, misses it as well.
+SECOND_LOOK: Final = timedelta(hours=1)
 #: Slices of a full pull. Four requests are under way at most, as one of the five slots stays free for orders and
 #: notifications; while four pages are on their way those of the other slices are taken apart and stored.
 PARTITIONS: Final = 8
@@ -89,7 +91,7 @@ def _plan_pull(ctx: Context, stores: ChangeStores, company: Company, entity: Ent
 def _plan_reconcile(ctx: Context, stores: ChangeStores, company: Company, entity: Entity) -> list[PageJob]:
     snapshot = stores.streams.load(Stream("snapshot", company.key, entity.name))
     jobs: list[PageJob] = []
-    wait = SNAPSHOT_REST if snapshot.again else SNAPSHOT_EVERY
+    wait = SNAPSHOT_REST if snapshot.again else SECOND_LOOK if snapshot.looks_again else SNAPSHOT_EVERY
     if snapshot.done_at is None or ctx.now() - snapshot.done_at >= wait or snapshot.is_under_way:
         again = under_way(ctx, stores, snapshot)
         jobs += start_run(ctx, stores, snapshot, "list") if again is None else again
