@@ -5,7 +5,7 @@ from typing import Final
 
 from shared.business_central.port import Intent
 from shared.business_central.records import Record
-from shared.changes import cloud_events, event_batch, plan_runs
+from shared.changes import cloud_events, event_batch, plan_runs, replica_lag
 from shared.changes.broken_records import Broken, BrokenList
 from shared.changes.change_stores import ChangeStores
 from shared.changes.jobs import ChangeKind, NotificationJob, RecordChange, texts
@@ -73,9 +73,42 @@ def _read(ctx: Context, stores: ChangeStores, job: NotificationJob, keys: list[s
             for key, error in broken
         ]
         BrokenList(stores, stream).note(unread, ctx.now())
+    if not job.from_snapshot:
+        _note_lag(ctx, stores, job, {record.key: record for record in found}, {key for key, _ in broken})
     old_before = parse_time(job.old_before)
     records = {record.key: record for record in found if old_before is None or record.modified >= old_before}
     return list(records.values()), {key for key, _ in broken}
+
+
+def _note_lag(
+    ctx: Context, stores: ChangeStores, job: NotificationJob, found: dict[str, Record], unread: set[str]
+) -> None:
+    """Note what Business Central tells of and the read does not show: the replica lags, or it is gone or undone since.
+
+    What is current tells these apart; where it may not be read, only a record that is missing counts.
+    """
+    hidden = {
+        change.key: at
+        for change in job.changes
+        if change.kind != "deleted" and change.key not in unread and (at := parse_time(change.at)) is not None
+        if change.key not in found or found[change.key].newest < at - replica_lag.TOLERANCE
+    }
+    entity = job.entity_row()
+    if hidden and entity.modified_by_reads:
+        hidden = {key: at for key, at in hidden.items() if key not in found}
+    elif hidden:
+        keys = list(hidden)
+        current, _ = read_records(
+            ctx, job.company, entity, keys, reserved=True, may_all_fail=True, intent=Intent.CURRENT
+        )  # fmt: skip
+        there = {record.key: record.modified for record in current}
+        hidden = {
+            key: at
+            for key, at in hidden.items()
+            if key in there and (key not in found or found[key].modified < there[key])
+        }
+    if hidden:
+        replica_lag.note(stores.streams, job.company, job.entity, min(hidden.values()), ctx.now())
 
 
 def _ids(job: NotificationJob, kind: ChangeKind) -> frozenset[str]:

@@ -9,6 +9,7 @@ from typing import Final
 
 from shared.business_central.entities import ENTITIES, ITEMS, Entity
 from shared.business_central.port import Company
+from shared.changes import replica_lag
 from shared.changes.change_stores import ChangeStores
 from shared.changes.jobs import Mode, PageJob, Slice, texts
 from shared.changes.streams import JOB_LIFE, Stream, StreamState
@@ -150,7 +151,7 @@ def start_run(
     """
     run = ctx.new_id()
     bounds = ["", *(points or []), ""]
-    since = format_time(since_of(state.watermark)) if mode == "delta" and state.watermark else ""
+    since = format_time(_since(ctx, stores, state, state.watermark)) if mode == "delta" and state.watermark else ""
     jobs = [
         PageJob(
             run=run,
@@ -181,6 +182,19 @@ def start_run(
     return jobs
 
 
+def _since(ctx: Context, stores: ChangeStores, state: StreamState, watermark: datetime) -> datetime:
+    """Return from when a delta reads; further back while the replica lags.
+
+    For that a pull never goes further back than the delta before it, which is all that it remembers.
+    """
+    stream, usual = state.stream, since_of(watermark)
+    if stream.purpose == "reconcile":
+        return since_of(replica_lag.shown_until(watermark, state, ctx.now()))
+    reconcile = stores.streams.load(replace(stream, purpose="reconcile"))
+    wanted = since_of(replica_lag.shown_until(watermark, reconcile, ctx.now()))
+    return min(usual, max(wanted, state.read_since or usual))
+
+
 def since_of(watermark: datetime) -> datetime:
-    """Return from when a delta reads."""
+    """Return from when a delta reads that makes up for late commits alone."""
     return watermark - OVERLAP

@@ -48,7 +48,7 @@ def _moved(ctx: Context, job: PageJob, until: datetime | None) -> Iterator[Recor
     """
     began = parse_time(job.began) or NO_TIME
     since = Slice(since=format_time(plan_runs.since_of(began)))
-    page = replace(job, mode="delta", slice=since, cursor=Cursor())
+    page = replace(job, slice=since, cursor=Cursor())
     more = True
     while more:
         reading = read_page(ctx, page)
