@@ -17,7 +17,7 @@ from shared.changes import ledger_rules
 from shared.changes.claims import Claims
 from shared.changes.jobs import PageJob
 from shared.changes.ledger_rules import Announcement, Decision, Known, SnapshotEntry
-from shared.changes.snapshot_rows import BUCKETS, SnapshotRows, bucket_of
+from shared.changes.snapshot_rows import SnapshotRows, all_buckets, bucket_of
 from shared.concurrency import at_once
 from shared.storage.compare_and_swap import change_row, until_stored
 from shared.storage.keys import after, row_key
@@ -139,11 +139,11 @@ class Ledger:
     def differences(self, snapshot: int) -> Iterator[tuple[list[str], list[str]]]:
         """Yield, bucket by bucket, ids that only this snapshot holds and ids that it no longer holds.
 
-        It is compared with the snapshot before it and all rows. What it lacks may also have come since it was read.
+        It is compared with the snapshot before it and all rows. What its read lacked may also have come since, or have
+        moved while it was read; whether it is kept in the snapshot changes nothing here.
         """
-        for number in range(BUCKETS):
-            bucket = f"{number:02x}"
-            new = self.snapshots.ids(snapshot, bucket)
+        for bucket in all_buckets():
+            new = self.snapshots.ids(snapshot, bucket, but_missed=True)
             rows = row_key("r", bucket) + "|"
             known = self.snapshots.ids(snapshot - 1, bucket)
             gone: set[str] = set()
@@ -162,8 +162,7 @@ class Ledger:
         be looked at: returns the ids.
         """
         found: list[str] = []
-        for number in range(BUCKETS):
-            bucket = f"{number:02x}"
+        for bucket in all_buckets():
             drafts = self.snapshots.unsettled(snapshot - 1, bucket)
             if not drafts:
                 continue

@@ -3,8 +3,9 @@
 import logging
 from typing import Final
 
+from shared.business_central.port import Intent
 from shared.business_central.records import Record
-from shared.changes import cloud_events, event_batch, plan_runs
+from shared.changes import cloud_events, event_batch, plan_runs, replica_lag
 from shared.changes.broken_records import Broken, BrokenList
 from shared.changes.change_stores import ChangeStores
 from shared.changes.jobs import ChangeKind, NotificationJob, RecordChange, texts
@@ -47,11 +48,12 @@ def process(ctx: Context, stores: ChangeStores, job: NotificationJob) -> Outputs
     )
     news = ledger.announce(records, look)
     lines = [cloud_events.change_event(source, entity, one.change, one.record) for one in news]
-    lines += [
+    gone = [
         cloud_events.deleted_event(source, entity, change.key, change.at)
         for change in _deleted(ctx, job, {record.key for record in records} | unread)
         if ledger.announce_deleted(change.key, job=job.job, was_known=job.from_snapshot)
     ]
+    lines += gone if "deleted" in ctx.settings.changes else []
     events = event_batch.messages(ctx, stores, source, job.job, lines)
     log_event(
         log, "notifications.processed", job=job.job, company=job.company, entity=entity.name,
@@ -71,9 +73,42 @@ def _read(ctx: Context, stores: ChangeStores, job: NotificationJob, keys: list[s
             for key, error in broken
         ]
         BrokenList(stores, stream).note(unread, ctx.now())
+    if not job.from_snapshot:
+        _note_lag(ctx, stores, job, {record.key: record for record in found}, {key for key, _ in broken})
     old_before = parse_time(job.old_before)
     records = {record.key: record for record in found if old_before is None or record.modified >= old_before}
     return list(records.values()), {key for key, _ in broken}
+
+
+def _note_lag(
+    ctx: Context, stores: ChangeStores, job: NotificationJob, found: dict[str, Record], unread: set[str]
+) -> None:
+    """Note what Business Central tells of and the read does not show: the replica lags, or it is gone or undone since.
+
+    What is current tells these apart; where it may not be read, only a record that is missing counts.
+    """
+    hidden = {
+        change.key: at
+        for change in job.changes
+        if change.kind != "deleted" and change.key not in unread and (at := parse_time(change.at)) is not None
+        if change.key not in found or found[change.key].newest < at - replica_lag.TOLERANCE
+    }
+    entity = job.entity_row()
+    if hidden and entity.modified_by_reads:
+        hidden = {key: at for key, at in hidden.items() if key not in found}
+    elif hidden:
+        keys = list(hidden)
+        current, _ = read_records(
+            ctx, job.company, entity, keys, reserved=True, may_all_fail=True, intent=Intent.CURRENT
+        )  # fmt: skip
+        there = {record.key: record.modified for record in current}
+        hidden = {
+            key: at
+            for key, at in hidden.items()
+            if key in there and (key not in found or found[key].modified < there[key])
+        }
+    if hidden:
+        replica_lag.note(stores.streams, job.company, job.entity, min(hidden.values()), ctx.now())
 
 
 def _ids(job: NotificationJob, kind: ChangeKind) -> frozenset[str]:
@@ -81,10 +116,20 @@ def _ids(job: NotificationJob, kind: ChangeKind) -> frozenset[str]:
 
 
 def _deleted(ctx: Context, job: NotificationJob, there: set[str]) -> list[RecordChange]:
-    """Return what may be announced as deleted; what can't be read is there."""
-    if "deleted" not in ctx.settings.changes:
+    """Return what is gone; what can't be read is there.
+
+    Business Central's own word counts. What a snapshot has missed must be missing from what is current, which a replica
+    that lags does not show; where such a read may modify what it finds, the snapshot has looked twice.
+    """
+    if not job.from_snapshot and "deleted" not in ctx.settings.changes:
         return []
-    return [change for change in job.changes if change.kind == "deleted" and change.key not in there]
+    changes = [change for change in job.changes if change.kind == "deleted" and change.key not in there]
+    entity = job.entity_row()
+    if changes and job.from_snapshot and not entity.modified_by_reads:
+        keys = [change.key for change in changes]
+        found, broken = read_records(ctx, job.company, entity, keys, may_all_fail=True, intent=Intent.CURRENT)
+        there = {record.key for record in found} | {key for key, _ in broken}
+    return [change for change in changes if change.key not in there]
 
 
 def _collection(ctx: Context, stores: ChangeStores, job: NotificationJob) -> Outputs:

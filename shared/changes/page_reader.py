@@ -55,6 +55,7 @@ _READS: Final[dict[tuple[Mode, Phase], _Read]] = {
     ("delta", "expanded"): _Read("expanded", "lastModifiedDateTime"),
     ("list", "records"): _Read("ids", "number"),
 }
+_LIST_SINCE: Final = _Read("ids", "lastModifiedDateTime")  # a list of what was modified since a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,13 +163,19 @@ def _has_led_over(ctx: Context, job: PageJob, page: Page) -> bool:
 
 def sort_property(job: PageJob) -> str:
     """Return the property that the rows of a job's pages are sorted by."""
-    return _READS[job.mode, job.phase].order
+    return _read_of(job).order
+
+
+def _read_of(job: PageJob) -> _Read:
+    if job.mode == "list" and job.slice.since:
+        return _LIST_SINCE
+    return _READS.get((job.mode, job.phase), _READS[job.mode, "records"])
 
 
 def page_ask(ctx: Context, job: PageJob) -> PageAsk:
     """Return what to ask BC for."""
     entity, part, cursor = job.entity_row(), job.slice, job.cursor
-    read = _READS.get((job.mode, job.phase), _READS[job.mode, "records"])
+    read = _read_of(job)
     since, low = part.since, part.low
     if cursor.last and not cursor.link:
         since, low = (since, cursor.last) if read.order == "number" else (cursor.last, low)
@@ -183,7 +190,7 @@ def page_ask(ctx: Context, job: PageJob) -> PageAsk:
 
 def _next_rows(ctx: Context, job: PageJob, answer: PageAnswer, most_rows: int) -> int:
     """Return the size of the next page: smaller when BC labours; in a full pull larger while it is quick."""
-    read, rows = _READS[job.mode, job.phase], job.cursor.rows or ctx.settings.page_rows
+    read, rows = _read_of(job), job.cursor.rows or ctx.settings.page_rows
     if not answer.page.next_link or read.what != "records":
         return 0
     rows = min(rows, most_rows or rows)

@@ -9,6 +9,7 @@ from typing import Final
 
 from shared.business_central.entities import ENTITIES, ITEMS, Entity
 from shared.business_central.port import Company
+from shared.changes import replica_lag
 from shared.changes.change_stores import ChangeStores
 from shared.changes.jobs import Mode, PageJob, Slice, texts
 from shared.changes.streams import JOB_LIFE, Stream, StreamState
@@ -29,6 +30,8 @@ SNAPSHOT_EVERY: Final = timedelta(hours=24)
 #: No two snapshots follow each other sooner. One whose host died while it handed on what it had found is delivered
 #: again after ten minutes, and finds it by the snapshot before, which the next one would take away.
 SNAPSHOT_REST: Final = timedelta(minutes=15)
+#: What only reads of a replica have missed is missed for good when a second look, so long after, misses it as well.
+SECOND_LOOK: Final = timedelta(hours=1)
 #: Slices of a full pull. Four requests are under way at most, as one of the five slots stays free for orders and
 #: notifications; while four pages are on their way those of the other slices are taken apart and stored.
 PARTITIONS: Final = 8
@@ -89,7 +92,7 @@ def _plan_pull(ctx: Context, stores: ChangeStores, company: Company, entity: Ent
 def _plan_reconcile(ctx: Context, stores: ChangeStores, company: Company, entity: Entity) -> list[PageJob]:
     snapshot = stores.streams.load(Stream("snapshot", company.key, entity.name))
     jobs: list[PageJob] = []
-    wait = SNAPSHOT_REST if snapshot.again else SNAPSHOT_EVERY
+    wait = SNAPSHOT_REST if snapshot.again else SECOND_LOOK if snapshot.looks_again else SNAPSHOT_EVERY
     if snapshot.done_at is None or ctx.now() - snapshot.done_at >= wait or snapshot.is_under_way:
         again = under_way(ctx, stores, snapshot)
         jobs += start_run(ctx, stores, snapshot, "list") if again is None else again
@@ -148,7 +151,7 @@ def start_run(
     """
     run = ctx.new_id()
     bounds = ["", *(points or []), ""]
-    since = format_time(since_of(state.watermark)) if mode == "delta" and state.watermark else ""
+    since = format_time(_since(ctx, stores, state, state.watermark)) if mode == "delta" and state.watermark else ""
     jobs = [
         PageJob(
             run=run,
@@ -179,6 +182,19 @@ def start_run(
     return jobs
 
 
+def _since(ctx: Context, stores: ChangeStores, state: StreamState, watermark: datetime) -> datetime:
+    """Return from when a delta reads; further back while the replica lags.
+
+    For that a pull never goes further back than the delta before it, which is all that it remembers.
+    """
+    stream, usual = state.stream, since_of(watermark)
+    if stream.purpose == "reconcile":
+        return since_of(replica_lag.shown_until(watermark, state, ctx.now()))
+    reconcile = stores.streams.load(replace(stream, purpose="reconcile"))
+    wanted = since_of(replica_lag.shown_until(watermark, reconcile, ctx.now()))
+    return min(usual, max(wanted, state.read_since or usual))
+
+
 def since_of(watermark: datetime) -> datetime:
-    """Return from when a delta reads."""
+    """Return from when a delta reads that makes up for late commits alone."""
     return watermark - OVERLAP

@@ -1,7 +1,9 @@
 """A page of a reconcile: announces what the ledger does not know yet."""
 
+from datetime import datetime, timedelta
 from typing import Final
 
+from shared.changes import replica_lag
 from shared.changes.change_stores import ChangeStores
 from shared.changes.jobs import PageJob, Phase
 from shared.changes.ledger import Look
@@ -12,6 +14,9 @@ from shared.changes.single_reader import read_records
 from shared.changes.streams import StreamState, stream_of
 from shared.connections.context import Context
 
+#: What a run finds that was changed so long before the run before it began: a replica that lags, no late commit.
+_LATE: Final = timedelta(minutes=5)
+
 
 def _news(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) -> list[Announcement]:
     entity = job.entity_row()
@@ -21,15 +26,28 @@ def _news(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) ->
     if moved:  # claimed by an earlier delivery of this job, changed since and therefore on a later page now
         again, _ = read_records(ctx, job.company, entity, moved)
         records |= {record.key: record for record in again}
+    state = stores.streams.load(stream_of(job))
     look = Look(
         job=job.job,
         changes=ctx.settings.changes,
-        watch_from=stores.streams.load(stream_of(job)).watch_from,
+        watch_from=state.watch_from,
         notified_created=reading.new,
         page=job,
         now=ctx.now(),
     )
-    return ledger.announce(list(records.values()), look)
+    news = ledger.announce(list(records.values()), look)
+    late = _late(job, state, news)
+    if late is not None:
+        replica_lag.note(stores.streams, job.company, job.entity, late, ctx.now())
+    return news
+
+
+def _late(job: PageJob, state: StreamState, news: list[Announcement]) -> datetime | None:
+    """Return when the oldest of what the run before should have shown, and did not, was changed."""
+    if job.phase != "records" or state.run != job.run or state.done_run == job.run or state.watermark is None:
+        return None
+    edge = state.watermark - _LATE
+    return min((one.record.newest for one in news if one.record.newest < edge), default=None)
 
 
 def _has_claims(stores: ChangeStores, job: PageJob) -> bool:

@@ -14,6 +14,7 @@ from shared.changes.jobs import PageJob, Purpose, texts
 from shared.changes.page_kind import PageKind
 from shared.changes.run_progress import Progress
 from shared.changes.streams import StreamState, stream_of
+from shared.clock import parse_time
 from shared.connections.context import Context
 from shared.errors import BCError
 from shared.log import log_event
@@ -54,6 +55,7 @@ def finish(ctx: Context, stores: ChangeStores, job: PageJob, progress: list[Prog
                 held, watermark=_later(held.watermark, began), snapshot=held.snapshot + kind.snapshots,
                 done_run=job.run, done_at=ctx.now(), ended_at=ctx.now(), rows=rows, error="",
                 unreadable=held.broken if kind.snapshots else held.unreadable,
+                read_since=parse_time(job.slice.since),
             ),
         )  # fmt: skip
         log_event(

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from shared.business_central.entities import Entity
-from shared.business_central.port import PageAnswer, PageAsk
+from shared.business_central.port import Intent, PageAnswer, PageAsk
 from shared.business_central.records import Record
 from shared.changes.jobs import GROUP, PageJob
 from shared.connections.context import Context
@@ -149,6 +149,7 @@ def read_records(
     *,
     reserved: bool = False,
     may_all_fail: bool = False,
+    intent: Intent = Intent.COMMITTED,
 ) -> tuple[list[Record], list[tuple[str, BCError]]]:
     """Read records by id in groups; return them and those that BC can't serve, each with its error.
 
@@ -163,7 +164,8 @@ def read_records(
     while waiting:
         group = waiting.pop(0)
         try:
-            records += ctx.bc.records(company, entity, group, expanded=ctx.expands(entity), reserved=reserved)
+            expanded = ctx.expands(entity) and intent is Intent.COMMITTED  # else only who is there is asked
+            records += ctx.bc.records(company, entity, group, expanded=expanded, reserved=reserved, intent=intent)
         except BCNotFound:
             if len(group) > 1:
                 raise  # the company or the entity is gone, not a record

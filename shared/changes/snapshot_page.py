@@ -3,31 +3,58 @@
 A snapshot is settled by a job of its own. Outputs are written in no order, so it may be settled before the jobs that
 its comparison brought are in the queue; the commit is then delivered again and compares with the snapshot before, which
 is therefore kept until the next one is settled.
+
+What a snapshot lacks is not gone by that: it may have moved while the pages were read, or the replica lags. It stays
+known, page by page of ids with `missed_at`, until a read by id of what is current says that it is gone; where such a
+read may modify what it finds, until two looks at least an hour apart have both missed it.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
+from shared.business_central.records import Record
+from shared.changes import plan_runs
 from shared.changes.change_stores import ChangeStores
-from shared.changes.jobs import NotificationJob, PageJob, RecordChange, group_changes, texts
-from shared.changes.ledger_rules import Announcement, snapshot_entry
+from shared.changes.jobs import Cursor, NotificationJob, PageJob, RecordChange, Slice, group_changes, texts
+from shared.changes.ledger import Ledger
+from shared.changes.ledger_rules import Announcement, SnapshotEntry, snapshot_entry
 from shared.changes.page_kind import PageKind
-from shared.changes.page_reader import Reading
+from shared.changes.page_reader import Reading, next_cursor, read_page
+from shared.changes.snapshot_rows import all_buckets
 from shared.changes.streams import JOB_LIFE, Stream, StreamState, stream_of
-from shared.clock import format_time
+from shared.clock import NO_TIME, format_time, parse_time
 from shared.connections.context import Context
 from shared.outputs import Outputs
 
 
-def _news(_ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) -> list[Announcement]:
+def _news(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) -> list[Announcement]:
     entity = job.entity_row()
     number = stores.streams.load(stream_of(job)).snapshot + 1
-    entries = [
-        (record.key, snapshot_entry(entity, record.text("status"), record.text("number"))) for record in reading.records
-    ]
+    records = list(reading.records)
+    if number == 1 and job.began and not reading.more:
+        records += _moved(ctx, job, reading.served_at)
+    entries = [(record.key, snapshot_entry(entity, record.text("status"), record.text("number"))) for record in records]
     stores.ledger(job.company, entity).snapshots.add_page(number, job.page, entries)
     return []
+
+
+def _moved(ctx: Context, job: PageJob, until: datetime | None) -> Iterator[Record]:
+    """Yield what was modified while the pages of the first snapshot were read.
+
+    A record whose number was changed meanwhile may have moved from the pages to come to those done. It can't be told
+    from a new one: all count as old, unless Business Central itself says that it was created.
+    """
+    began = parse_time(job.began) or NO_TIME
+    since = Slice(since=format_time(plan_runs.since_of(began)))
+    page = replace(job, slice=since, cursor=Cursor())
+    more = True
+    while more:
+        reading = read_page(ctx, page)
+        yield from (record for record in reading.records if until is None or record.modified <= until)
+        page = replace(page, cursor=next_cursor(page, reading))
+        more = reading.more and not reading.stalled
 
 
 def _compare(ctx: Context, stores: ChangeStores, job: PageJob) -> Outputs:
@@ -50,10 +77,10 @@ def _differences(ctx: Context, stores: ChangeStores, job: PageJob) -> tuple[Noti
     ledger = stores.ledger(job.company, entity)
     if entity.posts:
         changes += [RecordChange(key=key, kind="updated", at=at) for key in ledger.keep_drafts(number)]
-    for came, went in ledger.differences(number):
+    for bucket, (came, went) in zip(all_buckets(), ledger.differences(number), strict=True):
         changes += [RecordChange(key=key, kind="created", at=at) for key in came]
-        if "deleted" in ctx.settings.changes:
-            changes += [RecordChange(key=key, kind="deleted", at=at) for key in went]
+        gone = _missed_twice(job, ledger, number, bucket, went) if entity.modified_by_reads else went
+        changes += [RecordChange(key=key, kind="deleted", at=at) for key in gone]
     return tuple(
         NotificationJob(
             job=f"{job.run}-c{n:05d}",
@@ -67,20 +94,41 @@ def _differences(ctx: Context, stores: ChangeStores, job: PageJob) -> tuple[Noti
     )
 
 
+def _missed_twice(job: PageJob, ledger: Ledger, number: int, bucket: str, went: list[str]) -> list[str]:
+    """Return the ids that an earlier read has missed, too, so long before that no replica should lag by it."""
+    missed = ledger.snapshots.missed(number - 1, bucket) if went else {}
+    before = (parse_time(job.began) or NO_TIME) - plan_runs.SECOND_LOOK
+    return [key for key in went if key in missed and (parse_time(missed[key]) or NO_TIME) <= before]
+
+
 def _at_end(ctx: Context, stores: ChangeStores, job: PageJob, began: datetime | None) -> None:
-    _keep_unread(stores, job)
+    _keep_missed(stores, job)
     _begin_watch(ctx, stores, job, began)
 
 
-def _keep_unread(stores: ChangeStores, job: PageJob) -> None:
-    """Keep ids in a snapshot that has left rows out: what the one before holds may be among them, or gone."""
-    state = stores.streams.load(stream_of(job))
-    if not state.broken or not state.snapshot:
+def _keep_missed(stores: ChangeStores, job: PageJob) -> None:
+    """Keep ids that this snapshot lacks: nothing has said yet that they are gone."""
+    stream = stream_of(job)
+    number = stores.streams.load(stream).snapshot + 1
+    if number == 1:
         return
-    ledger = stores.ledger(job.company, job.entity_row())
-    for number, (_, went) in enumerate(ledger.differences(state.snapshot + 1)):
-        entries = ledger.snapshots.find(state.snapshot, went)
-        ledger.snapshots.add_page(state.snapshot + 1, job.page + number, entries.items())
+    entity = job.entity_row()
+    ledger = stores.ledger(job.company, entity)
+    page, is_due = job.page, False
+    for bucket, (_, went) in zip(all_buckets(), ledger.differences(number), strict=True):
+        if not went:
+            continue
+        entries = ledger.snapshots.find(number - 1, went)
+        missed = ledger.snapshots.missed(number - 1, bucket)
+        by_time: dict[str, list[str]] = {}
+        for key in went:
+            by_time.setdefault(missed.get(key) or job.began, []).append(key)
+        for missed_at, keys in by_time.items():
+            kept = [(key, entries.get(key, SnapshotEntry())) for key in keys]
+            ledger.snapshots.add_page(number, page, kept, missed_at=missed_at)
+            page += 1
+        is_due = is_due or (entity.modified_by_reads and job.began in by_time)
+    stores.streams.change(stream, lambda held: replace(held, looks_again=is_due))
 
 
 def _begin_watch(ctx: Context, stores: ChangeStores, job: PageJob, began: datetime | None) -> None:

@@ -1,7 +1,8 @@
 """The rows of snapshots: which ids of one company's entity were there when all of them were read, once a day.
 
 Rows `b|number|bucket|page` of table BcRecords: packed ids, about 80 a row, never changed; beside them, of invoices that
-may still be posted, the digest of their number. Knows nothing of who announced what.
+may still be posted, the digest of their number. A row with `missed_at` holds ids that the read lacked, but that stay
+known until a read by id says that they are gone. Knows nothing of who announced what.
 """
 
 import zlib
@@ -26,6 +27,11 @@ def bucket_of(key: str) -> str:
     return f"{zlib.crc32(pack_id(key)) & 0xFF:02x}"
 
 
+def all_buckets() -> list[str]:
+    """Return every bucket, in order."""
+    return [f"{number:02x}" for number in range(BUCKETS)]
+
+
 class SnapshotRows:
     """The snapshots of one company's entity."""
 
@@ -34,8 +40,13 @@ class SnapshotRows:
         self._table = table
         self._partition = partition
 
-    def add_page(self, number: int, page: int, entries: Iterable[tuple[str, SnapshotEntry]]) -> None:
-        """Store one page of ids of the snapshot `number`; a repeat of the page replaces it."""
+    def add_page(
+        self, number: int, page: int, entries: Iterable[tuple[str, SnapshotEntry]], *, missed_at: str = ""
+    ) -> None:
+        """Store one page of ids of the snapshot `number`; a repeat of the page replaces it.
+
+        `missed_at`: when the read began that lacked them first, for ids that are kept all the same.
+        """
         ids: dict[str, list[bytes]] = {}
         unsettled: dict[str, list[bytes]] = {}
         for key, entry in entries:
@@ -48,7 +59,11 @@ class SnapshotRows:
                 Row(
                     partition=self._partition,
                     key=row_key("b", f"{number:06d}", bucket, f"{page:06d}"),
-                    values={"ids": b"".join(packed), "open": b"".join(unsettled.get(bucket, []))},
+                    values={
+                        "ids": b"".join(packed),
+                        "open": b"".join(unsettled.get(bucket, [])),
+                        "missed_at": missed_at,
+                    },
                 )
             )
             for bucket, packed in sorted(ids.items())
@@ -56,9 +71,21 @@ class SnapshotRows:
         for start in range(0, len(rows), _WRITES):
             self._table.write(rows[start : start + _WRITES])
 
-    def ids(self, number: int, bucket: str) -> set[str]:
-        """Return the ids in one bucket of a snapshot."""
-        return {key for row in self._rows(number, bucket) for key in unpack_ids(row.data("ids"))}
+    def ids(self, number: int, bucket: str, *, but_missed: bool = False) -> set[str]:
+        """Return the ids in one bucket of a snapshot; `but_missed`: without those that the read lacked."""
+        rows = self._rows(number, bucket)
+        return {
+            key for row in rows if not (but_missed and row.text("missed_at")) for key in unpack_ids(row.data("ids"))
+        }
+
+    def missed(self, number: int, bucket: str) -> dict[str, str]:
+        """Return the ids in one bucket that the read lacked, with when the read began that lacked them first."""
+        return {
+            key: row.text("missed_at")
+            for row in self._rows(number, bucket)
+            if row.text("missed_at")
+            for key in unpack_ids(row.data("ids"))
+        }
 
     def unsettled(self, number: int, bucket: str) -> dict[str, SnapshotEntry]:
         """Return the invoices in one bucket that were not settled then."""

@@ -57,6 +57,10 @@ class StreamState:
     again: bool = False  # somebody asked for another run while this one was under way
     broken: int = 0  # records left out in the newest run
     unreadable: int = 0  # what is on the list of broken records; snapshot: how many the one in force has left out
+    looks_again: bool = False  # snapshot: has missed what only a second look may call gone
+    read_since: datetime | None = None  # from when the newest completed delta read
+    lag_from: datetime | None = None  # reconcile: when the replica began to lag (`replica_lag.py`)
+    lag_at: datetime | None = None  # and when that was last seen
     mend_at: datetime | None = None  # when the next of them is due
     error: str = ""  # why the newest run that ended could not go on
     superseded: tuple[str, ...] = ()  # runs whose own rows are still to be written: as 0.1.0 kept them
@@ -99,8 +103,10 @@ class StreamState:
             watermark=row.time("mark"), watch_from=row.time("watch_from"), planned_at=row.time("planned_at"),
             ended_at=row.time("ended_at"), done_at=row.time("done_at"), snapshot=row.number("generation"),
             partitions=row.number("partitions"), rows=row.number("rows"), broken=row.number("broken"),
-            unreadable=row.number("unreadable"), mend_at=row.time("mend_at"),
-            again=bool(row.number("again")), run=row.text("run"), mode=row.text("mode"),
+            unreadable=row.number("unreadable"), mend_at=row.time("mend_at"), read_since=row.time("read_since"),
+            lag_from=row.time("lag_from"), lag_at=row.time("lag_at"),
+            again=bool(row.number("again")), looks_again=bool(row.number("looks_again")),
+            run=row.text("run"), mode=row.text("mode"),
             done_run=row.text("done_run"), error=row.text("error"),
             superseded=tuple(run for run in row.text("dead").split("\n") if run), etag=row.etag,
         )  # fmt: skip
@@ -111,7 +117,8 @@ _FIELDS: Final = {
     "watermark": "mark", "watch_from": "watch_from", "snapshot": "generation", "run": "run", "mode": "mode",
     "partitions": "partitions", "planned_at": "planned_at", "ended_at": "ended_at", "done_run": "done_run",
     "done_at": "done_at", "rows": "rows", "again": "again", "broken": "broken", "error": "error",
-    "unreadable": "unreadable", "mend_at": "mend_at",
+    "unreadable": "unreadable", "looks_again": "looks_again", "mend_at": "mend_at", "read_since": "read_since",
+    "lag_from": "lag_from", "lag_at": "lag_at",
 }  # fmt: skip
 
 

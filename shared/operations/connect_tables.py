@@ -9,7 +9,7 @@ from html import escape
 
 from shared.operations.connect_values import Action
 from shared.operations.findings import shortened
-from shared.operations.page_parts import Line, ago, button, mark, small, table, when
+from shared.operations.page_parts import Line, ago, button, in_words, mark, small, table, when
 from shared.operations.status_view import (
     DeadLetterView,
     OrderView,
@@ -40,8 +40,14 @@ def _stream_line(stream: StreamView, at: datetime) -> Line:
         ("Company", escape(stream.company)),
         ("State", state + small(shortened(stream.error))),
         ("Last read", ago(stream.last_run, at)),
-        ("Complete up to", when(stream.watermark, at)),
+        ("Complete up to", when(stream.watermark, at) + small(_lag(stream, at))),
     )
+
+
+def _lag(stream: StreamView, at: datetime) -> str:
+    if stream.lag_seen_at is None:
+        return ""
+    return f"a replica lagged {in_words(at - stream.lag_seen_at)} ago: reads go back up to an hour"
 
 
 def subscription_table(subscriptions: Sequence[SubscriptionView], at: datetime) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from shared.business_central.code_text import code_of
 from shared.business_central.entities import ENTITIES
 from shared.business_central.port import Company
+from shared.changes import replica_lag
 from shared.changes.streams import StreamState
 from shared.connections.context import Context
 from shared.connections.settings_reader import DEFAULTS
@@ -75,7 +76,7 @@ def view(
             describe_trigger(ENTITIES[name], expanded=ctx.expands(ENTITIES[name]), changes=settings.changes)
             for name in settings.triggers
         ),
-        streams=tuple(_stream(state, names, timers) for state in stores.changes.streams.all()),
+        streams=tuple(_stream(state, names, timers, ctx.now()) for state in stores.changes.streams.all()),
         subscriptions=tuple(_subscription(ctx.now(), note, names) for note in stores.notes.all()),
         orders_waiting=counts["waiting"],
         orders_parked=counts["parked"],
@@ -141,7 +142,7 @@ def _timer(timer: Timer, run: TimerRun | None, now: datetime) -> TimerView:
     )  # fmt: skip
 
 
-def _stream(state: StreamState, names: dict[str, str], timers: Sequence[Timer]) -> StreamView:
+def _stream(state: StreamState, names: dict[str, str], timers: Sequence[Timer], now: datetime) -> StreamView:
     running = bool(state.run) and state.ended_at is None
     word = "failed" if state.error else "running" if running else "ok" if state.done_at else "waiting"
     error = state.error
@@ -152,7 +153,8 @@ def _stream(state: StreamState, names: dict[str, str], timers: Sequence[Timer]) 
         entity=state.stream.entity,
         purpose=state.stream.purpose,
         state=word,
-        watermark=state.watermark,
+        watermark=state.watermark and replica_lag.shown_until(state.watermark, state, now),
+        lag_seen_at=state.lag_at if replica_lag.is_seen(state, now) else None,
         last_run=state.done_at,
         late_after=None if state.done_at is None else _late_after(state.stream.purpose, state.done_at, timers),
         error=error,

@@ -49,6 +49,7 @@ class StreamView:
     purpose: str  # "pull", "reconcile", "snapshot"
     state: str  # "ok", "running", "failed", "waiting" (for its first run)
     watermark: datetime | None = None  # everything changed before is announced
+    lag_seen_at: datetime | None = None  # a read replica lagged then, within a day: reads go back up to an hour
     last_run: datetime | None = None
     late_after: datetime | None = None  # by its schedule: silent for longer than that is a fault
     error: str = ""

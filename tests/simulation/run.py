@@ -27,6 +27,8 @@ HEALING: Final = timedelta(minutes=75)
 AFTER_HANDS: Final = timedelta(minutes=45)
 #: Then the app stands still for a day, so that the daily compare is due.
 STANDSTILL: Final = timedelta(hours=25)
+#: And goes on until what only two looks at replicas call gone has been looked for twice.
+SECOND_LOOK: Final = timedelta(hours=2)
 
 
 @dataclass(slots=True)
@@ -128,7 +130,7 @@ class Run:
         self.oracle.judge_created()
         self._hands()
         world.clock.advance(STANDSTILL)
-        self._pass(HEALING)
+        self._pass(SECOND_LOOK)
         trouble = self.outcome.counts["crash"] + self.outcome.counts["stall"] + self.outcome.counts["storage fault"]
         self.oracle.judge(may_repeat=trouble > 0, by_hand=self._by_hand)
         return self._finish()

@@ -3,8 +3,11 @@
 from datetime import timedelta
 
 import pytest
+from business_central_emulator import Fault, FaultKind, Tamper, TamperKind
 from business_central_emulator.data.clock import EMPTY_DATETIME
+from business_central_emulator.data.record import Record
 
+from shared.business_central.entities import ITEMS
 from shared.resource_names import QUEUE_NOTIFICATIONS, QUEUE_PAGES
 from tests.simulation.world import Crash, World
 from tests.support.page_world import CRONUS, LEASE_S, created, items, run, world_of
@@ -117,3 +120,74 @@ def test_a_record_made_while_a_snapshot_is_read_is_not_taken_for_deleted() -> No
     assert announced(world) == created(made)
     world.drain()
     assert announced(world) == created(made)
+
+
+def _rename_while_listed(world: World, record: Record) -> None:
+    """Run the reconcile, and give a record a number in front of all others once a page of the snapshot is read."""
+    world.run_timer("reconcile")
+    while not ('"page":2' in (message := world.queues.names[QUEUE_PAGES][0].body) and '"list"' in message):
+        world.step(QUEUE_PAGES)
+    world.clock.advance(1)
+    world.bc.user.update(record, {"number": "A-0"})
+    world.drain()
+
+
+def _world_of_pages() -> World:
+    return World(demo_data=False, page_rows=3, env={"BC_TRIGGERS": "items", "BC_COMPANIES": CRONUS})
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_record_that_moves_while_a_snapshot_is_read_stays_an_old_one(is_first: bool) -> None:
+    """It moves to a page that is done: the snapshot lacks it, and its next change is no creation."""
+    world = _world_of_pages()
+    old = [world.bc.user.create_item(number=f"I-{n}", displayName="x") for n in range(9)]
+    if not is_first:
+        world.start()
+        world.clock.advance(timedelta(hours=25))
+    _rename_while_listed(world, old[8])
+    for _ in range(3):
+        world.clock.advance(timedelta(hours=25))
+        world.bc.user.update(old[8], {"displayName": "y"})
+        run(world, "reconcile")
+    assert not announced(world, "item.created")
+
+
+@pytest.mark.parametrize("entity", ["items", "salesInvoices"])
+def test_what_a_replica_that_lags_does_not_list_is_not_deleted(entity: str) -> None:
+    """Missing counts when current; where nothing current may be read, after two looks an hour apart."""
+    world = world_of(BC_TRIGGERS=entity, BC_CHANGES="created,deleted")
+    world.run_for(timedelta(hours=23, minutes=30), every=timedelta(minutes=5))
+    user, lines = world.bc.user, [{"lineType": "Comment", "description": "x"}]
+    made = items(world, 1)[0] if entity == "items" else user.create_invoice(lines)
+    world.run_for(timedelta(minutes=16))
+    lag = Fault(kind=FaultKind.REPLICA_LAG, match="^GET", times=None, least_s=3600.0, window_s=3600.0)
+    world.bc.faults.add(lag)
+    world.run_for(timedelta(minutes=50))
+    world.bc.faults.clear()
+    world.run_for(timedelta(hours=30), every=timedelta(minutes=5))
+    noun = entity.removesuffix("s")
+    assert sum(announced(world, f"{noun}.created").values()) == 1
+    assert not announced(world, f"{noun}.deleted")
+    world.bc.webhooks.tampering.rules.append(Tamper(kind=TamperKind.DROP, times=None))
+    user.delete(made)
+    world.run_for(timedelta(hours=30), every=timedelta(minutes=5))
+    assert announced(world, f"{noun}.deleted") == {(f"{noun}.deleted", subject(made)): 1}
+
+
+@pytest.mark.parametrize("changes", ["created", "created,deleted"])
+def test_a_deleted_record_does_not_stay_known_for_good(changes: str) -> None:
+    """What a read by id calls gone leaves the snapshots, whether or not anybody asked for deletes."""
+    world = world_of(BC_TRIGGERS="items", BC_CHANGES=changes)
+    made = items(world, 3)
+    for _ in range(2):
+        world.clock.advance(timedelta(hours=25))
+        run(world, "reconcile")
+    world.bc.user.delete(made[0])
+    for _ in range(3):
+        world.clock.advance(timedelta(hours=25))
+        run(world, "reconcile")
+    stores, company = world.stores.changes, world.bc.company().id
+    number = stores.snapshot_in_force(company, ITEMS)
+    assert set(stores.ledger(company, ITEMS).snapshots.find(number, [one.id for one in made])) == {
+        one.id for one in made[1:]
+    }
