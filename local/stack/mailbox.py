@@ -102,7 +102,7 @@ class Mailbox:
 
 def create_queues(connection_string: str) -> None:
     """Create every queue of the app, as the template does in Azure: the host warns of each that it polls in vain."""
-    service = QueueServiceClient.from_connection_string(connection_string, api_version=_API_VERSION)
+    service = QueueServiceClient.from_connection_string(connection_string, api_version=API_VERSION)
     poison = [f"{queue}-poison" for queue in resource_names.WORK_QUEUES]
     for name in (*resource_names.WORK_QUEUES, *poison, resource_names.QUEUE_EVENTS, resource_names.QUEUE_RESULTS):
         with contextlib.suppress(ResourceExistsError):

@@ -12,6 +12,7 @@ from typing import Final
 MAX_KEY: Final = 512  # characters: 1 KiB of UTF-16, what Table Storage allows
 _SEPARATOR: Final = "|"
 _ESCAPED: Final = re.compile(r"[^!-~]|[/\\#?%|=~]")
+_ESCAPE: Final = re.compile(r"=([0-9A-F]{2})")
 # A shortened key is "<head>=h<sha256>"; an escape is always `=` and two upper-case hex digits, so no other has `=h`.
 _HASH_MARK: Final = "=h"
 _HEAD: Final = MAX_KEY - len(_HASH_MARK) - 64
@@ -34,6 +35,20 @@ def row_key(*parts: str) -> str:
     return f"{head}{_HASH_MARK}{hashlib.sha256(key.encode('ascii')).hexdigest()}"
 
 
+def split_key(key: str) -> tuple[str, ...]:
+    """Return the parts that `row_key` joined.
+
+    Raises:
+        ValueError: the key was shortened, or is not one that `row_key` makes.
+    """
+    if _HASH_MARK in key:
+        raise ValueError("a shortened key cannot be split")
+    parts = tuple(_unescape(part) for part in key.split(_SEPARATOR))
+    if not key or row_key(*parts) != key:
+        raise ValueError("not a key made by row_key")
+    return parts
+
+
 def after(prefix: str) -> str:
     """Return the bound above every key that starts with `prefix`: use as `query(partition, prefix, after(prefix))`.
 
@@ -45,3 +60,8 @@ def after(prefix: str) -> str:
 def _escape(match: re.Match[str]) -> str:
     # surrogatepass: a lone surrogate from foreign JSON must neither fail nor collide
     return "".join(f"={byte:02X}" for byte in match[0].encode("utf-8", "surrogatepass"))
+
+
+def _unescape(part: str) -> str:
+    raw = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), part)
+    return raw.encode("latin-1").decode("utf-8", "surrogatepass")

@@ -7,22 +7,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.storage.keys import MAX_KEY, after, row_key
+from shared.storage.keys import MAX_KEY, after, row_key, split_key
 from shared.storage.table_rules import check_key
 
 ODD = "/\\#?%|=~ '+&é漢\U0001f600\x00\x7f\ud800ABCDEF0123456789h"
 texts = st.text(alphabet=st.one_of(st.sampled_from(ODD), st.characters(exclude_categories=())), max_size=40)
 part_lists = st.lists(texts, min_size=1, max_size=4).filter(lambda parts: parts != [""])
-
-
-def parts_of(key: str) -> tuple[str, ...]:
-    """Undo `row_key`: `=XX` is a byte of UTF-8."""
-    return tuple(
-        re.sub(r"=([0-9A-F]{2})", lambda byte: chr(int(byte[1], 16)), part)
-        .encode("latin-1")
-        .decode("utf-8", "surrogatepass")
-        for part in key.split("|")
-    )
 
 
 def test_a_plain_key_stays_readable() -> None:
@@ -38,8 +28,8 @@ def test_a_plain_key_stays_readable() -> None:
 @example(["a", "b"])
 @example(["", ""])
 def test_a_key_gives_its_parts_back(parts: list[str]) -> None:
-    """Different parts never share a key: `=XX` and `|` lead back to them."""
-    assert parts_of(row_key(*parts)) == tuple(parts)
+    """split_key undoes row_key, so different parts never share a key."""
+    assert split_key(row_key(*parts)) == tuple(parts)
 
 
 @given(part_lists)
@@ -52,10 +42,12 @@ def test_table_storage_takes_every_key(parts: list[str]) -> None:
 
 @given(st.text(min_size=400, max_size=700), st.text(min_size=400, max_size=700))
 def test_a_long_key_is_cut_and_stays_its_own(one: str, other: str) -> None:
-    """A key past 512 characters is shortened to one that no other parts give."""
+    """A key past 512 characters is shortened to one that no other parts give, and that says it cannot be split."""
     keys = {row_key(one), row_key(other), row_key(one, other), row_key(other, one), row_key(one + other)}
     assert len(keys) == (5 if one != other else 3)
     assert all(len(key) <= MAX_KEY for key in keys)
+    with pytest.raises(ValueError, match="shortened"):
+        split_key(row_key(one, other))
 
 
 @pytest.mark.parametrize("cut", range(440, 450))
@@ -79,6 +71,13 @@ def test_an_empty_key_is_refused(parts: tuple[str, ...]) -> None:
     """Nothing at all cannot be a key."""
     with pytest.raises(ValueError, match="at least one character"):
         row_key(*parts)
+
+
+@pytest.mark.parametrize("key", ["", "a b", "a=2f", "a=4", "=41", "a/b", "x=FF"])
+def test_a_foreign_key_is_not_split(key: str) -> None:
+    """A text that row_key never makes is refused, not misread."""
+    with pytest.raises(ValueError):
+        split_key(key)
 
 
 times = st.integers(min_value=0, max_value=4 * 10**15).map(
