@@ -20,6 +20,8 @@ from shared.orders.order_fields import KNOWN_NAMES
 PATIENCE: Final = timedelta(hours=72)
 #: BC cancels an operation after 8 minutes, its gateway gives up after 10: only then is a lost answer surely no order.
 SETTLE: Final = timedelta(minutes=11)
+#: What of it a post may wait for its token and slot, and a worker be frozen: what leaves later could come too late.
+_LEAVES_WITHIN: Final = timedelta(minutes=1)
 #: How long after its patience an order whose newest post may have succeeded is still looked up.
 _LAST_LOOK: Final = timedelta(hours=2)
 #: How far the clocks of this app and of BC may lie apart at most: what is older was there before the post.
@@ -164,6 +166,11 @@ def _after_blind_look_up(entry: OrderEntry, fault: IntegrationError, now: dateti
     if isinstance(fault, BCRejected) and _is_final(fault) and not says_nothing:
         return Reject(fault)  # the order names something that BC can't even look for
     return wait_or_park(entry, fault, now, unknown=entry.in_doubt)
+
+
+def may_leave(entry: OrderEntry, now: datetime) -> bool:
+    """Return whether a post that was noted may be sent still: later, another worker may have posted the order (P8)."""
+    return entry.posted_at is not None and now < entry.posted_at + _LEAVES_WITHIN
 
 
 def after_post(entry: OrderEntry, answer: PostedOrder | IntegrationError, now: datetime) -> Step:
