@@ -1,6 +1,6 @@
 """The verbs of `port.BusinessCentral` over one transport: reads here, webhooks and orders in a module each."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from shared.business_central import page_queries, retry
@@ -135,9 +135,9 @@ class BusinessCentralClient:
         """Return the committed lines of a document that `find_orders` found."""
         return self._orders.lines(company, order)
 
-    def create_order(self, company: str, body: str) -> PostedOrder:
-        """Post one sales order, once."""
-        return self._orders.create(company, body)
+    def create_order(self, company: str, body: str, in_time: Callable[[], bool] = lambda: True) -> PostedOrder:
+        """Post one sales order, once, unless it is too late."""
+        return self._orders.create(company, body, in_time)
 
     # -- webhooks
 

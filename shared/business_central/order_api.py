@@ -1,6 +1,6 @@
 """Sales orders at Business Central: post one, look one up wherever it has left its number, and read its lines."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
@@ -30,10 +30,12 @@ class OrderApi:
         """Take the environment."""
         self._api = api
 
-    def create(self, company: str, body: str) -> PostedOrder:
+    def create(self, company: str, body: str, in_time: Callable[[], bool]) -> PostedOrder:
         """Post one sales order; never repeated here, as BC knows no idempotency key."""
         url = self._api.url(SALES_ORDERS.resource(company))
-        answer = self._api.transport.send("POST", url, body=body, headers=_JSON, reserved=True, policy=retry.ONCE)
+        answer = self._api.transport.send(
+            "POST", url, body=body, headers=_JSON, reserved=True, policy=retry.ONCE, in_time=in_time
+        )
         try:
             row = records.parse_record(answer.body)
         except ValueError as error:  # committed, but the answer is unreadable: the look-up will find it

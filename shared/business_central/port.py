@@ -215,8 +215,11 @@ class BusinessCentral(Protocol):
         """Return the lines of a document that `find_orders` found; None while it is not known to be committed."""
         ...
 
-    def create_order(self, company: str, body: str) -> PostedOrder:
-        """Post one sales order with its lines, once; a fault that leaves the outcome open is BCUnavailable."""
+    def create_order(self, company: str, body: str, in_time: Callable[[], bool]) -> PostedOrder:
+        """Post one sales order with its lines, once; a fault that leaves the outcome open is BCUnavailable.
+
+        `in_time` is asked right before the request leaves: it is not sent when it is late, which is BudgetExhausted.
+        """
         ...
 
     def webhook_resources(self, company: str) -> frozenset[str]:

@@ -24,7 +24,7 @@ from shared.business_central import odata, retry
 from shared.business_central.deadline import bounded_session, ends_within
 from shared.business_central.port import Budget, Slot, TokenSource
 from shared.clock import new_id
-from shared.errors import BCDenied, BCError, BCRejected, BCThrottled, BCUnavailable
+from shared.errors import BCDenied, BCError, BCRejected, BCThrottled, BCUnavailable, BudgetExhausted
 from shared.log import log_event
 from shared.version import USER_AGENT
 
@@ -120,13 +120,16 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         reserved: bool = False,
         policy: retry.RetryPolicy = retry.READ,
+        in_time: Callable[[], bool] = lambda: True,
     ) -> Answer:
         """Send a request and return its answer below 300; repeats it only as `policy` says.
+
+        `in_time` is asked when token and slot are there: what is late by then is not sent.
 
         Raises:
             BCError: BC's refusal, or no answer in time.
             TokenError: no token.
-            BudgetExhausted: no slot.
+            BudgetExhausted: no slot, or none in time; BC did nothing.
         """
         tried = 0
         renewed = False
@@ -134,7 +137,7 @@ class Transport:
             tried += 1
             token = self._tokens.token()
             try:
-                return self._once(method, url, body, headers or {}, token=token, reserved=reserved)
+                return self._once(method, url, body, headers or {}, token=token, reserved=reserved, in_time=in_time)
             except BCDenied as error:
                 if error.status != 401 or renewed:
                     raise
@@ -151,11 +154,21 @@ class Transport:
                 self._sleep(wait_s)
 
     def _once(
-        self, method: str, url: str, body: str | None, headers: Mapping[str, str], *, token: str, reserved: bool
+        self,
+        method: str,
+        url: str,
+        body: str | None,
+        headers: Mapping[str, str],
+        *,
+        token: str,
+        reserved: bool,
+        in_time: Callable[[], bool],
     ) -> Answer:
         if odata.origin_of(url) != odata.origin_of(self.api_url):
             raise BCRejected("refused to send a token to another origin", code="origin")
         with self._budget.slot(reserved=reserved) as slot:
+            if not in_time():
+                raise BudgetExhausted("it was too late to send the request")
             began = self._monotonic()
             status, received, chunks = self._exchange(method, url, body, headers, token)
             if status < 300:

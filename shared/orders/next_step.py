@@ -20,6 +20,8 @@ from shared.orders.order_fields import KNOWN_NAMES
 PATIENCE: Final = timedelta(hours=72)
 #: BC cancels an operation after 8 minutes, its gateway gives up after 10: only then is a lost answer surely no order.
 SETTLE: Final = timedelta(minutes=11)
+#: What of it a post may wait for its token and slot, and a worker be frozen: what leaves later could come too late.
+_LEAVES_WITHIN: Final = timedelta(minutes=1)
 #: How long after its patience an order whose newest post may have succeeded is still looked up.
 _LAST_LOOK: Final = timedelta(hours=2)
 #: How far the clocks of this app and of BC may lie apart at most: what is older was there before the post.
@@ -132,15 +134,13 @@ def _exists(entry: OrderEntry, number: str) -> BCRejected:
 
 def _after_doubtful_look_up(entry: OrderEntry, found: Sequence[Candidate], now: datetime) -> Step:
     is_settled = entry.posted_at is None or now >= entry.posted_at + SETTLE
-    ours = _plausible(entry, found)
-    same = [one.document for one in ours if one.likeness == "same"]
-    if same:
-        return Adopt(same[0])
-    unclear = [one.document.number for one in ours if one.likeness == "unclear"]
-    if unclear and is_settled:  # another order key may yet claim it; else a person tells
-        which = f"order {unclear[0]} may be this order or another one"
+    ours = {one.likeness: one.document for one in reversed(_plausible(entry, found))}  # of several the first
+    if "same" in ours:
+        return Adopt(ours["same"])
+    if "unclear" in ours and is_settled:  # another order key may yet claim it; else a person tells
+        which = f"order {ours['unclear'].number} may be this order or another one"
         return wait_or_park(entry, BCUnavailable(which, code=OUTCOME_UNKNOWN), now, unknown=True)
-    if not is_settled or "uncommitted" in {one.likeness for one in ours}:
+    if not is_settled or "uncommitted" in ours:
         doubt = BCUnavailable("the outcome of the newest post is not known yet", code=OUTCOME_UNKNOWN)
         return wait_or_park(entry, doubt, now, unknown=True)
     if _is_over(entry, now, PATIENCE):  # looked up for the last time; another post would leave a new doubt
@@ -164,6 +164,11 @@ def _after_blind_look_up(entry: OrderEntry, fault: IntegrationError, now: dateti
     if isinstance(fault, BCRejected) and _is_final(fault) and not says_nothing:
         return Reject(fault)  # the order names something that BC can't even look for
     return wait_or_park(entry, fault, now, unknown=entry.in_doubt)
+
+
+def may_leave(entry: OrderEntry, now: datetime) -> bool:
+    """Return whether a post that was noted may be sent still: later, another worker may have posted the order (P8)."""
+    return entry.posted_at is not None and now < entry.posted_at + _LEAVES_WITHIN
 
 
 def after_post(entry: OrderEntry, answer: PostedOrder | IntegrationError, now: datetime) -> Step:

@@ -239,12 +239,12 @@ def _go_on(ctx: Context, orders: OrderStore, request: OrderRequest, entry: Order
     begun = orders.begin(posting)
     if isinstance(begun, Held):
         return carry_out(ctx, orders, begun.undone(entry), next_step.after_hold(entry, begun.holder, ctx.now()))
-    return carry_out(ctx, orders, begun, next_step.after_post(begun, _post(ctx, request, begun.company), ctx.now()))
+    return carry_out(ctx, orders, begun, next_step.after_post(begun, _post(ctx, request, begun), ctx.now()))
 
 
-def _post(ctx: Context, request: OrderRequest, company: str) -> PostedOrder | IntegrationError:
+def _post(ctx: Context, request: OrderRequest, entry: OrderEntry) -> PostedOrder | IntegrationError:
     try:
-        return ctx.bc.create_order(company, request.body)
+        return ctx.bc.create_order(entry.company, request.body, lambda: next_step.may_leave(entry, ctx.now()))
     except (BCError, TokenError, BudgetExhausted) as error:
         return error
 

@@ -12,10 +12,7 @@ PASSING = [
     (DIALOG, "The operation could not complete because a record in the Sales Header table was locked by another user."),
     (DIALOG, "The page was updated in a transaction done by another session. Try again later."),
     ("Unknown", "Your activity was deadlocked with another user who was modifying the Sales Line table."),
-    (
-        DIALOG,
-        "We can't save, because a record in table 'Sales Header' is updated in a transaction done by another session",
-    ),
+    (DIALOG, "We can't save: a record in table 'Sales Header' is updated in a transaction done by another session"),
     ("Unknown", "We cannot complete the operation. Please retry the activity."),
     ("Internal_TenantUnavailable", "The tenant is not available."),
     ("BadRequest", "Could not find a property named 'salesOrderLines' on type 'Microsoft.NAV.salesOrder'."),

@@ -194,6 +194,13 @@ def test_a_number_that_this_app_made_needs_no_look_up_before_the_first_post(know
     assert next_step.needs_look_up(known) is asks
 
 
+def test_a_post_leaves_within_a_minute_of_its_note_or_not_at_all() -> None:
+    """So that BC can no longer be at it once its doubt is settled."""
+    assert next_step.may_leave(doubt(timedelta(seconds=59)), NOW)
+    assert not next_step.may_leave(doubt(MINUTE), NOW)
+    assert not next_step.may_leave(entry(), NOW)
+
+
 def test_an_order_waits_for_one_that_could_be_mistaken_for_it() -> None:
     """P17: and parks in the end, as for any other fault."""
     assert plain(next_step.after_hold(entry(), "PO-1", NOW)) == wait("another_in_doubt")

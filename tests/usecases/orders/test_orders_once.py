@@ -3,7 +3,8 @@
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from shared.business_central.port import Slot
 from shared.orders import resume
 from shared.orders.next_step import PATIENCE, SETTLE
 from shared.orders.order_store import LEASE_S
@@ -275,6 +277,27 @@ def test_a_message_that_kills_its_worker_is_looked_up_before_it_is_posted_again(
     shop.wait(timedelta(hours=1))
     assert {result["status"] for result in results(shop.world)} == {"created"}
     assert len(shop.orders()) == 1
+
+
+def test_a_worker_that_is_frozen_before_its_post_leaves_does_not_send_it(shop: Shop) -> None:
+    """Another has posted the order meanwhile: the frozen one looks at the clock, and answers as its row says (P8)."""
+    frozen = []
+
+    @contextmanager
+    def slot(*, reserved: bool) -> Iterator[Slot]:
+        if reserved and not frozen and shop.status() == "posting":
+            frozen.append(shop.world.clock.now())
+            for _ in range(8):
+                shop.world.clock.advance(timedelta(minutes=3))
+                shop.world.run_timer("retry_sales_orders")
+                shop.world.drain()
+        yield Slot(close_for=lambda _: None)
+
+    shop.world.budget.slot = slot  # type: ignore[method-assign]
+    shop.submit(shop.message())
+    shop.wait(SETTLE + timedelta(minutes=30))
+    assert len(frozen) == len(shop.orders()) == 1
+    assert {result["number"] for result in results(shop.world)} == {shop.orders()[0]["number"]}
 
 
 kinds = st.sampled_from([
