@@ -21,6 +21,9 @@ calls in it are aborted, as Azure does it; then the host ends.
 
 ``LOCAL_HOST_LEASE_S=<seconds>`` shortens the 10-minute lease of queue messages, so that a test of a killed host sees
 the message come back without waiting that long.
+
+``LOCAL_HOST_TELL_STARTS=1`` prints ``<function> <invocation id> started`` when a call begins, beside the line at its
+end, so that a kill from outside can meet a call, and can be told which calls it met.
 """
 
 import os
@@ -47,6 +50,7 @@ class Faults:
     left: int = 1  # how many times the point is still to be reached
     output_order: str = field(default="declared", kw_only=True)  # one of ORDERS
     lease_s: int = field(default=LEASE_S, kw_only=True)  # how long a received queue message stays hidden
+    tells_starts: bool = field(default=False, kw_only=True)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Faults":
@@ -62,12 +66,13 @@ class Faults:
         lease = env.get("LOCAL_HOST_LEASE_S") or str(LEASE_S)
         if not lease.isdigit() or int(lease) < 1:
             raise HostError(f"LOCAL_HOST_LEASE_S must be a number of seconds, not {lease!r}")
+        tells = env.get("LOCAL_HOST_TELL_STARTS") == "1"
         if not text:
-            return cls(output_order=order, lease_s=int(lease))
+            return cls(output_order=order, lease_s=int(lease), tells_starts=tells)
         function, point, count = (*text.split(":"), "1")[:3] if text.count(":") in {1, 2} else ("", "", "")
         if not function or point not in POINTS or not count.isdigit() or int(count) < 1:
             raise HostError(f"LOCAL_HOST_KILL_AT must be <function>:<{'|'.join(POINTS)}>[:<N>], not {text!r}")
-        return cls(function, point, int(count), output_order=order, lease_s=int(lease))
+        return cls(function, point, int(count), output_order=order, lease_s=int(lease), tells_starts=tells)
 
     def death_of_worker(self, function: str) -> Literal["", "worker-before-call", "worker-after-call"]:
         """Return where the worker is to end in the call of a function that begins now, if it is."""

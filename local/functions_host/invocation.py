@@ -90,6 +90,8 @@ class Invoker:
         """Call the function with its trigger's value and write its outputs; never raises."""
         invocation_id = str(uuid.uuid4())
         began = time.monotonic()
+        if self._faults.tells_starts:
+            self._report(f"{function.name} {invocation_id} started")
         self._faults.reach(function.name, "before-call")
         call = Call(
             invocation_id=invocation_id,

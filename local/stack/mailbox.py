@@ -18,7 +18,7 @@ from azure.storage.queue import QueueServiceClient
 from shared import resource_names
 from shared.changes.cloud_events import BATCH_TYPE
 
-_API_VERSION = "2025-11-05"  # the newest that Azurite knows
+API_VERSION = "2025-11-05"  # the newest that Azurite knows
 _HIDDEN_S = 30
 _AGAIN_S = 1  # a message whose blob is not right is looked at again
 
@@ -28,8 +28,8 @@ class Mailbox:
 
     def __init__(self, connection_string: str) -> None:
         """Open the account."""
-        self._queues = QueueServiceClient.from_connection_string(connection_string, api_version=_API_VERSION)
-        self._blobs = BlobServiceClient.from_connection_string(connection_string, api_version=_API_VERSION)
+        self._queues = QueueServiceClient.from_connection_string(connection_string, api_version=API_VERSION)
+        self._blobs = BlobServiceClient.from_connection_string(connection_string, api_version=API_VERSION)
         self.messages = 0  # taken out of bc-events
         self.batches = 0  # claim checks opened among them
 

@@ -161,6 +161,17 @@ class Stack:
         if (child := self._children.pop("host", None)) is not None:
             child.kill()
 
+    @property
+    def host(self) -> Child:
+        """The host's process, also after it has ended by itself.
+
+        Raises:
+            StartError: there is none.
+        """
+        if (child := self._children.get("host")) is None:
+            raise StartError("host: not started")
+        return child
+
     def check(self) -> None:
         """Look whether everything still runs.
 

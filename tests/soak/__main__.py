@@ -1,23 +1,31 @@
-"""Works the whole local stack for a while, kills its host again and again, and counts: nothing lost, nothing twice.
+"""Works the whole local stack for a while, kills what runs it again and again, and counts: nothing lost or doubled.
 
 `python -m tests.soak [--minutes 30] [--seed N]`. A seeded day's work goes through the embedded host and Azurite while
-the host is killed with SIGKILL every 20 to 60 s, Business Central fails now and then and forgets webhooks. At the end
-what left the app is compared with what Business Central holds. The exit code is 0 only if nothing was lost or doubled.
+every 15 to 45 s something dies: the worker alone, the host alone, both, a worker three times in a row, or calls are cut
+off by a scale-in; in each function, at a point of it or in the middle. Messages that met a death go to poison queues as
+if it had been the fifth. Business Central fails now and then and forgets webhooks. At the end what left the app is
+compared with what Business Central holds. The exit code is 0 only if nothing was lost or doubled and the app raised no
+alarm for what was done to it.
 
 Some recoveries are slow by design: a run whose planner was killed begins anew after 12 minutes, an order whose post
-may have succeeded is looked up for 11 minutes before it is posted again. So the last 13 minutes are sparing: no kill
-while a timer plans or an order is being posted, and no fault whose outcome is unknown in the last 20.
+may have succeeded is looked up for 11 minutes before it is posted again. So the last 13 minutes are sparing (the last
+quarter, if that is less): no kill while a timer plans or an order is being posted, and no fault whose outcome is
+unknown in the last 20. What was put back to work and lost is put back again after half an hour: no such kill later.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import random
+import signal
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
-from itertools import count
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +34,9 @@ import requests
 from local.stack.demo import Demo
 from local.stack.process import StartError
 from local.stack.stack import Stack
+from shared.resource_names import QUEUE_NOTIFICATIONS, QUEUE_ORDER_RESUMES, QUEUE_ORDERS, QUEUE_PAGES
+from tests.soak.host_watch import HostWatch
+from tests.soak.kills import FEEDERS, KINDS, SLOW, Deck, Kill
 from tests.soak.report import SPARING_S, Plan, Report, Sample
 from tests.soak.truth import Account, Emulator, Judge
 from tests.soak.work import Business
@@ -35,21 +46,25 @@ SAMPLE_S: Final = 5.0
 _POLL_S: Final = 0.25
 _ROUND_S: Final = 20.0  # of the timers
 _KILLED: Final = 137
+_LEASE_S: Final = 5
 _HOST_ENV: Final = {
     "BC_ITEM_PULL_SCHEDULE": "*/20 * * * * *",
     "BC_RECONCILE_SCHEDULE": "*/20 * * * * *",
     "BC_SUBSCRIPTION_SCHEDULE": "*/20 * * * * *",
     "BC_PAGE_ROWS": "100",
-    "LOCAL_HOST_LEASE_S": "5",
+    "LOCAL_HOST_LEASE_S": str(_LEASE_S),
+    "LOCAL_HOST_TELL_STARTS": "1",
 }
-#: A host dies at such a function: the N-th time at most that it gets there.
-_FUNCTIONS: Final = {
-    "read_page": 4, "process_notifications": 4, "submit_sales_order": 4, "bc_notifications": 4,
-    "pull_items": 1, "reconcile": 1, "keep_subscriptions": 1, "retry_sales_orders": 1,
+#: How long it can take until a function is called; others are called all the time.
+_COMES_WITHIN_S: Final = {
+    "pull_items": 25.0, "reconcile": 25.0, "keep_subscriptions": 25.0, "retry_sales_orders": 65.0,
+    "resume_sales_order": 140.0, **dict.fromkeys(FEEDERS, 40.0),
 }  # fmt: skip
-_POINTS: Final = ("before-call", "after-call", "between-outputs", "after-outputs")
-_ORDER_POINTS: Final = ("before-call", "after-call", "after-outputs")
-_PLANNED: Final = 0.6  # share of lives that end at such a point
+_SLOWEST_S: Final = 31 * 60.0  # what was put back to work and lost is put back again
+_QUEUES: Final = {
+    "read_page": QUEUE_PAGES, "process_notifications": QUEUE_NOTIFICATIONS,
+    "submit_sales_order": QUEUE_ORDERS, "resume_sales_order": QUEUE_ORDER_RESUMES,
+}  # fmt: skip
 _READS: Final = "GET .*/(items|itemVariants|salesInvoices|salesShipments)[?(]"
 _POST: Final = "POST .*/salesOrders$"
 
@@ -68,11 +83,11 @@ class Soak:
         self._account = Account(stack.storage_connection_string)
         self._business = Business(stack, self._account, seed=plan.seed + 1, pause_s=plan.pause_s)
         self.report = Report(plan=plan)
-        self._lives = count(1)
-        self._life = next(self._lives)
-        self._born = self._began = self._sampled = time.monotonic()
+        self._deck = Deck(self._rolls)
+        self._watch = HostWatch(stack.host.log_path)
+        self._deaths = 0  # of workers, as far as they are dealt with
+        self._began = self._sampled = time.monotonic()
         self._next_weather = self._next_loss = 0.0
-        self._moments: list[tuple[str, str]] = []  # functions and points to die at, still to come
 
     def run(self) -> Report:
         """Do it all: settle in, work and kill, wait for quiet, compare.
@@ -82,6 +97,8 @@ class Soak:
         """
         self._settle_in()
         since = self._bc.newest()
+        self._watch.look()
+        alarms = len(self._watch.alarms)  # "nobody has signed in yet" was right
         began = self._began = time.monotonic()
         self._next_weather, self._next_loss = self._plan.seconds / 8, self._plan.seconds / 5
         self._business.start()
@@ -93,6 +110,8 @@ class Soak:
         judge = Judge(self._bc, self._account, since)
         left = self._become_quiet(judge)
         judge.judge(self.report, self._status(), left)
+        self._watch.look()
+        self.report.judge_alarms(self._watch.alarms[alarms:])
         self.report.minutes = (time.monotonic() - began) / 60
         return self.report
 
@@ -111,56 +130,107 @@ class Soak:
     def _at_s(self) -> float:
         return time.monotonic() - self._began
 
+    @property
+    def _is_sparing(self) -> bool:
+        return self._at_s() >= self._plan.sparing_from_s
+
+    def _goes_on(self) -> bool:
+        """Say whether there is work to do: time is left, or a kind of kill has not been."""
+        return self._at_s() < self._plan.seconds or any(kind not in self.report.kills for kind in KINDS)
+
     def _work(self) -> None:
         long_life = self._at_s() + 0.4 * self._plan.seconds if self._plan.seconds >= SPARING_S else float("inf")
-        point = ""
-        while (left := self._plan.seconds - self._at_s()) > 0:
+        kill = self._draw(at_start=False)
+        while True:
             life_s = self._rolls.uniform(*self._plan.life_s)
-            if self._at_s() > long_life and not point:
+            if self._at_s() > long_life and not kill.point:
                 life_s, long_life = self._plan.seconds / 6, float("inf")  # one life without a kill, to see its memory
-            died = self._live(min(life_s, left), point)
-            if self._at_s() >= self._plan.seconds:
-                break
-            is_sparing = self._at_s() >= self._plan.sparing_from_s
-            died = died or self._choose_moment(is_sparing=is_sparing)
-            self._stack.kill_host()
-            self.report.kills[died] += 1
-            point = self._choose_point(is_sparing=is_sparing)
-            self._say(f"{self._at_s():6.0f} s  killed {died}; next {'at ' + point if point else 'at random'}")
-            point = self._revive(point, is_sparing=is_sparing)
-        if point:  # it must not die while what has left is counted
-            self._choose_moment(is_sparing=True)
-            self._stack.kill_host()
-            self.report.kills["at random"] += 1
-            self._revive("", is_sparing=True)
+            if not self._live(life_s, kill):
+                if not self._goes_on():
+                    break
+                kill = self._strike(kill)
+            has_ended = self._bury(kill)
+            kill = self._draw(at_start=has_ended)
+            if has_ended:
+                self._revive(kill)
+        if kill.point:  # it must not die while what has left is counted
+            self._be_sparing()
+            self._bury(self._strike(Kill("both")))
+            self._revive(Kill("both"))
 
-    def _live(self, life_s: float, point: str) -> str:
-        """Let the host work; return the point it killed itself at, or "" when its time is over."""
-        until = time.monotonic() + life_s
-        while time.monotonic() < until:
+    def _draw(self, *, at_start: bool) -> Kill:
+        is_late = self._at_s() > self._plan.seconds + PATIENCE_S - _SLOWEST_S
+        kill = self._deck.draw(at_start=at_start, is_sparing=self._is_sparing, is_late=is_late)
+        self._say(f"{self._at_s():6.0f} s  next: {kill}")
+        return kill
+
+    def _live(self, life_s: float, kill: Kill) -> bool:
+        """Let the host work; True when it, or its worker, has died at the point of the kill."""
+        patience_s = max(life_s, _COMES_WITHIN_S.get(kill.function, 0.0)) if kill.point else life_s
+        began = time.monotonic()
+        if kill.point and not self._is_sparing:
+            self._provoke(kill.function)
+        while time.monotonic() - began < patience_s:
             self._business.check()
-            if self._host_died(point):
-                return f"at {point.rpartition(':')[0]}"
+            self._watch.look()
+            if kill.point and self._has_died(kill):
+                self._note(kill, Counter({kill.function: 1}))
+                return True
+            self._stack.check()
+            if not self._goes_on():
+                break
             self._sample()
             self._make_weather()
             time.sleep(_POLL_S)
-        return ""
-
-    def _host_died(self, point: str) -> bool:
-        try:
-            self._stack.check()
-        except StartError as error:
-            if point and str(error).startswith(f"host: ended with code {_KILLED}"):
-                return True
-            raise
         return False
 
-    def _choose_moment(self, *, is_sparing: bool) -> str:
-        """Wait for the moment of a kill; return what it is called."""
-        if is_sparing:
-            self._business.pause_orders()
-            self._wait(lambda: not self._account.unanswered(), 10.0)
-            self._wait(_no_timer_plans, _ROUND_S)
+    def _has_died(self, kill: Kill) -> bool:
+        if kill.kind == "host":
+            return self._stack.host.exit_code == _KILLED
+        return self._watch.deaths > self._deaths
+
+    def _strike(self, kill: Kill) -> Kill:
+        """Wait for the moment of a kill, and kill; return the kill as it became."""
+        if kill.point:  # which was not reached: this host may not live on with it
+            kill = Kill("both")
+        if self._is_sparing:
+            self._be_sparing()
+            kill = replace(kill, function="", to_poison="")
+        elif kill.function not in {SLOW, FEEDERS["dead_letter_resume"]}:
+            self._wait(_nothing_is_put_back, 10.0)
+        where = self._meet(kill.function) if kill.function else self._meet_order()
+        self._watch.look()
+        met = self._watch.running
+        host, worker = self._stack.host, self._watch.worker
+        match kill.kind:
+            case "worker":
+                _signal(worker, signal.SIGKILL)
+            case "third death":
+                self._kill_workers()
+            case "host":
+                _signal(host.pid, signal.SIGKILL)
+            case "both":
+                os.killpg(host.pid, signal.SIGKILL)
+            case "scale-in":
+                _signal(host.pid, signal.SIGUSR1)
+        self._note(kill, met, where)
+        return kill
+
+    def _meet(self, function: str) -> str:
+        """Wait until a call of a function is under way, and some moment in it."""
+        begun = self._watch.begun[function]
+
+        def has_begun() -> bool:
+            self._watch.look()
+            return self._watch.begun[function] > begun
+
+        self._provoke(function)
+        if not self._wait(has_begun, _COMES_WITHIN_S.get(function, 20.0), poll_s=0.004):
+            return "at random"
+        time.sleep(self._rolls.uniform(0.0, 0.06))
+        return f"during {function}"
+
+    def _meet_order(self) -> str:
         if self._rolls.random() < 0.25:
             self._business.pause_orders()
             self._bc.call("faults/add", kind="slow", match=_POST, delay_s=3.0, times=1)
@@ -169,44 +239,91 @@ class Soak:
                 return "while BC works on an order"
         return "at random"
 
-    def _choose_point(self, *, is_sparing: bool) -> str:
-        """Return what LOCAL_HOST_KILL_AT takes, or "" for a life that is ended from outside."""
-        if self._rolls.random() > _PLANNED:
-            return ""
-        if is_sparing:
-            return f"submit_sales_order:{self._rolls.choice(_ORDER_POINTS)}:1"
-        if not self._moments:  # all of them once, in another order each time
-            self._moments = [(function, point) for function in _FUNCTIONS for point in _POINTS]
-            self._rolls.shuffle(self._moments)
-        function, point = self._moments.pop()
-        return f"{function}:{point}:{self._rolls.randint(1, _FUNCTIONS[function])}"
+    def _provoke(self, function: str) -> None:
+        """Have a function called that is not called by itself all the time."""
+        if function == "resume_sales_order":
+            self._bc.call("faults/add", kind="429", match=_POST, times=1, retry_after="5")
+        if function in {"resume_sales_order", "submit_sales_order"}:
+            self._business.resume_orders()
+            self._business.send_order()
 
-    def _revive(self, point: str, *, is_sparing: bool) -> str:
-        """Start the host; return the point it will die at, "" when it is over already or there is none."""
-        self._life, self._born = next(self._lives), time.monotonic()
+    def _be_sparing(self) -> None:
+        """Wait until no order is being posted, no timer plans and nothing is put back."""
+        self._business.pause_orders()
+        self._wait(lambda: not self._account.unanswered(), 10.0)
+        self._wait(_no_timer_plans, _ROUND_S)
+
+    def _kill_workers(self) -> None:
+        """Kill one worker after the other until the host gives up."""
+        while self._stack.host.is_running:
+            _signal(self._watch.worker, signal.SIGKILL)
+            self._await_worker()
+
+    def _await_worker(self) -> None:
+        """Wait until a death is known, and another worker is there or the host has ended."""
+
+        def is_there() -> bool:
+            self._watch.look()
+            return self._watch.deaths > self._deaths and (self._watch.is_up or not self._stack.host.is_running)
+
+        if not self._wait(is_there, 30.0, poll_s=0.05):
+            raise StartError("host: started no other worker within 30 s")
+        self._deaths = self._watch.deaths
+
+    def _note(self, kill: Kill, met: Counter[str], where: str = "") -> None:
+        where = where or f"{kill.function}:{kill.point}"
+        self.report.kills[kill.kind] += 1
+        self.report.moments["at random" if where == "at random" else "in a call" if kill.function else where] += 1
+        self.report.met.update(met or Counter({"nothing": 1}))
+        calls = ", ".join(f"{number} {name}" for name, number in met.items()) or "nothing"
+        self._say(f"{self._at_s():6.0f} s  killed: {kill.kind} {where}; under way: {calls}")
+
+    def _bury(self, kill: Kill) -> bool:
+        """See the end of what was killed; True when the host has ended.
+
+        Raises:
+            StartError: it did not end, or the worker outlived its host.
+        """
+        host = self._stack.host
+        if kill.kind == "worker":
+            self._await_worker()
+            if host.is_running:
+                return False
+            self.report.kills["host ended by a third death"] += 1
+        if not self._wait(lambda: not host.is_running, 20.0, poll_s=0.05):
+            raise StartError(f"host: did not end of {kill}")
+        if not self._wait(lambda: not _is_worker(self._watch.worker), 10.0, poll_s=0.05):
+            raise StartError(f"worker: outlived its host after {kill}")
+        self._stack.kill_host()
+        self._watch.forget_calls()
+        self._deaths = self._watch.deaths
+        if kill.to_poison:
+            self._wait(lambda: False, _LEASE_S + 1.0)
+            queue = _QUEUES[kill.function]
+            self.report.moved[queue] += self._account.move_to_poison(queue)
+        return True
+
+    def _revive(self, kill: Kill) -> None:
+        """Start the host; a kill at a point may come while it starts."""
         try:
-            self._stack.start_host({"LOCAL_HOST_KILL_AT": point})
+            self._stack.start_host({"LOCAL_HOST_KILL_AT": kill.variable})
         except StartError:
-            if not self._host_died(point):
+            if not (kill.point and self._stack.host.exit_code == _KILLED):
                 raise
-            self._stack.kill_host()
-            self.report.kills[f"at {point.rpartition(':')[0]}"] += 1
-            self._stack.start_host()
-            point = ""
-        if not point or not is_sparing:
+        self._watch.look()
+        if not kill.point or not self._is_sparing:
             self._business.resume_orders()
         else:  # this order alone: no other is in the middle of a post, no timer in the middle of a plan
             self._wait(_no_timer_plans, _ROUND_S)
             self._business.send_order()
-        return point
 
-    def _wait(self, done: Callable[[], object], patience_s: float) -> bool:
+    def _wait(self, done: Callable[[], object], patience_s: float, *, poll_s: float = _POLL_S) -> bool:
         deadline = time.monotonic() + patience_s
         while not done():
             if time.monotonic() > deadline:
                 return False
             self._business.check()
-            time.sleep(_POLL_S)
+            time.sleep(poll_s)
         return True
 
     # -- weather and memory
@@ -240,8 +357,9 @@ class Soak:
         if time.monotonic() - self._sampled < SAMPLE_S:
             return
         self._sampled = time.monotonic()
-        if (mib := host_memory_mib()) is not None:
-            self.report.samples.append(Sample(life=self._life, age_s=self._sampled - self._born, mib=mib))
+        if self._watch.is_up and (mib := self._watch.worker_mib()) is not None:
+            age_s = self._sampled - self._watch.worker_since
+            self.report.samples.append(Sample(life=self._watch.workers, age_s=age_s, mib=mib))
 
     # -- the end
 
@@ -254,8 +372,9 @@ class Soak:
         self._say(f"{self._at_s():6.0f} s  work is over; waiting for quiet")
         deadline, quiet_since, told_at = time.monotonic() + PATIENCE_S, 0.0, 0.0
         while (now := time.monotonic()) < deadline:
+            self._watch.look()
             self._sample()
-            self._host_died("")
+            self._stack.check()
             self._account.read()
             try:
                 awaited = judge.awaited(self._status())
@@ -285,20 +404,23 @@ def _no_timer_plans() -> bool:
     return 6.0 < time.time() % _ROUND_S < 12.0
 
 
-def host_memory_mib() -> float | None:
-    """Return the resident memory of the app's process in the host this one has started; None if /proc does not tell."""
-    for listing in Path("/proc/self/task").glob("*/children"):
-        for pid in listing.read_text().split():
-            try:
-                if b"local.functions_host" not in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
-                    continue
-                (worker,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-                fields = dict(line.split(":", 1) for line in Path(f"/proc/{worker}/status").read_text().splitlines())
-            except (OSError, ValueError):  # just gone, or the worker between two lives
-                continue
-            if "VmRSS" in fields:
-                return int(fields["VmRSS"].split()[0]) / 1024
-    return None
+def _nothing_is_put_back() -> bool:
+    """Say whether the timer that puts orders and dead letters back is done and not due soon."""
+    return 3.0 < time.time() % 60.0 < 57.0
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    """Send a signal to a process that may just have ended."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _is_worker(pid: int) -> bool:
+    """Say whether a worker of the host lives under this id."""
+    try:
+        return b"local.functions_host.worker_process" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def soak(plan: Plan, work_dir: Path, say: Callable[[str], None] = lambda _: None) -> Report:
@@ -322,9 +444,7 @@ def main(arguments: list[str] | None = None) -> int:
     work_dir = options.work_dir or Path(tempfile.mkdtemp(prefix="soak-"))
     print(f"seed {options.seed}, logs in {work_dir / 'logs'}", flush=True)
     try:
-        report = soak(
-            Plan(seconds=options.minutes * 60, seed=options.seed), work_dir, lambda line: print(line, flush=True)
-        )
+        report = soak(Plan.of_minutes(options.minutes, options.seed), work_dir, lambda line: print(line, flush=True))
     except (StartError, requests.RequestException) as error:
         print(f"soak: FAILED: {error}")
         return 1

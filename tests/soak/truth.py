@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import requests
+from azure.storage.queue import QueueServiceClient
 
-from local.stack.mailbox import Mailbox
+from local.stack.mailbox import API_VERSION, Mailbox
 from shared.business_central.code_text import code_of
 from shared.resource_names import WORK_QUEUES
 
@@ -113,6 +114,17 @@ class Account:
                 self.pulled[record].add(version(event["data"], event["data"].get("itemVariants", ())))
         for result in self.mailbox.results():
             self.results[code_of(result["orderKey"])].append((result["status"], result["number"]))
+
+    def move_to_poison(self, queue: str) -> int:
+        """Move one message to the poison queue, as the host does after its fifth delivery; return how many it were."""
+        service = QueueServiceClient.from_connection_string(self.storage, api_version=API_VERSION)
+        work, poison = service.get_queue_client(queue), service.get_queue_client(f"{queue}-poison")
+        moved = 0
+        for message in work.receive_messages(max_messages=1, visibility_timeout=30):
+            poison.send_message(message.content)
+            work.delete_message(message)
+            moved += 1
+        return moved
 
     def unanswered(self) -> list[str]:
         """Return the keys of orders without a result."""
