@@ -1,7 +1,7 @@
 """Works the whole local stack for a while, kills what runs it again and again, and counts: nothing lost or doubled.
 
 `python -m tests.soak [--minutes 30] [--seed N]`. A seeded day's work goes through the embedded host and Azurite while
-every 15 to 45 s something dies: the worker alone, the host alone, both, a worker three times in a row, or calls are cut
+every 10 to 60 s something dies: the worker alone, the host alone, both, a worker three times in a row, or calls are cut
 off by a scale-in; in each function, at a point of it or in the middle. Messages that met a death go to poison queues as
 if it had been the fifth. Business Central fails now and then and forgets webhooks. At the end what left the app is
 compared with what Business Central holds. The exit code is 0 only if nothing was lost or doubled and the app raised no
@@ -37,13 +37,14 @@ from local.stack.stack import Stack
 from shared.resource_names import QUEUE_NOTIFICATIONS, QUEUE_ORDER_RESUMES, QUEUE_ORDERS, QUEUE_PAGES
 from tests.soak.host_watch import HostWatch
 from tests.soak.kills import FEEDERS, KINDS, SLOW, Deck, Kill
-from tests.soak.report import SPARING_S, Plan, Report, Sample
+from tests.soak.report import Plan, Report, Sample
 from tests.soak.truth import Account, Emulator, Judge
 from tests.soak.work import Business
 
 PATIENCE_S: Final = 20 * 60.0  # to become quiet at the end; more than the slowest recovery
 SAMPLE_S: Final = 5.0
 _POLL_S: Final = 0.25
+_LONG_S: Final = 300.0  # a soak of this length has one life that is long enough to see its memory
 _ROUND_S: Final = 20.0  # of the timers
 _KILLED: Final = 137
 _LEASE_S: Final = 5
@@ -139,7 +140,7 @@ class Soak:
         return self._at_s() < self._plan.seconds or any(kind not in self.report.kills for kind in KINDS)
 
     def _work(self) -> None:
-        long_life = self._at_s() + 0.4 * self._plan.seconds if self._plan.seconds >= SPARING_S else float("inf")
+        long_life = self._at_s() + 0.4 * self._plan.seconds if self._plan.seconds >= _LONG_S else float("inf")
         kill = self._draw(at_start=False)
         while True:
             life_s = self._rolls.uniform(*self._plan.life_s)

@@ -23,7 +23,7 @@ class Plan:
 
     seconds: float
     seed: int
-    life_s: tuple[float, float] = (15.0, 45.0)  # between two kills
+    life_s: tuple[float, float] = (4.0, 24.0)  # between two kills
     pause_s: tuple[float, float] = (0.3, 0.9)  # between two acts of people or senders
 
     sparing_s: float = SPARING_S  # of the end, in which nothing is done that takes long to recover from
