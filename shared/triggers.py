@@ -72,10 +72,7 @@ def run_queue(
 
 def run_poison(msg: func.QueueMessage, queue: str) -> None:
     """Keep a poison message as a dead letter."""
-    conn = root.connection()
-    frame.dead_letter_poison(
-        conn.context, conn.stores.dead_letters, conn.stores.orders, queue, msg.get_body(), str(msg.id or "")
-    )
+    do_poison(root.connection(), queue, msg.get_body(), str(msg.id or ""))
 
 
 def _leave(outgoing: Outputs, outputs: dict[str, Texts]) -> None:
@@ -170,6 +167,15 @@ def do_overdue(conn: Connection, function: str) -> Outputs:
     except IntegrationError as error:
         log_event(log, "bc.failed", level=logging.WARNING, error=type(error).__name__, reason=str(error))
         return Outputs()
+
+
+def do_poison(conn: Connection, queue: str, body: bytes, message_id: str) -> Outputs:
+    """Keep a poison message as a dead letter, unless it runs a timer's work: what is overdue is sent for again."""
+    function = timer_of_job(frame.plain(body).decode(errors="replace"))
+    if queue == resource_names.QUEUE_NOTIFICATIONS and function is not None:
+        log_event(log, "timer.skipped", kind=function, reason="workers died on it too often; it is sent for again")
+        return Outputs()
+    return frame.dead_letter_poison(conn.context, conn.stores.dead_letters, conn.stores.orders, queue, body, message_id)
 
 
 def receive_notification(req: func.HttpRequest, jobs: Texts) -> func.HttpResponse:

@@ -242,9 +242,7 @@ class World:
         job = job_of(message.body, message_id)
         if queue.endswith("-poison"):
             self.may_repeat.add(job)  # its worker died before; and taking it aside may be cut off, too
-            outgoing = frame.dead_letter_poison(
-                self.ctx, self.stores.dead_letters, self.stores.orders, queue.removesuffix("-poison"), body, message_id
-            )
+            outgoing = triggers.do_poison(self.connection, queue.removesuffix("-poison"), body, message_id)
         else:
             outgoing = frame.guarded(
                 self.ctx, self.stores.dead_letters, queue, body, message_id, message.deliveries,

@@ -2,17 +2,18 @@
 
 import json
 import logging
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from business_central_emulator import Fault, FaultKind
 
-from shared import triggers
+from shared import message_text, triggers
 from shared.operations import status
 from shared.operations.second_clock import LOOK_EVERY
 from shared.operations.status_view import LoginView
 from shared.operations.timer_store import TimerRun, TimerStore
-from shared.operations.timers import SETTINGS, timers_of
+from shared.operations.timers import SETTINGS, timer_job, timers_of
 from shared.outputs import Outputs
 from shared.resource_names import QUEUE_NOTIFICATIONS
 from shared.webhooks.plan import LIFETIME
@@ -157,6 +158,20 @@ def test_one_plan_at_a_time(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogC
     assert caplog.text.count("timer.skipped") == 2
     world.run_timer("reconcile")  # over: the next may begin
     assert len(seen) == 2
+
+
+@pytest.mark.parametrize("encode", [str, message_text.encode], ids=["json", "base64"])
+def test_a_message_for_a_timer_that_died_too_often_is_no_dead_letter(
+    encode: Callable[[str], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The platform ended five workers on it: nobody can put it back, and what is overdue is sent for again anyway."""
+    world = without_timers()
+    triggers.do_poison(world.connection, QUEUE_NOTIFICATIONS, encode(timer_job("reconcile", "j-1")).encode(), "m-1")
+    assert world.stores.dead_letters.all(10) == []
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+    triggers.do_poison(world.connection, QUEUE_NOTIFICATIONS, b'{"kind": "timer", "timer": "none"}', "m-2")
+    triggers.do_poison(world.connection, QUEUE_NOTIFICATIONS, b"\xff", "m-3")
+    assert len(world.stores.dead_letters.all(10)) == 2
 
 
 def test_a_run_that_died_lets_the_next_one_in(monkeypatch: pytest.MonkeyPatch) -> None:
