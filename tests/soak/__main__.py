@@ -228,7 +228,7 @@ class Soak:
         self._provoke(function)
         if not self._wait(has_begun, _COMES_WITHIN_S.get(function, 20.0), poll_s=0.004):
             return "at random"
-        time.sleep(self._rolls.uniform(0.0, 0.06))
+        time.sleep(self._rolls.uniform(0.0, 0.02))
         return f"during {function}"
 
     def _meet_order(self) -> str:
@@ -251,7 +251,7 @@ class Soak:
     def _be_sparing(self) -> None:
         """Wait until no order is being posted, no timer plans and nothing is put back."""
         self._business.pause_orders()
-        self._wait(lambda: not self._account.unanswered(), 10.0)
+        self._wait(lambda: not self._account.unanswered(), 6.0)
         self._wait(_no_timer_plans, _ROUND_S)
 
     def _kill_workers(self) -> None:
@@ -402,7 +402,7 @@ class Soak:
 
 def _no_timer_plans() -> bool:
     """Say whether the timers of this round are done and those of the next are not near."""
-    return 6.0 < time.time() % _ROUND_S < 12.0
+    return 4.0 < time.time() % _ROUND_S < 14.0
 
 
 def _nothing_is_put_back() -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import requests
+from azure.core.exceptions import ResourceExistsError
 from azure.storage.queue import QueueServiceClient
 
 from local.stack.mailbox import API_VERSION, Mailbox
@@ -120,6 +122,8 @@ class Account:
         service = QueueServiceClient.from_connection_string(self.storage, api_version=API_VERSION)
         work, poison = service.get_queue_client(queue), service.get_queue_client(f"{queue}-poison")
         moved = 0
+        with contextlib.suppress(ResourceExistsError):
+            poison.create_queue()
         for message in work.receive_messages(max_messages=1, visibility_timeout=30):
             poison.send_message(message.content)
             work.delete_message(message)
