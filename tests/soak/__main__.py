@@ -171,7 +171,7 @@ class Soak:
 
     def _live(self, life_s: float, kill: Kill) -> bool:
         """Let the host work; True when it, or its worker, has died at the point of the kill."""
-        patience_s = max(life_s, _COMES_WITHIN_S.get(kill.function, 0.0)) if kill.point else life_s
+        patience_s = max(life_s, _COMES_WITHIN_S.get(kill.function, 15.0)) if kill.point else life_s
         began = time.monotonic()
         if kill.point and not self._is_sparing:
             self._provoke(kill.function)
