@@ -170,7 +170,7 @@ def do_overdue(conn: Connection, function: str) -> Outputs:
 
 
 def do_poison(conn: Connection, queue: str, body: bytes, message_id: str) -> Outputs:
-    """Set a poison message aside, unless it runs a timer's work: what is overdue is sent for again."""
+    """Keep a poison message as a dead letter, unless it runs a timer's work: what is overdue is sent for again."""
     function = timer_of_job(frame.plain(body).decode(errors="replace"))
     if queue == resource_names.QUEUE_NOTIFICATIONS and function is not None:
         log_event(log, "timer.skipped", kind=function, reason="workers died on it too often; it is sent for again")

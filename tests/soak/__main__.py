@@ -88,6 +88,7 @@ class Soak:
         self._watch = HostWatch(stack.host.log_path)
         self._deaths = 0  # of workers, as far as they are dealt with
         self._began = self._sampled = time.monotonic()
+        self._held: dict[str, tuple[str, str]] = {}  # by dead-letter function: work queue and message taken out of it
         self._next_weather = self._next_loss = 0.0
 
     def run(self) -> Report:
@@ -148,6 +149,7 @@ class Soak:
                 life_s, long_life = self._plan.seconds / 6, float("inf")  # one life without a kill, to see its memory
             if not self._live(life_s, kill):
                 if not self._goes_on():
+                    self._let_go()
                     break
                 kill = self._strike(kill)
             has_ended = self._bury(kill)
@@ -163,11 +165,13 @@ class Soak:
         is_late = self._at_s() > self._plan.seconds + PATIENCE_S - _SLOWEST_S
         kill = self._deck.draw(at_start=at_start, is_sparing=self._is_sparing, is_late=is_late)
         self._say(f"{self._at_s():6.0f} s  next: {kill}")
+        if kill.function not in self._held:
+            self._let_go()
         return kill
 
     def _live(self, life_s: float, kill: Kill) -> bool:
         """Let the host work; True when it, or its worker, has died at the point of the kill."""
-        patience_s = max(life_s, _COMES_WITHIN_S.get(kill.function, 0.0)) if kill.point else life_s
+        patience_s = max(life_s, _COMES_WITHIN_S.get(kill.function, 15.0)) if kill.point else life_s
         began = time.monotonic()
         if kill.point and not self._is_sparing:
             self._provoke(kill.function)
@@ -197,6 +201,7 @@ class Soak:
         if self._is_sparing:
             self._be_sparing()
             kill = replace(kill, function="", to_poison="")
+            self._let_go()
         elif kill.function not in {SLOW, FEEDERS["dead_letter_resume"]}:
             self._wait(_nothing_is_put_back, 10.0)
         where = self._meet(kill.function) if kill.function else self._meet_order()
@@ -242,11 +247,20 @@ class Soak:
 
     def _provoke(self, function: str) -> None:
         """Have a function called that is not called by itself all the time."""
+        if function in self._held:
+            self._let_go()
         if function == "resume_sales_order":
             self._bc.call("faults/add", kind="429", match=_POST, times=1, retry_after="5")
         if function in {"resume_sales_order", "submit_sales_order"}:
             self._business.resume_orders()
             self._business.send_order()
+
+    def _let_go(self) -> None:
+        """Put what is held into its poison queue, as the host does after the fifth delivery."""
+        for queue, text in self._held.values():
+            self._account.put_poison(queue, text)
+            self.report.moved[queue] += 1
+        self._held.clear()
 
     def _be_sparing(self) -> None:
         """Wait until no order is being posted, no timer plans and nothing is put back."""
@@ -301,7 +315,8 @@ class Soak:
         if kill.to_poison:
             self._wait(lambda: False, _LEASE_S + 1.0)
             queue = _QUEUES[kill.function]
-            self.report.moved[queue] += self._account.move_to_poison(queue)
+            if (text := self._account.take(queue)) is not None:
+                self._held[kill.to_poison] = (queue, text)
         return True
 
     def _revive(self, kill: Kill) -> None:

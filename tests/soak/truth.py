@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import requests
 from azure.core.exceptions import ResourceExistsError
-from azure.storage.queue import QueueServiceClient
+from azure.storage.queue import QueueClient
 
 from local.stack.mailbox import API_VERSION, Mailbox
 from shared.business_central.code_text import code_of
@@ -117,18 +117,23 @@ class Account:
         for result in self.mailbox.results():
             self.results[code_of(result["orderKey"])].append((result["status"], result["number"]))
 
-    def move_to_poison(self, queue: str) -> int:
-        """Move one message to the poison queue, as the host does after its fifth delivery; return how many it were."""
-        service = QueueServiceClient.from_connection_string(self.storage, api_version=API_VERSION)
-        work, poison = service.get_queue_client(queue), service.get_queue_client(f"{queue}-poison")
-        moved = 0
+    def take(self, queue: str) -> str | None:
+        """Take one message out of a queue, as its text; None when none is visible."""
+        work = self._queue(queue)
+        for message in work.receive_messages(max_messages=1, visibility_timeout=30):
+            work.delete_message(message)
+            return str(message.content)
+        return None
+
+    def put_poison(self, queue: str, text: str) -> None:
+        """Put a message into the poison queue of a queue."""
+        poison = self._queue(f"{queue}-poison")
         with contextlib.suppress(ResourceExistsError):
             poison.create_queue()
-        for message in work.receive_messages(max_messages=1, visibility_timeout=30):
-            poison.send_message(message.content)
-            work.delete_message(message)
-            moved += 1
-        return moved
+        poison.send_message(text)
+
+    def _queue(self, name: str) -> QueueClient:
+        return QueueClient.from_connection_string(self.storage, name, api_version=API_VERSION)
 
     def unanswered(self) -> list[str]:
         """Return the keys of orders without a result."""
