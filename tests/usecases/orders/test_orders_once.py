@@ -5,7 +5,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from business_central_emulator import FaultKind
@@ -281,7 +281,7 @@ def test_a_message_that_kills_its_worker_is_looked_up_before_it_is_posted_again(
 
 def test_a_worker_that_is_frozen_before_its_post_leaves_does_not_send_it(shop: Shop) -> None:
     """Another has posted the order meanwhile: the frozen one looks at the clock, and answers as its row says (P8)."""
-    frozen: list[bool] = []
+    frozen: list[datetime] = []
 
     @contextmanager
     def slot(*, reserved: bool) -> Iterator[Slot]:
