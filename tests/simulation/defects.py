@@ -116,7 +116,11 @@ def _any_document() -> list[Patch]:
     def candidates(*given: Any) -> list[Candidate]:
         return [Candidate(document) for document in given[-1]]
 
-    return [(order_look_up, "_candidates", candidates), (next_step, "may_be_ours", lambda *_: True)]
+    return [
+        (order_look_up, "_candidates", candidates),
+        (next_step, "may_be_ours", lambda *_: True),
+        (next_step, "_is_older", lambda *_: False),
+    ]
 
 
 def _no_lease() -> list[Patch]:
