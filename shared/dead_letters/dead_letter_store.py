@@ -78,6 +78,11 @@ class DeadLetterStore:
         """Return letters, at most `limit`."""
         return [_letter(row) for row in self._table.query(self._partition, limit=limit)]
 
+    def of_queue(self, queue: str, limit: int) -> list[DeadLetter]:
+        """Return letters of one queue, at most `limit`."""
+        prefix = f"{row_key(queue)}|"
+        return [_letter(row) for row in self._table.query(self._partition, prefix, after(prefix), limit=limit)]
+
     def counts(self, now: datetime) -> Counter[str]:
         """Return how many letters there are by queue, all of them."""
         self._sweep_if_due(now)

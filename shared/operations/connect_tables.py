@@ -112,7 +112,8 @@ def dead_letter_table(view: StatusView, form_token: str) -> str:
     ]
     waiting = ", ".join(f"{queue} {count}" for queue, count in (view.poison or {}).items())
     poison = "not counted just now" if view.poison is None else waiting or "empty"
-    lead = f"<p>{len(rows) or 'none'}; poison queues: {escape(poison)}</p>"
+    counts = ", ".join(f"{queue} {count}" for queue, count in sorted(view.dead_letter_counts.items()))
+    lead = f"<p>{escape(counts) or len(rows) or 'none'}; poison queues: {escape(poison)}</p>"
     return table("dead-letters", "Dead letters", ("Message", "Queue", "Reason", "Since", "Action"), rows, lead=lead)
 
 

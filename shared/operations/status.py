@@ -45,7 +45,7 @@ _QUEUES_LIMIT_S: Final = 4.0
 _SNAPSHOT_EVERY: Final = timedelta(hours=24)
 #: What a run may take beyond its second due time before its silence is a fault.
 _RUN_TIME: Final = timedelta(minutes=30)
-_LIST = 100  # orders and messages shown by name
+_LIST = 100  # orders of each status, and dead letters, shown by name; each queue has its share of these
 _COUNT = 10_000  # orders counted at most
 
 
@@ -65,7 +65,12 @@ def view(
     companies, business_central = _companies(ctx, login)
     names = {company.id: company.name for company in companies if company.id}
     counts = stores.orders.counts(_COUNT)
-    listed = [*stores.orders.stopped(_LIST), *stores.orders.waiting(_LIST)]
+    orders = [
+        *stores.orders.stopped(_LIST, only="parked", of=_COUNT),
+        *stores.orders.waiting(_LIST),
+        *stores.orders.stopped(_LIST, only="rejected", of=_COUNT),
+    ]
+    letters = stores.dead_letters.counts(ctx.now())
     runs = stores.timers.all()
     gathered = StatusView(
         at=ctx.now(),
@@ -81,11 +86,13 @@ def view(
         orders_waiting=counts["waiting"],
         orders_parked=counts["parked"],
         orders_rejected=counts["rejected"],
-        orders=tuple(_order(order, names) for order in listed[:_LIST]),
+        orders=tuple(_order(order, names) for order in orders),
         dead_letters=tuple(
             DeadLetterView(id=f"{m.queue}/{m.name}", queue=m.queue, since=m.since, reason=m.reason)
-            for m in stores.dead_letters.all(_LIST)
+            for queue in sorted(letters)
+            for m in stores.dead_letters.of_queue(queue, _LIST // len(letters))
         ),
+        dead_letter_counts=dict(letters),
         timers=tuple(_timer(timer, runs.get(timer.function), ctx.now()) for timer in timers),
         poison=None if depth is None else _poison(depth),
         business_central=business_central,
