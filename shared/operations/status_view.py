@@ -124,6 +124,7 @@ class StatusView:
     timers: tuple[TimerView, ...] = ()
     poison: dict[str, int] | None = None  # messages by poison queue; None: not looked at
     business_central: Finding | None = None  # whether it answers just now; None: not asked
+    key: str = ""  # of what alone is listed of orders and dead letters
     health: str = ""  # connected, login_needed, unreachable, degraded, stopped
     findings: tuple[Finding, ...] = ()  # what is wrong, worst first; see `view_findings`
 

@@ -13,7 +13,7 @@ from shared.dead_letters.dead_letter_store import DeadLetter
 from shared.errors import TokenError
 from shared.operations import status
 from shared.operations.status_view import LoginView, StatusView
-from shared.resource_names import QUEUE_PAGES
+from shared.resource_names import QUEUE_ORDERS, QUEUE_PAGES
 from tests.simulation.world import World
 from tests.support.shop import Shop
 from tests.support.worlds import restart, small_world
@@ -253,3 +253,18 @@ def test_many_rejected_orders_hide_none_that_is_parked_or_waits() -> None:
     view = look(shop.world)
     assert (view.orders_waiting, view.orders_rejected) == (1, 101)
     assert [order.state for order in view.orders] == ["waiting", *["rejected"] * 100]
+
+
+def test_a_dead_letter_is_found_by_message_id_and_by_order_key() -> None:
+    """However many others there are (P26)."""
+    world = small_world()
+    now = world.clock.now()
+    for n in range(150):
+        body = json.dumps({"orderKey": f"web-{n}", "order": {"customerNumber": "1"}}).encode()
+        letter = DeadLetter(queue=QUEUE_ORDERS, name=f"m-{n:03d}", body=body, reason="x", since=now)
+        world.stores.dead_letters.add(letter, retryable=False, now=now)
+    for key in ("m-149", "WEB-149"):
+        view = status.view(world.ctx, world.stores, LOGIN, key=key)
+        assert [letter.id for letter in view.dead_letters] == [f"{QUEUE_ORDERS}/m-149"]
+        assert view.dead_letter_counts == {QUEUE_ORDERS: 150}
+    assert status.view(world.ctx, world.stores, LOGIN, key="nobody").dead_letters == ()
