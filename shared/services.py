@@ -69,11 +69,12 @@ class Services:
     owner: StateOwner
     second_clock: SecondClock
 
-    def view(self) -> StatusView:
-        """Return the state of everything."""
+    def view(self, key: str = "") -> StatusView:
+        """Return the state of everything; with a `key` only orders and dead letters that bear it are listed."""
         return status.view(
-            self.connection.context, self.connection.stores, self.login(), self.connection.timers, self._depths().read
-        )
+            self.connection.context, self.connection.stores, self.login(), self.connection.timers, self._depths().read,
+            key,
+        )  # fmt: skip
 
     def login(self) -> LoginView:
         """Return the state of the login."""

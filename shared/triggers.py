@@ -204,7 +204,7 @@ def show_health(outputs: dict[str, Texts]) -> func.HttpResponse:
 def show_status(req: func.HttpRequest) -> func.HttpResponse:
     """Answer `status` with everything as JSON; `status?doctor=1` with what the doctor finds."""
     if req.params.get("doctor", "").lower() not in {"1", "true"}:
-        return _json_or_error(lambda: asdict(root.services().view()))
+        return _json_or_error(lambda: asdict(root.services().view(str(req.params.get("key", "")))))
     try:
         report = root.services().examine()
     except ConfigError as error:
@@ -324,6 +324,11 @@ def _pages(made: Services, leaving: list[Outputs], *, has_key: bool) -> ConnectP
         leaving.append(outgoing)
         return Redriven.DONE
 
+    def again_queue(queue: str) -> Redriven:
+        outgoing = redrive.redrive_queue(ctx, stores.dead_letters, queue)
+        leaving.append(outgoing)
+        return Redriven.UNCHANGED if outgoing == Outputs() else Redriven.DONE
+
     return ConnectPages(
         sign_in=made.tokens,
         pending=PendingSignIns(made.connections, ctx.settings.connection),
@@ -333,6 +338,7 @@ def _pages(made: Services, leaving: list[Outputs], *, has_key: bool) -> ConnectP
         view=made.view,
         redrive_order=again_order,
         redrive_dead_letter=again_message,
+        redrive_queue=again_queue,
         now=ctx.now,
         new_id=ctx.new_id,
     )

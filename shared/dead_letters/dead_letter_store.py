@@ -78,6 +78,19 @@ class DeadLetterStore:
         """Return letters, at most `limit`."""
         return [_letter(row) for row in self._table.query(self._partition, limit=limit)]
 
+    def of_queue(self, queue: str, limit: int) -> list[DeadLetter]:
+        """Return letters of one queue, at most `limit`."""
+        prefix = f"{row_key(queue)}|"
+        return [_letter(row) for row in self._table.query(self._partition, prefix, after(prefix), limit=limit)]
+
+    def to_redrive(self, queue: str, limit: int) -> list[DeadLetter]:
+        """Return letters of one queue: first those that wait for a person, then the others, the next ones due first."""
+        prefix = row_key("hand", queue) + "|"
+        rows = list(self._table.query(self._index, prefix, after(prefix), limit=limit))
+        rows += [row for row in self._indexed("due") if row.text("queue") == queue]
+        found = (self.get(queue, row.text("name")) for row in rows[:limit])
+        return [letter for letter in found if letter is not None]
+
     def counts(self, now: datetime) -> Counter[str]:
         """Return how many letters there are by queue, all of them."""
         self._sweep_if_due(now)

@@ -2,8 +2,10 @@
 
 import json
 import logging
+from datetime import datetime
 from typing import Final
 
+from shared.business_central.code_text import code_of
 from shared.changes.jobs import NotificationJob, PageJob
 from shared.connections.context import Context
 from shared.dead_letters.dead_letter_store import DeadLetter, DeadLetterStore
@@ -11,13 +13,17 @@ from shared.dead_letters.reference import Reference
 from shared.errors import InvalidMessage, StateConflict
 from shared.log import log_event
 from shared.message_text import decode
+from shared.orders.order_message import sent_key_of
 from shared.outputs import Outputs
-from shared.resource_names import QUEUE_NOTIFICATIONS, QUEUE_PAGES
+from shared.resource_names import QUEUE_NOTIFICATIONS, QUEUE_ORDER_RESUMES, QUEUE_ORDERS, QUEUE_PAGES
 
 log: Final = logging.getLogger(__name__)
 
 #: Letters retried by one run of the timer: their messages leave with one function.
 _BATCH: Final = 100
+#: Queues whose messages are looked into for the key of an order, and how many of each.
+_ORDERS: Final = frozenset({QUEUE_ORDERS, QUEUE_ORDER_RESUMES})
+_LOOKED_AT: Final = 1000
 
 
 def retry_due(ctx: Context, letters: DeadLetterStore) -> Outputs:
@@ -34,6 +40,35 @@ def redrive(ctx: Context, letters: DeadLetterStore, queue: str, name: str) -> Ou
         return _messages(letters, [letters.enqueued_again(letter, ctx.now())])
     except StateConflict:  # done, or enqueued again, at this very moment
         return Outputs()
+
+
+def redrive_queue(ctx: Context, letters: DeadLetterStore, queue: str) -> Outputs:
+    """Redrive the letters of one queue, at most 100 at a time; those that wait for a person go first."""
+    taken: list[DeadLetter] = []
+    for letter in letters.to_redrive(queue, _BATCH):
+        try:
+            taken.append(letters.enqueued_again(letter, ctx.now()))
+        except StateConflict:
+            continue  # done, or enqueued again, at this very moment
+    return _messages(letters, taken)
+
+
+def find(letters: DeadLetterStore, key: str, now: datetime) -> list[DeadLetter]:
+    """Return the letters that bear a key: the id of a message, the name of a job, or the key of an order."""
+    found: list[DeadLetter] = []
+    for queue in sorted(letters.counts(now)):
+        named = letters.get(queue, key)
+        found += [named] if named is not None else []
+        if queue in _ORDERS:
+            found += [one for one in letters.of_queue(queue, _LOOKED_AT) if one.name != key and _is_of_order(one, key)]
+    return found
+
+
+def _is_of_order(letter: DeadLetter, key: str) -> bool:
+    try:
+        return code_of(sent_key_of(decode(letter.body), letter.name)) == code_of(key)
+    except InvalidMessage:
+        return False
 
 
 def _messages(letters: DeadLetterStore, taken: list[DeadLetter]) -> Outputs:

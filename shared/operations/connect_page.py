@@ -71,9 +71,10 @@ class ConnectPages:
     public_url: str
     ended: EndedSessions
     key: bytes | None = field(repr=False)  # `derive_key` of the webhook secret; None: there is none, so no session
-    view: Callable[[], StatusView]
+    view: Callable[[str], StatusView]  # (key of what alone is listed, "" for all)
     redrive_order: Callable[[str, str], Redriven]  # (company, order key)
     redrive_dead_letter: Callable[[str], Redriven]  # (queue/name)
+    redrive_queue: Callable[[str], Redriven]  # (queue)
     now: Clock
     new_id: NewId
 
@@ -98,7 +99,8 @@ def page(open_pages: Callable[[], ConnectPages], request: Request) -> Reply:
         if request.method == "POST":
             return _act(pages, request, session)
         token = form_token(session, pages.key or b"")
-        return Reply(status=200, body=status_page(pages.view(), form_token=token, notice=request.query.get("done", "")))
+        view, notice = pages.view(request.query.get("key", "")), request.query.get("done", "")
+        return Reply(status=200, body=status_page(view, form_token=token, notice=notice))
     except IntegrationError as error:
         return failure_page(error)
 
@@ -155,6 +157,8 @@ def _act(pages: ConnectPages, request: Request, session: str) -> Reply:
             return see_other(f"{PAGE_PATH}?done={pages.redrive_order(form.get('company', ''), form.get('key', ''))}")
         case Action.REDRIVE_DEAD_LETTER:
             return see_other(f"{PAGE_PATH}?done={pages.redrive_dead_letter(form.get('id', ''))}")
+        case Action.REDRIVE_QUEUE:
+            return see_other(f"{PAGE_PATH}?done={pages.redrive_queue(form.get('queue', ''))}")
     return not_done(400, "The page knows no such action.")
 
 

@@ -9,7 +9,7 @@ from html import escape
 
 from shared.operations.connect_values import Action
 from shared.operations.findings import shortened
-from shared.operations.page_parts import Line, ago, button, in_words, mark, small, table, when
+from shared.operations.page_parts import PAGE_PATH, Line, ago, button, in_words, mark, small, table, when
 from shared.operations.status_view import (
     DeadLetterView,
     OrderView,
@@ -112,8 +112,28 @@ def dead_letter_table(view: StatusView, form_token: str) -> str:
     ]
     waiting = ", ".join(f"{queue} {count}" for queue, count in (view.poison or {}).items())
     poison = "not counted just now" if view.poison is None else waiting or "empty"
-    lead = f"<p>{len(rows) or 'none'}; poison queues: {escape(poison)}</p>"
+    counts = sorted(view.dead_letter_counts.items())
+    whole = ", ".join(f"{queue} {count}" for queue, count in counts)
+    lead = f"<p>{escape(whole) or len(rows) or 'none'}; poison queues: {escape(poison)}</p>{_search(view)}"
+    lead += "".join(
+        button(Action.REDRIVE_QUEUE, form_token, f"Try all of {queue} again", fields={"queue": queue})
+        for queue, count in counts
+        if count > 1
+    )
     return table("dead-letters", "Dead letters", ("Message", "Queue", "Reason", "Since", "Action"), rows, lead=lead)
+
+
+def _search(view: StatusView) -> str:
+    """Return the form that finds orders and dead letters by key, where there are any, and the way back from it."""
+    key = view.key
+    if not (key or view.dead_letter_counts or view.orders_waiting or view.orders_parked or view.orders_rejected):
+        return ""
+    way_back = f'<a href="{PAGE_PATH}">Show all</a>'
+    shown = f"<p>Only what bears <code>{escape(key)}</code> is listed. {way_back}</p>" if key else ""
+    return (
+        f'{shown}<form method="get" action="{PAGE_PATH}"><label>Order key, message id or job '
+        f'<input name="key" value="{escape(key)}"></label> <button>Find</button></form>'
+    )
 
 
 def timer_table(timers: Sequence[TimerView], at: datetime) -> str:

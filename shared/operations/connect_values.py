@@ -24,6 +24,7 @@ class Action(StrEnum):
     END_SESSION = "end_session"
     REDRIVE_ORDER = "redrive_order"
     REDRIVE_DEAD_LETTER = "redrive_dead_letter"
+    REDRIVE_QUEUE = "redrive_queue"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """What an operator asks: the state of everything in one look, and the story of one order."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -12,6 +12,8 @@ from shared.changes import replica_lag
 from shared.changes.streams import StreamState
 from shared.connections.context import Context
 from shared.connections.settings_reader import DEFAULTS
+from shared.dead_letters import redrive
+from shared.dead_letters.dead_letter_store import DeadLetter
 from shared.errors import BudgetExhausted, IntegrationError, StoreUnavailable, TokenError
 from shared.operations import view_findings
 from shared.operations.failures import explain
@@ -45,7 +47,7 @@ _QUEUES_LIMIT_S: Final = 4.0
 _SNAPSHOT_EVERY: Final = timedelta(hours=24)
 #: What a run may take beyond its second due time before its silence is a fault.
 _RUN_TIME: Final = timedelta(minutes=30)
-_LIST = 100  # orders and messages shown by name
+_LIST = 100  # orders of each status, and dead letters, shown by name; each queue has its share of these
 _COUNT = 10_000  # orders counted at most
 
 
@@ -55,8 +57,11 @@ def view(
     login: LoginView,
     timers: Sequence[Timer] = DEFAULT_TIMERS,
     depth: Callable[[str], int | None] | None = None,
+    key: str = "",
 ) -> StatusView:
     """Gather the state; what BC or the queues don't answer right now is shown as such and hides nothing else.
+
+    With a `key` (of an order, a message or a job) only what bears it is listed of orders and dead letters.
 
     Raises:
         StoreUnavailable: the tables did not answer.
@@ -65,7 +70,8 @@ def view(
     companies, business_central = _companies(ctx, login)
     names = {company.id: company.name for company in companies if company.id}
     counts = stores.orders.counts(_COUNT)
-    listed = [*stores.orders.stopped(_LIST), *stores.orders.waiting(_LIST)]
+    orders = _orders(stores.orders, key)
+    letters = stores.dead_letters.counts(ctx.now())
     runs = stores.timers.all()
     gathered = StatusView(
         at=ctx.now(),
@@ -81,17 +87,36 @@ def view(
         orders_waiting=counts["waiting"],
         orders_parked=counts["parked"],
         orders_rejected=counts["rejected"],
-        orders=tuple(_order(order, names) for order in listed[:_LIST]),
+        orders=tuple(_order(order, names) for order in orders),
         dead_letters=tuple(
             DeadLetterView(id=f"{m.queue}/{m.name}", queue=m.queue, since=m.since, reason=m.reason)
-            for m in stores.dead_letters.all(_LIST)
+            for m in (redrive.find(stores.dead_letters, key, ctx.now()) if key else _share(stores, letters))
         ),
+        dead_letter_counts=dict(letters),
+        key=key,
         timers=tuple(_timer(timer, runs.get(timer.function), ctx.now()) for timer in timers),
         poison=None if depth is None else _poison(depth),
         business_central=business_central,
     )
     found = view_findings.findings(gathered)
     return replace(gathered, findings=found, health=view_findings.health(found))
+
+
+def _orders(orders: OrderStore, key: str) -> list[OrderEntry]:
+    """Return orders that are not in Business Central: those with the key, or some of each status."""
+    if key:
+        return [order for order in orders.find(code_of(key)) if order.status != "created"]
+    return [
+        *orders.stopped(_LIST, only="parked", of=_COUNT),
+        *orders.waiting(_LIST),
+        *orders.stopped(_LIST, only="rejected", of=_COUNT),
+    ]
+
+
+def _share(stores: Stores, counts: Mapping[str, int]) -> Iterator[DeadLetter]:
+    """Yield some dead letters of every queue."""
+    for queue in sorted(counts):
+        yield from stores.dead_letters.of_queue(queue, _LIST // len(counts))
 
 
 def _companies(ctx: Context, login: LoginView) -> tuple[tuple[CompanyView, ...], Finding | None]:

@@ -3,7 +3,7 @@
 Names, counts, times and error codes only; no record of Business Central gets here. Times are aware UTC.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from shared.business_central.entities import Entity
@@ -120,9 +120,11 @@ class StatusView:
     orders_rejected: int = 0
     orders: tuple[OrderView, ...] = ()
     dead_letters: tuple[DeadLetterView, ...] = ()
+    dead_letter_counts: dict[str, int] = field(default_factory=dict)  # by queue, all of them
     timers: tuple[TimerView, ...] = ()
     poison: dict[str, int] | None = None  # messages by poison queue; None: not looked at
     business_central: Finding | None = None  # whether it answers just now; None: not asked
+    key: str = ""  # of what alone is listed of orders and dead letters
     health: str = ""  # connected, login_needed, unreachable, degraded, stopped
     findings: tuple[Finding, ...] = ()  # what is wrong, worst first; see `view_findings`
 

@@ -4,6 +4,7 @@ Pure: a `StatusView` in, findings out; page, status and doctor show the same. On
 streams or webhooks it hits. What has to be asked for (tokens, queues, public address) is the doctor's.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -219,7 +220,9 @@ def dead_letter_findings(view: StatusView) -> list[Finding]:
     if not view.dead_letters:
         return []
     first = view.dead_letters[0]
-    seen = f"{counted(len(view.dead_letters), 'dead letter')}; the first is {first.id}."
+    by_queue = view.dead_letter_counts or Counter(letter.queue for letter in view.dead_letters)
+    queues = named(f"{queue} {count}" for queue, count in sorted(by_queue.items()))
+    seen = f"{counted(sum(by_queue.values()), 'dead letter')} ({queues}); the first is {first.id}."
     do = "Remove the cause, then press Try again on the connect page."
     return [wrong("dead_letters", "dead_letter", seen, shortened(first.reason) or "No reason was noted.", do)]
 

@@ -199,9 +199,10 @@ class OrderStore:
         """Return orders that wait for a transient fault to pass."""
         return list(self._entries(self._index("due", "", limit)))
 
-    def stopped(self, limit: int) -> list[OrderEntry]:
-        """Return orders that were rejected or parked."""
-        return list(self._entries(self._index("stop", "", limit)))
+    def stopped(self, limit: int, *, only: OrderStatus | None = None, of: int = 0) -> list[OrderEntry]:
+        """Return orders that were rejected or parked, or `only` one of these: at most `limit` of the first `of`."""
+        rows = self._index("stop", "", of or limit)
+        return list(self._entries([row for row in rows if only in {None, row.text("status")}][:limit]))
 
     def counts(self, most: int) -> dict[str, int]:
         """Return how many orders wait, are parked or are rejected, each counted up to `most`."""

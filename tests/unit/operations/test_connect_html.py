@@ -151,14 +151,16 @@ def test_no_script_style_or_picture_is_in_the_page() -> None:
 
 
 def test_every_form_posts_home_with_its_token() -> None:
-    """Each button is a form of its own that goes to the page's own path and carries the form token."""
+    """Each button is a form of its own that goes to the page's own path with the form token; a search has none."""
     outline = Outline(status_page(full_view(), form_token="the-token"))
     targets = [value for tag, name, value in outline.attributes if tag == "form" and name == "action"]
     methods = [value for tag, name, value in outline.attributes if tag == "form" and name == "method"]
-    assert len(outline.forms) == len(targets) == len(methods) == outline.tags.count("button") == 3
+    assert len(outline.forms) == len(targets) == len(methods) == outline.tags.count("button") == 4
     assert set(targets) == {"/api/connect/start"}
-    assert set(methods) == {"post"}
-    assert {form["form_token"] for form in outline.forms} == {"the-token"}
+    assert sorted(methods) == ["get", "post", "post", "post"]
+    assert [form.get("form_token") for form in outline.forms if "key" not in form or "action" in form] == [
+        "the-token"
+    ] * 3
 
 
 def test_screen_readers_find_their_way() -> None:
@@ -213,7 +215,7 @@ def test_only_parked_and_rejected_orders_can_be_tried_again() -> None:
     """A waiting order comes back by itself; the button of the others names company and key."""
     orders = tuple(OrderView(key=state, company="C", state=state) for state in ("waiting", "parked", "rejected"))
     outline = Outline(status_page(replace(healthy_view(), orders=orders), form_token="t"))
-    redrives = [form for form in outline.forms if form["action"] == "redrive_order"]
+    redrives = [form for form in outline.forms if form.get("action") == "redrive_order"]
     assert [(form["company"], form["key"]) for form in redrives] == [("C", "parked"), ("C", "rejected")]
 
 
@@ -249,3 +251,16 @@ def test_what_needs_attention_stands_first() -> None:
     said = text_of(status_page(replace(healthy_view(), findings=found), form_token="t"))
     assert "Needs attention Seen. Cause. Do. Connection" in said
     assert "Nothing was read yet." not in said
+
+
+def test_what_a_key_found_is_shown_with_the_way_back() -> None:
+    """The form asks with GET and holds no form token; whole queues have a button of their own."""
+    view = replace(healthy_view(), key="<SO-1>", dead_letter_counts={"bc-pages": 150, "sales-orders": 1})
+    text = status_page(view, form_token="t")
+    outline = Outline(text)
+    finds = [form for form in outline.forms if "action" not in form]
+    assert finds == [{"key": "<SO-1>"}]
+    assert "Only what bears <code>&lt;SO-1&gt;</code> is listed." in text
+    assert "bc-pages 150, sales-orders 1" in text
+    assert [form["queue"] for form in outline.forms if form.get("action") == "redrive_queue"] == ["bc-pages"]
+    assert not [form for form in Outline(status_page(healthy_view(), form_token="t")).forms if "action" not in form]

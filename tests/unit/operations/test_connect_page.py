@@ -78,11 +78,12 @@ class World:
             view=self.view,
             redrive_order=lambda company, key: self._redrive("order", company, key),
             redrive_dead_letter=lambda message: self._redrive("message", message),
+            redrive_queue=lambda queue: self._redrive("queue", queue),
             now=clock,
             new_id=self._new_id,
         )
 
-    def view(self) -> StatusView:
+    def view(self, key: str = "") -> StatusView:
         if self.view_fails is not None:
             raise self.view_fails
         state = "ok" if self.sign_in.user else "needed"
@@ -93,6 +94,8 @@ class World:
             orders_parked=1,
             orders=(OrderView(key="SO-1", company="CRONUS UK Ltd.", state="parked"),),
             dead_letters=(DeadLetterView(id="m-1", queue="bc-pages"),),
+            dead_letter_counts={"bc-pages": 3},
+            key=key,
         )
 
     def _redrive(self, *what: str) -> Redriven:
@@ -121,7 +124,7 @@ class Browser:
         return self._keep(page(lambda: self.world.pages, Request(query=query, cookie=self.cookie)))
 
     def press(self, action: str, /, **changes: str) -> Reply:
-        form = next(form for form in forms(self.get()) if form["action"] == action)
+        form = next(form for form in forms(self.get()) if form.get("action") == action)
         return self.post({**form, **changes})
 
     def post(self, form: Mapping[str, str]) -> Reply:
@@ -230,7 +233,7 @@ def test_every_page_carries_the_security_headers(world: World, browser: Browser)
         assert "unsafe" not in reply.headers["Content-Security-Policy"]
 
 
-@pytest.mark.parametrize("action", ["connect", "redrive_order", "redrive_dead_letter"])
+@pytest.mark.parametrize("action", ["connect", "redrive_order", "redrive_dead_letter", "redrive_queue"])
 def test_a_form_without_its_token_does_nothing(world: World, browser: Browser, action: str) -> None:
     """A missing, wrong or foreign form token is a 403 and has no effect."""
     other = Browser(world)
@@ -332,7 +335,8 @@ def test_the_redrive_buttons_name_what_they_mean(world: World, browser: Browser,
     world.outcome = outcome
     assert browser.press("redrive_order").headers["Location"] == f"/api/connect/start?done={outcome}"
     assert browser.press("redrive_dead_letter").status == 303
-    assert world.redriven == [("order", "CRONUS UK Ltd.", "SO-1"), ("message", "m-1")]
+    assert browser.press("redrive_queue").headers["Location"] == f"/api/connect/start?done={outcome}"
+    assert world.redriven == [("order", "CRONUS UK Ltd.", "SO-1"), ("message", "m-1"), ("queue", "bc-pages")]
     assert 'role="status"' in browser.get(done=str(outcome)).body
 
 

@@ -330,3 +330,19 @@ def test_a_message_lost_on_its_way_back_comes_again(world: World) -> None:
 def _page_job(world: World) -> bytes:
     world.run_timer("pull_items")
     return world.queues.names[QUEUE_PAGES].pop().body.encode()
+
+
+def test_all_letters_of_a_queue_are_redriven_and_no_others(world: World) -> None:
+    """At most 100 at a time; pressed again, the rest goes (P26)."""
+    letters = world.stores.dead_letters
+    for n in range(150):
+        job = NotificationJob(job=f"n-{n}", company="c", entity="items")
+        retryable = n % 2 == 0
+        frame.dead_letter(world.ctx, letters, QUEUE_NOTIFICATIONS, job.to_text().encode(), "", "x", retryable=retryable)
+    frame.dead_letter(world.ctx, letters, QUEUE_ORDERS, b"{}", "order-1", "x", retryable=False)
+    first, second = (redrive.redrive_queue(world.ctx, letters, QUEUE_NOTIFICATIONS).notifications for _ in range(2))
+    assert (len(first), len({*first, *second} - {*first})) == (100, 100)
+    assert {NotificationJob.from_text(text).job for text in [*first, *second]} == {f"n-{n}" for n in range(150)}
+    order = letters.get(QUEUE_ORDERS, "order-1")
+    assert order is not None
+    assert order.tries == 0

@@ -9,10 +9,11 @@ import pytest
 from business_central_emulator import Fault, FaultKind
 
 from shared.dead_letters import frame
+from shared.dead_letters.dead_letter_store import DeadLetter
 from shared.errors import TokenError
 from shared.operations import status
 from shared.operations.status_view import LoginView, StatusView
-from shared.resource_names import QUEUE_PAGES
+from shared.resource_names import QUEUE_ORDERS, QUEUE_PAGES
 from tests.simulation.world import World
 from tests.support.shop import Shop
 from tests.support.worlds import restart, small_world
@@ -225,3 +226,45 @@ def test_the_story_says_that_an_outcome_is_open() -> None:
     assert (story["status"], story["outcomeUnknown"]) == ("waiting", True)
     assert story["nextTry"] > shop.world.clock.now()
     assert story["error"]["code"] == "network"
+
+
+def test_many_dead_letters_of_one_queue_hide_none_of_another() -> None:
+    """They are counted whole, and every queue has its share of the list (P26)."""
+    world = small_world()
+    for queue, count in (("bc-pages", 150), ("sales-orders", 1)):
+        for n in range(count):
+            letter = DeadLetter(queue=queue, name=f"job-{n:03d}", body=b"{}", reason="x", since=world.clock.now())
+            world.stores.dead_letters.add(letter, retryable=False, now=world.clock.now())
+    view = look(world)
+    assert view.dead_letter_counts == {"bc-pages": 150, "sales-orders": 1}
+    assert "sales-orders/job-000" in [letter.id for letter in view.dead_letters]
+    assert [one.seen for one in view.findings if one.check == "dead_letters"] == [
+        "151 dead letters (bc-pages 150, sales-orders 1); the first is bc-pages/job-000."
+    ]
+
+
+def test_many_rejected_orders_hide_none_that_is_parked_or_waits() -> None:
+    """Rejected orders stay for good; each status has a list of its own, what waits for a person first."""
+    shop = Shop()
+    for n in range(101):
+        shop.submit(shop.message(f"a-{n:03d}", shop.order(customerNumber="NOPE")))
+    shop.fail(FaultKind.UNAVAILABLE, times=None)
+    shop.submit(shop.message("web-1"))
+    view = look(shop.world)
+    assert (view.orders_waiting, view.orders_rejected) == (1, 101)
+    assert [order.state for order in view.orders] == ["waiting", *["rejected"] * 100]
+
+
+def test_a_dead_letter_is_found_by_message_id_and_by_order_key() -> None:
+    """However many others there are (P26)."""
+    world = small_world()
+    now = world.clock.now()
+    for n in range(150):
+        body = json.dumps({"orderKey": f"web-{n}", "order": {"customerNumber": "1"}}).encode()
+        letter = DeadLetter(queue=QUEUE_ORDERS, name=f"m-{n:03d}", body=body, reason="x", since=now)
+        world.stores.dead_letters.add(letter, retryable=False, now=now)
+    for key in ("m-149", "WEB-149"):
+        view = status.view(world.ctx, world.stores, LOGIN, key=key)
+        assert [letter.id for letter in view.dead_letters] == [f"{QUEUE_ORDERS}/m-149"]
+        assert view.dead_letter_counts == {QUEUE_ORDERS: 150}
+    assert status.view(world.ctx, world.stores, LOGIN, key="nobody").dead_letters == ()
