@@ -84,7 +84,7 @@ class Soak:
         self._account = Account(stack.storage_connection_string)
         self._business = Business(stack, self._account, seed=plan.seed + 1, pause_s=plan.pause_s)
         self.report = Report(plan=plan)
-        self._deck = Deck(self._rolls)
+        self._deck = Deck(random.Random(plan.seed + 2))
         self._watch = HostWatch(stack.host.log_path)
         self._deaths = 0  # of workers, as far as they are dealt with
         self._began = self._sampled = time.monotonic()
