@@ -1,6 +1,7 @@
 """The records behind a batch of notifications: read them back, announce what the ledger does not know yet."""
 
 import logging
+from datetime import datetime
 from typing import Final
 
 from shared.business_central.port import Intent
@@ -87,28 +88,38 @@ def _note_lag(
 
     What is current tells these apart; where it may not be read, only a record that is missing counts.
     """
-    hidden = {
-        change.key: at
-        for change in job.changes
-        if change.kind != "deleted" and change.key not in unread and (at := parse_time(change.at)) is not None
-        if change.key not in found or found[change.key].newest < at - replica_lag.TOLERANCE
-    }
-    entity = job.entity_row()
-    if hidden and entity.modified_by_reads:
+    hidden = _unshown(job, found, unread)
+    if not hidden:
+        return
+    if job.entity_row().modified_by_reads:
         hidden = {key: at for key, at in hidden.items() if key not in found}
-    elif hidden:
-        keys = list(hidden)
-        current, _ = read_records(
-            ctx, job.company, entity, keys, reserved=True, may_all_fail=True, intent=Intent.CURRENT
-        )  # fmt: skip
-        there = {record.key: record.modified for record in current}
-        hidden = {
-            key: at
-            for key, at in hidden.items()
-            if key in there and (key not in found or found[key].modified < there[key])
-        }
+    else:
+        hidden = _current_of(ctx, job, hidden, found)
     if hidden:
         replica_lag.note(stores.streams, job.company, job.entity, min(hidden.values()), ctx.now())
+
+
+def _unshown(job: NotificationJob, found: dict[str, Record], unread: set[str]) -> dict[str, datetime]:
+    """Return the time of each change, by id, that the read does not show."""
+    hidden: dict[str, datetime] = {}
+    for change in job.changes:
+        at = parse_time(change.at)
+        if change.kind == "deleted" or change.key in unread or at is None:
+            continue
+        if change.key not in found or found[change.key].newest < at - replica_lag.TOLERANCE:
+            hidden[change.key] = at
+    return hidden
+
+
+def _current_of(
+    ctx: Context, job: NotificationJob, hidden: dict[str, datetime], found: dict[str, Record]
+) -> dict[str, datetime]:
+    """Return those that are there by a current read, in a newer version than was found if any was."""
+    current, _ = read_records(
+        ctx, job.company, job.entity_row(), list(hidden), reserved=True, may_all_fail=True, intent=Intent.CURRENT
+    )  # fmt: skip
+    there = {record.key: record.modified for record in current}
+    return {key: hidden[key] for key, modified in there.items() if key not in found or found[key].modified < modified}
 
 
 def _ids(job: NotificationJob, kind: ChangeKind) -> frozenset[str]:
@@ -123,13 +134,13 @@ def _deleted(ctx: Context, job: NotificationJob, there: set[str]) -> list[Record
     """
     if not job.from_snapshot and "deleted" not in ctx.settings.changes:
         return []
-    changes = [change for change in job.changes if change.kind == "deleted" and change.key not in there]
+    changes = {change.key: change for change in job.changes if change.kind == "deleted" and change.key not in there}
     entity = job.entity_row()
     if changes and job.from_snapshot and not entity.modified_by_reads:
-        keys = [change.key for change in changes]
-        found, broken = read_records(ctx, job.company, entity, keys, may_all_fail=True, intent=Intent.CURRENT)
-        there = {record.key for record in found} | {key for key, _ in broken}
-    return [change for change in changes if change.key not in there]
+        found, broken = read_records(ctx, job.company, entity, list(changes), may_all_fail=True, intent=Intent.CURRENT)
+        for key in [*(record.key for record in found), *(key for key, _ in broken)]:
+            changes.pop(key, None)
+    return list(changes.values())
 
 
 def _collection(ctx: Context, stores: ChangeStores, job: NotificationJob) -> Outputs:
