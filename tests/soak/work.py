@@ -145,10 +145,11 @@ class Business:
 
     def _send_some(self) -> None:
         roll = self._rolls.random()
-        if roll < _REPEATS and self._account.sent:
+        if roll < _REPEATS and len(self._account.sent) > 1:
             self._put(self._rolls.choice(list(self._account.sent.values())))
             return
-        sent = self._send(is_good=roll > _REPEATS + _BAD)
+        is_second = len(self._account.sent) == 1  # a short soak on a busy machine sends few: one of them is refused
+        sent = self._send(is_good=roll > _REPEATS + _BAD and not is_second)
         if self._rolls.random() < 0.1:
             self._put(sent)  # a careless sender: both are under way at once
 
