@@ -32,7 +32,7 @@ _PACKAGE: Final = ROOT / "tests" / "compat" / "0.1.0" / "package.zip"
 _ENV: Final = {"BC_PAGE_ROWS": "10", "LOCAL_HOST_LEASE_S": "2"}  # a killed host's message comes back after this
 _SLOW_S: Final = 8.0  # long enough to be killed in
 _WORK: Final = "POST .*/salesOrders|GET .*/items.*expand"  # not what a pull asks to plan itself
-_PATIENCE_S: Final = 45.0
+_PATIENCE_S: Final = 150.0
 _LATER: Final = timedelta(minutes=45)  # every wait of either release is over, and every lease
 #: What reads a queue of work, in either release.
 _READERS: Final = ("submit_sales_order", "resume_sales_order", "process_notifications", "read_page")

@@ -53,6 +53,7 @@ class Business:
         self._customer = next(iter(self._bc.records("customers").values()))["number"]
         sold = [row for row in self._bc.records("items").values() if row["unitPrice"] and not row["blocked"]]
         self._sold = sorted(row["number"] for row in sold)[:20]
+        self._send(is_good=False)  # however few a busy machine lets it send, one of them is refused
         self._thread.start()
 
     def stop(self) -> None:
@@ -145,11 +146,10 @@ class Business:
 
     def _send_some(self) -> None:
         roll = self._rolls.random()
-        if roll < _REPEATS and len(self._account.sent) > 1:
+        if roll < _REPEATS and self._account.sent:
             self._put(self._rolls.choice(list(self._account.sent.values())))
             return
-        is_second = len(self._account.sent) == 1  # a short soak on a busy machine sends few: one of them is refused
-        sent = self._send(is_good=roll > _REPEATS + _BAD and not is_second)
+        sent = self._send(is_good=roll > _REPEATS + _BAD)
         if self._rolls.random() < 0.1:
             self._put(sent)  # a careless sender: both are under way at once
 
