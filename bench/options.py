@@ -20,6 +20,7 @@ class Options:
     variants_per_item: int = 2
     latency_base_s: float = 0.15
     latency_row_us: float = 50.0
+    slow_bytes_per_s: float = 2_000_000.0  # of one call, before compression: what Microsoft itself reports
     collection: int = 50_000
     baseline: int = 100_000
     orders: int = 1_000

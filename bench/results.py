@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from bench.options import Options
+from shared.version import VERSION
 
 
 def save(options: Options, name: str, numbers: dict[str, Any]) -> None:
     """Keep the numbers of one measurement with the time and the machine."""
     options.results.mkdir(parents=True, exist_ok=True)
-    content = {"taken": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(), **numbers}
+    taken = datetime.now(UTC).isoformat(timespec="seconds")
+    content = {"taken": taken, "version": VERSION, "machine": machine(), **numbers}
     path = options.results / f"{name}.json"
     draft = path.with_suffix(".new")
     draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

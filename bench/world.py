@@ -63,11 +63,13 @@ class World:
         host_env: Mapping[str, str] | None = None,
         webhook_delay_s: float = 2.0,
         limits: bool = True,
+        gzip: bool = False,
         meter: StorageMeter | None = None,
     ) -> None:
         """Take the measurement's name.
 
-        `limits` lets Business Central enforce its request limits; with a `meter` the app's storage calls are counted.
+        `limits` lets Business Central enforce its request limits, `gzip` compress its answers; with a `meter` the app's
+        storage calls are counted.
         """
         self._meter = meter
         self.stack = Stack(
@@ -76,7 +78,7 @@ class World:
             host="embedded",
             host_env=host_env or {},
             webhook_delay_s=webhook_delay_s,
-            business_central_options=("--enforce-limits",) if limits else (),
+            business_central_options=("--enforce-limits",) * limits + ("--gzip",) * gzip,
         )
 
     def __enter__(self) -> Self:
@@ -117,13 +119,21 @@ class World:
             raise Missed(f"the emulator refused {command}: {answer.text[:300]}")
         return answer.json()
 
-    def latency(self, base_s: float = 0.0, row_us: float = 0.0) -> None:
+    def latency(self, base_s: float = 0.0, row_us: float = 0.0, bytes_per_s: float = 0.0) -> None:
         """Set the modelled latency of every answer."""
-        self.bc("latency", base_s=base_s, per_row_us=row_us)
+        self.bc("latency", base_s=base_s, per_row_us=row_us, bytes_per_s=bytes_per_s)
 
     def requests(self) -> int:
         """Return how many API requests the emulator has seen."""
         return int(self.bc("statistics")["requests"])
+
+    def at_once_s(self) -> dict[int, float]:
+        """Return the seconds in which so many requests were being processed."""
+        found: Counter[int] = Counter()
+        for usage in self.bc("statistics")["principals"].values():
+            for at_once, seconds in usage["at_once_s"].items():
+                found[int(at_once)] += seconds
+        return dict(found)
 
     def truth(self, *, changed_since: str = "") -> Truth:
         """Return what the emulator itself holds."""

@@ -9,7 +9,7 @@ from bench.options import Options
 from bench.parts.pull import ours
 from bench.peers import runner
 from bench.results import median
-from bench.world import World
+from bench.world import Missed, World
 from shared.clock import format_time
 
 
@@ -21,6 +21,7 @@ def run(options: Options) -> dict[str, Any]:
         world.bc("items/bulk", count=options.items, variantsPerItem=options.variants_per_item, stepMs=1000)
         world.latency(options.latency_base_s, options.latency_row_us)
         full = ours(world, world.truth())
+        idle = [_idle(world) for _ in range(options.runs)]
         ids = sorted(next(iter(world.bc("state", entitySet="items")["records"].values())))
         taken: list[dict[str, Any]] = []
         for turn in range(options.runs):
@@ -44,6 +45,16 @@ def run(options: Options) -> dict[str, Any]:
         "items": options.items,
         "seconds": median([run["seconds"] for run in taken]),
         "full_seconds": full["seconds"],
+        "unchanged": {"seconds": median([one[0] for one in idle]), "requests": idle[-1][1]},
         "peer_seconds": median([run["peer_seconds"] for run in taken]),
         "runs": taken,
     }
+
+
+def _idle(world: World) -> tuple[float, int]:
+    """Pull when nothing has changed; return the seconds and the requests."""
+    before = world.requests()
+    seconds = world.run_stream("pull_items", "pull")
+    if world.demo.events.take():
+        raise Missed("records were announced though nothing had changed")
+    return seconds, world.requests() - before

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
+from collections.abc import Callable
 from typing import Any
 
 from bench import memory
@@ -11,6 +13,7 @@ from bench.options import Options
 from bench.world import Missed, World
 from local.stack.demo import COMPANY
 from shared import resource_names
+from shared.orders.order_message import external_of
 
 _WRITES = r"POST .*/(salesOrders|\$batch)"
 
@@ -28,7 +31,10 @@ def run(options: Options) -> dict[str, Any]:
         world.bc("faults/add", kind="slow", match=_WRITES, delay_s=options.order_write_s, times=None)
         loop_s = _loop(world, order, options.order_samples)
         batch_s = _batch(world, order, options.order_batch)
-        ours = _ours(world, order, options.orders)
+        ours = {
+            "generated": _ours(world, order, options.orders, lambda number: str(uuid.UUID(int=number + 1))),
+            "given": _ours(world, order, options.orders, lambda number: f"BENCH-{number:05d}"),
+        }
     return {
         "orders": options.orders,
         "lines": options.order_lines,
@@ -43,7 +49,7 @@ def run(options: Options) -> dict[str, Any]:
             "seconds": batch_s,
             "per_1000_s": batch_s / options.order_batch * 1000,
         },
-        "ours": {**ours, **_per_1000(options.orders, ours["seconds"])},
+        "ours": {name: {**one, **_per_1000(options.orders, one["seconds"])} for name, one in ours.items()},
     }
 
 
@@ -85,11 +91,12 @@ def _batch(world: World, order: dict[str, Any], count: int) -> float:
     return seconds
 
 
-def _ours(world: World, order: dict[str, Any], count: int) -> dict[str, Any]:
+def _ours(world: World, order: dict[str, Any], count: int, key_of: Callable[[int], str]) -> dict[str, Any]:
     """Put all messages into the queue while the host is down; the clock runs from its start to the last result."""
     world.stack.stop_host()
-    for number in range(count):
-        message = {"company": COMPANY, "orderKey": f"BENCH-{number:05d}", "order": order}
+    keys = [key_of(number) for number in range(count)]
+    for key in keys:
+        message = {"company": COMPANY, "orderKey": key, "order": order}
         world.demo.events.put(resource_names.QUEUE_ORDERS, json.dumps(message))
     before = world.requests()
     world.stack.start_host()
@@ -102,10 +109,11 @@ def _ours(world: World, order: dict[str, Any], count: int) -> dict[str, Any]:
     peaks, requests, usage = world.peaks_mb(), world.requests() - before, world.bc("statistics")["principals"]
     results = world.demo.events.results()
     made = {result["number"] for result in results if result["status"] == "created"}
+    numbers = {external_of(key) for key in keys}
     held = [
         row["externalDocumentNumber"]
         for row in world.demo._records("salesOrders").values()  # noqa: SLF001
-        if row["externalDocumentNumber"].startswith("BENCH-")
+        if row["externalDocumentNumber"] in numbers
     ]
     if not len(results) == len(made) == len(held) == len(set(held)) == count:
         raise Missed(f"{count} orders sent, {len(results)} results, {len(made)} created, {len(held)} in BC")

@@ -10,6 +10,7 @@ from bench.options import QUICK, Options
 from bench.sections import SECTIONS, table
 from bench.storage_meter import StorageMeter
 from bench.world import Truth, percentile
+from shared.version import VERSION
 
 TICK = {"share": 1, "runs": {"read_page": 2}, "took_ms": {"read_page": 500}, "storage": {"table": 10}}
 
@@ -59,6 +60,24 @@ def test_a_page_is_written_from_whatever_was_measured(tmp_path: Path, monkeypatc
     assert "| Import of the app | <= 1 s | 0.30 s | yes |" in text
     assert "| Process start to first handshake | <= 4 s | 4.50 s | **no** |" in text
     assert "## Full pull" not in text
+
+
+def test_what_was_not_measured_again_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A section keeps its text, date and aims while another one is measured; a title that is none any more goes."""
+    monkeypatch.setattr(Options, "results", property(lambda _: tmp_path))
+    numbers = {"import_s": 0.3, "first_handshake_s": 2.5, "warm_p50_s": 0.002, "warm_p99_s": 0.01, "handshakes": 9}
+    kept = "*Version 0.1.0, some day.*\n\nSeconds of old.\n\n|  | s |\n|---|---:|\n| x | 1 |"
+    gone = "\n\n## Left behind\n\nNothing.\n"
+    (tmp_path / "performance.md").write_text(
+        f"# Performance\n\nOld words.\n\n## Full pull\n\n{kept}{gone}", encoding="utf-8"
+    )
+    results.save(QUICK, "start", numbers)
+    text = report.write(QUICK).read_text(encoding="utf-8")
+    assert f"## Full pull\n\n{kept}\n" in text
+    assert "Left behind" not in text
+    assert "Old words" not in text
+    assert f"*Version {VERSION}, " in text
+    assert report.page({"start": results.load(QUICK, "start") or {}}, text) == text
 
 
 def test_a_table_has_as_many_columns_as_its_head() -> None:

@@ -132,6 +132,9 @@ def test_slowness_is_modelled_not_slept(api: Api, bc: BusinessCentral) -> None:
     bc.faults.add(Fault(kind=FaultKind.SLOW, match="items", delay_s=1, per_row_us=900, times=None))
     assert api.get("items").delay_s == pytest.approx(1.2 + 80 * 0.001)
     assert api.get("customers").delay_s == pytest.approx(0.2 + 5 * 0.0001)
+    bc.latency.bytes_per_s = 1_000
+    answer = api.get("customers")
+    assert answer.delay_s == pytest.approx(0.2 + 5 * 0.0001 + len(answer.body) / 1_000)
 
 
 @pytest.mark.parametrize(("kind", "status"), [("500", 500), ("dialog", 400)])

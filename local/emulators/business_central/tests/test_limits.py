@@ -70,6 +70,7 @@ def test_five_at_once_and_the_rest_waits(bc: BusinessCentral) -> None:
     thread.join()
     usage = bc.statistics()["principals"]["app"]
     assert (usage["max_at_once"], usage["over_at_once"]) == (5, 1)
+    assert usage["at_once_s"][5] >= 0.05
 
 
 def test_more_than_100_connections_are_refused(bc: BusinessCentral) -> None:

@@ -70,6 +70,7 @@ class Latency:
 
     base_s: float = 0.0
     per_row_us: float = 0.0
+    bytes_per_s: float = 0.0  # of the answer before compression; 0: no limit
 
 
 @dataclass(slots=True)
@@ -492,6 +493,8 @@ class BusinessCentral(Engine):
         slow = [fault for fault in bending if fault.kind is FaultKind.SLOW]
         base_s = self.latency.base_s + sum(fault.delay_s for fault in slow)
         per_row_us = self.latency.per_row_us + sum(fault.per_row_us for fault in slow)
+        if self.latency.bytes_per_s:
+            base_s += len(outcome.body) / self.latency.bytes_per_s
         if not per_row_us:
             return base_s
         rows = max(outcome.rows, outcome.body.count(b'"@odata.etag"'))  # expanded rows are read and written, too

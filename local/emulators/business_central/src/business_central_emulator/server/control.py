@@ -275,6 +275,7 @@ def _rename_company(engine: BusinessCentral, args: Args) -> Any:
 def _latency(engine: BusinessCentral, args: Args) -> Any:
     engine.latency.base_s = float(args.get("base_s", engine.latency.base_s))
     engine.latency.per_row_us = float(args.get("per_row_us", engine.latency.per_row_us))
+    engine.latency.bytes_per_s = float(args.get("bytes_per_s", engine.latency.bytes_per_s))
     return asdict(engine.latency)
 
 

@@ -6,6 +6,7 @@ client stayed within the limits.
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -31,11 +32,20 @@ class Usage:
     at_once: int = 0
     waiting: int = 0
     recent: deque[datetime] = field(default_factory=deque)
+    at_once_s: dict[int, float] = field(default_factory=dict)  # real seconds with so many being processed
+    since: float = 0.0  # of `at_once`, by a monotonic clock
 
     def to_json(self) -> dict[str, Any]:
         """Return the counters for the control API."""
-        names = ("requests", "refused", "over_window", "over_at_once", "max_in_window", "max_at_once")
+        names = ("requests", "refused", "over_window", "over_at_once", "max_in_window", "max_at_once", "at_once_s")
         return {name: getattr(self, name) for name in names}
+
+    def change(self, by: int) -> None:
+        """Begin or end requests, and keep how long it was as it was."""
+        now = time.monotonic()
+        if self.at_once:
+            self.at_once_s[self.at_once] = self.at_once_s.get(self.at_once, 0.0) + now - self.since
+        self.at_once, self.since = self.at_once + by, now
 
 
 class Limits:
@@ -81,14 +91,14 @@ class Limits:
                     usage.waiting += 1
                     self._turn.wait_for(lambda: usage.at_once < self.max_at_once)
                     usage.waiting -= 1
-            usage.at_once += 1
+            usage.change(1)
             usage.max_at_once = max(usage.max_at_once, usage.at_once)
             return True
 
     def leave(self, principal: str) -> None:
         """Give the place back."""
         with self._turn:
-            self.usage[principal].at_once -= 1
+            self.usage[principal].change(-1)
             self._turn.notify_all()
 
     def statistics(self) -> dict[str, Any]:
@@ -108,6 +118,7 @@ class Limits:
                 for name in ("requests", "refused", "over_window", "over_at_once", "max_in_window", "max_at_once"):
                     setattr(usage, name, 0)
                 usage.recent.clear()
+                usage.at_once_s.clear()
                 usage.max_at_once = keep
 
 
