@@ -9,7 +9,7 @@ import pytest
 from shared.changes import replay
 from shared.changes.streams import Stream
 from shared.errors import InvalidMessage
-from shared.resource_names import QUEUE_EVENTS, QUEUE_PAGES
+from shared.resource_names import QUEUE_EVENTS, QUEUE_PAGES, TABLE_WATERMARKS
 from tests.simulation.world import Crash, World
 from tests.support.worlds import events, restart, small_world
 
@@ -125,6 +125,18 @@ def test_one_run_a_stream_however_often_it_is_asked_for() -> None:
     assert [run.run for run in second] == [run.run for run in first]
     world.drain()
     assert [run.is_new for run in started(world, entity="items")] == [True] * 2
+
+
+def test_a_watermark_set_back_by_hand_finds_what_was_missed_and_repeats_nothing() -> None:
+    """The row's documented keys; the ledger knows what was announced."""
+    world = busy_world()
+    before = [event["id"] for event in events(world) if ".pulled." not in event["type"]]
+    table = world.tables.table(TABLE_WATERMARKS)
+    row = table.get("lmints.io.production", f"stream|watch|{world.bc.company().id}|items")
+    assert row is not None
+    table.replace(row.with_values(mark=world.clock.now() - timedelta(days=3)))
+    work(world)
+    assert [event["id"] for event in events(world) if ".pulled." not in event["type"]] == before
 
 
 @pytest.mark.parametrize("nth", range(1, 12))
