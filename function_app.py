@@ -184,6 +184,19 @@ def status(req: func.HttpRequest) -> func.HttpResponse:
     return triggers.show_status(req)
 
 
+@app.route("find", methods=["GET"])
+def find(req: func.HttpRequest) -> func.HttpResponse:
+    """Show what is known of an order key, record id or record number: `?key=...`."""
+    return triggers.find_key(req)
+
+
+@app.route("replay", methods=["POST"])
+@app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
+def replay(req: func.HttpRequest, pages: Texts) -> func.HttpResponse:
+    """Send once more what was announced since a time: `?entity=...&company=...&since=...`."""
+    return triggers.replay_events(req, {QUEUE_PAGES: pages})
+
+
 @app.route("orders/{key?}", methods=["GET"])
 def show_order(req: func.HttpRequest) -> func.HttpResponse:
     """Show how far one order is."""

@@ -14,13 +14,13 @@ import azure.functions as func
 
 from shared import message_text, resource_names
 from shared import services as root
-from shared.changes import notification_job, page_job, plan_runs
+from shared.changes import notification_job, page_job, plan_runs, replay
 from shared.changes.jobs import NotificationJob, PageJob
 from shared.clock import utc_now
 from shared.dead_letters import frame, redrive
 from shared.errors import ConfigError, IntegrationError, InvalidMessage
 from shared.log import log_event
-from shared.operations import connect_page, doctor, second_clock, status
+from shared.operations import connect_page, doctor, find, second_clock, status
 from shared.operations.connect_page import ConnectPages, Redriven
 from shared.operations.connect_values import Reply, Request
 from shared.operations.ended_sessions import EndedSessions
@@ -210,6 +210,31 @@ def show_status(req: func.HttpRequest) -> func.HttpResponse:
     except ConfigError as error:
         report = doctor.refused(error, utc_now())
     return _json(asdict(report) | {"is_healthy": report.is_healthy}, 200)
+
+
+def find_key(req: func.HttpRequest) -> func.HttpResponse:
+    """Answer `find?key=...` with what is known of an order key, record id or record number."""
+
+    def look() -> object:
+        conn = root.connection()
+        key, company = str(req.params.get("key", "")), str(req.params.get("company", ""))
+        return asdict(find.find(conn.context, conn.stores, key, company))
+
+    return _json_or_error(look)
+
+
+def replay_events(req: func.HttpRequest, outputs: dict[str, Texts]) -> func.HttpResponse:
+    """Answer `replay?entity=...&company=...&since=...`: send what was announced once more."""
+
+    def act() -> object:
+        conn = root.connection()
+        entity, company, since = (str(req.params.get(name, "")) for name in ("entity", "company", "since"))
+        ask = replay.parse_ask(entity, company, since, conn.context.now())
+        runs, outgoing = replay.start(conn.context, conn.stores.changes, ask)
+        _leave(outgoing, outputs)
+        return {"since": ask.since, "runs": [asdict(run) for run in runs]}
+
+    return _json_or_error(act)
 
 
 def show_order(req: func.HttpRequest) -> func.HttpResponse:

@@ -64,6 +64,16 @@ def deleted_event(source: str, entity: Entity, key: str, at: str) -> str:
     return _event(source, entity.event_type("deleted"), entity, key, "", at, json.dumps({"id": key}))
 
 
+def event_id(source: str, entity: Entity, change: str, key: str, version: str = "") -> str:
+    """Return the id that the event of a change has; `version` only for `pulled` and `updated`."""
+    return sha256(f"{source}|{entity.event_type(change)}|{key}|{version}".encode()).hexdigest()[:32]
+
+
+def replayed(event: str) -> str:
+    """Return an event marked as sent again; the rest of it, its id included, is as it was."""
+    return '{"bcreplay":true,' + event[1:]
+
+
 def _event(source: str, kind: str, entity: Entity, key: str, version: str, at: str, data: str) -> str:
     begun, shared = _frame(source, kind, entity.name)
     name = begun.copy()

@@ -17,13 +17,15 @@ from shared.errors import InvalidMessage
 #: Most record ids in one notification job; also what one read fetches with `id eq .. or id eq ..` (5.4 KB of URL).
 GROUP: Final = 100
 
-type Purpose = Literal["pull", "reconcile", "snapshot"]
+type Purpose = Literal["pull", "reconcile", "snapshot", "replay"]
 type Mode = Literal["full", "delta", "list"]
 type Phase = Literal["records", "expanded", "mend", "commit", "settle"]
 type ChangeKind = Literal["created", "updated", "deleted"]
 
-#: Purposes and phases as rows and messages name them since 0.1.0.
-STORED_PURPOSES: Final[dict[Purpose, str]] = {"pull": "pull", "reconcile": "watch", "snapshot": "compare"}
+#: Purposes and phases as rows and messages name them since 0.1.0, which takes a replay for a reconcile.
+STORED_PURPOSES: Final[dict[Purpose, str]] = {
+    "pull": "pull", "reconcile": "watch", "snapshot": "compare", "replay": "replay",
+}  # fmt: skip
 _STORED_PHASES: Final[dict[Phase, str]] = {
     "records": "records", "expanded": "nested", "mend": "mend", "commit": "commit", "settle": "settle",
 }  # fmt: skip

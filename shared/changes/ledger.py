@@ -25,6 +25,7 @@ from shared.storage.table import Change, Insert, Replace, Row, Table, Upsert, Va
 
 _CHUNK: Final = 90  # claims in one transaction of at most 100
 _IDS: Final = "ids"
+_AT: Final = "announced_at"  # for people: no decision asks for it, and 0.1.0 loses it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +38,7 @@ class Look:
     notified_created: frozenset[str] = frozenset()  # ids that BC itself notified as created
     looked_for: frozenset[str] = frozenset()  # ids whose rows say more than the snapshot
     page: PageJob | None = None  # a page job, whose claims are remembered
-    now: datetime | None = None  # when they are made
+    now: datetime | None = None  # when it looks
 
 
 class Ledger:
@@ -94,7 +95,7 @@ class Ledger:
                 decision = _decide(self._entity, record, row, entries.get(record.key), look)
                 found += [Announcement(change, record) for change in decision.announce]
                 if decision.known is not None:
-                    writes.append(self._write(record.key, row, decision.known))
+                    writes.append(self._write(record.key, row, decision.known, look.now if decision.announce else None))
             if look.page is not None and look.now is not None and found:
                 values: dict[str, Value] = {**_with_new(claims, found).to_values(_IDS), "at": look.now}
                 writes.append(Upsert(Row(partition=self._partition, key=row_key("j", look.job), values=values)))
@@ -103,7 +104,7 @@ class Ledger:
 
         return until_stored(attempt, f"ledger of {self._entity.name}")
 
-    def announce_deleted(self, key: str, *, job: str, was_known: bool = False) -> bool:
+    def announce_deleted(self, key: str, *, job: str, was_known: bool = False, now: datetime | None = None) -> bool:
         """Claim for `job` to announce that a record is gone; False when it was never known or another job does.
 
         `was_known`: it was in the snapshot before, which may be out of force and deleted by now.
@@ -115,8 +116,29 @@ class Ledger:
             decisions.append(ledger_rules.decide_deleted(known, entry, job=job))
             return decisions[-1].known
 
-        self._change(key, decide)
+        self._change(key, decide, now)
         return bool(decisions[-1].announce)
+
+    def known(self, keys: Sequence[str]) -> dict[str, Known]:
+        """Return what the rows of these records say; one without a row is not among them."""
+        rows = self._rows(list(keys))
+        return {key: _known(row) for key, row in rows.items() if row is not None}
+
+    def announced_at(self, key: str) -> datetime | None:
+        """Return when a record was last announced, None where nobody has noted it."""
+        row = self._row(key)
+        return None if row is None else row.time(_AT)
+
+    def is_in_snapshot(self, key: str) -> bool:
+        """Return whether the snapshot in force holds a record."""
+        return bool(self._entries([key]))
+
+    def deleted_since(self, since: datetime | None) -> Iterator[str]:
+        """Yield the ids that were announced as deleted since a time; those whose time nobody has noted, too."""
+        for row in self._table.query(self._partition, "r|", after("r|")):
+            at = row.time(_AT)
+            if row.text("deleted_by") and (since is None or at is None or at >= since):
+                yield row.text("record")
 
     def is_new(self, key: str) -> bool:
         """Return whether nobody has announced a record, and the snapshot in force lacks it."""
@@ -182,12 +204,12 @@ class Ledger:
 
         self._change(key, keep)
 
-    def _change(self, key: str, edit: Callable[[Known | None], Known | None]) -> None:
-        """Change the row of a record; `edit` returns None to leave it as it is."""
+    def _change(self, key: str, edit: Callable[[Known | None], Known | None], now: datetime | None = None) -> None:
+        """Change the row of a record; `edit` returns None to leave it as it is. `now`: it is announced."""
 
         def edit_row(row: Row | None) -> Row | None:
             known = edit(None if row is None else _known(row))
-            return None if known is None else self._write(key, row, known).row
+            return None if known is None else self._write(key, row, known, now).row
 
         place = row_key("r", bucket_of(key), key)
         change_row(self._table, self._partition, place, edit_row, f"ledger of {self._entity.name}")
@@ -201,12 +223,15 @@ class Ledger:
     def _row(self, key: str) -> Row | None:
         return self._table.get(self._partition, row_key("r", bucket_of(key), key))
 
-    def _write(self, key: str, row: Row | None, known: Known) -> Insert | Replace:
+    def _write(self, key: str, row: Row | None, known: Known, now: datetime | None) -> Insert | Replace:
         values: dict[str, Value] = {
             "record": key, "created_by": known.created_by, "posted": known.posted, "posted_by": known.posted_by,
             "version": known.version, "version_by": known.version_by, "version_at": known.version_at,
             "number": known.number, "unsure": known.unsure, "deleted_by": known.deleted_by,
         }  # fmt: skip
+        at = now or (row.time(_AT) if row is not None else None)
+        if at is not None:
+            values[_AT] = at
         place = row_key("r", bucket_of(key), key)
         if row is None:
             return Insert(Row(partition=self._partition, key=place, values=values))

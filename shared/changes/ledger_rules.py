@@ -162,6 +162,23 @@ def _update(record: Record, row: Known, announce: list[str], *, job: str, fresh:
     return replace(row, version=version, version_by=job, version_at=at)
 
 
+def announced_by(known: Known | None) -> tuple[tuple[str, str], ...]:
+    """Return which changes of a record were announced, each with the job that did it."""
+    row = known or Known()
+    jobs = {
+        "created": row.created_by, "posted": row.posted_by, "updated": row.version_by, "deleted": row.deleted_by,
+    }  # fmt: skip
+    return tuple((change, job) for change, job in jobs.items() if job)
+
+
+def announced(record: Record, known: Known | None) -> tuple[str, ...]:
+    """Return which changes were announced of a record that is there, in the version that it has now."""
+    is_old = known is not None and known.version != record.version
+    return tuple(
+        change for change, _ in announced_by(known) if change != "deleted" and not (change == "updated" and is_old)
+    )
+
+
 def decide_deleted(known: Known | None, entry: SnapshotEntry | None, *, job: str) -> Decision:
     """Decide on a record that is gone: announced once, if it was ever known."""
     if known is None and entry is None:

@@ -45,6 +45,7 @@ def process(ctx: Context, stores: ChangeStores, job: NotificationJob) -> Outputs
         changes=ctx.settings.changes,
         watch_from=stores.streams.load(Stream("reconcile", job.company, entity.name)).watch_from,
         notified_created=_ids(job, "created"),
+        now=ctx.now(),
         looked_for=frozenset(keys),  # a snapshot made since an earlier delivery knows what only that one has announced
     )
     news = ledger.announce(records, look)
@@ -52,7 +53,7 @@ def process(ctx: Context, stores: ChangeStores, job: NotificationJob) -> Outputs
     gone = [
         cloud_events.deleted_event(source, entity, change.key, change.at)
         for change in _deleted(ctx, job, {record.key for record in records} | unread)
-        if ledger.announce_deleted(change.key, job=job.job, was_known=job.from_snapshot)
+        if ledger.announce_deleted(change.key, job=job.job, was_known=job.from_snapshot, now=ctx.now())
     ]
     lines += gone if "deleted" in ctx.settings.changes else []
     events = event_batch.messages(ctx, stores, source, job.job, lines)

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from shared.business_central.entities import Entity
-from shared.changes import cloud_events, event_batch, mend_page, run_end
+from shared.changes import event_batch, mend_page, run_end
 from shared.changes.broken_records import BrokenList, broken_in
 from shared.changes.change_stores import ChangeStores
 from shared.changes.jobs import Cursor, PageJob, texts
@@ -68,7 +67,7 @@ def _announce(
         stores.runs.note_next(job, message_id, successor)
     reading.records.clear()  # they leave memory as their events are packed
     source = ctx.bc.company_url(job.company)
-    events = event_batch.messages(ctx, stores, source, job.job, _events(source, job.entity_row(), news))
+    events = event_batch.messages(ctx, stores, source, job.job, _events(source, job, news))
     return Outputs(events=events, pages=texts([successor] if successor else []))
 
 
@@ -127,7 +126,7 @@ def _end_quietly(ctx: Context, stores: ChangeStores, state: StreamState, job: Pa
 
     Nothing has left that could get lost on its way. Expanded records are looked for first.
     """
-    if job.mode != "delta" or state.partitions > 1:
+    if job.mode != "delta" or state.partitions > 1 or KINDS[job.purpose].before_end is not None:
         return None
     if job.phase == "expanded":
         try:
@@ -143,9 +142,9 @@ def _end_quietly(ctx: Context, stores: ChangeStores, state: StreamState, job: Pa
     return run_end.finish(ctx, stores, job, [progress])
 
 
-def _events(source: str, entity: Entity, news: list[Announcement]) -> Iterator[str]:
+def _events(source: str, job: PageJob, news: list[Announcement]) -> Iterator[str]:
     """Yield the text of each event and let go of its record."""
+    entity, event = job.entity_row(), KINDS[job.purpose].event
     news.reverse()
     while news:
-        one = news.pop()
-        yield cloud_events.change_event(source, entity, one.change, one.record)
+        yield event(source, entity, news.pop())

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from shared.business_central.entities import Entity
+from shared.changes import cloud_events
 from shared.changes.change_stores import ChangeStores
 from shared.changes.jobs import PageJob, Phase
 from shared.changes.ledger_rules import Announcement
@@ -14,6 +16,10 @@ from shared.changes.page_reader import Reading
 from shared.changes.streams import StreamState
 from shared.connections.context import Context
 from shared.outputs import Outputs
+
+
+def _change_event(source: str, entity: Entity, one: Announcement) -> str:
+    return cloud_events.change_event(source, entity, one.change, one.record)
 
 
 def _nothing(*_: object) -> None:
@@ -26,6 +32,8 @@ class PageKind:
 
     #: What a page has to announce; whatever must be remembered of it is stored before this returns.
     news: Callable[[Context, ChangeStores, PageJob, Reading], list[Announcement]]
+    #: The text of one event.
+    event: Callable[[str, Entity, Announcement], str] = _change_event
     #: Whether the job has announced something, so that it may not be dropped.
     has_claims: Callable[[ChangeStores, PageJob], bool]
     #: Whether an earlier delivery of a message whose job is out of date can have announced something that got lost on

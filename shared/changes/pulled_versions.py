@@ -50,6 +50,11 @@ class PulledVersionStore:
         row = self._table.get(self._partition, job)
         return None if row is None else Claims.from_row(row, _ANNOUNCED)
 
+    def announced_by(self, key: str) -> list[tuple[str, datetime | None]]:
+        """Return which jobs of the newest runs announced a record, and when; reads all their rows."""
+        rows = self._table.query(self._partition)
+        return [(row.key, row.time("at")) for row in rows if key in Claims.from_row(row, _ANNOUNCED).ids]
+
     def add(self, job: str, digests: Sequence[bytes], claims: Claims, *, now: datetime) -> None:
         """Store what one page saw and announces, were it nothing; a repeat of the job replaces it."""
         values: dict[str, Value] = {

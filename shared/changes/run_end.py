@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from shared.changes import plan_runs, pull_page, reconcile_page, snapshot_page
+from shared.changes import plan_runs, pull_page, reconcile_page, replay_page, snapshot_page
 from shared.changes.change_stores import ChangeStores
 from shared.changes.jobs import PageJob, Purpose, texts
 from shared.changes.page_kind import PageKind
@@ -24,6 +24,7 @@ log: Final = logging.getLogger(__name__)
 
 KINDS: Final[dict[Purpose, PageKind]] = {
     "pull": pull_page.KIND, "reconcile": reconcile_page.KIND, "snapshot": snapshot_page.KIND,
+    "replay": replay_page.KIND,
 }  # fmt: skip
 
 

@@ -52,6 +52,8 @@ WIRING: Final[dict[str, tuple[tuple[object, ...], set[str]]]] = {
     ),
     "connect_callback": (("httpTrigger", "connect/callback", ("GET",), "anonymous"), set()),
     "status": (("httpTrigger", "status", ("GET",), "function"), set()),
+    "find": (("httpTrigger", "find", ("GET",), "function"), set()),
+    "replay": (("httpTrigger", "replay", ("POST",), "function"), {"bc-pages"}),
     "show_order": (("httpTrigger", "orders/{key?}", ("GET",), "function"), set()),
     "redrive_order": (("httpTrigger", "orders/{key}/redrive", ("POST",), "function"), {"sales-orders-resume"}),
     "redrive_order_by_key": (("httpTrigger", "orders/redrive", ("POST",), "function"), {"sales-orders-resume"}),
