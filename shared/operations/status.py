@@ -49,7 +49,7 @@ _BC_LIMIT_S: Final = 4.0
 _QUEUES_LIMIT_S: Final = 4.0
 _SNAPSHOT_EVERY: Final = timedelta(hours=24)
 #: What a run may take beyond its second due time before its silence is a fault.
-_RUN_TIME: Final = timedelta(minutes=30)
+RUN_TIME: Final = timedelta(minutes=30)
 _LIST = 100  # orders of each status, and dead letters, shown by name; each queue has its share of these
 _COUNT = 10_000  # orders counted at most
 
@@ -206,7 +206,7 @@ def _late_after(purpose: str, done_at: datetime, timers: Sequence[Timer]) -> dat
     if timer is None or timer.is_disabled:
         return None
     planned = done_at if purpose != "snapshot" else done_at + _SNAPSHOT_EVERY
-    return timer.second_due(planned) + _RUN_TIME if planned.year < 9000 else None
+    return timer.second_due(planned) + RUN_TIME if planned.year < 9000 else None
 
 
 def _subscription(now: datetime, note: WebhookNote, names: dict[str, str]) -> SubscriptionView:
