@@ -4,7 +4,7 @@
 
 targetScope = 'subscription'
 
-import { authModeType, nameOverridesType, principalType, scheduleType, silenceWindowType, storageSkuType } from 'modules/types.bicep'
+import { authModeType, nameOverridesType, principalType, scheduleType, storageSkuType } from 'modules/types.bicep'
 
 // ---------------------------------------------------------------------------------------------- where
 
@@ -151,9 +151,6 @@ param logDailyQuotaGb int = 1
 @maxLength(20)
 param alertEmails string[] = []
 
-@description('Time without a successful pull, reconcile or subscription run that raises an alert; longer than the longest schedule.')
-param silenceWindow silenceWindowType = 'PT1H'
-
 @description('Where the pages of docs/runbook are, for the links in alert mails; empty names the file only.')
 param runbookUrl string = ''
 
@@ -245,7 +242,6 @@ module resources 'resources.bicep' = {
     logRetentionInDays: logRetentionInDays
     logDailyQuotaGb: logDailyQuotaGb
     alertEmails: alertEmails
-    silenceWindow: silenceWindow
     runbookUrl: runbookUrl
     budgetAmount: budgetAmount
     budgetStartDate: budgetStartDate

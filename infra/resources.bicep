@@ -9,7 +9,6 @@ import {
   principalType
   redirectUriOf
   scaleType
-  silenceWindowType
   storageSkuType
 } from 'modules/types.bicep'
 
@@ -66,9 +65,6 @@ param logDailyQuotaGb int = 1
 @description('Who gets alert mails; empty deploys no alerts.')
 @maxLength(20)
 param alertEmails string[] = []
-
-@description('Time without a successful run that raises an alert; longer than the longest schedule.')
-param silenceWindow silenceWindowType = 'PT1H'
 
 @description('Where the pages of docs/runbook are, for the links in alert mails; empty names the file only.')
 param runbookUrl string = ''
@@ -259,7 +255,7 @@ module alerts 'modules/alerts.bicep' = if (!empty(alertEmails)) {
     tags: tags
     workspaceId: monitoring.outputs.workspaceId
     emails: alertEmails
-    silenceWindow: silenceWindow
+    bc: bc
     runbookUrl: runbookUrl
   }
   dependsOn: [

@@ -73,7 +73,7 @@ class Services:
         """Return the state of everything; with a `key` only orders and dead letters that bear it are listed."""
         return status.view(
             self.connection.context, self.connection.stores, self.login(), self.connection.timers, self._depths().read,
-            key,
+            key, self._depths().peek,
         )  # fmt: skip
 
     def login(self) -> LoginView:
@@ -100,6 +100,8 @@ class Services:
             handshake=handshake,
             depth=self._depths().read,
             timers=self.connection.timers,
+            peek=self._depths().peek,
+            env=os.environ,
         )
         report = doctor.examine(self.connection.context, self.connection.stores, instruments)
         try:
@@ -148,6 +150,11 @@ def connection() -> Connection:
     made = services()
     made.owner.check()
     return made.connection
+
+
+def refused(error: ConfigError) -> Report:
+    """Return the doctor's report of an app that can't be built."""
+    return doctor.refused(error, utc_now(), os.environ)
 
 
 def build(env: Mapping[str, str], *, now: Clock = utc_now) -> Services:

@@ -16,11 +16,10 @@ from shared import message_text, resource_names
 from shared import services as root
 from shared.changes import notification_job, page_job, plan_runs, replay
 from shared.changes.jobs import NotificationJob, PageJob
-from shared.clock import utc_now
 from shared.dead_letters import frame, redrive
 from shared.errors import ConfigError, IntegrationError, InvalidMessage
 from shared.log import log_event
-from shared.operations import connect_page, doctor, find, second_clock, status
+from shared.operations import connect_page, find, second_clock, status
 from shared.operations.connect_page import ConnectPages, Redriven
 from shared.operations.connect_values import Reply, Request
 from shared.operations.ended_sessions import EndedSessions
@@ -208,7 +207,7 @@ def show_status(req: func.HttpRequest) -> func.HttpResponse:
     try:
         report = root.services().examine()
     except ConfigError as error:
-        report = doctor.refused(error, utc_now())
+        report = root.refused(error)
     return _json(asdict(report) | {"is_healthy": report.is_healthy}, 200)
 
 

@@ -1,7 +1,7 @@
 // Log alerts on what hurts. Each alert is one row: its query is in infra/queries/<name>.kql and what to do about it in
 // docs/runbook/<name>.md; tests/app/test_alerts.py keeps the three together and the event names equal to the code's.
 
-import { silenceWindowType } from 'types.bicep'
+import { businessCentralType, silenceAfter } from 'types.bicep'
 
 @description('Name of this installation; part of the rule names.')
 param environmentName string
@@ -19,11 +19,18 @@ param workspaceId string
 @minLength(1)
 param emails string[]
 
-@description('Time without a successful run that raises an alert.')
-param silenceWindow silenceWindowType
+@description('What the app is told about Business Central; its schedules say when a run is missing.')
+param bc businessCentralType
 
 @description('Where the runbook pages are, for a link in the mail; empty names the file only.')
 param runbookUrl string
+
+// Silence follows from the schedule of the function that is silent.
+var silences = {
+  'pull-items-silent': silenceAfter(bc.itemPullSchedule)
+  'reconcile-silent': silenceAfter(bc.reconcileSchedule)
+  'keep-subscriptions-silent': silenceAfter(bc.subscriptionSchedule)
+}
 
 // severity: 1 a person must act now, 2 a person must act today, 3 worth knowing.
 // atLeast: rows that raise the alert. silent: the alert is raised when there is no row at all.
@@ -161,11 +168,11 @@ resource rules 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
     properties: {
       displayName: '${alert.title} (${environmentName})'
       description: 'Runbook: ${empty(runbookUrl) ? 'docs/runbook' : runbookUrl}/${alert.name}.md'
-      enabled: true
+      enabled: !empty(silences[?alert.name] ?? 'PT30M')
       severity: alert.severity
       scopes: [workspaceId]
       evaluationFrequency: 'PT15M'
-      windowSize: alert.atLeast > 0 ? 'PT30M' : silenceWindow
+      windowSize: empty(silences[?alert.name] ?? 'PT30M') ? 'P2D' : silences[?alert.name] ?? 'PT30M'
       criteria: {
         allOf: [
           {

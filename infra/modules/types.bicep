@@ -205,9 +205,23 @@ type storageSkuType = 'Standard_LRS' | 'Standard_ZRS' | 'Standard_GRS' | 'Standa
 @description('Kind of the directory object that the operator roles go to; empty lets Azure look it up.')
 type principalType = '' | 'User' | 'Group' | 'ServicePrincipal'
 
+// When a schedule counts as silent: twice the longest time between two runs, and half an hour for the run itself, in the
+// next window that log alerts take; they take two days at most. '' for what is due less than once a day: no log alert can
+// watch it, and timer-overdue follows every schedule. tests/app/test_silence.py compares it with the schedule itself.
 @export()
-@description('Time without a successful run that raises an alert; log alerts take these windows only.')
-type silenceWindowType = 'PT1H' | 'PT2H' | 'PT3H' | 'PT6H' | 'P1D'
+@description('Time without a successful run of a schedule (NCRONTAB of six fields) that raises an alert; empty: none can.')
+func silenceAfter(schedule string) string => silenceOf(split(schedule, ' '))
+
+func silenceOf(fields string[]) string => join(skip(fields, 3), ' ') == '* * *' ? silenceOfDay(fields) : ''
+
+func silenceOfDay(fields string[]) string => fields[2] == '*' ? silenceOfHour(fields[1]) : silenceOfHours(fields[2])
+
+func silenceOfHour(minutes string) string =>
+  contains(['*', '*/5', '*/10', '*/15', '7-59/15'], minutes) ? 'PT1H' : 'PT3H'
+
+func silenceOfHours(hours string) string => startsWith(hours, '*/') ? silenceOfStep(int(substring(hours, 2))) : 'P2D'
+
+func silenceOfStep(hours int) string => hours <= 2 ? 'PT6H' : hours <= 11 ? 'P1D' : 'P2D'
 
 // ---------------------------------------------------------------------------------------------- names of resources
 // The registration wants the app's address and the app wants the registration's client id, so the names follow from what

@@ -15,7 +15,7 @@ from shared.connections.context import Context
 from shared.errors import BCDenied, BCError, BCNotFound, BCRejected, IntegrationError
 from shared.operations import diagnosis
 from shared.operations.failures import clock_finding, explain, is_permission
-from shared.operations.findings import Finding, fine, named, note, warning, wrong
+from shared.operations.findings import Finding, fine, grouped, named, note, warning, wrong
 from shared.operations.stores import Stores
 from shared.webhooks.keep import own_prefix, want_webhook
 from shared.webhooks.plan import plan
@@ -98,23 +98,23 @@ def _probe(ctx: Context, company: Company, entity: Entity) -> _Times | _Refusal 
 
 
 def _by_cause(refusals: Sequence[_Refusal]) -> list[Finding]:
-    """Return one finding per kind of refusal and entity, whatever the number of companies."""
-    groups: dict[tuple[str, str], list[_Refusal]] = {}
-    for one in refusals:
-        groups.setdefault((type(one.error).__name__, one.entity.name), []).append(one)
-    return [_not_permitted(group) for group in groups.values()]
+    """Return one finding per kind of refusal, whatever the number of companies and entities."""
+    kinds = ((f"{type(one.error).__name__} {one.error.status} {one.error.code}", one) for one in refusals)
+    return [_not_permitted(group) for group in grouped(kinds).values()]
 
 
 def _not_permitted(refusals: list[_Refusal]) -> Finding:
     first = refusals[0]
-    what = f"{first.entity.name} of {named(one.company.name for one in refusals)}"
-    seen = f"Reading {what} was refused: {first.error}."
+    what = named(f"{one.entity.name} of {one.company.name}" for one in refusals)
+    seen = f"Reading {what} was refused: {str(first.error).rstrip('.')}."
     if isinstance(first.error, BCNotFound):
         cause = "The company is gone, or this version of Business Central has no such entity."
         return wrong("permissions", "entity_missing", seen, cause, "Check BC_COMPANIES and BC_TRIGGERS.")
     if is_permission(first.error):
-        parts = f" and {first.entity.expand}" if first.expanded else ""
-        cause = f"The user or application lacks read permission on {first.entity.name}{parts} there."
+        entities = dict.fromkeys(
+            one.entity.name + (f" and {one.entity.expand}" if one.expanded else "") for one in refusals
+        )
+        cause = f"The user or application lacks read permission on {named(entities)} there."
         do = "Give it a permission set that covers the entity (User card or Microsoft Entra Applications)."
         return wrong("permissions", "entity_not_permitted", seen, cause, do)
     return warning("permissions", "entity_refused", seen, "Business Central refuses this read.", "Its code says why.")

@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from shared.business_central.port import Subscription, Wanted, WebhookLogLine
-from shared.operations.findings import Finding, counted, fine, named, note, warning, wrong
-from shared.operations.view_findings import NOT_RUNNING, poison_findings
+from shared.operations.findings import Finding, counted, fine, grouped, named, note, warning, wrong
+from shared.operations.poison_contents import Peeked, poison_findings
+from shared.operations.view_findings import NOT_RUNNING
 from shared.resource_names import QUEUE_EVENTS, QUEUE_RESULTS, WORK_QUEUES
 from shared.webhooks.plan import LIFETIME, Register, Remove, Renew, Step
 
@@ -73,16 +74,16 @@ def webhook_findings(
     now: datetime,
 ) -> list[Finding]:
     """Compare BC's webhooks with the wanted ones: `names` of companies by id, `failures` as last noted."""
-    missing: dict[str, list[str]] = {}  # by reason
-    old: dict[str, list[str]] = {}
+    missing: list[tuple[str, str]] = []  # (reason, webhook)
+    old: list[tuple[str, str]] = []
     kept = orphans = 0
     for step in steps:
         match step:
             case Register(want):
-                missing.setdefault(_failure(want, failures), []).append(_webhook(want, names))
+                missing.append((_failure(want, failures), _webhook(want, names)))
             case Renew(want, held) if now >= held.expires_at - LIFETIME + RENEWED_BY:
                 ends = f"{_webhook(want, names)}, ends {held.expires_at:%Y-%m-%d %H:%M}"
-                old.setdefault(_failure(want, failures), []).append(ends)
+                old.append((_failure(want, failures), ends))
             case Remove(_):
                 orphans += 1
             case _:
@@ -90,8 +91,8 @@ def webhook_findings(
     all_fine = fine("webhooks", f"All {kept} webhooks are registered and young enough.")
     return [
         *([] if missing or old else [all_fine]),
-        *(_missing(whats, reason) for reason, whats in missing.items()),
-        *(_not_renewed(whats, reason) for reason, whats in old.items()),
+        *(_missing(whats, reason) for reason, whats in grouped(missing).items()),
+        *(_not_renewed(whats, reason) for reason, whats in grouped(old).items()),
         *_too_many(orphans, existing, own_prefix),
     ]
 
@@ -150,9 +151,12 @@ def unsupported(whats: Sequence[str]) -> list[Finding]:
     return [note("webhooks", "webhook_unsupported", seen, cause, "None needed: the reconcile brings its records.")]
 
 
-def queue_findings(depths: Mapping[str, int | None]) -> list[Finding]:
-    """Judge the lengths of the queues; None is a queue that does not exist."""
-    found = poison_findings({queue: depth for queue, depth in depths.items() if queue.endswith("-poison") and depth})
+def queue_findings(
+    depths: Mapping[str, int | None], peek: Mapping[str, Sequence[Peeked]], *, now: datetime
+) -> list[Finding]:
+    """Judge the lengths of the queues (None: there is none), and by their first messages the poison queues."""
+    poison = {queue: depth for queue, depth in depths.items() if queue.endswith("-poison") and depth}
+    found = poison_findings(poison, peek, now=now)
     found += (_long(queue, depth) for queue, depth in depths.items() if depth and depth > _limit(queue))
     if found:
         return found

@@ -5,8 +5,8 @@ on another runs beside it. One request per company and entity, a few per company
 are looked at in detail.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -17,6 +17,7 @@ from shared.operations import bc_checks, diagnosis, status, view_findings
 from shared.operations.diagnosis import HandshakeResult
 from shared.operations.failures import explain, settings_findings
 from shared.operations.findings import Finding, Report, fine, note, wrong
+from shared.operations.setting_doubts import setting_doubts
 from shared.operations.status_view import LoginView
 from shared.operations.stores import Stores
 from shared.operations.time_limit import TookTooLong, side_by_side, within
@@ -54,11 +55,13 @@ class Instruments:
     handshake: Callable[[str], HandshakeResult]  # plays Business Central's handshake with a notification URL
     depth: Callable[[str], int | None]  # messages in a queue, None: there is no such queue
     timers: Sequence[Timer] = status.DEFAULT_TIMERS
+    peek: status.Peek = lambda _: ()
+    env: Mapping[str, str] = field(default_factory=dict)  # all app settings as they are written
 
 
-def refused(error: ConfigError, now: datetime) -> Report:
-    """Return the report of an app whose settings are wrong: there is nothing else to look at."""
-    return Report(at=now, environment="", findings=settings_findings(error))
+def refused(error: ConfigError, now: datetime, env: Mapping[str, str]) -> Report:
+    """Return the report of an app whose settings are wrong: there is nothing to look at beside them."""
+    return Report(at=now, environment="", findings=(*settings_findings(error), *setting_doubts(env)))
 
 
 def examine(ctx: Context, stores: Stores, instruments: Instruments) -> Report:
@@ -66,7 +69,7 @@ def examine(ctx: Context, stores: Stores, instruments: Instruments) -> Report:
     beside: list[Callable[[], list[Finding]]] = [
         lambda: _from_vault_to_business_central(ctx, stores, instruments),
         lambda: _limited("public_url", lambda: _public_url(ctx, instruments)),
-        lambda: _limited("queues", lambda: _queues(instruments)),
+        lambda: _limited("queues", lambda: _queues(ctx, instruments)),
         lambda: _limited("runs", lambda: _state(ctx, stores, instruments)),
     ]
     found = side_by_side(beside) if ctx.threads > 1 else [look() for look in beside]
@@ -74,8 +77,20 @@ def examine(ctx: Context, stores: Stores, instruments: Instruments) -> Report:
     return Report(
         at=ctx.now(),
         environment=ctx.settings.environment,
-        findings=(settings, *(one for some in found for one in some)),
+        findings=(settings, *setting_doubts(instruments.env), *_once(one for some in found for one in some)),
     )
+
+
+def _once(found: Iterable[Finding]) -> list[Finding]:
+    """Return the findings, of a cause that several checks ran into the first; Business Central's log tells its own."""
+    met: set[tuple[str, str, str]] = set()
+    kept = []
+    for one in found:
+        cause = (one.code, one.cause, one.do)
+        if cause not in met or not one.is_wrong or one.check == "bc_log":
+            kept.append(one)
+        met.add(cause)
+    return kept
 
 
 def _connection(ctx: Context) -> str:
@@ -154,9 +169,11 @@ def _public_url(ctx: Context, instruments: Instruments) -> list[Finding]:
     return [diagnosis.handshake_finding(result, ctx.settings.public_url)]
 
 
-def _queues(instruments: Instruments) -> list[Finding]:
+def _queues(ctx: Context, instruments: Instruments) -> list[Finding]:
     queues = [name for queue in WORK_QUEUES for name in (queue, f"{queue}-poison")] + [QUEUE_EVENTS, QUEUE_RESULTS]
-    return diagnosis.queue_findings({queue: instruments.depth(queue) for queue in queues})
+    depths = {queue: instruments.depth(queue) for queue in queues}
+    poison = {queue: instruments.peek(queue) for queue, depth in depths.items() if queue.endswith("-poison") and depth}
+    return diagnosis.queue_findings(depths, poison, now=ctx.now())
 
 
 def _state(ctx: Context, stores: Stores, instruments: Instruments) -> list[Finding]:

@@ -51,7 +51,7 @@ def clock_finding(ours: datetime, theirs: datetime) -> Finding:
 
 def explain(check: str, error: IntegrationError, what: str) -> Finding:
     """Return why a call failed; `what` is what was tried, as in "list the companies"."""
-    seen = f"Could not {what}: {error}."
+    seen = f"Could not {what}: {str(error).rstrip('.')}."
     if isinstance(error, TokenError):
         return _login(check, error, seen)
     if isinstance(error, BCError):

@@ -4,10 +4,17 @@ Pure. Owns the shape and its severities; knows no setting, no store and no page.
 `view_findings` (from the state), `failures` (from a failed call) and `diagnosis` (from what the doctor gathered).
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
+
+from shared import guid
+
+#: What differs between two answers of one cause: ids of request, record and company, and the time.
+_PARTICULAR: Final = re.compile(rf"\[[^\]\s]{{1,80}}\]|{guid.PATTERN}|\d{{4}}-\d\d-\d\dT[\d:.]+Z?|\b[0-9a-f]{{12,}}\b")
 
 
 class Severity(StrEnum):
@@ -86,3 +93,13 @@ def shortened(text: str, most: int = 200) -> str:
     """Return a text in one line, cut at a word after `most` characters: enough to know what it is about."""
     line = " ".join(text.split()) or text
     return line if len(line) <= most else f"{line[:most].rsplit(' ', 1)[0]} …"
+
+
+def grouped[T](pairs: Iterable[tuple[str, T]]) -> Mapping[str, list[T]]:
+    """Return things by the reason they bear, under its first wording: reasons that differ in ids only are one cause."""
+    wording: dict[str, str] = {}
+    found: dict[str, list[T]] = {}
+    for reason, one in pairs:
+        first = wording.setdefault(_PARTICULAR.sub("", reason), reason)
+        found.setdefault(first, []).append(one)
+    return found

@@ -1,4 +1,6 @@
-"""How many messages lie in a storage queue: one REST call (Get Queue Metadata), so that no queue SDK is deployed.
+"""How many messages lie in a storage queue, and the first of them: two REST calls (Get Queue Metadata, Peek Messages).
+
+So no queue SDK is deployed, and nothing is taken away from anybody.
 
 `azure-storage-blob`, which is deployed, signs only its own requests; its signing code is private and not used here.
 
@@ -9,16 +11,19 @@ https://learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable
+import html
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import format_datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import Final
 from urllib.parse import urlsplit
 
 import requests
 
 from shared.errors import StoreUnavailable
+from shared.operations.poison_contents import Peeked
 from shared.settings import StorageSettings
 from shared.storage.http_transport import leave_headers
 from shared.storage.identity import app_credential
@@ -32,6 +37,11 @@ _DEVELOPMENT: Final = (
     "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6"
     "IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;QueueEndpoint=http://127.0.0.1:10001/devstoreaccount1;"
 )
+
+
+#: A message of an answer to Peek Messages (its text last), and the fields before its text.
+_MESSAGE: Final = re.compile(r"<QueueMessage>(.*?)<MessageText>(.*?)</MessageText>\s*</QueueMessage>", re.DOTALL)
+_FIELD: Final = re.compile(r"<(\w+)>([^<]*)</\1>")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,24 +76,42 @@ class QueueDepths:
         Raises:
             StoreUnavailable: storage did not answer or refused.
         """
+        answer = self._get(queue, {"comp": "metadata"}, f"length of {queue}")
+        if answer is None:
+            return None
+        count = answer.headers.get("x-ms-approximate-messages-count", "")
+        if not count.isdigit():
+            raise StoreUnavailable(f"Queue Storage, length of {queue}: no count")
+        return int(count)
+
+    def peek(self, queue: str) -> list[Peeked]:
+        """Return the first messages of a queue, at most 32, and leave them where they are.
+
+        Raises:
+            StoreUnavailable: as `read`.
+        """
+        answer = self._get(f"{queue}/messages", {"numofmessages": "32", "peekonly": "true"}, f"look into {queue}")
+        return [] if answer is None else [_peeked(found) for found in _MESSAGE.findall(answer.text)]
+
+    def _get(self, path: str, query: Mapping[str, str], what: str) -> requests.Response | None:
         account = _account(self._storage)
-        url = f"{account.endpoint}/{queue}"
+        url = f"{account.endpoint}/{path}"
         headers = {"x-ms-date": format_datetime(self._now(), usegmt=True), "x-ms-version": _VERSION}
-        headers["Authorization"] = _signed(account, url, headers) if account.key else f"Bearer {self._bearer()}"
+        signed = _signed(account, url, query, headers) if account.key else f"Bearer {self._bearer()}"
+        headers["Authorization"] = signed
         try:
             with self._session or requests.Session() as used:
                 answer = used.get(
-                    url, params={"comp": "metadata"}, headers=headers, timeout=_TIMEOUT_S,
+                    url, params=query, headers=headers, timeout=_TIMEOUT_S,
                     verify=self._ca_bundle or True, auth=leave_headers, allow_redirects=False,
                 )  # fmt: skip
         except requests.RequestException as error:
-            raise StoreUnavailable(f"Queue Storage, length of {queue}: {type(error).__name__}") from None
+            raise StoreUnavailable(f"Queue Storage, {what}: {type(error).__name__}") from None
         if answer.status_code == 404:
             return None
-        count = answer.headers.get("x-ms-approximate-messages-count", "")
-        if answer.status_code != 200 or not count.isdigit():
-            raise StoreUnavailable(f"Queue Storage, length of {queue}: {answer.status_code}")
-        return int(count)
+        if answer.status_code != 200:
+            raise StoreUnavailable(f"Queue Storage, {what}: {answer.status_code}")
+        return answer
 
     def _bearer(self) -> str:
         if self._token is not None:
@@ -115,8 +143,18 @@ def _account(storage: StorageSettings) -> _Account:
     return _Account(endpoint=endpoint.rstrip("/"), name=name, key=key)
 
 
-def _signed(account: _Account, url: str, headers: dict[str, str]) -> str:
+def _peeked(found: tuple[str, str]) -> Peeked:
+    """Read one message of the answer to Peek Messages; its text may have been escaped for XML."""
+    body, text = found[0], html.unescape(found[1])
+    fields = dict(_FIELD.findall(body))
+    return Peeked(
+        message_id=fields.get("MessageId", ""), body=text.encode(), taken=int(fields.get("DequeueCount", "0")),
+        put_at=parsedate_to_datetime(fields["InsertionTime"]),
+    )  # fmt: skip
+
+
+def _signed(account: _Account, url: str, query: Mapping[str, str], headers: dict[str, str]) -> str:
     own = "".join(f"{name}:{value}\n" for name, value in sorted(headers.items()))
-    resource = f"/{account.name}{urlsplit(url).path}\ncomp:metadata"
+    resource = f"/{account.name}{urlsplit(url).path}" + "".join(f"\n{name}:{query[name]}" for name in sorted(query))
     digest = hmac.digest(account.key, f"GET{_EMPTY_HEADERS}{own}{resource}".encode(), hashlib.sha256)
     return f"SharedKey {account.name}:{base64.b64encode(digest).decode()}"

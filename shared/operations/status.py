@@ -18,6 +18,7 @@ from shared.errors import BudgetExhausted, IntegrationError, StoreUnavailable, T
 from shared.operations import view_findings
 from shared.operations.failures import explain
 from shared.operations.findings import Finding, fine, warning
+from shared.operations.poison_contents import Peeked, poison_findings
 from shared.operations.status_view import (
     CompanyView,
     DeadLetterView,
@@ -38,6 +39,8 @@ from shared.orders.order_store import OrderStore
 from shared.resource_names import WORK_QUEUES
 from shared.webhooks.notes import WebhookNote
 
+type Peek = Callable[[str], Sequence[Peeked]]  # the first messages of a queue, left where they are
+
 DEFAULT_TIMERS: Final = timers_of({name: value for name, value in DEFAULTS.items() if value})
 POISON_QUEUES: Final = tuple(f"{queue}-poison" for queue in WORK_QUEUES)
 #: A list of companies this old still says that Business Central answers.
@@ -46,7 +49,7 @@ _BC_LIMIT_S: Final = 4.0
 _QUEUES_LIMIT_S: Final = 4.0
 _SNAPSHOT_EVERY: Final = timedelta(hours=24)
 #: What a run may take beyond its second due time before its silence is a fault.
-_RUN_TIME: Final = timedelta(minutes=30)
+RUN_TIME: Final = timedelta(minutes=30)
 _LIST = 100  # orders of each status, and dead letters, shown by name; each queue has its share of these
 _COUNT = 10_000  # orders counted at most
 
@@ -58,6 +61,7 @@ def view(
     timers: Sequence[Timer] = DEFAULT_TIMERS,
     depth: Callable[[str], int | None] | None = None,
     key: str = "",
+    peek: Peek | None = None,
 ) -> StatusView:
     """Gather the state; what BC or the queues don't answer right now is shown as such and hides nothing else.
 
@@ -73,6 +77,7 @@ def view(
     orders = _orders(stores.orders, key)
     letters = stores.dead_letters.counts(ctx.now())
     runs = stores.timers.all()
+    poison, in_poison = (None, ()) if depth is None else _poison(depth, peek, ctx.now())
     gathered = StatusView(
         at=ctx.now(),
         environment=settings.environment,
@@ -95,7 +100,8 @@ def view(
         dead_letter_counts=dict(letters),
         key=key,
         timers=tuple(_timer(timer, runs.get(timer.function), ctx.now()) for timer in timers),
-        poison=None if depth is None else _poison(depth),
+        poison=poison,
+        in_poison=in_poison,
         business_central=business_central,
     )
     found = view_findings.findings(gathered)
@@ -147,13 +153,20 @@ def _no_answer(error: Exception, login: LoginView) -> Finding | None:
     return warning("business_central", "business_central_hangs", seen, cause, "Look again in a minute.")
 
 
-def _poison(depth: Callable[[str], int | None]) -> dict[str, int] | None:
-    """Return the length of every poison queue that holds something; None when the queues don't answer."""
+def _poison(
+    depth: Callable[[str], int | None], peek: Peek | None, now: datetime
+) -> tuple[dict[str, int] | None, tuple[Finding, ...]]:
+    """Return the length of every poison queue that holds something, and why; None when the queues don't answer."""
+
+    def look() -> tuple[dict[str, int], dict[str, Sequence[Peeked]]]:
+        lengths = {queue: length for queue in POISON_QUEUES if (length := depth(queue))}
+        return lengths, {queue: peek(queue) for queue in lengths} if peek else {}
+
     try:
-        lengths = within(_QUEUES_LIMIT_S, lambda: {queue: depth(queue) for queue in POISON_QUEUES})
+        lengths, messages = within(_QUEUES_LIMIT_S, look)
     except (StoreUnavailable, TookTooLong):
-        return None
-    return {queue: length for queue, length in lengths.items() if length}
+        return None, ()
+    return lengths, tuple(poison_findings(lengths, messages, now=now))
 
 
 def _timer(timer: Timer, run: TimerRun | None, now: datetime) -> TimerView:
@@ -195,7 +208,7 @@ def _late_after(purpose: str, done_at: datetime, timers: Sequence[Timer]) -> dat
     if timer is None or timer.is_disabled:
         return None
     planned = done_at if purpose != "snapshot" else done_at + _SNAPSHOT_EVERY
-    return timer.second_due(planned) + _RUN_TIME if planned.year < 9000 else None
+    return timer.second_due(planned) + RUN_TIME if planned.year < 9000 else None
 
 
 def _subscription(now: datetime, note: WebhookNote, names: dict[str, str]) -> SubscriptionView:

@@ -123,6 +123,7 @@ class StatusView:
     dead_letter_counts: dict[str, int] = field(default_factory=dict)  # by queue, all of them
     timers: tuple[TimerView, ...] = ()
     poison: dict[str, int] | None = None  # messages by poison queue; None: not looked at
+    in_poison: tuple[Finding, ...] = ()  # what the messages there say
     business_central: Finding | None = None  # whether it answers just now; None: not asked
     key: str = ""  # of what alone is listed of orders and dead letters
     health: str = ""  # connected, login_needed, unreachable, degraded, stopped

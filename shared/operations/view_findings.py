@@ -5,19 +5,24 @@ streams or webhooks it hits. What has to be asked for (tokens, queues, public ad
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 from shared.login.entra_codes import advice
-from shared.operations.findings import Finding, counted, fine, named, note, shortened, warning, wrong
+from shared.operations.findings import Finding, counted, fine, grouped, named, note, shortened, warning, wrong
+from shared.operations.poison_contents import poison_findings
 from shared.operations.status_view import LoginView, StatusView, StreamView, SubscriptionView
+from shared.orders.next_step import EXISTS, LOOKS_ALIKE, OUTCOME_UNKNOWN, TOO_MANY
 
 #: A subscription is renewed by 48 h of age and lives 3 days; with less left than this the renewal does not work.
 EXPIRES_SOON: Final = timedelta(hours=12)
-#: Codes of refusals that are this app's own; every other code of an order is Business Central's.
-OWN_CODES: Final = frozenset({"InvalidMessage", "poison", "outcome_unknown", "network"})
-
+#: Codes of refusals that are this app's own; every other code of a refused order is Business Central's.
+OWN_CODES: Final = frozenset({
+    "InvalidMessage", EXISTS, TOO_MANY, LOOKS_ALIKE, OUTCOME_UNKNOWN, "poison", "network", "nextLink", "origin",
+})  # fmt: skip
+#: Codes of parked orders whose outcome is open, and which no fault of 72 hours has stopped.
+_OPEN: Final = frozenset({OUTCOME_UNKNOWN, LOOKS_ALIKE, TOO_MANY, "poison"})
 EXAMPLE: Final = "0 */15 * * * *"
 _UNREACHABLE: Final = frozenset({
     "bc_unreachable", "bc_down", "bc_throttled", "business_central_hangs", "login_unavailable", "budget_busy",
@@ -41,7 +46,7 @@ def findings(view: StatusView) -> tuple[Finding, ...]:
         *timer_findings(view),
         *(run_findings(view) if answers else []),  # while it does not answer, nothing can be read or renewed
         *(webhook_findings(view) if answers else []),
-        *poison_findings(view.poison or {}),
+        *(view.in_poison or poison_findings(view.poison or {}, {}, now=view.at)),
         *order_findings(view),
         *dead_letter_findings(view),
     )
@@ -78,7 +83,7 @@ def run_findings(view: StatusView) -> list[Finding]:
 
 def _failed(view: StatusView) -> list[Finding]:
     found = []
-    failed = _grouped((stream.error, stream) for stream in view.streams if stream.error or stream.state == "failed")
+    failed = grouped((stream.error, stream) for stream in view.streams if stream.error or stream.state == "failed")
     for reason, streams in failed.items():
         seen, do = f"Reading {_streams(streams)} failed.", "Remove that cause; the next run goes on from the watermark."
         found.append(wrong("runs", "run_failed", seen, shortened(reason) or "No reason was noted.", do))
@@ -126,16 +131,6 @@ def _at(moment: datetime | None) -> str:
     return f"{moment:%Y-%m-%d %H:%M} UTC" if moment else "never"
 
 
-def poison_findings(poison: Mapping[str, int]) -> list[Finding]:
-    """Return that messages lie where the host puts what it gave up on: the functions that keep them do not run."""
-    if not poison:
-        return []
-    seen = f"Messages in poison queues: {named(f'{queue} {count}' for queue, count in poison.items())}."
-    cause = "The host gave up on them, and the dead_letter functions, which keep them with their reason, do not run."
-    do = "Enable the dead_letter functions (no AzureWebJobs.<function>.Disabled); the messages then show below."
-    return [wrong("queues", "poison_waits", seen, cause, do)]
-
-
 def health(found: Sequence[Finding]) -> str:
     """Return the state of the connection in one word (design of connections): the worst that the findings say."""
     for one in found:
@@ -174,7 +169,7 @@ def webhook_findings(view: StatusView) -> list[Finding]:
     """Return which webhooks are not in order, one finding per reason; unsupported ones are served by the reconcile."""
     bad = [one for one in view.subscriptions if one.state != "unsupported" and _is_bad(one, view)]
     found = []
-    for reason, ones in _grouped((one.error, one) for one in bad).items():
+    for reason, ones in grouped((one.error, one) for one in bad).items():
         what = named(f"{one.entity} of {one.company}" for one in ones)
         seen = f"Not in order: the webhooks for {what.rstrip('.')}."
         do = "They are rebuilt every 15 minutes. If that goes on: can Business Central reach PUBLIC_URL?"
@@ -190,28 +185,49 @@ def _is_bad(one: SubscriptionView, view: StatusView) -> bool:
 
 def order_findings(view: StatusView) -> list[Finding]:
     """Return which orders wait for a person, one finding per who refused them."""
-    found = []
-    if view.orders_parked:
-        seen = f"{counted(view.orders_parked, 'order')} gave up{_codes(view, 'parked')}."
-        cause, do = "Transient faults lasted for 72 hours.", "Remove the cause, then press Try again."
-        found.append(warning("orders", "order_parked", seen, cause, do))
-    if view.orders_rejected:
-        codes = {order.code for order in view.orders if order.state == "rejected"}
-        seen = f"{counted(view.orders_rejected, 'order')} refused{_codes(view, 'rejected')}."
-        if codes and codes <= OWN_CODES:
-            cause = "The app refused them itself: the messages break their contract. Business Central never saw them."
-            do = "The result in sales-order-results names each fault. Correct the sender, then send them anew."
-        else:
-            cause = "Business Central refused them; the code is its own word."
-            if codes & OWN_CODES:
-                cause = "Business Central refused some; those with InvalidMessage the app refused itself."
-            do = "Correct the customer, item or order; then press Try again, or send the order anew."
-        found.append(warning("orders", "order_rejected", seen, cause, do))
-    return found
+    return [*_parked(view), *_rejected(view)]
 
 
-def _codes(view: StatusView, state: str) -> str:
-    codes = sorted({order.code for order in view.orders if order.state == state and order.code})
+def _parked(view: StatusView) -> list[Finding]:
+    if not view.orders_parked:
+        return []
+    seen = f"{counted(view.orders_parked, 'order')} gave up{_named_codes(view, 'parked')}."
+    codes = _codes(view, "parked")
+    cause = "Transient faults lasted for 72 hours."
+    if codes and codes <= _OPEN:
+        cause = "Whether Business Central has them could not be settled; the app looks again before it posts."
+    return [warning("orders", "order_parked", seen, cause, "Remove the cause, then press Try again.")]
+
+
+def _rejected(view: StatusView) -> list[Finding]:
+    if not view.orders_rejected:
+        return []
+    seen = f"{counted(view.orders_rejected, 'order')} refused{_named_codes(view, 'rejected')}."
+    cause, do = _refuser(_codes(view, "rejected"))
+    return [warning("orders", "order_rejected", seen, cause, do)]
+
+
+def _refuser(codes: set[str]) -> tuple[str, str]:
+    """Return who refused orders, and the next step; what the app refused is not laid at Business Central's door."""
+    own = codes & OWN_CODES
+    if not codes or codes - OWN_CODES:
+        cause = "Business Central refused them; the code is its own word."
+        if own:
+            cause = f"Business Central refused some; those with {named(sorted(own))} the app refused itself."
+        return cause, "Correct the customer, item or order; then press Try again, or send the order anew."
+    if "InvalidMessage" in codes:
+        cause = "The app refused them itself: the messages break their contract. Business Central never saw them."
+        return cause, "The result in sales-order-results names each fault. Correct the sender, then send them anew."
+    cause = "The app refused them itself: documents of their number exist in Business Central, not made here."
+    return cause, "Look the number up in Business Central; then send the order under a number of its own."
+
+
+def _codes(view: StatusView, state: str) -> set[str]:
+    return {order.code for order in view.orders if order.state == state and order.code}
+
+
+def _named_codes(view: StatusView, state: str) -> str:
+    codes = sorted(_codes(view, state))
     return f" ({named(codes, 5)})" if codes else ""
 
 
@@ -234,10 +250,3 @@ def with_fine(found: list[Finding], check: str, seen: str) -> list[Finding]:
 
 def _streams(streams: list[StreamView]) -> str:
     return named(f"{stream.entity} ({stream.purpose}) of {stream.company}" for stream in streams)
-
-
-def _grouped[T](pairs: Iterable[tuple[str, T]]) -> Mapping[str, list[T]]:
-    found: dict[str, list[T]] = {}
-    for key, one in pairs:
-        found.setdefault(key, []).append(one)
-    return found

@@ -162,7 +162,9 @@ def test_silence_alerts_count_successful_runs_and_fire_at_none() -> None:
     rules = bicep.text(ALERTS)
     assert "operator: alert.atLeast > 0 ? 'GreaterThanOrEqual' : 'LessThan'" in rules
     assert "threshold: alert.atLeast > 0 ? alert.atLeast : 1" in rules
-    assert "windowSize: alert.atLeast > 0 ? 'PT30M' : silenceWindow" in rules
+    named = re.findall(r"'([\w-]+)': silenceAfter\(bc\.(\w+)\)", rules)
+    assert {name for name, _ in named} == {name for name, (_, least, _) in alert_rows().items() if least == 0}
+    assert [schedule for _, schedule in named] == ["itemPullSchedule", "reconcileSchedule", "subscriptionSchedule"]
 
 
 def test_queries_name_functions_that_exist() -> None:

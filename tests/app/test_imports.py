@@ -29,6 +29,7 @@ PURE: Final = frozenset({
     "storage/keys", "storage/packed_ids", "operations/connect_html", "operations/connect_tables",
     "operations/page_style", "operations/page_session",
     "operations/findings", "operations/failures", "operations/view_findings", "operations/diagnosis",
+    "operations/poison_contents", "operations/setting_doubts",
     "operations/status_view", "operations/page_parts", "operations/connect_values", "operations/sign_in_answer",
     "operations/refusal_pages", "operations/token_claims", "operations/timers", "connections/settings_reader",
     "exact_json", "ncrontab", "errors", "guid", "version", "outputs", "resource_names",

@@ -1,7 +1,9 @@
 """Queue lengths by plain REST: against Azurite with a signed request, and with a token as Azure takes it."""
 
+import json
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import ClassVar
 
@@ -9,6 +11,7 @@ import pytest
 
 from local.stack.mailbox import Mailbox
 from shared.errors import StoreUnavailable
+from shared.message_text import decode
 from shared.operations.queue_depths import QueueDepths
 from shared.settings import StorageSettings
 
@@ -26,6 +29,20 @@ def test_a_queue_is_counted_and_a_missing_one_is_none(azurite: str) -> None:
     depths = QueueDepths(settings(azurite))
     assert depths.read("depth-of-three") == 3
     assert depths.read("nobody-made-this") is None
+
+
+@pytest.mark.azurite
+def test_messages_are_looked_at_and_left(azurite: str) -> None:
+    """Their text as it was put, how often they were taken, since when they lie there; a second look sees the same."""
+    mailbox = Mailbox(azurite)
+    mailbox.put("look-only", '{"key": "<a> & b"}')
+    depths = QueueDepths(settings(azurite))
+    for _ in range(2):
+        (found,) = depths.peek("look-only")
+        assert json.loads(decode(found.body)) == {"key": "<a> & b"}
+        assert found.message_id
+        assert (found.taken, abs(found.put_at - datetime.now(UTC)) < timedelta(minutes=1)) == (0, True)
+    assert depths.peek("nobody-made-this") == []
 
 
 @pytest.mark.azurite

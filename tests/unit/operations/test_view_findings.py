@@ -97,6 +97,7 @@ def test_a_long_list_is_cut_with_its_count() -> None:
         (("InvalidMessage",), "The app refused them itself"),
         (("Application_DialogException",), "Business Central refused them"),
         (("InvalidMessage", "Application_DialogException"), "Business Central refused some"),
+        (("OrderExists",), "not made here"),
     ],
 )
 def test_what_the_app_refused_is_not_laid_at_business_centrals_door(order_codes: tuple[str, ...], word: str) -> None:

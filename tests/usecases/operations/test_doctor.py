@@ -256,7 +256,7 @@ def test_an_environment_full_of_webhooks_is_named(world: World) -> None:
 
 def test_wrong_settings_are_the_whole_report(world: World) -> None:
     """Without settings there is nothing else to look at."""
-    report = doctor.refused(ConfigError({"BC_CLIENT_ID": "is required"}), world.clock.now())
+    report = doctor.refused(ConfigError({"BC_CLIENT_ID": "is required"}), world.clock.now(), {})
     assert [found.code for found in report.findings] == ["setting_wrong"]
 
 
@@ -316,3 +316,33 @@ def test_each_check_has_a_limit_of_its_own(world: World, monkeypatch: pytest.Mon
     gate.set()
     assert f"{check}_hangs" in codes(report)
     assert {"queues", "orders"} <= {found.check for found in report.findings if not found.is_wrong}
+
+
+def test_one_cause_is_one_line_though_thirty_companies_meet_it(world: World) -> None:
+    """Business Central gives every answer an id of its own, which makes no cause of its own."""
+    for number in range(28):
+        world.bc.add_company(f"Company {number}")
+    for host in world.hosts:
+        host.companies.forget()
+    world.run_timer("reconcile")
+    world.drain()
+    world.clock.advance(15 * 60)
+    world.bc.faults.add(Fault(kind=FaultKind.SERVER_ERROR, status=403, match=r"GET .*companies\(", times=None))
+    world.bc.faults.add(Fault(kind=FaultKind.SERVER_ERROR, status=400, match="POST .*/subscriptions", times=None))
+    for timer in ("reconcile", "pull_items", "keep_subscriptions"):
+        world.run_timer(timer)
+        world.drain()
+    found = [one for one in examine(world).findings if one.is_wrong]
+    assert len({(one.check, one.code) for one in found}) == len(found), [one.seen for one in found]
+    assert {"entity_not_permitted", "webhook_missing", "run_failed"} <= {one.code for one in found}
+
+
+def test_storage_that_several_checks_run_into_is_one_line(world: World) -> None:
+    """The first of them says it."""
+
+    def down(_: str) -> None:
+        raise StoreUnavailable("Table Storage: ServiceRequestError")
+
+    world.point = down
+    found = [one.code for one in examine(world).findings if one.is_wrong]
+    assert found.count("storage_unreachable") == 1
