@@ -17,6 +17,8 @@ from shared import services as root
 from shared.changes import notification_job, page_job, plan_runs
 from shared.changes.jobs import NotificationJob, PageJob
 from shared.clock import utc_now
+from shared.contract import schema_answer
+from shared.contract.built_in import BUILT_IN
 from shared.dead_letters import frame, redrive
 from shared.errors import ConfigError, IntegrationError, InvalidMessage
 from shared.log import log_event
@@ -210,6 +212,17 @@ def show_status(req: func.HttpRequest) -> func.HttpResponse:
     except ConfigError as error:
         report = doctor.refused(error, utc_now())
     return _json(asdict(report) | {"is_healthy": report.is_healthy}, 200)
+
+
+def show_schema(req: func.HttpRequest) -> func.HttpResponse:
+    """Answer `schema`: the AsyncAPI document, or with `?type=` or `?data=` one schema."""
+
+    def found() -> object:
+        public_url = root.services().connection.context.settings.public_url
+        of_type, of_data = (str(req.params.get(name, "")) for name in ("type", "data"))
+        return schema_answer.answer(BUILT_IN, public_url, of_type=of_type, of_data=of_data)
+
+    return _json_or_error(found)
 
 
 def show_order(req: func.HttpRequest) -> func.HttpResponse:

@@ -67,8 +67,8 @@ def _announce(
             return ended
         stores.runs.note_next(job, message_id, successor)
     reading.records.clear()  # they leave memory as their events are packed
-    source = ctx.bc.company_url(job.company)
-    events = event_batch.messages(ctx, stores, source, job.job, _events(source, job.entity_row(), news))
+    origin = event_batch.origin_of(ctx, job.company)
+    events = event_batch.messages(ctx, stores, origin, job.job, _events(origin, job.entity_row(), news))
     return Outputs(events=events, pages=texts([successor] if successor else []))
 
 
@@ -143,9 +143,9 @@ def _end_quietly(ctx: Context, stores: ChangeStores, state: StreamState, job: Pa
     return run_end.finish(ctx, stores, job, [progress])
 
 
-def _events(source: str, entity: Entity, news: list[Announcement]) -> Iterator[str]:
+def _events(origin: cloud_events.Origin, entity: Entity, news: list[Announcement]) -> Iterator[str]:
     """Yield the text of each event and let go of its record."""
     news.reverse()
     while news:
         one = news.pop()
-        yield cloud_events.change_event(source, entity, one.change, one.record)
+        yield cloud_events.change_event(origin, entity, one.change, one.record)
