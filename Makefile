@@ -5,7 +5,7 @@ ARGS ?=
 EVERYTHING := -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo up test hooks simulate soak bench doctor format package deploy lock clean
+.PHONY: help setup run demo up test hooks simulate soak bench contract doctor format package deploy lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,9 @@ soak: setup ## half an hour of life through the real host, which is killed again
 
 bench: setup ## measure, beside other ways to do the same, and write docs/performance.md
 	@$(RUN) -m bench $(ARGS)
+
+contract: setup ## write docs/contract, what is published of messages (ARGS="--types FILE" writes typed models)
+	@$(RUN) -m scripts.contract $(ARGS)
 
 doctor: setup ## say why nothing arrives: FUNCTIONS_KEY=<key> make doctor ARGS=https://<app>.azurewebsites.net
 	@$(RUN) scripts/doctor.py $(ARGS)

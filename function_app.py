@@ -217,6 +217,12 @@ def redrive_order_by_key(req: func.HttpRequest, resumes: Texts) -> func.HttpResp
     return triggers.redrive_order(req, {QUEUE_ORDER_RESUMES: resumes})
 
 
+@app.route("schema", methods=["GET"])
+def show_schema(req: func.HttpRequest) -> func.HttpResponse:
+    """Show the published contract, or with `?type=` or `?data=` one schema of it."""
+    return triggers.show_schema(req)
+
+
 @app.route("health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 @app.queue_output(arg_name="notifications", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE)
 def health(req: func.HttpRequest, notifications: Texts) -> func.HttpResponse:

@@ -16,6 +16,8 @@ from shared import message_text, resource_names
 from shared import services as root
 from shared.changes import notification_job, page_job, plan_runs, replay
 from shared.changes.jobs import NotificationJob, PageJob
+from shared.contract import schema_answer
+from shared.contract.built_in import BUILT_IN
 from shared.dead_letters import frame, redrive
 from shared.errors import ConfigError, IntegrationError, InvalidMessage
 from shared.log import log_event
@@ -234,6 +236,17 @@ def replay_events(req: func.HttpRequest, outputs: dict[str, Texts]) -> func.Http
         return {"since": ask.since, "runs": [asdict(run) for run in runs]}
 
     return _json_or_error(act)
+
+
+def show_schema(req: func.HttpRequest) -> func.HttpResponse:
+    """Answer `schema`: the AsyncAPI document, or with `?type=` or `?data=` one schema."""
+
+    def found() -> object:
+        public_url = root.services().connection.context.settings.public_url
+        of_type, of_data = (str(req.params.get(name, "")) for name in ("type", "data"))
+        return schema_answer.answer(BUILT_IN, public_url, of_type=of_type, of_data=of_data)
+
+    return _json_or_error(found)
 
 
 def show_order(req: func.HttpRequest) -> func.HttpResponse:

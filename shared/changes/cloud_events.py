@@ -27,6 +27,14 @@ NDJSON: Final = "application/x-ndjson"
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """What all events of one company share."""
+
+    source: str  # the company's URL in Business Central
+    schemas: str  # what `dataschema` begins with; the event type ends it
+
+
+@dataclass(frozen=True, slots=True)
 class Blob:
     """Events that fit no message, one a line."""
 
@@ -48,7 +56,7 @@ class Batch:
     blob: Blob | None
 
 
-def change_event(source: str, entity: Entity, change: str, record: Record) -> str:
+def change_event(origin: Origin, entity: Entity, change: str, record: Record) -> str:
     """Return the event text for one record.
 
     `change` is `pulled`, `created`, `posted` or `updated`. The id depends on what happened and not on when or how
@@ -56,12 +64,12 @@ def change_event(source: str, entity: Entity, change: str, record: Record) -> st
     """
     kind = entity.event_type(change)
     version = record.version if change in {"pulled", "updated"} else ""
-    return _event(source, kind, entity, record.key, version, record.text("lastModifiedDateTime"), record.raw)
+    return _event(origin, kind, entity, record.key, version, record.text("lastModifiedDateTime"), record.raw)
 
 
-def deleted_event(source: str, entity: Entity, key: str, at: str) -> str:
+def deleted_event(origin: Origin, entity: Entity, key: str, at: str) -> str:
     """Return the event text for a record that is gone; its data holds only the id, as BC sends no more."""
-    return _event(source, entity.event_type("deleted"), entity, key, "", at, json.dumps({"id": key}))
+    return _event(origin, entity.event_type("deleted"), entity, key, "", at, json.dumps({"id": key}))
 
 
 def event_id(source: str, entity: Entity, change: str, key: str, version: str = "") -> str:
@@ -74,8 +82,8 @@ def replayed(event: str) -> str:
     return '{"bcreplay":true,' + event[1:]
 
 
-def _event(source: str, kind: str, entity: Entity, key: str, version: str, at: str, data: str) -> str:
-    begun, shared = _frame(source, kind, entity.name)
+def _event(origin: Origin, kind: str, entity: Entity, key: str, version: str, at: str, data: str) -> str:
+    begun, shared = _frame(origin, kind, entity.name)
     name = begun.copy()
     name.update(f"{key}|{version}".encode())
     moment = parse_time(at)  # a record may have no time, or year 1 for none
@@ -87,10 +95,11 @@ def _event(source: str, kind: str, entity: Entity, key: str, version: str, at: s
 
 
 @lru_cache(maxsize=256)
-def _frame(source: str, kind: str, entity: str) -> "tuple[HASH, str]":
+def _frame(origin: Origin, kind: str, entity: str) -> "tuple[HASH, str]":
     """Return what all events of one kind share: the hash of the id's beginning, and the text from source to subject."""
-    begun = sha256(f"{source}|{kind}|".encode())
-    return begun, f'"source":{json.dumps(source)},"type":"{kind}","subject":"{entity}'
+    begun = sha256(f"{origin.source}|{kind}|".encode())
+    schema = f'"dataschema":{json.dumps(origin.schemas + kind)}'
+    return begun, f'"source":{json.dumps(origin.source)},"type":"{kind}",{schema},"subject":"{entity}'
 
 
 def pack(events: Iterable[str]) -> Batch | None:
@@ -112,13 +121,14 @@ def pack(events: Iterable[str]) -> Batch | None:
     return Batch("", Blob(lines, count, sha256(lines).hexdigest()))
 
 
-def claim_check(source: str, job: str, blob: Blob, url: str, *, now: datetime) -> str:
+def claim_check(origin: Origin, job: str, blob: Blob, url: str, *, now: datetime) -> str:
     """Return the message that refers to a blob at an absolute URL."""
     reference = {
         "specversion": "1.0",
-        "id": sha256(f"{source}|{BATCH_TYPE}|{job}|{blob.digest}".encode()).hexdigest()[:32],
-        "source": source,
+        "id": sha256(f"{origin.source}|{BATCH_TYPE}|{job}|{blob.digest}".encode()).hexdigest()[:32],
+        "source": origin.source,
         "type": BATCH_TYPE,
+        "dataschema": origin.schemas + BATCH_TYPE,
         "subject": job,
         "time": now.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         "datacontenttype": NDJSON,

@@ -4,10 +4,17 @@ from collections.abc import Iterable
 
 from shared.changes import cloud_events
 from shared.changes.change_stores import ChangeStores
+from shared.changes.cloud_events import Origin
 from shared.connections.context import Context
+from shared.contract.schema_urls import data_url
 
 
-def messages(ctx: Context, stores: ChangeStores, source: str, job: str, events: Iterable[str]) -> tuple[str, ...]:
+def origin_of(ctx: Context, company: str) -> Origin:
+    """Return what the events of a company share."""
+    return Origin(ctx.bc.company_url(company), data_url(ctx.settings.public_url))
+
+
+def messages(ctx: Context, stores: ChangeStores, origin: Origin, job: str, events: Iterable[str]) -> tuple[str, ...]:
     """Return the message that announces the events of a job, if there are any.
 
     Raises:
@@ -19,4 +26,4 @@ def messages(ctx: Context, stores: ChangeStores, source: str, job: str, events: 
     if batch.blob is None:
         return (batch.message,)
     url = stores.claim_checks.put(batch.blob.name, batch.blob.data)
-    return (cloud_events.claim_check(source, job, batch.blob, url, now=ctx.now()),)
+    return (cloud_events.claim_check(origin, job, batch.blob, url, now=ctx.now()),)

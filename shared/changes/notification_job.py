@@ -35,7 +35,7 @@ def process(ctx: Context, stores: ChangeStores, job: NotificationJob) -> Outputs
         return Outputs()
     if job.collection:
         return _collection(ctx, stores, job)
-    source = ctx.bc.company_url(job.company)
+    origin = event_batch.origin_of(ctx, job.company)
     # What a snapshot lacks may have been made after it was read: only reading it back shows that.
     keys = list(dict.fromkeys(change.key for change in job.changes if change.kind != "deleted" or job.from_snapshot))
     records, unread = _read(ctx, stores, job, keys)
@@ -49,14 +49,14 @@ def process(ctx: Context, stores: ChangeStores, job: NotificationJob) -> Outputs
         looked_for=frozenset(keys),  # a snapshot made since an earlier delivery knows what only that one has announced
     )
     news = ledger.announce(records, look)
-    lines = [cloud_events.change_event(source, entity, one.change, one.record) for one in news]
+    lines = [cloud_events.change_event(origin, entity, one.change, one.record) for one in news]
     gone = [
-        cloud_events.deleted_event(source, entity, change.key, change.at)
+        cloud_events.deleted_event(origin, entity, change.key, change.at)
         for change in _deleted(ctx, job, {record.key for record in records} | unread)
         if ledger.announce_deleted(change.key, job=job.job, was_known=job.from_snapshot, now=ctx.now())
     ]
     lines += gone if "deleted" in ctx.settings.changes else []
-    events = event_batch.messages(ctx, stores, source, job.job, lines)
+    events = event_batch.messages(ctx, stores, origin, job.job, lines)
     log_event(
         log, "notifications.processed", job=job.job, company=job.company, entity=entity.name,
         count=len(job.changes), records=len(records), events=len(lines), unread=len(keys) - len(records),

@@ -12,6 +12,7 @@ from typing import Final
 from shared.changes import event_batch, mend_page, run_end
 from shared.changes.broken_records import BrokenList, broken_in
 from shared.changes.change_stores import ChangeStores
+from shared.changes.cloud_events import Origin
 from shared.changes.jobs import Cursor, PageJob, texts
 from shared.changes.ledger_rules import Announcement
 from shared.changes.page_reader import Reading, next_cursor, read_page
@@ -66,8 +67,8 @@ def _announce(
             return ended
         stores.runs.note_next(job, message_id, successor)
     reading.records.clear()  # they leave memory as their events are packed
-    source = ctx.bc.company_url(job.company)
-    events = event_batch.messages(ctx, stores, source, job.job, _events(source, job, news))
+    origin = event_batch.origin_of(ctx, job.company)
+    events = event_batch.messages(ctx, stores, origin, job.job, _events(origin, job, news))
     return Outputs(events=events, pages=texts([successor] if successor else []))
 
 
@@ -142,9 +143,9 @@ def _end_quietly(ctx: Context, stores: ChangeStores, state: StreamState, job: Pa
     return run_end.finish(ctx, stores, job, [progress])
 
 
-def _events(source: str, job: PageJob, news: list[Announcement]) -> Iterator[str]:
+def _events(origin: Origin, job: PageJob, news: list[Announcement]) -> Iterator[str]:
     """Yield the text of each event and let go of its record."""
     entity, event = job.entity_row(), KINDS[job.purpose].event
     news.reverse()
     while news:
-        yield event(source, entity, news.pop())
+        yield event(origin, entity, news.pop())

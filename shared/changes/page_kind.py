@@ -18,8 +18,8 @@ from shared.connections.context import Context
 from shared.outputs import Outputs
 
 
-def _change_event(source: str, entity: Entity, one: Announcement) -> str:
-    return cloud_events.change_event(source, entity, one.change, one.record)
+def _change_event(origin: cloud_events.Origin, entity: Entity, one: Announcement) -> str:
+    return cloud_events.change_event(origin, entity, one.change, one.record)
 
 
 def _nothing(*_: object) -> None:
@@ -33,7 +33,7 @@ class PageKind:
     #: What a page has to announce; whatever must be remembered of it is stored before this returns.
     news: Callable[[Context, ChangeStores, PageJob, Reading], list[Announcement]]
     #: The text of one event.
-    event: Callable[[str, Entity, Announcement], str] = _change_event
+    event: Callable[[cloud_events.Origin, Entity, Announcement], str] = _change_event
     #: Whether the job has announced something, so that it may not be dropped.
     has_claims: Callable[[ChangeStores, PageJob], bool]
     #: Whether an earlier delivery of a message whose job is out of date can have announced something that got lost on

@@ -47,8 +47,8 @@ def _parents(ctx: Context, job: PageJob, expanded: Sequence[Record]) -> list[Rec
     return read_records(ctx, job.company, entity, [key for key in keys if key])[0]
 
 
-def _event(source: str, entity: Entity, one: Announcement) -> str:
-    return cloud_events.replayed(cloud_events.change_event(source, entity, one.change, one.record))
+def _event(origin: cloud_events.Origin, entity: Entity, one: Announcement) -> str:
+    return cloud_events.replayed(cloud_events.change_event(origin, entity, one.change, one.record))
 
 
 def _phase_after(ctx: Context, job: PageJob, _state: StreamState) -> Phase:
@@ -62,16 +62,16 @@ def _may_have_announced(_ctx: Context, stores: ChangeStores, job: PageJob, state
 
 def _send_deleted(ctx: Context, stores: ChangeStores, job: PageJob) -> Outputs:
     """Send what was announced as deleted, before the run ends."""
-    source, entity = ctx.bc.company_url(job.company), job.entity_row()
+    origin, entity = event_batch.origin_of(ctx, job.company), job.entity_row()
     since = parse_time(job.slice.since)
 
     def events() -> Iterator[str]:
         if "deleted" in ctx.settings.changes:
             for key in stores.ledger(job.company, entity).deleted_since(since):
-                yield cloud_events.replayed(cloud_events.deleted_event(source, entity, key, ""))
+                yield cloud_events.replayed(cloud_events.deleted_event(origin, entity, key, ""))
 
     return Outputs(
-        events=event_batch.messages(ctx, stores, source, job.job, events()), pages=texts([job.next(phase="settle")])
+        events=event_batch.messages(ctx, stores, origin, job.job, events()), pages=texts([job.next(phase="settle")])
     )
 
 

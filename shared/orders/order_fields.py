@@ -16,7 +16,7 @@ EXTERNAL: Final = "externalDocumentNumber"
 EXTERNAL_LENGTH: Final = 35
 LINES: Final = "salesOrderLines"
 #: AL's Decimal in a field: "-999,999,999,999,999.99 to 999,999,999,999,999.99" (docs: Decimal data type).
-_TOO_MUCH: Final = 10**15
+TOO_MUCH: Final = 10**15
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 _ADDRESS: Final = {"AddressLine1": 100, "AddressLine2": 50, "City": 30, "Country": 10, "State": 30, "PostCode": 20}
@@ -155,7 +155,7 @@ def _is_date(value: object) -> bool:
 def _number_rule(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         return "must be a number"
-    return "" if -_TOO_MUCH < value < _TOO_MUCH else "is out of range: at most 15 digits before the decimal point"
+    return "" if -TOO_MUCH < value < TOO_MUCH else "is out of range: at most 15 digits before the decimal point"
 
 
 def _rule(holds: Callable[[object], bool], fault: str) -> Callable[[object], str]:

@@ -21,7 +21,7 @@ from shared.orders.order_entry import Numbering
 from shared.orders.order_fields import EXTERNAL, EXTERNAL_LENGTH, arranged, faults_of, text_of
 
 KEY_LENGTH: Final = 200
-_COMPANY_LENGTH: Final = 250
+COMPANY_LENGTH: Final = 250
 #: Exactly what an envelope may hold (design.md 4.1).
 _MEMBERS: Final = ("connection", "company", "orderKey", "order")
 #: In a bare order even this goes to BC, which has its own answer to it; beside an envelope's four it is a fault.
@@ -59,7 +59,7 @@ def parse_message(text: str, *, message_id: str, is_checked: bool = False) -> Or
     envelope = document if is_envelope else {}
     faults = [_stranger_rule(name) for name in envelope if name not in _MEMBERS]
     connection = _member(envelope, "connection", faults, KEY_LENGTH)
-    company = _member(envelope, "company", faults, _COMPANY_LENGTH)
+    company = _member(envelope, "company", faults, COMPANY_LENGTH)
     order_key = _member(envelope, "orderKey", faults, KEY_LENGTH)
     if not isinstance(order, dict):
         rule = "must be a JSON object" if "order" in document else "is required"

@@ -113,7 +113,9 @@ class _Literal(str):
 def test_a_recorded_record_is_forwarded_as_it_came(name: str) -> None:
     """Inside an event, with all its numbers and its own time."""
     record = records.parse_record(body(name))
-    event = cloud_events.change_event("https://source", ITEMS, "created", record)
+    event = cloud_events.change_event(
+        cloud_events.Origin("https://source", "https://schemas/"), ITEMS, "created", record
+    )
     assert json.loads(event)["data"] == json.loads(body(name))
     assert numbers(event) == numbers(body(name).decode("utf-8-sig"))
     assert "\n" not in event

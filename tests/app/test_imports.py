@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 #: The floors, top first. A module imports from its own room, or from rooms on floors below, never from above.
 FLOORS: Final = (
-    "function_app", "triggers", "services", "operations", "webhooks", "dead_letters", "changes", "orders",
+    "function_app", "triggers", "services", "operations", "webhooks", "dead_letters", "changes", "contract", "orders",
     "connections", "business_central", "login", "storage",
     "settings", "outputs", "log", "resource_names", "ncrontab", "exact_json", "message_text", "invocation", "clock",
     "concurrency",
@@ -32,6 +32,8 @@ PURE: Final = frozenset({
     "operations/poison_contents", "operations/setting_doubts",
     "operations/status_view", "operations/page_parts", "operations/connect_values", "operations/sign_in_answer",
     "operations/refusal_pages", "operations/token_claims", "operations/timers", "connections/settings_reader",
+    "contract/api_v2_types", "contract/async_api", "contract/built_in", "contract/edm", "contract/event_schemas",
+    "contract/order_schemas", "contract/schema_answer", "contract/schema_urls",
     "exact_json", "ncrontab", "errors", "guid", "version", "outputs", "resource_names",
 })  # fmt: skip
 #: Room -> the packages it may use besides the standard library.

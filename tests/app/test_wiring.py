@@ -57,6 +57,7 @@ WIRING: Final[dict[str, tuple[tuple[object, ...], set[str]]]] = {
     "show_order": (("httpTrigger", "orders/{key?}", ("GET",), "function"), set()),
     "redrive_order": (("httpTrigger", "orders/{key}/redrive", ("POST",), "function"), {"sales-orders-resume"}),
     "redrive_order_by_key": (("httpTrigger", "orders/redrive", ("POST",), "function"), {"sales-orders-resume"}),
+    "show_schema": (("httpTrigger", "schema", ("GET",), "function"), set()),
     "health": (("httpTrigger", "health", ("GET",), "anonymous"), {"bc-notifications"}),
 }  # fmt: skip
 
@@ -213,6 +214,7 @@ def test_with_wrong_settings_operators_get_one_message_with_every_name() -> None
     replies = [
         triggers.show_status(call("GET")),
         triggers.show_order(call("GET")),
+        triggers.show_schema(call("GET")),
         triggers.redrive_order(call("POST"), {}),
     ]
     for reply in replies:

@@ -557,12 +557,11 @@ def order_message_meaning(text: str) -> Meaning:
 def event_again(event: Meaning) -> Meaning:
     """The event as the code makes it today of the same record, whose text is the event's data."""
     entity, change = _entity_of(event), event["type"].split(".")[2]
+    origin = cloud_events.Origin(event["source"], "https://app.example/api/schema?data=")
     if change == "deleted":
-        text = cloud_events.deleted_event(event["source"], entity, event["data"]["id"], event["time"])
+        text = cloud_events.deleted_event(origin, entity, event["data"]["id"], event["time"])
     else:
-        text = cloud_events.change_event(
-            event["source"], entity, change, parse_record(json.dumps(event["data"]).encode())
-        )
+        text = cloud_events.change_event(origin, entity, change, parse_record(json.dumps(event["data"]).encode()))
     return dict(json.loads(text))
 
 

@@ -1,18 +1,22 @@
 """The shipped app on the whole local stack: the main job, kills in the middle of it, wrong settings, forged calls."""
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 import requests
 
 from local.stack.demo import COMPANY, Demo
+from local.stack.mailbox import Mailbox
 from local.stack.stack import Stack
 from shared import resource_names
 from shared.changes import plan_runs
+from tests.support.published import event_faults, result_faults
 
 pytestmark = pytest.mark.e2e
 
@@ -27,10 +31,47 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         yield running
 
 
+class JudgedMailbox(Mailbox):
+    """A reader that holds whatever it takes against the schemas published for it (P23)."""
+
+    def __init__(self, connection_string: str) -> None:
+        """Open the account."""
+        super().__init__(connection_string)
+        self.seen: list[dict[str, Any]] = []
+        self.faults: list[str] = []
+
+    def take(self) -> list[dict[str, Any]]:
+        """Return all events, judged."""
+        events = super().take()
+        self.seen += events
+        self.faults += [fault for event in events for fault in event_faults(event)]
+        return events
+
+    def results(self) -> list[dict[str, Any]]:
+        """Return all results, judged."""
+        found = super().results()
+        self.faults += [fault for result in found for fault in result_faults(result)]
+        return found
+
+    def _open(self, event: dict[str, Any]) -> list[dict[str, Any]] | None:
+        self.faults += event_faults(event)
+        return super()._open(event)
+
+
 @pytest.fixture
-def demo(stack: Stack) -> Demo:
+def mailbox(stack: Stack) -> Iterator[JudgedMailbox]:
+    """The rest of the business; at the end of a test all that it was given fits the contract."""
+    box = JudgedMailbox(stack.storage_connection_string)
+    yield box
+    assert box.faults == []
+
+
+@pytest.fixture
+def demo(stack: Stack, mailbox: JudgedMailbox) -> Demo:
     """The main job's steps on that stack, silent."""
-    return Demo(stack, say=lambda _: None)
+    made = Demo(stack, say=lambda _: None)
+    made.events = mailbox
+    return made
 
 
 def until(done: Callable[[], Any], what: str, patience_s: float = 300.0) -> Any:
@@ -42,11 +83,22 @@ def until(done: Callable[[], Any], what: str, patience_s: float = 300.0) -> Any:
     return found
 
 
-def test_the_main_job_happens_from_login_to_renewal(demo: Demo) -> None:
-    """Every step of the customer's mission really happens, each checked against Business Central itself."""
+def test_the_main_job_happens_from_login_to_renewal(demo: Demo, mailbox: JudgedMailbox) -> None:
+    """Every step of the customer's mission really happens, each checked against Business Central itself.
+
+    P23: each event names where the schema of its data is; it is served there, and the data fits.
+    """
     demo.run()
     assert len(demo.results) == 8
     assert "login" in demo.table().lower() or "Log in" in demo.table()
+    served = {
+        address: jsonschema_rs.Draft202012Validator(demo.http.get(address, timeout=30).json(), validate_formats=True)
+        for address in {event["dataschema"] for event in mailbox.seen}
+    }
+    assert {address.partition("?")[0] for address in served} == {f"{demo.stack.public_url}/api/schema"}
+    valid = sum(served[event["dataschema"]].is_valid(event["data"]) for event in mailbox.seen)
+    sys.stdout.write(f"events that validate / events seen: {valid} / {len(mailbox.seen)}\n")
+    assert valid == len(mailbox.seen) > 50
 
 
 @pytest.mark.parametrize("point", ["before-call", "after-call", "between-outputs", "after-outputs:2"])

@@ -23,6 +23,7 @@ class Total:
     checked: Counter[str] = field(default_factory=Counter)
     results: Counter[str] = field(default_factory=Counter)
     events: int = 0
+    valid: int = 0
     messages: int = 0
     repeated: int = 0
     lost: int = 0
@@ -40,6 +41,7 @@ class Total:
         self.checked += outcome.checked
         self.results += outcome.results
         self.events += outcome.events
+        self.valid += outcome.valid
         self.messages += outcome.messages
         self.repeated += outcome.repeated
         self.lost += outcome.lost
@@ -57,6 +59,7 @@ class Total:
         yield "records    " + _listed(self.checked - Counter(orders=self.checked["orders"]))
         yield f"orders     {self.checked['orders']} keys in {self.messages} messages: " + _listed(self.results)
         yield f"events     {self.events}, announced again under the same id after a crash: {self.repeated}"
+        yield f"valid      {self.valid} of {self.events} events by the schemas published for them"
         for title, start in (("BC faults", "api "), ("notified", "notification ")):
             found = Counter({name.removeprefix(start): n for name, n in self.counts.items() if name.startswith(start)})
             yield f"{title:<10} {found.total()}: " + _listed(found)

@@ -237,7 +237,12 @@ def _status_alone() -> list[Patch]:
 def _random_ids() -> list[Patch]:
     counter = itertools.count()
     real = cloud_events._event
-    return [(cloud_events, "_event", lambda *given: real(*given).replace('"id":"', f'"id":"{next(counter)}-', 1))]
+
+    def numbered(*given: Any) -> str:
+        head, _, rest = real(*given).partition('"id":"')
+        return f'{head}"id":"{next(counter):08x}{rest[8:]}'
+
+    return [(cloud_events, "_event", numbered)]
 
 
 _DEAF: Final = {"is_deaf": True, "env": {"BC_CHANGES": "created,updated,deleted"}}

@@ -42,6 +42,7 @@ class Outcome:
     checked: Counter[str] = field(default_factory=Counter)
     results: Counter[str] = field(default_factory=Counter)
     events: int = 0
+    valid: int = 0  # of the events, by the schemas published for them
     messages: int = 0
     repeated: int = 0
     virtual: timedelta = timedelta(0)
@@ -201,6 +202,7 @@ class Run:
         outcome.repeated = self.oracle.repeated
         outcome.crashed_at = self.workers.crashed_at
         outcome.events = len(self.telling.events)
+        outcome.valid = self.telling.valid
         outcome.messages = self.senders.messages
         outcome.virtual = self.world.clock.now() - DEFAULT_START
         return outcome

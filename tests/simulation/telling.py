@@ -11,6 +11,7 @@ from shared.business_central.code_text import code_of
 from shared.changes.cloud_events import BATCH_TYPE
 from shared.resource_names import QUEUE_EVENTS, QUEUE_RESULTS
 from tests.simulation.world import Left, World
+from tests.support.published import event_faults, result_faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class Telling:
         self.by_record: dict[tuple[str, str], list[Told]] = defaultdict(list)  # (change, record id)
         self.by_id: dict[str, list[Told]] = defaultdict(list)
         self.results: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        self.valid = 0  # of the events told, those that fit the schemas published for them
         self._world = world
         self._read = 0
 
@@ -67,6 +69,7 @@ class Telling:
         for left in new:
             if left.queue == QUEUE_RESULTS:
                 result = json.loads(left.body)
+                self.faults += result_faults(result)
                 self.results[code_of(result["orderKey"])].append(result)
             elif left.queue == QUEUE_EVENTS:
                 self._add(left)
@@ -76,6 +79,7 @@ class Telling:
             self.faults.append(f"a message of {len(left.body)} characters does not fit its queue")
         events = json.loads(left.body)
         if events[0]["type"] == BATCH_TYPE:
+            self.faults += event_faults(events[0])
             head, name = events[0], events[0]["dataref"]
             blob = self._world.claim_checks.read(name)
             if f"sha256:{hashlib.sha256(blob).hexdigest()}" != head["checksum"]:
@@ -84,6 +88,9 @@ class Telling:
             if len(events) != head["count"]:
                 self.faults.append(f"count of {name} is wrong")
         for event in events:
+            found = event_faults(event)
+            self.faults += found
+            self.valid += not found
             told = Told(event["id"], event["type"], event["source"], event["subject"], event["data"], left.job, left.at)
             self.events.append(told)
             self.by_record[told.change, told.record].append(told)

@@ -17,6 +17,8 @@ from shared.changes import cloud_events
 AT = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 URL = "https://store.blob.core.windows.net/bc-data/x.ndjson"
 SOURCE = "https://api.example/v2.0/t/p/api/v2.0/companies(1)"
+SCHEMAS = "https://app.example/api/schema?data="
+ORIGIN = cloud_events.Origin(SOURCE, SCHEMAS)
 ID = "7b1c4a52-91d3-f011-8d4c-6045bd1a2c10"
 
 
@@ -30,11 +32,12 @@ def record(tag: str = "a", price: str = "129.50", name: str = "Parka") -> record
 
 def test_an_event_is_a_cloud_event_with_the_record_inside() -> None:
     """All attributes of design.md section 4, and the record as BC sent it."""
-    event = json.loads(cloud_events.change_event(SOURCE, ITEMS, "created", record()), parse_float=Decimal)
+    event = json.loads(cloud_events.change_event(ORIGIN, ITEMS, "created", record()), parse_float=Decimal)
     assert event.pop("data") == json.loads(record().raw, parse_float=Decimal)
     assert len(event.pop("id")) == 32
     assert event == {
         "specversion": "1.0", "source": SOURCE, "type": "bc.item.created.v1", "subject": f"items({ID})",
+        "dataschema": f"{SCHEMAS}bc.item.created.v1",
         "time": "2026-02-11T09:14:27.53Z", "datacontenttype": "application/json",
     }  # fmt: skip
 
@@ -42,12 +45,13 @@ def test_an_event_is_a_cloud_event_with_the_record_inside() -> None:
 def test_numbers_leave_digit_for_digit() -> None:
     """The record's own text is embedded; nothing is decoded and encoded again."""
     price = "1234567890.123456789012345600"
-    assert f'"unitPrice":{price}' in cloud_events.change_event(SOURCE, ITEMS, "created", record(price=price))
+    assert f'"unitPrice":{price}' in cloud_events.change_event(ORIGIN, ITEMS, "created", record(price=price))
 
 
 def event_id(change: str, source: str = SOURCE, entity: Entity = ITEMS, tag: str = "a") -> str:
     """The id of an event."""
-    return str(json.loads(cloud_events.change_event(source, entity, change, record(tag)))["id"])
+    origin = cloud_events.Origin(source, SCHEMAS)
+    return str(json.loads(cloud_events.change_event(origin, entity, change, record(tag)))["id"])
 
 
 @pytest.mark.parametrize("change", ["created", "posted"])
@@ -72,10 +76,10 @@ def test_different_things_have_different_ids() -> None:
 
 def test_a_deleted_record_leaves_its_id_only() -> None:
     """All that BC tells of a deleted record is its id and a time."""
-    event = json.loads(cloud_events.deleted_event(SOURCE, ITEMS, ID, "2026-02-11T09:14:55.4Z"))
+    event = json.loads(cloud_events.deleted_event(ORIGIN, ITEMS, ID, "2026-02-11T09:14:55.4Z"))
     assert event["type"] == "bc.item.deleted.v1"
     assert event["data"] == {"id": ID}
-    again = json.loads(cloud_events.deleted_event(SOURCE, ITEMS, ID, "2026-02-12T00:00:00Z"))
+    again = json.loads(cloud_events.deleted_event(ORIGIN, ITEMS, ID, "2026-02-12T00:00:00Z"))
     assert again["id"] == event["id"]
 
 
@@ -91,7 +95,7 @@ names = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=6000
 def test_a_batch_fits_the_queue_and_loses_nothing(texts: list[str]) -> None:
     """Inline or by claim check: at most 48 KiB before base64, every event once and in order, count and sum right."""
     announced = [
-        cloud_events.change_event(SOURCE, ITEMS, "pulled", record(str(n), name=text)) for n, text in enumerate(texts)
+        cloud_events.change_event(ORIGIN, ITEMS, "pulled", record(str(n), name=text)) for n, text in enumerate(texts)
     ]
     batch = cloud_events.pack(announced)
     assert batch is not None
@@ -99,13 +103,14 @@ def test_a_batch_fits_the_queue_and_loses_nothing(texts: list[str]) -> None:
         assert len(batch.message.encode()) <= cloud_events.MESSAGE_BYTES
         assert json.loads(batch.message) == [json.loads(event) for event in announced]
         return
-    (reference,) = json.loads(cloud_events.claim_check(SOURCE, "run-00-000001", batch.blob, URL, now=AT))
+    (reference,) = json.loads(cloud_events.claim_check(ORIGIN, "run-00-000001", batch.blob, URL, now=AT))
     assert batch.blob.data.decode().split("\n") == [*announced, ""]
     assert len(reference.pop("id")) == 32
     digest = sha256(batch.blob.data).hexdigest()
     assert batch.blob.name == f"{digest}.ndjson"
     assert reference == {
         "specversion": "1.0", "source": SOURCE, "type": "bc.batch.v1", "subject": "run-00-000001",
+        "dataschema": f"{SCHEMAS}bc.batch.v1",
         "time": "2026-03-04T12:00:00Z", "datacontenttype": "application/x-ndjson", "dataref": URL,
         "count": len(announced), "checksum": f"sha256:{digest}",
     }  # fmt: skip
@@ -114,25 +119,25 @@ def test_a_batch_fits_the_queue_and_loses_nothing(texts: list[str]) -> None:
 @pytest.mark.parametrize("over", [-1, 0, 1])
 def test_the_edge_of_a_queue_message_is_exact(over: int) -> None:
     """48 KiB go inline, one byte more goes to the blob; bytes count, not characters."""
-    empty = len(cloud_events.change_event(SOURCE, ITEMS, "pulled", record(name=""))) + 2
+    empty = len(cloud_events.change_event(ORIGIN, ITEMS, "pulled", record(name=""))) + 2
     text = "x" * (cloud_events.MESSAGE_BYTES - empty + over)
-    batch = cloud_events.pack([cloud_events.change_event(SOURCE, ITEMS, "pulled", record(name=text))])
+    batch = cloud_events.pack([cloud_events.change_event(ORIGIN, ITEMS, "pulled", record(name=text))])
     assert batch is not None
     assert (batch.blob is not None) == (over > 0)
     raw = replace(record(), raw=record().raw.replace("Parka", "é" * (cloud_events.MESSAGE_BYTES // 2)))
-    wide = cloud_events.pack([cloud_events.change_event(SOURCE, ITEMS, "pulled", raw)])
+    wide = cloud_events.pack([cloud_events.change_event(ORIGIN, ITEMS, "pulled", raw)])
     assert wide is not None
     assert wide.blob is not None
 
 
 def test_a_repeated_job_refers_to_the_same_blob_under_the_same_id() -> None:
     """Also hours later; with other content it refers to another blob, and the first stays as it was (P27)."""
-    announced = [cloud_events.change_event(SOURCE, ITEMS, "pulled", record(name=name * 60_000)) for name in "xy"]
+    announced = [cloud_events.change_event(ORIGIN, ITEMS, "pulled", record(name=name * 60_000)) for name in "xy"]
     first, again, other = (cloud_events.pack([announced[n]]) for n in (0, 0, 1))
     assert first and again and other and first.blob and again.blob and other.blob  # noqa: PT018
     assert (first, other.blob.name == first.blob.name) == (again, False)
     ids = [
-        json.loads(cloud_events.claim_check(SOURCE, "job", blob, URL, now=at))[0]["id"]
+        json.loads(cloud_events.claim_check(ORIGIN, "job", blob, URL, now=at))[0]["id"]
         for blob, at in ((first.blob, AT), (again.blob, AT.replace(hour=15)), (other.blob, AT))
     ]
     assert ids[0] == ids[1] != ids[2]
@@ -143,5 +148,5 @@ def test_a_record_without_a_time_makes_an_event_without_one(at: str) -> None:
     """`time` is optional in CloudEvents, and where it stands it must be RFC 3339."""
     fields = json.dumps({"id": ID, "lastModifiedDateTime": at})
     made = records.parse_record(fields.encode())
-    assert "time" not in json.loads(cloud_events.change_event(SOURCE, ITEMS, "created", made))
-    assert "time" not in json.loads(cloud_events.deleted_event(SOURCE, ITEMS, ID, at))
+    assert "time" not in json.loads(cloud_events.change_event(ORIGIN, ITEMS, "created", made))
+    assert "time" not in json.loads(cloud_events.deleted_event(ORIGIN, ITEMS, ID, at))
