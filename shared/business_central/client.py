@@ -121,14 +121,15 @@ class BusinessCentralClient:
         *,
         customer_number: str,
         customer_id: str,
-        since: datetime,
+        any_customer: bool,
+        since: datetime | None,
         also_posted: bool,
         intent: Intent,
     ) -> list[PostedOrder]:
         """Look an order up by its external document number."""
         return self._orders.find(
-            company, external_number, customer_number=customer_number, customer_id=customer_id, since=since,
-            also_posted=also_posted, intent=intent,
+            company, external_number, customer_number=customer_number, customer_id=customer_id,
+            any_customer=any_customer, since=since, also_posted=also_posted, intent=intent,
         )  # fmt: skip
 
     def order_lines(self, company: str, order: PostedOrder) -> list[DocumentLine] | None:

@@ -32,6 +32,7 @@ _XML_ERROR: Final = re.compile(rb"<code>([^<]{1,200})</code>\s*<message[^>]*>([^
 
 #: Characters that a filter value may hold without meaning something else to AL's own filter language.
 _PLAIN_VALUE: Final = re.compile(r"(?!.*\.\.)[A-Za-z0-9 _/:,;#+.-]*")
+_PLAIN_PARTS: Final = re.compile(r"[A-Za-z0-9 _/:,;#+-]+(?:\.[A-Za-z0-9 _/:,;#+-]+)*")
 
 
 def text_literal(value: str) -> str:
@@ -42,6 +43,11 @@ def text_literal(value: str) -> str:
 def is_plain(value: str) -> bool:
     """Return whether `field eq 'value'` compares the value as it is, not as a pattern of AL (`*`, `|`, `..`, `@`)."""
     return bool(_PLAIN_VALUE.fullmatch(value))
+
+
+def plain_part(value: str) -> str:
+    """Return the longest part of a value that `contains(field,'part')` takes as it is, "" when there is none."""
+    return max((part.strip() for part in _PLAIN_PARTS.findall(value)), key=len, default="")
 
 
 def any_id(keys: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """Sales orders at Business Central: post one, look one up wherever it has left its number, and read its lines."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
@@ -49,7 +50,8 @@ class OrderApi:
         *,
         customer_number: str,
         customer_id: str,
-        since: datetime,
+        any_customer: bool,
+        since: datetime | None,
         also_posted: bool,
         intent: Intent,
     ) -> list[PostedOrder]:
@@ -58,17 +60,15 @@ class OrderApi:
         `and` over different fields is fine, `or` is not, hence one request each. The filter only narrows: number and
         customer are compared here again, as AL takes `*`, `|`, `..` and others in a value for a pattern.
         """
-        query = _filter(external_number, customer_number, customer_id, since)
+        is_narrow = odata.is_plain(external_number) or since is not None
+        customer = "" if any_customer and is_narrow else _customer(customer_number, customer_id)
+        query = " and ".join(filter(None, (*_narrowed(external_number, since), customer)))
         found: dict[str, PostedOrder] = {}
         for entity in ORDER_TRACES if also_posted else (SALES_ORDERS,):
-            date = ",orderDate" if entity is SALES_ORDERS else ""
-            select = f"{_SELECT},{entity.order_number}{date}"
-            resource = entity.resource(company)
-            for row in self._rows(resource, odata.query({"filter": query, "select": select}), intent):
-                fields = row.fields
-                number = _text(fields, entity.order_number)
-                if number and _is_asked_for(fields, external_number, customer_number, customer_id):
-                    found.setdefault(number, _document(entity, row, fields, number))
+            for document, fields in self._documents(company, entity, query, intent):
+                is_customers = _is_of(fields, customer_number, customer_id)
+                if (is_customers or any_customer) and _bears(fields, external_number):
+                    found.setdefault(document.number, replace(document, is_customers=is_customers))
                 if len(found) > MOST_DOCUMENTS:
                     raise _too_many(external_number)
         return list(found.values())
@@ -82,6 +82,18 @@ class OrderApi:
             return [_line(row.fields) for row in self._rows(resource, query, Intent.COMMITTED)]
         except BCNotFound:
             return None
+
+    def _documents(
+        self, company: str, entity: Entity, query: str, intent: Intent
+    ) -> Iterator[tuple[PostedOrder, dict[str, Any]]]:
+        """Yield what a filter lets pass, and the properties that were read of it; what has no order is left out."""
+        date = ",orderDate" if entity is SALES_ORDERS else ""
+        options = {"filter": query, "select": f"{_SELECT},{entity.order_number}{date}"}
+        for row in self._rows(entity.resource(company), odata.query(options), intent):
+            fields = row.fields
+            number = _text(fields, entity.order_number)
+            if number:
+                yield _document(entity, row, fields, number), fields
 
     def _rows(self, resource: str, query: str, intent: Intent) -> Iterator[Record]:
         """Yield the rows of a collection, until there are more than a look-up may read.
@@ -103,22 +115,29 @@ class OrderApi:
             url = self._api.checked(page.next_link, resource) if page.next_link else ""
 
 
-def _filter(external_number: str, customer_number: str, customer_id: str, since: datetime) -> str:
-    clauses = []
+def _narrowed(external_number: str, since: datetime | None) -> Iterator[str]:
+    """Yield clauses that let pass every document of a number: it, or its longest part that AL takes as it is."""
     if odata.is_plain(external_number):
-        clauses.append(f"externalDocumentNumber eq {odata.text_literal(external_number)}")
-    if customer_number and odata.is_plain(customer_number):
-        clauses.append(f"customerNumber eq {odata.text_literal(customer_number)}")
-    elif customer_id:
-        clauses.append(f"customerId eq {customer_id}")
-    if not odata.is_plain(external_number):
-        clauses.append(f"lastModifiedDateTime ge {format_time(since)}")
-    return " and ".join(clauses)
+        yield f"externalDocumentNumber eq {odata.text_literal(external_number)}"
+        return
+    part = odata.plain_part(external_number)
+    if part:
+        yield f"contains(externalDocumentNumber,{odata.text_literal(part)})"
+    if since is not None:
+        yield f"lastModifiedDateTime ge {format_time(since)}"
 
 
-def _is_asked_for(fields: dict[str, Any], external_number: str, customer_number: str, customer_id: str) -> bool:
-    if code_of(_text(fields, "externalDocumentNumber")) != code_of(external_number):
-        return False
+def _customer(number: str, key: str) -> str:
+    if number and odata.is_plain(number):
+        return f"customerNumber eq {odata.text_literal(number)}"
+    return f"customerId eq {key}" if key else ""
+
+
+def _bears(fields: dict[str, Any], external_number: str) -> bool:
+    return code_of(_text(fields, "externalDocumentNumber")) == code_of(external_number)
+
+
+def _is_of(fields: dict[str, Any], customer_number: str, customer_id: str) -> bool:
     if customer_number:
         return code_of(_text(fields, "customerNumber")) == code_of(customer_number)
     return _text(fields, "customerId").lower() == customer_id.lower()

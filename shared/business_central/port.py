@@ -109,6 +109,7 @@ class PostedOrder:
     order_date: str = ""  # ISO; "" when only its shipment or invoice is left
     modified_at: datetime | None = None  # None when BC did not say
     lines: str = ""  # resource that holds its lines, `salesOrders(<id>)/salesOrderLines`
+    is_customers: bool = True  # it is of the customer that was asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,14 +201,16 @@ class BusinessCentral(Protocol):
         *,
         customer_number: str,
         customer_id: str,
-        since: datetime,
+        any_customer: bool,
+        since: datetime | None,
         also_posted: bool,
         intent: Intent,
     ) -> list[PostedOrder]:
         """Look an order up by external document number; `also_posted`: among invoices and shipments, too.
 
-        `since` bounds the search where the number can't be filtered by. BCRejected with code `TooManyOrders` when more
-        documents bear the number than can be read in one look-up.
+        `any_customer`: those of other customers, too, as far as the number can be filtered by; else `since`, if given,
+        and the customer bound the search. BCRejected with code `TooManyOrders` when more documents have to be read than
+        can be in one look-up.
         """
         ...
 

@@ -4,9 +4,9 @@ Owns what counts as alike, for a document that a look-up found and for two order
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from hashlib import sha256
 from typing import Any, Final, Literal
 
@@ -14,15 +14,17 @@ from shared.business_central.code_text import code_of
 from shared.business_central.port import DocumentLine, PostedOrder
 from shared.orders.order_fields import EXTERNAL, LINES, text_of
 
-#: `same`: exactly its lines. `unclear`: those and others, or a part of them: this order as somebody changed it, or
-#: another one. `other`: it is another order. `uncommitted`: no replica shows it yet, so it may be rolled back, and its
-#: lines say nothing.
-type Likeness = Literal["same", "unclear", "other", "uncommitted"]
+#: `same`: exactly its lines. `rounded`: its lines, of quantities that BC rounds to a unit's precision. `unclear`: this
+#: order as somebody changed it, or another one. `uncommitted`: no replica shows it yet, so it may be rolled back, and
+#: its lines say nothing.
+type Likeness = Literal["same", "rounded", "unclear", "uncommitted"]
 #: Stands for whatever an order holds, in a mark.
 _ANY: Final = "any"
 
-#: BC rounds quantities to five decimals (AL: table "Sales Line", field Quantity, DecimalPlaces 0:5).
+#: BC rounds a quantity to five decimals (AL: table "Sales Line", field Quantity, DecimalPlaces 0:5), half away from
+#: zero (AL: Round), and before that to the precision of its unit (Qty. Rounding Precision), which no API shows.
 _STEP: Final = Decimal("0.00001")
+_PRECISIONS: Final = tuple(map(Decimal, ("1", "0.5", "0.25", "0.2", "0.1", "0.05", "0.01", "0.001", "0.0001")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class _Line:
 
 
 def likeness(order: Mapping[str, Any], document: PostedOrder, lines: Iterable[DocumentLine] | None) -> Likeness:
-    """Return how a document that bears the order's number and customer compares with it; None: not committed.
+    """Return how a document that bears the order's number compares with it; None: not committed.
 
     Content counts only where the sender gave the number, which others may use; else the key alone stands for it, and
     whatever people changed in the document meanwhile, it is the order. What is left of an order once posted, shipments
@@ -51,33 +53,30 @@ def likeness(order: Mapping[str, Any], document: PostedOrder, lines: Iterable[Do
         return "same"
     date = text_of(order, "orderDate")
     if date and document.order_date and date != document.order_date:
-        return "other"
+        return "unclear"
     sent, found = list(_sent_lines(order)), [line for line in lines if line.quantity]
-    return _as_order(sent, found) if document.order_id else _as_part(sent, found)
-
-
-def _as_order(sent: list[_Line], found: list[DocumentLine]) -> Likeness:
-    rest = _unmatched(sent, found)
-    if rest is None or any(one.names(line) for one in sent for line in rest):
-        return "other"  # one more line of the same item: another order of the same things
-    return "unclear" if rest else "same"
-
-
-def _as_part(sent: list[_Line], found: list[DocumentLine]) -> Likeness:
-    if _unmatched(sent, found) == []:
+    if _is_all(sent, found, _is_stored):
         return "same"
-    return "unclear" if not sent or any(one.names(line) for one in sent for line in found) else "other"
+    return "rounded" if _is_all(sent, found, _is_rounded) else "unclear"
 
 
-def _unmatched(sent: list[_Line], found: list[DocumentLine]) -> list[DocumentLine] | None:
-    """Return the lines of a document that are none of the order's; None when one of the order's is missing."""
+def _is_all(sent: list[_Line], found: list[DocumentLine], fits: Callable[[Decimal, Decimal], bool]) -> bool:
+    """Return whether the lines of a document are exactly the order's; `fits` compares quantities, sent and found."""
     rest = list(found)
     for one in sent:
-        match = next((line for line in rest if one.names(line) and one.quantity == _round(line.quantity)), None)
+        match = next((line for line in rest if one.names(line) and fits(one.quantity, line.quantity)), None)
         if match is None:
-            return None
+            return False
         rest.remove(match)
-    return rest
+    return not rest
+
+
+def _is_stored(sent: Decimal, found: Decimal) -> bool:
+    return _round(sent) == _round(found)
+
+
+def _is_rounded(sent: Decimal, found: Decimal) -> bool:
+    return _is_stored(sent, found) or any(_round(sent, precision) == found for precision in _PRECISIONS)
 
 
 def mark(company: str, external_number: str, order: Mapping[str, Any]) -> str:
@@ -85,7 +84,7 @@ def mark(company: str, external_number: str, order: Mapping[str, Any]) -> str:
 
     Items may be named by id or by number, so only the quantities of the lines count.
     """
-    quantities = sorted(str(line.quantity.normalize() + 0) for line in _sent_lines(order))
+    quantities = sorted(str(_round(line.quantity).normalize() + 0) for line in _sent_lines(order))
     number = code_of(text_of(order, "customerNumber"))
     customer = f"n{_hash(number)}" if number else f"i{_hash(text_of(order, 'customerId').lower())}"
     content = _hash(*quantities) if text_of(order, EXTERNAL) else _ANY
@@ -111,8 +110,9 @@ def _sent_lines(order: Mapping[str, Any]) -> Iterable[_Line]:
         quantity = line.get("quantity")
         if isinstance(quantity, int | Decimal) and quantity:
             item = (text_of(line, "itemId") or text_of(line, "accountId")).lower()
-            yield _Line(item, code_of(text_of(line, "lineObjectNumber")), _round(Decimal(quantity)))
+            yield _Line(item, code_of(text_of(line, "lineObjectNumber")), Decimal(quantity))
 
 
-def _round(quantity: Decimal) -> Decimal:
-    return quantity.quantize(_STEP)
+def _round(quantity: Decimal, precision: Decimal = _STEP) -> Decimal:
+    """Return the nearest multiple of a precision; of two the one away from zero, as AL does."""
+    return (quantity / precision).quantize(Decimal(1), ROUND_HALF_UP) * precision

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from shared.business_central.port import PostedOrder
-from shared.business_central.transient import is_transient
+from shared.business_central.transient import Refusal, refusal_of
 from shared.errors import BCDenied, BCError, BCRejected, BCUnavailable, IntegrationError
 from shared.orders.likeness import Likeness
 from shared.orders.order_entry import OrderEntry
@@ -18,6 +18,9 @@ from shared.orders.order_fields import KNOWN_NAMES
 
 #: How long a transient fault is waited out before an order is parked.
 PATIENCE: Final = timedelta(hours=72)
+#: How long a refusal is waited out that is told in words which are not known here: a lock passes long before, and the
+#: rule of an app in its author's language is reported then.
+UNCLEAR_FOR: Final = timedelta(hours=4)
 #: BC cancels an operation after 8 minutes, its gateway gives up after 10: only then is a lost answer surely no order.
 SETTLE: Final = timedelta(minutes=11)
 #: What of it a post may wait for its token and slot, and a worker be frozen: what leaves later could come too late.
@@ -118,10 +121,10 @@ def after_look_up(entry: OrderEntry, found: Found, now: datetime) -> Step:
         return _after_blind_look_up(entry, found, now)
     if entry.in_doubt:
         return _after_doubtful_look_up(entry, found, now)
-    if entry.numbering == "shared":
-        return Post(tuple(one.document.number for one in found))
-    strangers = [one.document.number for one in found if not one.claimed]
-    return Reject(_exists(entry, strangers[0])) if strangers else Post()
+    strangers = [one.document.number for one in found if not one.claimed and one.document.is_customers]
+    if entry.numbering != "shared" and strangers:
+        return Reject(_exists(entry, strangers[0]))
+    return Post(tuple(one.document.number for one in found if not one.claimed))
 
 
 def _exists(entry: OrderEntry, number: str) -> BCRejected:
@@ -151,17 +154,22 @@ def _after_doubtful_look_up(entry: OrderEntry, found: Sequence[Candidate], now: 
 
 def _plausible(entry: OrderEntry, found: Sequence[Candidate]) -> list[Candidate]:
     ours = [one for one in found if not one.claimed and may_be_ours(entry, one.document)]
-    return [
-        replace(one, likeness="unclear")
-        if one.likeness == "same" and entry.numbering != "generated" and _is_older(entry, one.document, _CLOCKS_MOSTLY)
-        else one
-        for one in ours
-    ]
+    return [replace(one, likeness=_told_apart(entry, one)) for one in ours]
+
+
+def _told_apart(entry: OrderEntry, one: Candidate) -> Likeness:
+    """Return what a document's likeness means under the number that it bears."""
+    if one.likeness == "uncommitted" or entry.numbering == "generated":
+        return "uncommitted" if one.likeness == "uncommitted" else "same"  # nobody else knows the number
+    if one.likeness == "rounded" and entry.numbering == "given":
+        one = replace(one, likeness="same")  # no other order of ours bears the number
+    is_surely_later = one.document.is_customers and not _is_older(entry, one.document, _CLOCKS_MOSTLY)
+    return "same" if one.likeness == "same" and is_surely_later else "unclear"
 
 
 def _after_blind_look_up(entry: OrderEntry, fault: IntegrationError, now: datetime) -> Step:
     says_nothing = entry.in_doubt or (isinstance(fault, BCError) and fault.code.startswith(_AL_ERROR))
-    if isinstance(fault, BCRejected) and _is_final(fault) and not says_nothing:
+    if isinstance(fault, BCRejected) and _refusal(fault) == "final" and not says_nothing:
         return Reject(fault)  # the order names something that BC can't even look for
     return wait_or_park(entry, fault, now, unknown=entry.in_doubt)
 
@@ -175,9 +183,17 @@ def after_post(entry: OrderEntry, answer: PostedOrder | IntegrationError, now: d
     """Return what follows a post."""
     if isinstance(answer, PostedOrder):
         return Adopt(answer)
-    if isinstance(answer, BCError) and _is_final(answer):
-        return Reject(answer)
+    if isinstance(answer, BCError):
+        refusal, since = _refusal(answer), refused_since(entry, answer, now)
+        if refusal == "final" or (since is not None and now >= since + UNCLEAR_FOR):
+            return Reject(answer)
     return wait_or_park(entry, answer, now, unknown=isinstance(answer, BCUnavailable))
+
+
+def refused_since(entry: OrderEntry, error: IntegrationError, now: datetime) -> datetime | None:
+    """Return since when BC has refused an order in words that are not known here; None for any other fault."""
+    is_unclear = isinstance(error, BCError) and _refusal(error) == "unclear"
+    return (entry.refused_at or now) if is_unclear else None
 
 
 def after_lost_claim(entry: OrderEntry, document: PostedOrder, now: datetime) -> Step:
@@ -213,9 +229,9 @@ def delay(waits: int) -> timedelta:
     return timedelta(minutes=_DELAYS_MIN[min(max(waits, 1), len(_DELAYS_MIN)) - 1])
 
 
-def _is_final(error: BCError) -> bool:
+def _refusal(error: BCError) -> Refusal:
     """Return whether BC refuses for good; a login without a permission is mended by a person and waits."""
-    return not isinstance(error, BCDenied) and not is_transient(error, KNOWN_NAMES)
+    return "transient" if isinstance(error, BCDenied) else refusal_of(error, KNOWN_NAMES)
 
 
 def _is_over(entry: OrderEntry, now: datetime, patience: timedelta) -> bool:

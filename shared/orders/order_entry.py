@@ -38,6 +38,7 @@ class OrderEntry:
     first_at: datetime | None = None
     posted_at: datetime | None = None  # when the newest post was sent
     unknown: bool = False  # the newest post may have succeeded
+    refused_at: datetime | None = None  # since when BC refuses it in words that are not known here
     next_try_at: datetime | None = None
     worker: str = ""  # id of the message that holds the order
     lease_until: datetime | None = None

@@ -25,7 +25,8 @@ def look_up(ctx: Context, orders: OrderStore, request: OrderRequest, entry: Orde
     try:
         found = ctx.bc.find_orders(
             entry.company, entry.external_number, customer_number=request.customer_number,
-            customer_id=request.customer_id, since=_since(entry, ctx.now()),
+            customer_id=request.customer_id, any_customer=entry.numbering != "shared",
+            since=_since(entry, ctx.now()) if entry.in_doubt else None,
             also_posted=entry.in_doubt or entry.numbering == "shared",
             # Only the look-up of an order in doubt asks the primary, where reading an order may modify it (P18).
             intent=Intent.CURRENT if entry.in_doubt else Intent.COMMITTED,

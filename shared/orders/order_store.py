@@ -39,7 +39,7 @@ _TEXTS: Final = (
     "key", "company", "status", "digest", "content", "external_number", "numbering", "likeness", "worker", "order_id",
     "number", "error_code", "error", "correlation_id", "reported_to", "index", "hold",
 )  # fmt: skip
-_TIMES: Final = ("first_at", "posted_at", "next_try_at", "lease_until")
+_TIMES: Final = ("first_at", "posted_at", "next_try_at", "lease_until", "refused_at")
 _STATUSES: Final[dict[str, OrderStatus]] = {
     "posting": "posting", "waiting": "waiting", "created": "created", "rejected": "rejected", "parked": "parked",
 }  # fmt: skip

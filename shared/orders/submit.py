@@ -204,7 +204,7 @@ def _taken(
     now = ctx.now()
     entry = entry or OrderEntry(key=request.key, company=company, status="posting", message=b"")
     if entry.is_over:  # a person, or the sender, tries it anew
-        entry = replace(entry, first_at=now, waits=0, senders=())
+        entry = replace(entry, first_at=now, waits=0, senders=(), refused_at=None)
     entry = entry.joined_by(*delivery.senders(request))
     if not entry.in_doubt:
         entry = replace(entry, external_number=request.external_number)
@@ -264,6 +264,7 @@ def carry_out(ctx: Context, orders: OrderStore, entry: OrderEntry, step: Step) -
                 replace(
                     _with_fault(entry, error), status="waiting", unknown=unknown, waits=entry.waits + 1,
                     next_try_at=until, worker="", lease_until=None,
+                    refused_at=next_step.refused_since(entry, error, ctx.now()),
                 ),
                 entry,
             )  # fmt: skip

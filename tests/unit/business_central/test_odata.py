@@ -60,6 +60,25 @@ def test_what_al_takes_for_a_pattern_is_not_plain(value: str) -> None:
     assert not odata.is_plain(value)
 
 
+@pytest.mark.parametrize(
+    ("value", "part"),
+    [
+        ("PÖ17", "17"),
+        ("R&D", "R"),
+        ("A..B.C", "B.C"),
+        ("O'NEIL & CO", "NEIL"),
+        ("(*)", ""),
+        ("PO 1*", "PO 1"),
+        ("", ""),
+    ],
+)
+def test_the_longest_part_of_a_number_that_al_takes_as_it_is(value: str, part: str) -> None:
+    """Every document of the number holds it, so a filter by it leaves none out."""
+    assert odata.plain_part(value) == part
+    assert part in value
+    assert odata.is_plain(part)
+
+
 def test_many_ids_are_one_filter_on_one_field() -> None:
     """`or` over different fields is refused by BC, over one it is fine."""
     assert odata.any_id(["a", "b"]) == "id eq a or id eq b"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.business_central.transient import is_transient
+from shared.business_central.transient import is_transient, refusal_of
 from shared.errors import BCConflict, BCDenied, BCNotFound, BCRejected, BCThrottled, BCUnavailable
 
 KNOWN = {"salesOrder": frozenset({"salesOrderLines", "orderDate"}), "salesOrderLine": frozenset({"quantity"})}
@@ -45,6 +45,36 @@ def test_what_passes_by_itself_waits(code: str, message: str) -> None:
 def test_a_rule_of_business_central_is_final(code: str, message: str) -> None:
     """The same order would be refused again."""
     assert not is_transient(BCRejected(message, status=400, code=code), KNOWN)
+
+
+@pytest.mark.parametrize(("code", "message"), FINAL)
+def test_a_rule_told_in_english_is_surely_one(code: str, message: str) -> None:
+    """So it is reported after one try."""
+    assert refusal_of(BCRejected(message, status=400, code=code), KNOWN) == "final"
+
+
+GERMAN_LOCK = (
+    "Der Vorgang konnte nicht abgeschlossen werden, weil ein Datensatz in der Tabelle 'the Table' von einem anderen "
+    "Benutzer gesperrt wurde. Wiederholen Sie die Aktivität."
+)
+FOREIGN = [
+    (DIALOG, GERMAN_LOCK, "unclear"),
+    (DIALOG, "L'enregistrement a été verrouillé par un autre utilisateur. Veuillez réessayer.", "unclear"),
+    (DIALOG, "La transacción se ha cancelado. Vuelva a intentarlo más tarde.", "unclear"),
+    (DIALOG, "De record is vergrendeld door een andere gebruiker. Probeer het later opnieuw.", "unclear"),
+    (DIALOG, "Posten er låst af en anden bruger. Prøv igen senere.", "unclear"),
+    ("Application_SomethingNew", "Bitte später noch einmal versuchen.", "unclear"),
+    ("Unknown", "Bitte später noch einmal versuchen.", "unclear"),
+    ("Internal_InvalidTableRelation", "Das Feld Währungscode enthält den Wert XXX.", "final"),
+    ("Application_StringExceededLength", "La longueur de la chaîne est 36.", "final"),
+    ("Application_FieldValidationException", "Gesperrt muss Nein sein.", "final"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "message", "refusal"), FOREIGN)
+def test_in_other_languages_only_the_code_tells(code: str, message: str, refusal: str) -> None:
+    """What is not surely final may be a lock; English is asked for, and an app may know none."""
+    assert refusal_of(BCRejected(message, status=400, code=code), KNOWN) == refusal
 
 
 def test_the_status_decides_where_it_is_clear() -> None:

@@ -348,10 +348,11 @@ def test_an_answer_has_a_size_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(call.network.asked) == 1
 
 
-def test_bcs_telemetry_can_name_us() -> None:
-    """Every call says who calls and on which invocation (docs: telemetry-webservices-trace)."""
+def test_every_call_says_who_calls_and_in_which_language() -> None:
+    """The invocation, too (docs: telemetry-webservices-trace); English is what a lock is told in (P9)."""
     call = calling(Answer())
     call.transport.send("GET", URL)
+    assert call.network.asked[0].headers["Accept-Language"] == "en-US"
     assert call.network.asked[0].headers["User-Agent"] == f"business-central-connect/{VERSION}"
     assert len(call.network.asked[0].headers["client-request-id"]) == 32
 

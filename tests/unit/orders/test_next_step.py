@@ -29,6 +29,7 @@ MADE = PostedOrder("id-1", "101001")
 OURS, OTHER = Candidate(MADE), Candidate(PostedOrder("id-2", "101002"))
 CLAIMED = replace(OURS, claimed=True)
 OLD = Candidate(replace(MADE, modified_at=NOW - timedelta(hours=2)))
+THEIRS = Candidate(replace(MADE, is_customers=False))
 NO_TIME = Candidate(replace(MADE, modified_at=datetime(1, 1, 1, tzinfo=UTC)))
 MINUTE = timedelta(minutes=1)
 
@@ -82,8 +83,11 @@ class Row:
 LOST = BCUnavailable("no answer", code="network")
 THROTTLED = BCThrottled("too many", code="Application_TooManyRequests", retry_after_s=600)
 NO_FIELD = BCRejected("unknown field", status=400, code="BadRequest")
-STUMBLED = BCRejected("a document is broken", status=400, code="Application_DialogException")
+STUMBLED = BCRejected("The document is broken.", status=400, code="Application_DialogException")
 LOCKED = BCRejected("The record was locked by another user.", status=400, code="Application_DialogException")
+FOREIGN = BCRejected("Der Datensatz wurde gesperrt.", status=400, code="Application_DialogException")
+FOREIGN_RULE = BCRejected("Gesperrt muss Nein sein.", status=400, code="Application_FieldValidationException")
+HOURS = next_step.UNCLEAR_FOR
 NO_LINES = BCRejected("Could not find a property named 'salesOrderLines' on type 'x'.", status=400, code="BadRequest")
 NO_SHOES = BCRejected("Could not find a property named 'shoeSize' on type 'x'.", status=400, code="BadRequest")
 GONE = BCNotFound("no such environment", status=404, code="NoEnvironment")
@@ -108,8 +112,16 @@ LOOKED_UP = [
     Row("P17: a document last changed long before the post is not what the post made",
         doubt(MINUTE), [OLD], wait("outcome_unknown", unknown=True)),
     Row("P8: a document without a time may be what the post made", doubt(MINUTE), [NO_TIME], ("Adopt", "101001")),
-    Row("P17: a document with other lines is another order", doubt(SETTLE), [replace(OURS, likeness="other")],
-        ("Post",)),
+    Row("P17: another customer's document under the number was there before and is in nobody's way", entry(),
+        [THEIRS], ("Post", "101001")),
+    Row("P8: a document of another customer may be this order, whose customer a clerk has changed: not posted again",
+        doubt(SETTLE), [THEIRS], wait("outcome_unknown", unknown=True)),
+    Row("P8: under a number that this app made it is this order, whatever was changed in it",
+        doubt(SETTLE, numbering="generated"), [replace(THEIRS, likeness="unclear")], ("Adopt", "101001")),
+    Row("P8: quantities that BC has rounded to whole pieces are this order's, as no other one bears the number",
+        doubt(MINUTE, numbering="given"), [replace(OURS, likeness="rounded")], ("Adopt", "101001")),
+    Row("P17: under a shared number they may be another order's",
+        doubt(SETTLE, **SHARED), [replace(OURS, likeness="rounded")], wait("outcome_unknown", unknown=True)),
     Row("P17: a document that may yet be rolled back is not reported, and is not posted again meanwhile",
         doubt(SETTLE), [replace(OURS, likeness="uncommitted")], wait("outcome_unknown", unknown=True)),
     Row("P17: a document with more lines is not taken while a better one may come",
@@ -159,6 +171,14 @@ POSTED = [
     Row("P9: a login without the permission is waited out", entry(), BCDenied("no", code="Denied"), wait("Denied")),
     Row("P9: a conflict is waited out", entry(), BCConflict("changed", code="Changed"), wait("Changed")),
     Row("P9: a lock told with 400 is waited out", entry(), LOCKED, wait("Application_DialogException")),
+    Row("P9: words that nobody here knows may tell a lock: waited out", entry(), FOREIGN,
+        wait("Application_DialogException")),
+    Row("P9: still refused so after hours, it is a rule", entry(refused_at=NOW - HOURS), FOREIGN,
+        ("Reject", "Application_DialogException")),
+    Row("P9: a minute before that it is not", entry(refused_at=NOW - HOURS + MINUTE, first_at=NOW - PATIENCE / 2),
+        FOREIGN, wait("Application_DialogException")),
+    Row("P9: a code that names a rule is final in any language", entry(), FOREIGN_RULE,
+        ("Reject", "Application_FieldValidationException")),
     Row("P9: metadata that BC lost for a moment is waited out", entry(), NO_LINES, wait("BadRequest")),
     Row("P9: a property that BC never had is refused", entry(), NO_SHOES, ("Reject", "BadRequest")),
     Row("P9: an environment that is not there for now is waited for", entry(), GONE, wait("NoEnvironment")),

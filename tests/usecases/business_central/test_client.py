@@ -224,8 +224,8 @@ def find(place: Place, number: str = "WEB-1", *, also_posted: bool = False, by_i
     customer = next(iter(place.bc.table("customers")))
     found = place.client.find_orders(
         place.company, number, customer_number="" if by_id else customer["number"],
-        customer_id=customer.id if by_id else "", since=place.clock.now() - timedelta(days=1), also_posted=also_posted,
-        intent=Intent.CURRENT,
+        customer_id=customer.id if by_id else "", any_customer=False, since=place.clock.now() - timedelta(days=1),
+        also_posted=also_posted, intent=Intent.CURRENT,
     )  # fmt: skip
     return [order.number for order in found]
 
