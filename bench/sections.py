@@ -74,7 +74,7 @@ def _pull(numbers: Numbers) -> list[str]:
         lines += ["", f"**{heading}**", ""]
         lines += table(("", "seconds", "to ours", "requests", "peak MB", "all runs, s"), rows)
     full = ", ".join(
-        f"{numbers['latency'][title]['ours']['full_share']:.0%} ({heading.lower()})"
+        f"{numbers['latency'][title]['ours']['full_share']:.0%} ({heading[0].lower()}{heading[1:]})"
         for title, heading in _MODELS.items()
     )
     one = numbers["latency"]["modelled"]["ours"]
