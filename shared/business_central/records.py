@@ -76,6 +76,11 @@ class Record:
         return max([self.modified, *(parse_time(text) or NO_TIME for text in self.expanded_times)])
 
     @property
+    def expanded_tags(self) -> tuple[str, ...]:
+        """The ETags of its expanded records."""
+        return tuple(self.tags.split("\n")[1:])
+
+    @property
     def version(self) -> str:
         """Digest of the record's ETag and those of its expanded records: changes whenever one of them does.
 

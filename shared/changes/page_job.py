@@ -134,8 +134,10 @@ def _end_quietly(ctx: Context, stores: ChangeStores, state: StreamState, job: Pa
             reading = read_page(ctx, job)
         except BCError:
             return None  # its own execution will say so
-        if reading.records or reading.more or reading.lost or reading.unusable:
+        if reading.more or reading.lost or reading.unusable:
             return None
+        if reading.records and KINDS[job.purpose].news(ctx, stores, job, reading):
+            return None  # its own execution announces them, under the same claims
         job = _successor(ctx, job, reading, state)
     if job.phase != "commit":
         return None

@@ -1,7 +1,7 @@
 """A page of a pull: announces every record version that no page of the pull has announced."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
@@ -28,16 +28,21 @@ CLAIMS_LIFE: Final = timedelta(hours=2)
 def _news(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) -> list[Announcement]:
     versions = stores.pulled_versions(job.company, job.entity_row())
     claims = (versions.claims(job.job) or Claims()).with_work_of(job)
-    records = _with_claimed(ctx, job, _PAGE_RECORDS[job.phase](ctx, stores, job, reading.records), claims.ids)
+    known = _known(stores, versions, job, reading.runs) if job.mode == "delta" else _Known()
+    records = _with_claimed(ctx, job, _PAGE_RECORDS[job.phase](ctx, stores, job, reading.records, known), claims.ids)
     # Only what the next delta reads again must be remembered, whoever announced it: what is known already is read
     # again, too. Records of the expanded phase may be old themselves.
-    digests = {record.key: pulled_versions.digest(record) for record in records}
     if job.mode == "delta":
-        records, seen = _unseen(stores, versions, job, records, digests, reading.runs)
+        records = [record for record in records if pulled_versions.digest(record) not in known.in_this_run]
+        kept = records
+        records = [record for record in records if pulled_versions.digest(record) not in known.before]
     else:
         began = parse_time(job.began) or reading.served_at or ctx.now()
-        keep = plan_runs.since_of(plan_runs.since_of(began))
-        seen = [digests[record.key] for record in records if record.newest >= keep]
+        since = plan_runs.since_of(plan_runs.since_of(began))
+        kept = [record for record in records if record.newest >= since]
+    seen = [one for record in kept for one in pulled_versions.digests(record)]
+    if job.phase == "expanded":
+        seen += [digest for digest in map(_expanded_digest_of(job), reading.records) if digest in known.before]
     announced = dict.fromkeys([*claims.ids, *(record.key for record in records)])
     versions.add(job.job, seen, replace(claims, ids=tuple(announced)), now=ctx.now())
     return [Announcement("pulled", record) for record in records]
@@ -50,37 +55,49 @@ def _with_claimed(ctx: Context, job: PageJob, records: list[Record], claimed: Se
     return records + read_records(ctx, job.company, job.entity_row(), moved)[0] if moved else records
 
 
-def _unseen(
-    stores: ChangeStores,
-    versions: PulledVersionStore,
-    job: PageJob,
-    records: list[Record],
-    digests: dict[str, bytes],
-    also: Sequence[str],
-) -> tuple[list[Record], list[bytes]]:
-    """Return the records whose version is news, and the digests that this page remembers.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """The versions that are no news.
 
     What another page of this run has announced stays that page's: were it noted here, too, a redelivery of that page
-    would take it for announced. For the same reason a page that is out of date asks no later run. `also`: runs that
-    read around what they could not read.
+    would take it for announced.
+    """
+
+    in_this_run: frozenset[bytes] = frozenset()  # by its other pages
+    before: frozenset[bytes] = frozenset()
+
+
+def _known(stores: ChangeStores, versions: PulledVersionStore, job: PageJob, also: Sequence[str]) -> _Known:
+    """Return what other pages have announced; `also`: runs that read around what they could not read.
+
+    A page that is out of date asks no later run, as a redelivery of it would take for announced what that run noted.
     """
     state = stores.streams.load(stream_of(job))
-    of_this_run = versions.load([job.run], but=job.job)
-    records = [record for record in records if digests[record.key] not in of_this_run]
     runs = [state.done_run, *also] if state.run == job.run != state.done_run else also
-    before = versions.load(runs, but=job.job)
-    news = [record for record in records if digests[record.key] not in before]
-    return news, [digests[record.key] for record in records]
+    in_this_run = versions.load([job.run], but=job.job)
+    return _Known(in_this_run=frozenset(in_this_run), before=frozenset(versions.load(runs, but=job.job)))
 
 
-def _as_read(_ctx: Context, _stores: ChangeStores, _job: PageJob, records: list[Record]) -> list[Record]:
+def _expanded_digest_of(job: PageJob) -> Callable[[Record], bytes]:
+    parent = job.entity_row().expanded_parent
+    return lambda record: pulled_versions.expanded_digest(record.text(parent).lower(), record.tags)
+
+
+def _as_read(
+    _ctx: Context, _stores: ChangeStores, _job: PageJob, records: list[Record], _known: _Known
+) -> list[Record]:
     return records
 
 
-def _parents(ctx: Context, stores: ChangeStores, job: PageJob, records: list[Record]) -> list[Record]:
-    """Return the records that the expanded ones belong to."""
-    entity = job.entity_row()
-    keys = dict.fromkeys(record.text(entity.expanded_parent).lower() for record in records)
+def _parents(ctx: Context, stores: ChangeStores, job: PageJob, records: list[Record], known: _Known) -> list[Record]:
+    """Return the records that the expanded ones belong to, but for those that were announced with them.
+
+    An expanded record counts as announced only by the ETag that its parent was read with: a parent that came from a
+    replica behind is read again.
+    """
+    entity, digest = job.entity_row(), _expanded_digest_of(job)
+    news = [record for record in records if digest(record) not in known.before | known.in_this_run]
+    keys = dict.fromkeys(record.text(entity.expanded_parent).lower() for record in news)
     parents, broken = read_records(ctx, job.company, entity, [key for key in keys if key])
     found = [replace(broken_in(job), phase="records", key=key, reason=str(error)) for key, error in broken]
     BrokenList(stores, stream_of(job)).note(found, ctx.now())

@@ -1,7 +1,8 @@
 """Which record versions the newest runs of a pull announced, so that the overlap of the next does not repeat them.
 
-One row per page. It holds eight bytes for each version that the next delta will read again, and the ids of all records
-the page announced: delivered again, it must announce those even if they have moved to another page meanwhile.
+One row per page. It holds eight bytes for each version that the next delta will read again, expanded records included,
+and the ids of all records the page announced: delivered again, it must announce those even if they have moved to
+another page meanwhile.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,6 +24,16 @@ _ANNOUNCED: Final = "told"  # the name it has had since 0.1.0
 def digest(record: Record) -> bytes:
     """Return eight bytes that stand for this version of the record."""
     return sha256(f"{record.key}|{record.version}".encode()).digest()[:_DIGEST]
+
+
+def expanded_digest(parent: str, tag: str) -> bytes:
+    """Return eight bytes that stand for a version of an expanded record: the id of its parent, and its own ETag."""
+    return sha256(f"{parent}/{tag}".encode()).digest()[:_DIGEST]
+
+
+def digests(record: Record) -> list[bytes]:
+    """Return what stands for this version of a record and of those expanded in it."""
+    return [digest(record), *(expanded_digest(record.key, tag) for tag in record.expanded_tags)]
 
 
 class PulledVersionStore:

@@ -71,7 +71,7 @@ def test_a_quiet_delta_takes_no_execution_for_its_commit() -> None:
 
     assert pages() == 1
     world.bc.user.update(item, {"displayName": "Bench"})
-    assert pages() == 2  # the news are on the first page, the second tells nothing
+    assert pages() == 2  # the news are on the first page, the second announces nothing
     world.bc.user.create_variant(item, "RED")
     assert pages() == 3
 
@@ -133,6 +133,59 @@ def test_a_variant_alone_brings_its_item() -> None:
     world.bc.user.update(variant, {"description": "as red as can be"})
     run(world, "pull_items")
     assert announced(world) == pulled([made[2]], 2)
+
+
+def _requests_of_a_pull(world: World) -> list[str]:
+    """The entity sets that one pull asks for, a request each, in one execution."""
+    asked: list[str] = []
+    handle = world.bc.handle
+
+    def noting(request: Request) -> Response:
+        asked.append(request.url.split("?")[0].rsplit("/", 1)[-1])
+        return handle(request)
+
+    world.bc.handle = noting  # type: ignore[method-assign]
+    world.clock.advance(60)
+    world.run_timer("pull_items")
+    assert world.step(QUEUE_PAGES)
+    assert not world.step(QUEUE_PAGES)
+    world.bc.handle = handle  # type: ignore[method-assign]
+    return asked
+
+
+def test_variants_of_the_overlap_are_looked_at_once() -> None:
+    """A delta that finds only what the one before it found asks once for items and once for variants."""
+    world = world_of(rows=50)
+    made = items(world, 12)
+    for item in made:
+        world.bc.user.create_variant(item, "RED")
+    run(world, "pull_items")
+    world.clock.advance(60)
+    run(world, "pull_items")  # the first that lists variants by themselves
+    for _ in range(3):
+        assert _requests_of_a_pull(world) == ["items", "itemVariants"]
+    assert announced(world) == pulled(made)
+
+
+def test_a_variant_counts_as_announced_only_with_what_its_item_showed() -> None:
+    """The list of variants is current and the item comes from a replica behind: the next delta reads the item again."""
+    world = world_of(rows=50)
+    made = items(world, 3)
+    world.clock.advance(timedelta(hours=1))
+    run(world, "pull_items")
+    world.left.clear()
+    world.clock.advance(timedelta(minutes=30))
+    fail(world, FaultKind.REPLICA_LAG, r"^GET .*/items\?.*expand", times=None, least_s=300, window_s=300)
+    world.bc.user.create_variant(made[1], "RED")
+    world.clock.advance(60)
+    run(world, "pull_items")
+    assert not any(event["data"]["itemVariants"] for event in events(world))
+    world.bc.faults.clear()
+    world.clock.advance(60)
+    run(world, "pull_items")
+    assert [[one["code"] for one in event["data"]["itemVariants"]] for event in events(world)] == [["RED"]]
+    world.clock.advance(60)
+    assert _requests_of_a_pull(world) == ["items", "itemVariants"]
 
 
 def test_without_the_option_variants_are_neither_read_nor_announced() -> None:
