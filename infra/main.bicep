@@ -89,6 +89,9 @@ param bcTriggers string = 'items,salesShipments,salesInvoices'
 @minLength(7)
 param bcChanges string = 'created'
 
+@description('JSON list of further entities, custom API pages included: docs/entities.md. Empty: items, shipments and invoices.')
+param bcEntities string = ''
+
 @description('Rows asked for per page.')
 @minValue(1)
 @maxValue(20000)
@@ -225,6 +228,7 @@ module resources 'resources.bicep' = {
       pullSalesInvoiceLines: bcPullSalesInvoiceLines
       triggers: bcTriggers
       changes: bcChanges
+      entities: bcEntities
       pageRows: bcPageRows
       stateName: bcStateName
     }

@@ -34,6 +34,7 @@ param bcPullSalesShipmentLines = bool(readEnvironmentVariable('BC_PULL_SALES_SHI
 param bcPullSalesInvoiceLines = bool(readEnvironmentVariable('BC_PULL_SALES_INVOICE_LINES', 'true'))
 param bcTriggers = readEnvironmentVariable('BC_TRIGGERS', 'items,salesShipments,salesInvoices')
 param bcChanges = readEnvironmentVariable('BC_CHANGES', 'created')
+param bcEntities = readEnvironmentVariable('BC_ENTITIES', '')
 param bcPageRows = int(readEnvironmentVariable('BC_PAGE_ROWS', '2000'))
 param bcStateName = readEnvironmentVariable('BC_STATE_NAME', '')
 

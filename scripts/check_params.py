@@ -26,6 +26,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from shared.connections.entity_entries import read_entries  # noqa: E402
 from shared.connections.settings_reader import DEFAULTS, read_settings, schedule_faults  # noqa: E402
 from shared.errors import ConfigError  # noqa: E402
 
@@ -39,7 +40,7 @@ FROM_RESOURCES = {
 ANY_GUID = "00000000-0000-0000-0000-000000000000"
 GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 #: Parameters for which empty text means something; any other setting would quietly take its default.
-MAY_BE_EMPTY = {"bcClientId", "bcTenantId", "bcLoginUrl", "bcStateName"}
+MAY_BE_EMPTY = {"bcClientId", "bcTenantId", "bcLoginUrl", "bcStateName", "bcEntities"}
 
 #: Text parameter -> (pattern of the whole value, rule in words).
 PATTERNS = {
@@ -112,6 +113,9 @@ def _setting_faults(parameters: dict[str, object], *, registers: bool) -> dict[s
         read_settings(env)
     except ConfigError as error:
         faults |= error.faults
+    refused = read_entries(env.get("BC_ENTITIES", ""))[1]
+    if refused:
+        faults["BC_ENTITIES"] = "; ".join(refused)
     for setting, rule in faults.items():
         found.setdefault(names.get(setting, _parameter_name(setting)), rule)
     return found

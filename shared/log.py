@@ -35,6 +35,8 @@ EVENTS: Final[dict[str, str]] = {
     "page.put_again": "a page job did not come in its time and was put again under its name",
     "page.skipped": "a page job was a copy or out of date",
     "watermark.committed": "a run is complete and its watermark has moved",
+    "entities.unread": "what Business Central offers could not be read anew; what was read before counts",
+    "entity.refused": "an entry of BC_ENTITIES is wrong; the line says why, the other entities go on",
     "stream.failed": "a company's entity could not be read; the others go on",
     "record.unread": "a record, or a row at some place, could not be read; it is kept and read again",
     "record.broken": "a record failed again later, or is no record; it is read again until it heals",

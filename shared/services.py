@@ -17,6 +17,8 @@ from shared.clock import Clock, new_id, utc_now
 from shared.connections.companies import Companies
 from shared.connections.company_names import CompanyNames
 from shared.connections.context import Context
+from shared.connections.discovery_store import DiscoveryStore
+from shared.connections.entity_catalogue import EntityCatalogue
 from shared.connections.settings_reader import read_settings
 from shared.connections.state_owner import StateOwner
 from shared.connections.webhook_secret import WebhookSecret
@@ -176,6 +178,7 @@ def build(env: Mapping[str, str], *, now: Clock = utc_now) -> Services:
     context = Context(
         settings=settings,
         bc=bc,
+        catalogue=EntityCatalogue(settings, bc, DiscoveryStore(connections, settings.connection), now),
         companies=Companies(bc, settings.companies, now, CompanyNames(connections, settings.connection)),
         secrets=secrets,
         webhook_secret=WebhookSecret(secrets, now=now, new_id=new_id),

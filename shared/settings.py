@@ -50,6 +50,7 @@ class Settings:
     expanded: frozenset[str]  # entity sets whose records are read with their variants or lines
     changes: frozenset[str]
     page_rows: int
+    entities: str = ""  # further entities, or other options of those that the app brings along: JSON, read elsewhere
     state_name: str = ""  # names the state of a tenant written in another way, or of a renamed environment
 
     @property

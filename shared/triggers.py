@@ -230,7 +230,7 @@ def replay_events(req: func.HttpRequest, outputs: dict[str, Texts]) -> func.Http
     def act() -> object:
         conn = root.connection()
         entity, company, since = (str(req.params.get(name, "")) for name in ("entity", "company", "since"))
-        ask = replay.parse_ask(entity, company, since, conn.context.now())
+        ask = replay.parse_ask(conn.context.catalogue.resolved().entities, entity, company, since, conn.context.now())
         runs, outgoing = replay.start(conn.context, conn.stores.changes, ask)
         _leave(outgoing, outputs)
         return {"since": ask.since, "runs": [asdict(run) for run in runs]}

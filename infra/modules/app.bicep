@@ -106,6 +106,7 @@ var settings = {
   BC_PULL_SALES_INVOICE_LINES: bc.pullSalesInvoiceLines ? 'true' : 'false'
   BC_TRIGGERS: bc.triggers
   BC_CHANGES: bc.changes
+  BC_ENTITIES: bc.entities
   BC_PAGE_ROWS: string(bc.pageRows)
   BC_STATE_NAME: bc.stateName
 }

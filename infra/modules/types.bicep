@@ -119,6 +119,9 @@ type businessCentralType = {
   @minLength(7)
   changes: string
 
+  @description('BC_ENTITIES: JSON list of further entities, or empty.')
+  entities: string
+
   @description('BC_PAGE_ROWS')
   @minValue(1)
   @maxValue(20000)

@@ -1,11 +1,12 @@
 """The verbs of `port.BusinessCentral` over one transport: reads here, webhooks and orders in a module each."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from shared.business_central import page_queries, retry
 from shared.business_central.entities import Entity
 from shared.business_central.environment_api import ROUTE, EnvironmentApi, document_of, page_of
+from shared.business_central.metadata import RouteFacts
 from shared.business_central.odata import is_plain
 from shared.business_central.order_api import OrderApi
 from shared.business_central.port import (
@@ -41,9 +42,9 @@ class BusinessCentralClient:
 
     # -- reads
 
-    def company_url(self, company: str) -> str:
+    def company_url(self, company: str, route: str = ROUTE) -> str:
         """Return the API URL of a company."""
-        return self._api.url(f"api/{ROUTE}/companies({company})")
+        return self._api.url(f"api/{route}/companies({company})")
 
     def companies(self) -> list[Company]:
         """Return all companies the connection may list."""
@@ -59,7 +60,7 @@ class BusinessCentralClient:
             is_document=ask.entity.modified_by_reads, headers={"Prefer": f"odata.maxpagesize={ask.rows}"},
         )  # fmt: skip
         size = sum(map(len, answer.chunks))
-        page = page_of(answer)
+        page = page_of(answer, "id" if ask.what == "expanded" else ask.entity.key)
         if page.next_link:
             if page.next_link == ask.link:
                 raise BCRejected("the next link leads to the same page again", code="nextLink")
@@ -81,27 +82,28 @@ class BusinessCentralClient:
             raise ValueError(f"reading {entity.name} on the primary may modify what it finds")
         query = page_queries.records_query(entity, keys, expanded=expanded)
         return self._api.records(
-            entity.resource(company), query, intent=intent, is_document=entity.modified_by_reads, reserved=reserved
-        )
+            entity.resource(company), query, intent=intent, is_document=entity.modified_by_reads, reserved=reserved,
+            key=entity.key,
+        )  # fmt: skip
 
     def split_points(self, company: str, entity: Entity, parts: int, *, least: int) -> list[str]:
-        """Return values of `number` that cut the entity into similar parts: one count, and one probe a part.
+        """Return sort values that cut the entity into similar parts: one count, and one probe a part.
 
         Fewer rows than `least` are not cut, as the probes would cost more than they bring.
         """
         url = self._api.url(entity.resource(company))
-        total = document_of(self._api.get(url + page_queries.count_query(), intent=Intent.COMMITTED)).get(
-            "@odata.count"
-        )
+        counted = self._api.get(url + page_queries.count_query(entity), intent=Intent.COMMITTED)
+        total = document_of(counted).get("@odata.count")
         if not isinstance(total, int) or total < least:
             return []
         skips = [total * part // parts for part in range(1, parts)]
 
         def probe(skip: int) -> list[Record]:
-            return page_of(self._api.get(url + page_queries.cut_query(skip), intent=Intent.COMMITTED)).records
+            cut = self._api.get(url + page_queries.cut_query(entity, skip), intent=Intent.COMMITTED)
+            return page_of(cut, entity.key).records
 
         probes = at_once(probe, [skip for skip in skips if skip], self._threads)
-        numbers = [row.number for rows in probes for row in rows]
+        numbers = [row.text(entity.sort) for rows in probes for row in rows]
         # each once, in BC's own order, which need not be that of the characters
         return list(dict.fromkeys(number for number in numbers if number and is_plain(number)))
 
@@ -109,7 +111,7 @@ class BusinessCentralClient:
         """Read one record at most; asked once, as the doctor wants to see a fault and not to overcome it."""
         url = self._api.url(entity.resource(company)) + page_queries.probe_query(entity, expanded=expanded)
         answer = self._api.get(url, intent=Intent.COMMITTED, is_document=entity.modified_by_reads, policy=retry.ONCE)
-        page_of(answer)
+        page_of(answer, entity.key)
         return answer.served_at
 
     # -- orders
@@ -150,9 +152,13 @@ class BusinessCentralClient:
         """Return BC's own log of the webhooks of one company."""
         return self._webhooks.log_lines(company)
 
-    def subscriptions(self) -> list[Subscription]:
+    def metadata(self, route: str) -> RouteFacts:
+        """Return the entity sets of an API route."""
+        return self._api.metadata(route)
+
+    def subscriptions(self, routes: Iterable[str] = (ROUTE,)) -> list[Subscription]:
         """Return all webhooks of the environment."""
-        return self._webhooks.subscriptions()
+        return self._webhooks.subscriptions(routes)
 
     def create_subscription(self, wanted: Wanted) -> Subscription:
         """Register a webhook."""

@@ -10,6 +10,8 @@ from urllib.parse import quote, urlsplit
 
 from shared import exact_json
 from shared.business_central import odata
+from shared.business_central.entities import STANDARD_ROUTE
+from shared.business_central.metadata import RouteFacts, read_metadata
 from shared.business_central.page_parser import Page, parse_page
 from shared.business_central.port import Intent
 from shared.business_central.records import Record
@@ -20,7 +22,7 @@ from shared.log import log_event
 
 log: Final = logging.getLogger(__name__)
 
-ROUTE: Final = "v2.0"
+ROUTE: Final = STANDARD_ROUTE
 #: Upper bound of pages followed for small lists (companies, subscriptions, look-ups): a looping link must end.
 MAX_PAGES: Final = 200
 
@@ -96,8 +98,9 @@ class EnvironmentApi:
         intent: Intent,
         is_document: bool = False,
         reserved: bool = False,
+        key: str = "id",
     ) -> list[Record]:
-        """Read a small collection to its end.
+        """Read a small collection to its end; `key` is the property of its records' ids.
 
         Raises:
             BCRejected: it has more pages than any small list; code `nextLink`.
@@ -105,12 +108,25 @@ class EnvironmentApi:
         records: list[Record] = []
         url = self.url(resource) + query
         for _ in range(MAX_PAGES):
-            page = page_of(self.get(url, intent=intent, is_document=is_document, reserved=reserved))
+            page = page_of(self.get(url, intent=intent, is_document=is_document, reserved=reserved), key)
             records += page.records
             if not page.next_link:
                 return records
             url = self.checked(page.next_link, resource)
         raise too_many_pages()
+
+    def metadata(self, route: str) -> RouteFacts:
+        """Return the entity sets of an API route.
+
+        Raises:
+            BCUnavailable: the answer is not a metadata document.
+        """
+        url = self.url(f"api/{route}/$metadata")
+        answer = self.get(url, intent=Intent.COMMITTED, headers={"Accept": "application/xml"})
+        try:
+            return read_metadata(answer.body)
+        except ValueError as error:
+            raise BCUnavailable(str(error), status=answer.status, code="body") from error
 
 
 def too_many_pages() -> BCRejected:
@@ -118,10 +134,10 @@ def too_many_pages() -> BCRejected:
     return BCRejected(f"more than {MAX_PAGES} pages", code="nextLink")
 
 
-def page_of(answer: Answer) -> Page:
+def page_of(answer: Answer, key: str = "id") -> Page:
     """Return the page of an answer. Raises BCUnavailable when it is none, or not a complete one."""
     try:
-        return parse_page(answer.drain())
+        return parse_page(answer.drain(), key)
     except (ValueError, RecursionError) as error:
         raise BCUnavailable("an answer that is not a complete page", status=answer.status, code="body") from error
 

@@ -50,9 +50,9 @@ def plain_part(value: str) -> str:
     return max((part.strip() for part in _PLAIN_PARTS.findall(value)), key=len, default="")
 
 
-def any_id(keys: Sequence[str]) -> str:
-    """Return a filter for several records; `or` on one field is the only kind BC takes."""
-    return " or ".join(f"id eq {key}" for key in keys)
+def any_id(keys: Sequence[str], name: str = "id") -> str:
+    """Return a filter for several records by the property of their id; `or` on one field is the only kind BC takes."""
+    return " or ".join(f"{name} eq {key}" for key in keys)
 
 
 def query(options: Mapping[str, str]) -> str:

@@ -24,8 +24,8 @@ class Page:
     next_link: str  # "" on the last page
 
 
-def parse_page(chunks: Iterable[bytes]) -> Page:
-    """Split a collection answer into records; `chunks` are its bytes, cut anywhere.
+def parse_page(chunks: Iterable[bytes], key: str = "id") -> Page:
+    """Split a collection answer into records; `chunks` are its bytes, cut anywhere, `key` the property of their ids.
 
     Raises:
         ValueError: they are not a complete JSON object with an array `value`.
@@ -40,7 +40,7 @@ def parse_page(chunks: Iterable[bytes]) -> Page:
         text.expect(":")
         if name == "value":
             found = True
-            _read_records(text, records, broken)
+            _read_records(text, records, broken, key)
         else:
             member, _ = text.value()
             if name == "@odata.nextLink" and isinstance(member, str):
@@ -52,12 +52,12 @@ def parse_page(chunks: Iterable[bytes]) -> Page:
     return Page(records, broken, next_link)
 
 
-def _read_records(text: "_Text", records: list[Record], broken: list[str]) -> None:
+def _read_records(text: "_Text", records: list[Record], broken: list[str], key: str) -> None:
     text.expect("[")
     while text.sign() != "]":
         fields, raw = text.value()
         try:
-            records.append(_record(fields, raw, text.constants))
+            records.append(_record(fields, raw, text.constants, key))
         except ValueError as error:
             broken.append(str(error))
         if text.sign() == ",":
@@ -67,15 +67,15 @@ def _read_records(text: "_Text", records: list[Record], broken: list[str]) -> No
     text.expect("]")
 
 
-def _record(fields: object, raw: str, constants: list[str]) -> Record:
-    if not isinstance(fields, dict) or not is_usable(fields):
+def _record(fields: object, raw: str, constants: list[str], key: str) -> Record:
+    if not isinstance(fields, dict) or not is_usable(fields, key):
         raise ValueError(UNUSABLE_ID)
     if constants:
-        raise ValueError(f"the record {fields['id'].lower()} holds {constants[0]}, which is not JSON")
+        raise ValueError(f"the record {fields[key].lower()} holds {constants[0]}, which is not JSON")
     try:
-        return make_record(raw, fields)
+        return make_record(raw, fields, key)
     except ValueError as error:
-        raise ValueError(f"the record {fields['id'].lower()} holds what cannot be read: {error}") from error
+        raise ValueError(f"the record {fields[key].lower()} holds what cannot be read: {error}") from error
 
 
 class _Text:

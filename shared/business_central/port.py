@@ -3,7 +3,7 @@
 Every verb raises only errors of `shared.errors`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,7 +11,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Literal, Protocol
 
-from shared.business_central.entities import Entity
+from shared.business_central.entities import STANDARD_ROUTE, Entity
+from shared.business_central.metadata import RouteFacts
 from shared.business_central.page_parser import Page
 from shared.business_central.records import Record
 
@@ -82,9 +83,9 @@ class PageAsk:
     what: Literal["records", "expanded", "ids"] = "records"  # expanded: ids of their parents
     expanded: bool = False
     since: datetime | None = None  # lastModifiedDateTime ge
-    low: str = ""  # number ge
-    high: str = ""  # number lt
-    order: Literal["", "number", "lastModifiedDateTime"] = ""
+    low: str = ""  # the entity's sort property ge
+    high: str = ""  # and lt
+    order: str = ""  # property that the rows are sorted by; "": BC's own order
     rows: int = 2000
     skip: int = 0  # rows to leave out in front: only to get past one that can't be read
     link: str = ""
@@ -159,8 +160,8 @@ class BusinessCentral(Protocol):
     A read of what is committed unless its verb says that it is of what is current.
     """
 
-    def company_url(self, company: str) -> str:
-        """Return the API URL of a company: the `source` of its events."""
+    def company_url(self, company: str, route: str = STANDARD_ROUTE) -> str:
+        """Return the URL of a company in one of its APIs: the `source` of its events."""
         ...
 
     def companies(self) -> list[Company]:
@@ -191,7 +192,7 @@ class BusinessCentral(Protocol):
         ...
 
     def split_points(self, company: str, entity: Entity, parts: int, *, least: int) -> list[str]:
-        """Return at most `parts - 1` values of `number`, ascending, that cut an entity of `least` rows or more."""
+        """Return at most `parts - 1` sort values, ascending, that cut an entity of `least` rows or more."""
         ...
 
     def find_orders(
@@ -237,8 +238,15 @@ class BusinessCentral(Protocol):
         """Return BC's own log of the webhooks of one company, newest first."""
         ...
 
-    def subscriptions(self) -> list[Subscription]:
-        """Return all webhooks of the environment, whoever made them, as is current: a missing one is made anew."""
+    def metadata(self, route: str) -> RouteFacts:
+        """Return the entity sets of an API route, by name; BCNotFound for a route that is not published."""
+        ...
+
+    def subscriptions(self, routes: Iterable[str] = (STANDARD_ROUTE,)) -> list[Subscription]:
+        """Return all webhooks of the environment, whoever made them, as is current: a missing one is made anew.
+
+        Each route has a list of its own; a custom one that is not published any more has no webhooks.
+        """
         ...
 
     def create_subscription(self, wanted: Wanted) -> Subscription:

@@ -59,7 +59,9 @@ class Record:
         return dict(_READER.decode(self.raw))
 
     def text(self, name: str) -> str:
-        """Return a text property, "" when absent."""
+        """Return a text property, "" when absent or without a name."""
+        if not name:
+            return ""
         if name in _READ_OUT:
             return str(getattr(self, _READ_OUT[name]))
         value = self.fields.get(name)
@@ -93,8 +95,10 @@ class Record:
 _READ_OUT: Final = {"number": "number", "status": "status", "lastModifiedDateTime": "modified_text"}
 
 
-def make_record(raw: str, fields: dict[str, Any]) -> Record:
+def make_record(raw: str, fields: dict[str, Any], key: str = "id") -> Record:
     """Return the record of a JSON text and what it decodes to; `is_usable` has been asked.
+
+    `key` is the property that holds its id.
 
     Raises:
         ValueError: half a surrogate pair in a text that is read out, or lists nested too deeply.
@@ -107,7 +111,7 @@ def make_record(raw: str, fields: dict[str, Any]) -> Record:
         raise ValueError("nested too deeply") from error
     record = Record(
         _one_line(raw),
-        fields["id"].lower(),
+        fields[key].lower(),
         _text(fields.get("number")),
         _text(fields.get("status")),
         _text(fields.get("lastModifiedDateTime")),
@@ -148,9 +152,9 @@ def parse_record(body: bytes) -> Record:
     return make_record(text, fields)
 
 
-def is_usable(fields: dict[str, Any]) -> bool:
+def is_usable(fields: dict[str, Any], key: str = "id") -> bool:
     """Return whether a decoded record has an id, which is a GUID."""
-    return is_guid(fields.get("id"))
+    return is_guid(fields.get(key))
 
 
 def _one_line(raw: str) -> str:

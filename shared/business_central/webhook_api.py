@@ -3,6 +3,8 @@
 Source: "Working with webhooks in Dynamics 365 Business Central" (Microsoft Learn, dynamics-subscriptions).
 """
 
+import re
+from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -21,7 +23,8 @@ from shared.clock import NO_TIME, parse_time
 from shared.errors import BCNotFound
 
 _JSON: Final = {"Content-Type": "application/json"}
-_RESOURCE: Final = f"api/{ROUTE}/subscriptions"
+#: The API route that a resource lies at, as a subscription names it.
+_ROUTE_OF: Final = re.compile(r"(?:^|/)api/((?:\w[\w.-]*/){0,2}\w[\w.-]*)/companies\(", re.IGNORECASE)
 _RUNTIME: Final = "api/microsoft/runtime/beta"
 
 
@@ -45,21 +48,36 @@ class WebhookApi:
         value = document_of(self._api.get(url, intent=Intent.COMMITTED, policy=retry.ONCE)).get("value")
         return [_log_line(row) for row in (value if isinstance(value, list) else []) if isinstance(row, dict)]
 
-    def subscriptions(self) -> list[Subscription]:
-        """Return all webhooks of the environment."""
-        url, found = self._api.url(_RESOURCE), []
+    def subscriptions(self, routes: Iterable[str]) -> list[Subscription]:
+        """Return all webhooks of the environment: those that the lists of these routes hold, each once."""
+        found: dict[str, Subscription] = {}
+        unnamed: list[Subscription] = []
+        for route in routes:
+            try:
+                listed = self._listed(f"api/{route}/subscriptions")
+            except BCNotFound:
+                if route == ROUTE:
+                    raise
+                continue  # the custom API was taken back, and its webhooks with it
+            unnamed += [one for one in listed if not one.subscription_id]
+            found |= {one.subscription_id: one for one in listed if one.subscription_id}
+        return [*found.values(), *unnamed]
+
+    def _listed(self, resource: str) -> list[Subscription]:
+        url, found = self._api.url(resource), []
         for _ in range(MAX_PAGES):
             document, rows = rows_of(self._api.get(url, intent=Intent.CURRENT))
             found += [_subscription(row) for row in rows]
             url = str(document.get("@odata.nextLink") or "")
             if not url:
                 return found
-            self._api.checked(url, _RESOURCE)
+            self._api.checked(url, resource)
         raise too_many_pages()
 
     def create(self, wanted: Wanted) -> Subscription:
-        """Register a webhook; not repeated here, the next run of the timer does."""
-        answer = self._send("POST", self._api.url(_RESOURCE), body=_body(wanted), headers=_JSON, policy=retry.ONCE)
+        """Register a webhook, at the route of its resource; not repeated here, the next run of the timer does."""
+        url = self._api.url(_list_of(wanted.resource))
+        answer = self._send("POST", url, body=_body(wanted), headers=_JSON, policy=retry.ONCE)
         return _subscription(document_of(answer))
 
     def renew(self, wanted: Wanted, existing: Subscription) -> Subscription:
@@ -76,7 +94,13 @@ class WebhookApi:
             return
 
     def _url(self, existing: Subscription) -> str:
-        return self._api.url(f"{_RESOURCE}('{quote(existing.subscription_id, safe='')}')")
+        return self._api.url(f"{_list_of(existing.resource)}('{quote(existing.subscription_id, safe='')}')")
+
+
+def _list_of(resource: str) -> str:
+    """Return the list of subscriptions at the route of a resource; a custom API page has one of its own."""
+    found = _ROUTE_OF.search(resource)
+    return f"api/{found[1] if found else ROUTE}/subscriptions"
 
 
 def _body(wanted: Wanted) -> str:

@@ -69,7 +69,7 @@ def change_event(origin: Origin, entity: Entity, change: str, record: Record) ->
 
 def deleted_event(origin: Origin, entity: Entity, key: str, at: str) -> str:
     """Return the event text for a record that is gone; its data holds only the id, as BC sends no more."""
-    return _event(origin, entity.event_type("deleted"), entity, key, "", at, json.dumps({"id": key}))
+    return _event(origin, entity.event_type("deleted"), entity, key, "", at, json.dumps({entity.key: key}))
 
 
 def event_id(source: str, entity: Entity, change: str, key: str, version: str = "") -> str:
@@ -83,7 +83,7 @@ def replayed(event: str) -> str:
 
 
 def _event(origin: Origin, kind: str, entity: Entity, key: str, version: str, at: str, data: str) -> str:
-    begun, shared = _frame(origin, kind, entity.name)
+    begun, shared = _frame(origin, kind, entity.entity_set)
     name = begun.copy()
     name.update(f"{key}|{version}".encode())
     moment = parse_time(at)  # a record may have no time, or year 1 for none

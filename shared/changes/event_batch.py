@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from shared.business_central.entities import STANDARD_ROUTE
 from shared.changes import cloud_events
 from shared.changes.change_stores import ChangeStores
 from shared.changes.cloud_events import Origin
@@ -9,9 +10,9 @@ from shared.connections.context import Context
 from shared.contract.schema_urls import data_url
 
 
-def origin_of(ctx: Context, company: str) -> Origin:
-    """Return what the events of a company share."""
-    return Origin(ctx.bc.company_url(company), data_url(ctx.settings.public_url))
+def origin_of(ctx: Context, company: str, route: str = STANDARD_ROUTE) -> Origin:
+    """Return what the events of a company share that are of records at one API route."""
+    return Origin(ctx.bc.company_url(company, route), data_url(ctx.settings.public_url))
 
 
 def messages(ctx: Context, stores: ChangeStores, origin: Origin, job: str, events: Iterable[str]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, Self
 
-from shared.business_central.entities import ENTITIES, Entity
+from shared.business_central.entities import Entity
 from shared.errors import InvalidMessage
 
 #: Most record ids in one notification job; also what one read fetches with `id eq .. or id eq ..` (5.4 KB of URL).
@@ -79,6 +79,7 @@ class PageJob:
     total: int = 0  # rows read so far in this slice
     redrive: int = 0  # how often this job came back from the dead letters
     again: int = 0  # how often this job was put again, as it did not come in its time
+    row: Entity | None = field(default=None, compare=False, repr=False)  # facts of its entity; they do not travel
 
     @property
     def job(self) -> str:
@@ -112,8 +113,8 @@ class PageJob:
         return _expected(cls, text)
 
     def entity_row(self) -> Entity:
-        """Return the facts about the entity."""
-        return _entity(self.entity)
+        """Return the facts about the entity; ValueError before somebody has looked them up."""
+        return _row(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +138,7 @@ class NotificationJob:
     old_before: str = ""  # a record that came and is unchanged since this time was overlooked by the snapshot before
     from_snapshot: bool = False  # a snapshot found the changes: what is gone was known, though no snapshot holds it now
     redrive: int = 0
+    row: Entity | None = field(default=None, compare=False, repr=False)  # as `PageJob.row`
 
     def to_text(self) -> str:
         """Return the queue message."""
@@ -158,8 +160,8 @@ class NotificationJob:
         return _expected(cls, text)
 
     def entity_row(self) -> Entity:
-        """Return the facts about the entity."""
-        return _entity(self.entity)
+        """Return the facts about the entity; ValueError before somebody has looked them up."""
+        return _row(self)
 
 
 type Job = PageJob | NotificationJob
@@ -202,9 +204,7 @@ def parse_job(text: str) -> Job:
     read = _READERS.get(kind) if isinstance(kind, str) else None
     if read is None:
         raise InvalidMessage([f"kind: {kind!r} is not one of {', '.join(_READERS)}"])
-    job = read(_Members(document))
-    _entity(job.entity)
-    return job
+    return read(_Members(document))
 
 
 class _Members:
@@ -304,8 +304,7 @@ def _expected[T: (PageJob, NotificationJob)](kind: type[T], text: str) -> T:
     return job
 
 
-def _entity(name: str) -> Entity:
-    entity = ENTITIES.get(name)
-    if entity is None:
-        raise InvalidMessage([f"entity: {name!r} is not one of {', '.join(ENTITIES)}"])
-    return entity
+def _row(job: Job) -> Entity:
+    if job.row is None:
+        raise ValueError(f"nobody has looked up the entity {job.entity}")
+    return job.row

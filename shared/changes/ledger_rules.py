@@ -86,6 +86,8 @@ def decide(
 ) -> Decision:
     """Decide on one record that exists in BC now.
 
+    A creation that nobody wants to hear of is noted all the same: what follows it is an update.
+
     `entry`: what the snapshot in force says of it. `notified_created`: BC itself notified that the record was created,
     which outranks the snapshot (a record made while it was being taken). `fresh`: modified after the watch began, so
     that an update is news.
@@ -100,7 +102,11 @@ def decide(
         row = _posting(record, row, entry, is_new="created" in announce, job=job, announce=announce)
     if "updated" in changes:
         row = _update(record, row, announce, job=job, fresh=fresh)
-    return Decision(tuple(announce), row if row != (known or Known()) else None)
+    return Decision(_wanted(announce, changes), row if row != (known or Known()) else None)
+
+
+def _wanted(announce: list[str], changes: frozenset[str]) -> tuple[str, ...]:
+    return tuple(change for change in announce if change != "created" or change in changes)
 
 
 def _posting(

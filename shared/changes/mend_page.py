@@ -58,11 +58,12 @@ def _read_keys(ctx: Context, job: PageJob, due: dict[str, Broken], found: _Found
 
 
 def _read_place(ctx: Context, job: PageJob, place: Broken, found: _Found) -> None:
+    sort = job.entity_row().sort
     rows: list[Record] = []
     reasons: list[str] = []
     try:
-        for reading in _pages(ctx, job, place):
-            rows += [row for row in reading.records if _is_inside(row, place)]
+        for reading in _pages(ctx, job, place, sort):
+            rows += [row for row in reading.records if _is_inside(row, place, sort)]
             reasons += [one.reason for one in reading.lost if not _is_beyond(one.low, place)]
     except (BCNotFound, BCRejected, BCUnavailable) as error:
         reasons.append(str(error))
@@ -75,14 +76,14 @@ def _read_place(ctx: Context, job: PageJob, place: Broken, found: _Found) -> Non
         found.healed.append(place)
 
 
-def _pages(ctx: Context, job: PageJob, place: Broken) -> Iterator[Reading]:
+def _pages(ctx: Context, job: PageJob, place: Broken, sort: str) -> Iterator[Reading]:
     """Yield the pages that reach over a place."""
     part = Slice(low=place.low, high=place.high) if place.mode == "full" else Slice(since=place.low)
     page = replace(job, mode=place.mode, phase=place.phase, slice=part, cursor=Cursor(rows=GROUP))
     for _ in range(_PAGES):
         reading = read_page(ctx, page)
         yield reading
-        if not reading.more or (reading.records and not _is_inside(reading.records[-1], place)):
+        if not reading.more or (reading.records and not _is_inside(reading.records[-1], place, sort)):
             return
         page = replace(page, cursor=next_cursor(page, reading))
 
@@ -94,10 +95,10 @@ def _parents(ctx: Context, job: PageJob, rows: list[Record]) -> list[Record]:
     return read_records(ctx, job.company, entity, [key for key in keys if key], may_all_fail=True)[0]
 
 
-def _is_inside(row: Record, place: Broken) -> bool:
+def _is_inside(row: Record, place: Broken, sort: str) -> bool:
     """Return whether a row may be one that could not be read; those at the very edges of a full pull could."""
     if place.mode == "full":
-        return row.number not in {place.low, place.high}
+        return row.text(sort) not in {place.low, place.high}
     return not place.high or row.modified <= _time(place.high)
 
 

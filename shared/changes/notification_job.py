@@ -1,9 +1,11 @@
 """The records behind a batch of notifications: read them back, announce what the ledger does not know yet."""
 
 import logging
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
+from shared.business_central.entities import Entity
 from shared.business_central.port import Intent
 from shared.business_central.records import Record
 from shared.changes import cloud_events, event_batch, plan_runs, replica_lag
@@ -29,20 +31,23 @@ def process(ctx: Context, stores: ChangeStores, job: NotificationJob) -> Outputs
     Raises:
         BCError, TokenError, StoreUnavailable: the queue delivers the job again.
     """
-    entity = job.entity_row()
-    if entity.name not in ctx.settings.triggers or not ctx.companies.is_served(job.company):
-        log_event(log, "webhook.dropped", company=job.company, entity=entity.name, reason="no longer watched")
+    entity = ctx.catalogue.named(job.entity)
+    if entity is None or entity.watch == "off" or not ctx.companies.is_served(job.company):
+        log_event(log, "webhook.dropped", company=job.company, entity=job.entity, reason="no longer watched")
         return Outputs()
-    if job.collection:
-        return _collection(ctx, stores, job)
-    origin = event_batch.origin_of(ctx, job.company)
+    job = replace(job, row=entity)
+    return _collection(ctx, stores, job) if job.collection else _records(ctx, stores, job, entity)
+
+
+def _records(ctx: Context, stores: ChangeStores, job: NotificationJob, entity: Entity) -> Outputs:
+    origin = event_batch.origin_of(ctx, job.company, entity.route)
     # What a snapshot lacks may have been made after it was read: only reading it back shows that.
     keys = list(dict.fromkeys(change.key for change in job.changes if change.kind != "deleted" or job.from_snapshot))
     records, unread = _read(ctx, stores, job, keys)
     ledger = stores.ledger(job.company, entity)
     look = Look(
         job=job.job,
-        changes=ctx.settings.changes,
+        changes=entity.changes,
         watch_from=stores.streams.load(Stream("reconcile", job.company, entity.name)).watch_from,
         notified_created=_ids(job, "created"),
         now=ctx.now(),
@@ -55,7 +60,7 @@ def process(ctx: Context, stores: ChangeStores, job: NotificationJob) -> Outputs
         for change in _deleted(ctx, job, {record.key for record in records} | unread)
         if ledger.announce_deleted(change.key, job=job.job, was_known=job.from_snapshot, now=ctx.now())
     ]
-    lines += gone if "deleted" in ctx.settings.changes else []
+    lines += gone if "deleted" in entity.changes else []
     events = event_batch.messages(ctx, stores, origin, job.job, lines)
     log_event(
         log, "notifications.processed", job=job.job, company=job.company, entity=entity.name,
@@ -133,10 +138,10 @@ def _deleted(ctx: Context, job: NotificationJob, there: set[str]) -> list[Record
     Business Central's own word counts. What a snapshot has missed must be missing from what is current, which a replica
     that lags does not show; where such a read may modify what it finds, the snapshot has looked twice.
     """
-    if not job.from_snapshot and "deleted" not in ctx.settings.changes:
+    entity = job.entity_row()
+    if not job.from_snapshot and "deleted" not in entity.changes:
         return []
     changes = {change.key: change for change in job.changes if change.kind == "deleted" and change.key not in there}
-    entity = job.entity_row()
     if changes and job.from_snapshot and not entity.modified_by_reads:
         found, broken = read_records(ctx, job.company, entity, list(changes), may_all_fail=True, intent=Intent.CURRENT)
         for key in [*(record.key for record in found), *(key for key, _ in broken)]:
@@ -151,6 +156,6 @@ def _collection(ctx: Context, stores: ChangeStores, job: NotificationJob) -> Out
     """
     entity = job.entity_row()
     pages = plan_runs.plan_delta(ctx, stores, job.company, entity)
-    if job.collection == "plain" and "deleted" in ctx.settings.changes:
+    if job.collection == "plain" and "deleted" in entity.changes:
         pages += plan_runs.plan_snapshot(ctx, stores, job.company, entity)
     return Outputs(pages=texts(pages))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
+from shared.business_central.entities import Entity
 from shared.changes import event_batch, mend_page, run_end
 from shared.changes.broken_records import BrokenList, broken_in
 from shared.changes.change_stores import ChangeStores
@@ -21,7 +22,7 @@ from shared.changes.run_progress import Progress, Role
 from shared.changes.streams import StreamState, stream_of
 from shared.clock import format_time, parse_time
 from shared.connections.context import Context
-from shared.errors import BCDenied, BCError, BCNotFound, BCRejected, BCUnavailable
+from shared.errors import BCDenied, BCError, BCNotFound, BCRejected, BCUnavailable, InvalidMessage
 from shared.log import log_event
 from shared.outputs import Outputs
 
@@ -31,12 +32,17 @@ _ENDS: Final = frozenset({"commit", "settle"})
 
 
 def read(ctx: Context, stores: ChangeStores, job: PageJob, message_id: str) -> Outputs:
-    """Do one page job.
+    """Do one page job; that of an entity which is no longer configured ends here.
 
     Raises:
         BCError, TokenError, StoreUnavailable: the queue delivers the job again.
+        InvalidMessage: its entity is gone, and it has announced something whose output may be lost: for a person.
     """
     kind = KINDS[job.purpose]
+    entity = ctx.catalogue.named(job.entity)
+    if entity is None:
+        return _without_entity(stores, job)
+    job = replace(job, row=entity)
     state = stores.streams.load(stream_of(job))
     if state.run == job.run and job.phase in _ENDS:
         return run_end.commit(ctx, stores, job)
@@ -54,6 +60,15 @@ def read(ctx: Context, stores: ChangeStores, job: PageJob, message_id: str) -> O
     return _announce(ctx, stores, job, message_id, reading, state if role is Role.GO else None)
 
 
+def _without_entity(stores: ChangeStores, job: PageJob) -> Outputs:
+    """Drop the job of an entity that was taken out, or is refused; if that comes back, its next run reads as far."""
+    gone = replace(job, row=Entity(name=job.entity, event=""))
+    if KINDS[job.purpose].has_claims(stores, gone):
+        raise InvalidMessage([f"entity: {job.entity} is not configured any more, and this job has announced of it"])
+    log_event(log, "page.skipped", job=job.job, entity=job.entity, reason="its entity is not configured any more")
+    return Outputs()
+
+
 def _announce(
     ctx: Context, stores: ChangeStores, job: PageJob, message_id: str, reading: Reading, state: StreamState | None
 ) -> Outputs:
@@ -67,7 +82,7 @@ def _announce(
             return ended
         stores.runs.note_next(job, message_id, successor)
     reading.records.clear()  # they leave memory as their events are packed
-    origin = event_batch.origin_of(ctx, job.company)
+    origin = event_batch.origin_of(ctx, job.company, job.entity_row().route)
     events = event_batch.messages(ctx, stores, origin, job.job, _events(origin, job, news))
     return Outputs(events=events, pages=texts([successor] if successor else []))
 

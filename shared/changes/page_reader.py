@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from shared import guid
 from shared.business_central import odata
+from shared.business_central.metadata import MODIFIED
 from shared.business_central.page_parser import Page
 from shared.business_central.port import PageAnswer, PageAsk
 from shared.business_central.records import Record
@@ -40,22 +41,26 @@ _DOUBTS: Final = 3
 _BAD_LINK: Final = frozenset({"SkipTokenIsNoLongerValid", "nextLink"})
 
 
+#: Stands for the entity's own sort property.
+_SORT: Final = "*"
+
+
 @dataclass(frozen=True, slots=True)
 class _Read:
     """What one kind of page asks for."""
 
     what: Literal["records", "expanded", "ids"]
-    order: Literal["number", "lastModifiedDateTime"]  # the property that rows are sorted by
+    order: str  # the property that rows are sorted by
     growth: int = 1  # how many times BC_PAGE_ROWS its pages may grow to
 
 
 _READS: Final[dict[tuple[Mode, Phase], _Read]] = {
-    ("full", "records"): _Read("records", "number", MOST_GROWTH),
-    ("delta", "records"): _Read("records", "lastModifiedDateTime"),
-    ("delta", "expanded"): _Read("expanded", "lastModifiedDateTime"),
-    ("list", "records"): _Read("ids", "number"),
+    ("full", "records"): _Read("records", _SORT, MOST_GROWTH),
+    ("delta", "records"): _Read("records", MODIFIED),
+    ("delta", "expanded"): _Read("expanded", MODIFIED),
+    ("list", "records"): _Read("ids", _SORT),
 }
-_LIST_SINCE: Final = _Read("ids", "lastModifiedDateTime")  # a list of what was modified since a time
+_LIST_SINCE: Final = _Read("ids", MODIFIED)  # a list of what was modified since a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +135,8 @@ def _read_otherwise(ctx: Context, job: PageJob, cause: BCRejected | BCUnavailabl
         if not job.cursor.last:
             raise cause
     ask = page_ask(ctx, job)
+    if not ask.order:
+        raise cause  # a place without a sort value can't be come back to
     found = read_singly(ctx, job, ask, cause)
     return Reading(
         found.records, "", found.more, _no_later(found.served_at, ctx.now()), found.lost, rows=job.cursor.rows,
@@ -156,7 +163,7 @@ def _has_led_over(ctx: Context, job: PageJob, page: Page) -> bool:
         return False
     entity = job.entity_row()
     if job.phase == "expanded":
-        entity = replace(entity, name=entity.expanded_set)
+        entity = replace(entity, name=entity.expanded_set, key="id", select=())
     rows = ctx.bc.records(job.company, entity, [named[1].lower()], expanded=False)
     return not rows or rows[0].text(order) != cursor.linked
 
@@ -167,9 +174,16 @@ def sort_property(job: PageJob) -> str:
 
 
 def _read_of(job: PageJob) -> _Read:
-    if job.mode == "list" and job.slice.since:
+    """Return what a job's pages ask for.
+
+    A list of an entity without a text to sort by goes by time, where what changes meanwhile moves to the pages to come;
+    without times it follows BC's links in BC's own order.
+    """
+    entity = job.entity_row()
+    if job.mode == "list" and (job.slice.since or (not entity.sort and entity.has_times)):
         return _LIST_SINCE
-    return _READS.get((job.mode, job.phase), _READS[job.mode, "records"])
+    read = _READS.get((job.mode, job.phase), _READS[job.mode, "records"])
+    return replace(read, order=entity.sort) if read.order == _SORT else read
 
 
 def page_ask(ctx: Context, job: PageJob) -> PageAsk:
@@ -178,11 +192,11 @@ def page_ask(ctx: Context, job: PageJob) -> PageAsk:
     read = _read_of(job)
     since, low = part.since, part.low
     if cursor.last and not cursor.link:
-        since, low = (since, cursor.last) if read.order == "number" else (cursor.last, low)
+        since, low = (cursor.last, low) if read.order == MODIFIED else (since, cursor.last)
     rows = LIST_ROWS if read.what == "ids" else cursor.rows or ctx.settings.page_rows
     rows += 0 if cursor.link else len(cursor.done)  # the rows at the last value are served once more
     return PageAsk(
-        company=job.company, entity=entity, what=read.what, expanded=ctx.expands(entity), since=parse_time(since),
+        company=job.company, entity=entity, what=read.what, expanded=bool(entity.expand), since=parse_time(since),
         low="" if read.what == "expanded" else low, high="" if read.what == "expanded" else part.high, order=read.order,
         rows=min(rows, LIST_ROWS, cursor.most_rows or LIST_ROWS), link=cursor.link,
     )  # fmt: skip

@@ -2,12 +2,12 @@
 
 import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from shared.business_central.entities import ENTITIES, ITEMS, Entity
+from shared.business_central.entities import Entity
 from shared.business_central.port import Company
 from shared.changes import replica_lag
 from shared.changes.change_stores import ChangeStores
@@ -38,20 +38,24 @@ PARTITIONS: Final = 8
 
 
 def pull_items(ctx: Context, stores: ChangeStores) -> Outputs:
-    """Plan the scheduled pull: per company a delta since the watermark, or a full pull in slices at first."""
-    return _for_each_company(ctx, stores, [ITEMS], _plan_pull)
+    """Plan the scheduled pull of items, and of whatever else is pulled.
+
+    Per company and entity a delta since the watermark, at first a full pull in slices.
+    """
+    ctx.catalogue.refresh()
+    return _for_each_company(ctx, stores, ctx.catalogue.resolved().pulled, _plan_pull)
 
 
 def reconcile(ctx: Context, stores: ChangeStores) -> Outputs:
     """Plan what finds all that no notification announced: a delta per company and entity, and a daily snapshot."""
-    entities = [ENTITIES[name] for name in ctx.settings.triggers]
-    return _for_each_company(ctx, stores, entities, _plan_reconcile)
+    ctx.catalogue.refresh()
+    return _for_each_company(ctx, stores, ctx.catalogue.resolved().watched, _plan_reconcile)
 
 
 def _for_each_company(
     ctx: Context,
     stores: ChangeStores,
-    entities: list[Entity],
+    entities: Sequence[Entity],
     plan: Callable[[Context, ChangeStores, Company, Entity], list[PageJob]],
 ) -> Outputs:
     def planned(stream: tuple[Company, Entity]) -> list[PageJob]:
@@ -83,7 +87,7 @@ def _plan_pull(ctx: Context, stores: ChangeStores, company: Company, entity: Ent
     again = under_way(ctx, stores, state)
     if again is not None:
         return again
-    if state.watermark is not None:
+    if state.watermark is not None or not entity.sort:  # without a text to cut by, a delta from the beginning
         return start_run(ctx, stores, state, "delta")
     points = ctx.bc.split_points(company.key, entity, PARTITIONS, least=PARTITIONS * ctx.settings.page_rows)
     return start_run(ctx, stores, state, "full", points)
@@ -96,7 +100,7 @@ def _plan_reconcile(ctx: Context, stores: ChangeStores, company: Company, entity
     if snapshot.done_at is None or ctx.now() - snapshot.done_at >= wait or snapshot.is_under_way:
         again = under_way(ctx, stores, snapshot)
         jobs += start_run(ctx, stores, snapshot, "list") if again is None else again
-    if snapshot.snapshot:
+    if snapshot.snapshot and entity.has_times:
         jobs += plan_delta(ctx, stores, company.key, entity)
     return jobs
 

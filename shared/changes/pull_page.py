@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
-from shared.business_central.entities import Entity
 from shared.business_central.records import Record
 from shared.changes import plan_runs, pulled_versions
 from shared.changes.broken_records import BrokenList, broken_in
@@ -111,13 +110,9 @@ def _phase_after(ctx: Context, job: PageJob, state: StreamState) -> Phase:
     """A changed variant does not touch its item's time, so a delta looks at the expanded records, too."""
     if job.mode != "delta" or job.phase == "mend":
         return "commit"
-    if job.phase == "records" and _expanded_count(ctx, job.entity_row()):
+    if job.phase == "records" and job.entity_row().expanded_set:
         return "expanded"
     return "mend" if state.is_to_mend(ctx.now()) else "commit"
-
-
-def _expanded_count(ctx: Context, entity: Entity) -> bool:
-    return bool(entity.expanded_set) and ctx.expands(entity)
 
 
 def _has_claims(stores: ChangeStores, job: PageJob) -> bool:

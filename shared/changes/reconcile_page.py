@@ -29,7 +29,7 @@ def _news(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) ->
     state = stores.streams.load(stream_of(job))
     look = Look(
         job=job.job,
-        changes=ctx.settings.changes,
+        changes=entity.changes,
         watch_from=state.watch_from,
         notified_created=reading.new,
         page=job,

@@ -6,11 +6,12 @@ not depend on what a consumer has taken.
 """
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
-from shared.business_central.entities import ENTITIES
+from shared.business_central.entities import Entity
 from shared.business_central.port import Company
 from shared.changes import plan_runs
 from shared.changes.change_stores import ChangeStores
@@ -43,19 +44,22 @@ class ReplayRun:
     is_new: bool  # False: a replay of this stream is at work already, and goes on
 
 
-def parse_ask(entity: str, company: str, since: str, now: datetime) -> ReplayAsk:
+def parse_ask(known: Sequence[Entity], entity: str, company: str, since: str, now: datetime) -> ReplayAsk:
     """Read what a route or a form gives; `entity` may be `*`, `since` is ISO 8601, without a zone UTC.
+
+    `known` are the entities of the connection; one without times of change has nothing that is since.
 
     Raises:
         InvalidMessage: names every member that is wrong, with its rule.
     """
     faults: list[str] = []
     name = entity.strip()
-    entities = tuple(ENTITIES) if name == ALL else (name,)
-    if name != ALL and name not in ENTITIES:
-        near = difflib.get_close_matches(name, ENTITIES, 1)
+    names = tuple(one.name for one in known if one.has_times)
+    entities = names if name == ALL else (name,)
+    if name != ALL and name not in names:
+        near = difflib.get_close_matches(name, names, 1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        faults.append(f"entity: must be one of {', '.join(ENTITIES)}, or {ALL} for all{hint}")
+        faults.append(f"entity: must be one of {', '.join(names)}, or {ALL} for all{hint}")
     moment = _moment(since.strip())
     if moment is None:
         faults.append("since: must be a time in ISO 8601 such as 2026-02-01 or 2026-02-01T09:30:00Z")

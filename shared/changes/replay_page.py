@@ -51,9 +51,9 @@ def _event(origin: cloud_events.Origin, entity: Entity, one: Announcement) -> st
     return cloud_events.replayed(cloud_events.change_event(origin, entity, one.change, one.record))
 
 
-def _phase_after(ctx: Context, job: PageJob, _state: StreamState) -> Phase:
+def _phase_after(_ctx: Context, job: PageJob, _state: StreamState) -> Phase:
     entity = job.entity_row()
-    return "expanded" if job.phase == "records" and entity.expanded_set and ctx.expands(entity) else "commit"
+    return "expanded" if job.phase == "records" and entity.expanded_set else "commit"
 
 
 def _may_have_announced(_ctx: Context, stores: ChangeStores, job: PageJob, state: StreamState) -> bool:
@@ -62,11 +62,12 @@ def _may_have_announced(_ctx: Context, stores: ChangeStores, job: PageJob, state
 
 def _send_deleted(ctx: Context, stores: ChangeStores, job: PageJob) -> Outputs:
     """Send what was announced as deleted, before the run ends."""
-    origin, entity = event_batch.origin_of(ctx, job.company), job.entity_row()
+    entity = job.entity_row()
+    origin = event_batch.origin_of(ctx, job.company, entity.route)
     since = parse_time(job.slice.since)
 
     def events() -> Iterator[str]:
-        if "deleted" in ctx.settings.changes:
+        if "deleted" in entity.changes:
             for key in stores.ledger(job.company, entity).deleted_since(since):
                 yield cloud_events.replayed(cloud_events.deleted_event(origin, entity, key, ""))
 

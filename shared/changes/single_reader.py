@@ -164,7 +164,7 @@ def read_records(
     while waiting:
         group = waiting.pop(0)
         try:
-            expanded = ctx.expands(entity) and intent is Intent.COMMITTED  # else only who is there is asked
+            expanded = bool(entity.expand) and intent is Intent.COMMITTED  # else only who is there is asked
             records += ctx.bc.records(company, entity, group, expanded=expanded, reserved=reserved, intent=intent)
         except BCNotFound:
             if len(group) > 1:

@@ -33,7 +33,7 @@ def _news(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) ->
     entity = job.entity_row()
     number = stores.streams.load(stream_of(job)).snapshot + 1
     records = list(reading.records)
-    if number == 1 and job.began and not reading.more:
+    if number == 1 and job.began and not reading.more and entity.has_times:
         records += _moved(ctx, job, reading.served_at)
     entries = [(record.key, snapshot_entry(entity, record.text("status"), record.text("number"))) for record in records]
     stores.ledger(job.company, entity).snapshots.add_page(number, job.page, entries)
@@ -133,6 +133,8 @@ def _keep_missed(stores: ChangeStores, job: PageJob) -> None:
 
 def _begin_watch(ctx: Context, stores: ChangeStores, job: PageJob, began: datetime | None) -> None:
     """After the first snapshot: records in it are old, the watch begins where the snapshot began."""
+    if not job.entity_row().has_times:
+        return  # no delta follows
     start = began or ctx.now()
     stores.streams.change(
         Stream("reconcile", job.company, job.entity),

@@ -6,10 +6,10 @@ The stores of a capability are handed to its use cases beside the context, by `s
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from shared.business_central.entities import Entity
 from shared.business_central.port import BusinessCentral
 from shared.clock import Clock, NewId
 from shared.connections.companies import Companies
+from shared.connections.entity_catalogue import EntityCatalogue
 from shared.connections.webhook_secret import WebhookSecret
 from shared.settings import Settings
 from shared.storage.table import SecretStore
@@ -22,13 +22,10 @@ class Context:
     settings: Settings
     bc: BusinessCentral
     companies: Companies
+    catalogue: EntityCatalogue
     secrets: SecretStore
     webhook_secret: WebhookSecret
     now: Clock
     new_id: NewId
     sleep: Callable[[float], object]  # seconds
     threads: int = 1  # how many streams are planned, or rows of a ledger read, at once
-
-    def expands(self, entity: Entity) -> bool:
-        """Return whether the records of an entity are read with their variants or lines."""
-        return entity.name in self.settings.expanded

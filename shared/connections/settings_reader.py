@@ -9,6 +9,7 @@ from typing import Final
 
 from shared import guid
 from shared.business_central.entities import ENTITIES
+from shared.connections.entity_entries import CHANGES
 from shared.errors import ConfigError
 from shared.ncrontab import ncrontab_fault
 from shared.settings import MAX_PAGE_ROWS, AuthMode, EnvReader, Settings
@@ -33,11 +34,11 @@ DEFAULTS: Final[dict[str, str | None]] = {
     **{entity.option: "true" for entity in ENTITIES.values() if entity.option},
     "BC_TRIGGERS": ",".join(ENTITIES),
     "BC_CHANGES": "created",
+    "BC_ENTITIES": "",
     "BC_PAGE_ROWS": "2000",
     "BC_STATE_NAME": "",
 }
 
-CHANGES: Final = ("created", "updated", "deleted")
 _SCHEDULES: Final = ("BC_ITEM_PULL_SCHEDULE", "BC_RECONCILE_SCHEDULE", "BC_SUBSCRIPTION_SCHEDULE")
 _TENANT: Final = rf"{guid.PATTERN}|([A-Za-z0-9-]+\.)+[A-Za-z]{{2,}}"
 _ENVIRONMENT: Final = r"[A-Za-z0-9_-]{1,30}"
@@ -68,6 +69,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         expanded=frozenset([entity.name for entity in ENTITIES.values() if entity.option and read.flag(entity.option)]),
         changes=frozenset(read.subset("BC_CHANGES", CHANGES)),
         page_rows=read.whole("BC_PAGE_ROWS", 1, MAX_PAGE_ROWS),
+        entities=read.text("BC_ENTITIES"),  # a wrong entry stops no other: `entity_entries` reads it
         state_name=read.match("BC_STATE_NAME", _STATE, "<tenant>.<environment> as an earlier setting had them").lower(),
     )
     if read.faults:

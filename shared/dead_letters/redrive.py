@@ -28,7 +28,7 @@ _LOOKED_AT: Final = 1000
 
 def retry_due(ctx: Context, letters: DeadLetterStore) -> Outputs:
     """Retry what waits for a transient fault to pass."""
-    return _messages(letters, letters.take_due(ctx.now(), _BATCH))
+    return _messages(ctx, letters, letters.take_due(ctx.now(), _BATCH))
 
 
 def redrive(ctx: Context, letters: DeadLetterStore, queue: str, name: str) -> Outputs | None:
@@ -37,7 +37,7 @@ def redrive(ctx: Context, letters: DeadLetterStore, queue: str, name: str) -> Ou
     if letter is None:
         return None
     try:
-        return _messages(letters, [letters.enqueued_again(letter, ctx.now())])
+        return _messages(ctx, letters, [letters.enqueued_again(letter, ctx.now())])
     except StateConflict:  # done, or enqueued again, at this very moment
         return Outputs()
 
@@ -50,7 +50,7 @@ def redrive_queue(ctx: Context, letters: DeadLetterStore, queue: str) -> Outputs
             taken.append(letters.enqueued_again(letter, ctx.now()))
         except StateConflict:
             continue  # done, or enqueued again, at this very moment
-    return _messages(letters, taken)
+    return _messages(ctx, letters, taken)
 
 
 def find(letters: DeadLetterStore, key: str, now: datetime) -> list[DeadLetter]:
@@ -71,16 +71,19 @@ def _is_of_order(letter: DeadLetter, key: str) -> bool:
         return False
 
 
-def _messages(letters: DeadLetterStore, taken: list[DeadLetter]) -> Outputs:
+def _messages(ctx: Context, letters: DeadLetterStore, taken: list[DeadLetter]) -> Outputs:
+    """Return the messages of some letters; one that nothing could be done with stays a letter."""
     pages: list[str] = []
     notifications: list[str] = []
     resumes: list[str] = []
     for letter in taken:
         try:
             if letter.queue == QUEUE_PAGES:
-                pages.append(PageJob.from_text(_numbered(decode(letter.body), letter.tries)).to_text())
+                page = PageJob.from_text(_numbered(decode(letter.body), letter.tries))
+                pages.append(_served(ctx, page).to_text())
             elif letter.queue == QUEUE_NOTIFICATIONS:
-                notifications.append(NotificationJob.from_text(_numbered(decode(letter.body), letter.tries)).to_text())
+                notification = NotificationJob.from_text(_numbered(decode(letter.body), letter.tries))
+                notifications.append(_served(ctx, notification).to_text())
             else:
                 resumes.append(Reference(queue=letter.queue, name=letter.name, copy=letter.tries).to_text())
         except InvalidMessage as error:
@@ -89,6 +92,13 @@ def _messages(letters: DeadLetterStore, taken: list[DeadLetter]) -> Outputs:
             continue
         log_event(log, "message.redriven", queue=letter.queue, message_id=letter.name, attempts=letter.tries)
     return Outputs(pages=tuple(pages), notifications=tuple(notifications), resumes=tuple(resumes))
+
+
+def _served[T: (PageJob, NotificationJob)](ctx: Context, job: T) -> T:
+    """Return a job whose entity is configured; InvalidMessage for one that would be dropped."""
+    if ctx.catalogue.named(job.entity) is None:
+        raise InvalidMessage([f"entity: '{job.entity}' is not configured"])
+    return job
 
 
 def _numbered(text: str, tries: int) -> str:

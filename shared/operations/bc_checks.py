@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from shared.business_central.entities import ENTITIES, SALES_ORDERS, Entity
+from shared.business_central.entities import SALES_ORDERS, Entity
 from shared.business_central.port import Company, Wanted, WebhookLogLine
 from shared.concurrency import at_once
 from shared.connections.context import Context
@@ -65,7 +65,7 @@ def list_companies(ctx: Context, companies: list[Company]) -> list[Finding]:
 
 def check_permissions(ctx: Context, companies: list[Company]) -> list[Finding]:
     """Read one record of everything that is read, and of orders; judge BC's clock by the times of its answers."""
-    entities = [ENTITIES[name] for name in ctx.settings.triggers] + [SALES_ORDERS]
+    entities = [*ctx.catalogue.resolved().watched, SALES_ORDERS.plain()]
     wanted = [(company, entity) for company in companies[:MOST_COMPANIES] for entity in entities]
     looks = at_once(lambda want: _probe(ctx, *want), wanted, ctx.threads)
     found = _look_findings(looks)
@@ -87,7 +87,7 @@ def _look_findings(looks: Sequence[_Times | _Refusal | Finding]) -> list[Finding
 
 
 def _probe(ctx: Context, company: Company, entity: Entity) -> _Times | _Refusal | Finding:
-    expanded = bool(entity.expand) and ctx.expands(entity)
+    expanded = bool(entity.expand)
     try:
         served_at = ctx.bc.probe(company.key, entity, expanded=expanded)
     except (BCDenied, BCNotFound, BCRejected) as error:
@@ -133,12 +133,12 @@ def check_webhooks(ctx: Context, stores: Stores, companies: list[Company]) -> li
     for company, offered in zip(
         companies, at_once(lambda one: _offered(ctx, one), companies, ctx.threads), strict=True
     ):
-        for entity in (ENTITIES[name] for name in ctx.settings.triggers):
-            if offered is not None and f"{entity.route}/{entity.name}".lower() not in offered:
+        for entity in (entity for entity in ctx.catalogue.resolved().watched if entity.by_webhook):
+            if offered is not None and entity.webhook_resource not in offered:
                 without.append(f"{entity.name} of {company.name}")
             else:
                 wanted.append(want_webhook(ctx, secret, company.key, entity))
-    existing = ctx.bc.subscriptions()
+    existing = ctx.bc.subscriptions(ctx.catalogue.routes)
     steps = plan(wanted, existing, own_prefix=own_prefix(ctx), now=ctx.now())
     failures = {(held.company, held.entity): held.error for held in stores.notes.all() if held.status == "failed"}
     return diagnosis.unsupported(without) + diagnosis.webhook_findings(

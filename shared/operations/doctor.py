@@ -16,7 +16,7 @@ from shared.errors import ConfigError, IntegrationError
 from shared.operations import bc_checks, diagnosis, status, view_findings
 from shared.operations.diagnosis import HandshakeResult
 from shared.operations.failures import explain, settings_findings
-from shared.operations.findings import Finding, Report, fine, note, wrong
+from shared.operations.findings import Finding, Report, fine, named, note, wrong
 from shared.operations.setting_doubts import setting_doubts
 from shared.operations.status_view import LoginView
 from shared.operations.stores import Stores
@@ -183,6 +183,9 @@ def _state(ctx: Context, stores: Stores, instruments: Instruments) -> list[Findi
     names = ", ".join(timer.function for timer in view.timers)
     return [
         *view_findings.with_fine(view_findings.timer_findings(view), "timers", f"Started in time: {names}."),
+        *view_findings.with_fine(
+            view_findings.entity_findings(view), "entities", f"Watched: {named(one.entity for one in view.triggers)}."
+        ),
         *view_findings.with_fine(runs, "runs", f"All {len(view.streams)} streams were read when they should be."),
         *view_findings.with_fine(
             view_findings.order_findings(view), "orders", f"{view.orders_waiting} orders wait for a transient fault."

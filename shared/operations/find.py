@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from shared.business_central.code_text import code_of
-from shared.business_central.entities import ENTITIES, SALES_ORDERS, Entity
+from shared.business_central.entities import SALES_ORDERS, Entity
 from shared.business_central.port import Company, PageAsk, PostedOrder
 from shared.business_central.records import Record
 from shared.changes import cloud_events, ledger_rules
@@ -106,11 +106,12 @@ class _Look:
 
     def records(self, companies: list[Company], found: Found) -> Found:
         """Add the stories of records: of one that a ledger knows by its id, else of what Business Central has."""
-        places = [(company, entity) for company in companies for entity in ENTITIES.values()]
+        entities = self._ctx.catalogue.resolved().entities
+        places = [(company, entity) for company in companies for entity in entities]
         known = [place for place in places if self._is_known(*place)]
         if known:
             return replace(found, records=tuple(self._story(*place, *self._record(place)) for place in known))
-        asked = places[: MOST_COMPANIES * len(ENTITIES)]
+        asked = places[: MOST_COMPANIES * len(entities)]
         answers = list(zip(asked, at_once(self._record, asked, self._ctx.threads), strict=True))
         errors = [f"{entity.name} of {one.display_name}: {said[1]}" for (one, entity), said in answers if said[1]]
         return replace(
@@ -137,13 +138,15 @@ class _Look:
         return next(iter(found), None), ""
 
     def _by_id(self, company: Company, entity: Entity) -> list[Record]:
-        expanded = self._ctx.expands(entity)  # a version is of the record with what belongs to it
+        expanded = bool(entity.expand)  # a version is of the record with what belongs to it
         return self._ctx.bc.records(company.key, entity, [self._key.lower()], expanded=expanded)
 
     def _by_number(self, company: Company, entity: Entity) -> list[Record]:
-        number, expanded = code_of(self._key), self._ctx.expands(entity)
-        ask = PageAsk(company=company.key, entity=entity, expanded=expanded, low=number, order="number", rows=1)
-        return [record for record in self._ctx.bc.page(ask).page.records if code_of(record.number) == number]
+        if not entity.sort:
+            return []
+        number, expanded = code_of(self._key), bool(entity.expand)
+        ask = PageAsk(company=company.key, entity=entity, expanded=expanded, low=number, order=entity.sort, rows=1)
+        return [one for one in self._ctx.bc.page(ask).page.records if code_of(one.text(entity.sort)) == number]
 
     def _story(self, company: Company, entity: Entity, record: Record | None, error: str) -> RecordStory:
         """Return what is known of a record that was found, or is known by its id."""
@@ -189,7 +192,7 @@ class _Look:
             )  # fmt: skip
 
     def _id(self, company: Company, entity: Entity, change: str, key: str, version: str) -> str:
-        return cloud_events.event_id(self._ctx.bc.company_url(company.key), entity, change, key, version)
+        return cloud_events.event_id(self._ctx.bc.company_url(company.key, entity.route), entity, change, key, version)
 
     def orders(self, companies: list[Company]) -> Iterator[dict[str, Any]]:
         """Yield the story of each order with this key, or whose document bears this number."""

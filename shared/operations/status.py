@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from shared.business_central.code_text import code_of
-from shared.business_central.entities import ENTITIES
+from shared.business_central.entities import Entity
 from shared.business_central.port import Company
 from shared.changes import replica_lag
 from shared.changes.streams import StreamState
 from shared.connections.context import Context
+from shared.connections.entity_rules import Resolved
 from shared.connections.settings_reader import DEFAULTS
 from shared.dead_letters import redrive
 from shared.dead_letters.dead_letter_store import DeadLetter
@@ -28,6 +29,7 @@ from shared.operations.status_view import (
     StreamView,
     SubscriptionView,
     TimerView,
+    TriggerView,
     describe_trigger,
 )
 from shared.operations.stores import Stores
@@ -70,7 +72,7 @@ def view(
     Raises:
         StoreUnavailable: the tables did not answer.
     """
-    settings = ctx.settings
+    settings, entities = ctx.settings, ctx.catalogue.resolved()
     companies, business_central = _companies(ctx, login)
     names = {company.id: company.name for company in companies if company.id}
     counts = stores.orders.counts(_COUNT)
@@ -83,11 +85,10 @@ def view(
         environment=settings.environment,
         login=login,
         companies=companies,
-        triggers=tuple(
-            describe_trigger(ENTITIES[name], expanded=ctx.expands(ENTITIES[name]), changes=settings.changes)
-            for name in settings.triggers
-        ),
-        streams=tuple(_stream(state, names, timers, ctx.now()) for state in stores.changes.streams.all()),
+        triggers=_triggers(ctx, entities),
+        pulls=tuple(entity.name for entity in entities.pulled),
+        entity_faults=entities.faults,
+        streams=tuple(_stream(state, names, timers, ctx.now()) for state in _streams(stores, entities)),
         subscriptions=tuple(_subscription(ctx.now(), note, names) for note in stores.notes.all()),
         orders_waiting=counts["waiting"],
         orders_parked=counts["parked"],
@@ -106,6 +107,24 @@ def view(
     )
     found = view_findings.findings(gathered)
     return replace(gathered, findings=found, health=view_findings.health(found))
+
+
+def _triggers(ctx: Context, entities: Resolved) -> tuple[TriggerView, ...]:
+    webhooks = ctx.catalogue.known_webhooks()
+    return tuple(
+        describe_trigger(entity, has_webhook=None if webhooks is None else entity.webhook_resource in webhooks)
+        for entity in entities.watched
+    )
+
+
+def _streams(stores: Stores, entities: Resolved) -> list[StreamState]:
+    """Return the streams of entities that are still read so; that what was taken out is not read is no fault."""
+    read: dict[str, Sequence[Entity]] = {"pull": entities.pulled, "replay": entities.entities}
+    return [
+        state
+        for state in stores.changes.streams.all()
+        if any(state.stream.entity == one.name for one in read.get(state.stream.purpose, entities.watched))
+    ]
 
 
 def _orders(orders: OrderStore, key: str) -> list[OrderEntry]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from shared.business_central.entities import Entity
+from shared.connections.entity_rules import how_served
 from shared.operations.findings import Finding
 from shared.version import VERSION
 
@@ -38,6 +39,8 @@ class TriggerView:
 
     entity: str
     does: str
+    how: str = ""  # by which reads it is watched, and why not by others
+    reads: tuple[str, ...] = ("reconcile",)  # the purposes of the streams that must have been read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +116,8 @@ class StatusView:
     version: str = VERSION  # of this app
     companies: tuple[CompanyView, ...] = ()
     triggers: tuple[TriggerView, ...] = ()
+    pulls: tuple[str, ...] = ("items",)  # entities that the scheduled pull reads
+    entity_faults: tuple[str, ...] = ()  # why entries of BC_ENTITIES are not served
     streams: tuple[StreamView, ...] = ()
     subscriptions: tuple[SubscriptionView, ...] = ()
     orders_waiting: int = 0
@@ -130,12 +135,17 @@ class StatusView:
     findings: tuple[Finding, ...] = ()  # what is wrong, worst first; see `view_findings`
 
 
-def describe_trigger(entity: Entity, *, expanded: bool, changes: frozenset[str]) -> TriggerView:
-    """Return what a trigger does: `expanded` is its option (variants, lines), `changes` the setting BC_CHANGES."""
+def describe_trigger(entity: Entity, *, has_webhook: bool | None = None) -> TriggerView:
+    """Return what a trigger does; `has_webhook`: whether one is offered for it, None when that is not known."""
     sentence = f"Announces {entity.announces or f'a new record of {entity.name}'}"
-    sentence += f" with its {entity.parts or 'parts'}" if expanded else ""
+    sentence += f" with its {entity.parts or entity.expand}" if entity.expand else ""
     sentence += ", and once more when it is posted" if entity.posts else ""
-    more = [word for word in ("updated", "deleted") if word in changes]
+    more = [word for word in ("updated", "deleted") if word in entity.changes]
     if more:
         sentence += f"; also announces when one is {' or '.join(more)}"
-    return TriggerView(entity=entity.name, does=f"{sentence}.")
+    if entity.only_when_changed:
+        sentence += f", if {' or '.join(entity.only_when_changed)} changed"
+    return TriggerView(
+        entity=entity.name, does=f"{sentence}.", how=how_served(entity, has_webhook=has_webhook),
+        reads=("reconcile",) if entity.has_times else ("snapshot",),
+    )  # fmt: skip

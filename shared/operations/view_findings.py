@@ -43,6 +43,7 @@ def findings(view: StatusView) -> tuple[Finding, ...]:
         *login_findings(view.login),
         *([view.business_central] if view.business_central and not answers else []),
         *company_findings(view),
+        *entity_findings(view),
         *timer_findings(view),
         *(run_findings(view) if answers else []),  # while it does not answer, nothing can be read or renewed
         *(webhook_findings(view) if answers else []),
@@ -148,7 +149,7 @@ def never_read(view: StatusView) -> list[Finding]:
         (company.name, entity, purpose)
         for company in view.companies
         if not company.error
-        for entity, purpose in [*((trigger.entity, "reconcile") for trigger in view.triggers), ("items", "pull")]
+        for entity, purpose in _reads(view)
     ]
     known = {(stream.company, stream.entity, stream.purpose) for stream in view.streams}
     missing = [
@@ -163,6 +164,18 @@ def never_read(view: StatusView) -> list[Finding]:
     if not view.streams:
         return [note("runs", "run_none", "Nothing was read yet.", "The app is new, or could not begin.")]
     return []
+
+
+def _reads(view: StatusView) -> list[tuple[str, str]]:
+    watched = [(trigger.entity, purpose) for trigger in view.triggers for purpose in trigger.reads]
+    return watched + [(entity, "pull") for entity in view.pulls]
+
+
+def entity_findings(view: StatusView) -> list[Finding]:
+    """Return which entries of BC_ENTITIES are not served; the others are."""
+    seen = "An entry of BC_ENTITIES is refused; the other entities go on."
+    do = "Correct it: make entities prints what is offered, each with a ready line."
+    return [wrong("entities", "entity_refused", seen, f"{fault}.", do) for fault in view.entity_faults]
 
 
 def webhook_findings(view: StatusView) -> list[Finding]:

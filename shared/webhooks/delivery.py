@@ -6,14 +6,14 @@ call is recognised without touching storage.
 
 import hmac
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, Literal
 from urllib.parse import unquote
 
 from shared import exact_json, guid
-from shared.business_central.entities import ENTITIES, Entity
+from shared.business_central.entities import Entity
 from shared.changes.jobs import NotificationJob, RecordChange, group_changes
 
 #: Largest body looked at, in bytes: BC sends at most 1,000 entries of some 500 bytes.
@@ -22,8 +22,8 @@ ROUTE: Final = "bc/notifications"
 
 #: `resource` of a notification: relative or absolute, with the record's key, a query, or neither (plain collection).
 _RESOURCE: Final = re.compile(
-    rf"(?:https?://[^/?#]+/(?:[^?#]*/)?|/)?api/(?P<route>[A-Za-z0-9_.]+(?:/[A-Za-z0-9_.]+){{0,2}})"
-    rf"/companies\((?P<company>{guid.PATTERN})\)/(?P<set>[A-Za-z]+)"
+    rf"(?:https?://[^/?#]+/(?:[^?#]*/)?|/)?api/(?P<route>[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+){{0,2}})"
+    rf"/companies\((?P<company>{guid.PATTERN})\)/(?P<set>[A-Za-z0-9_]+)"
     rf"(?:\((?P<key>{guid.PATTERN})\)|(?P<query>\?.*))?",
     re.IGNORECASE,
 )
@@ -66,8 +66,12 @@ def _digest(secret: bytes, text: str) -> str:
     return hmac.new(secret, text.encode(errors="surrogatepass"), "sha256").hexdigest()
 
 
-def parse_delivery(body: bytes, *, path: str, secret: bytes, connection: str, api_url: str) -> Delivery:
+def parse_delivery(
+    body: bytes, *, path: str, secret: bytes, connection: str, api_url: str, entities: Sequence[Entity]
+) -> Delivery:
     """Sort one delivery to `path`; never raises, as BC deletes all subscriptions of a URL after a 4xx.
+
+    `entities` are those that may be watched, each at its own route.
 
     A body that does not hold the clientState of this URL is not parsed: its bytes are searched, which costs a forger
     more than us.
@@ -83,7 +87,7 @@ def parse_delivery(body: bytes, *, path: str, secret: bytes, connection: str, ap
     collections: set[Collection] = set()
     foreign = unread = 0
     for entry in entries:
-        notified = _notified(entry, expected, api_url)
+        notified = _notified(entry, expected, api_url, entities)
         if isinstance(notified, _Dropped):
             foreign += notified is _Dropped.FOREIGN
             unread += notified is _Dropped.UNREAD
@@ -116,14 +120,14 @@ class _Notified:
     what: RecordChange | Collection | None  # None: a change that BC does not document
 
 
-def _notified(entry: object, expected: str, api_url: str) -> _Notified | _Dropped:
+def _notified(entry: object, expected: str, api_url: str, entities: Sequence[Entity]) -> _Notified | _Dropped:
     if not isinstance(entry, dict):
         return _Dropped.UNREAD
     state = entry.get("clientState")
     if not isinstance(state, str) or not hmac.compare_digest(state.encode(), expected.encode()):
         return _Dropped.FOREIGN
     match = _match(entry.get("resource"), api_url)
-    target = _target(match)
+    target = _target(match, entities)
     if match is None or target is None:
         return _Dropped.UNREAD
     return _Notified(target, _change(entry, match))
@@ -166,12 +170,12 @@ def _match(resource: object, api_url: str) -> re.Match[str] | None:
     return _RESOURCE.fullmatch(text)
 
 
-def _target(match: re.Match[str] | None) -> Target | None:
+def _target(match: re.Match[str] | None, entities: Sequence[Entity]) -> Target | None:
     if match is None:
         return None
     wanted = match["set"].lower()
-    for entity in ENTITIES.values():
-        if entity.name.lower() == wanted and entity.route.lower() == match["route"].lower():
+    for entity in entities:
+        if entity.entity_set.lower() == wanted and entity.route.lower() == match["route"].lower():
             return Target(match["company"].lower(), entity)
     return None
 

@@ -3,7 +3,7 @@
 import logging
 from typing import Final
 
-from shared.business_central.entities import ENTITIES, Entity
+from shared.business_central.entities import Entity
 from shared.business_central.port import Subscription, Wanted
 from shared.changes import plan_runs
 from shared.changes.change_stores import ChangeStores
@@ -26,7 +26,8 @@ def keep_subscriptions(ctx: Context, notes: WebhookNoteStore, stores: ChangeStor
         BCError, TokenError, StoreUnavailable: BC or the vault can't be asked at all.
     """
     secret = ctx.webhook_secret.made()
-    existing = ctx.bc.subscriptions()
+    ctx.catalogue.refresh()
+    existing = ctx.bc.subscriptions(_routes(ctx, notes))
     companies, is_whole = _companies(ctx, notes)
     wanted = [want for company in companies for want in _wanted(ctx, notes, secret, company)]
     gaps: list[PageJob] = []
@@ -43,6 +44,12 @@ def keep_subscriptions(ctx: Context, notes: WebhookNoteStore, stores: ChangeStor
     if is_whole:
         _forget_unwanted(notes, wanted)
     return Outputs(pages=texts(gaps))
+
+
+def _routes(ctx: Context, notes: WebhookNoteStore) -> list[str]:
+    """Return the API routes with webhooks of ours: those in use, and those of entities that were taken out."""
+    noted = (note.entity.rpartition("/")[0] for note in notes.all())
+    return list(dict.fromkeys([*ctx.catalogue.routes, *(route for route in noted if route)]))
 
 
 def _take(ctx: Context, notes: WebhookNoteStore, stores: ChangeStores, step: Step) -> list[PageJob]:
@@ -73,25 +80,17 @@ def own_prefix(ctx: Context) -> str:
 
 
 def _wanted(ctx: Context, notes: WebhookNoteStore, secret: bytes, company: str) -> list[Wanted]:
+    """Return the webhooks of one company; all are tried while BC gives no list of what it offers, as that is a beta."""
     wanted: list[Wanted] = []
-    offered = _offered(ctx, company)
-    for entity in (ENTITIES[name] for name in ctx.settings.triggers):
+    offered = ctx.catalogue.offered(company)
+    for entity in (entity for entity in ctx.catalogue.resolved().watched if entity.by_webhook):
         note = notes.load(company, entity.name) if offered is None else None
         was_unsupported = note is not None and note.status == "unsupported"
-        if was_unsupported or (offered is not None and f"{entity.route}/{entity.name}".lower() not in offered):
+        if was_unsupported or (offered is not None and entity.webhook_resource not in offered):
             _note_unsupported(notes, company, entity)
         else:
             wanted.append(want_webhook(ctx, secret, company, entity))
     return wanted
-
-
-def _offered(ctx: Context, company: str) -> frozenset[str] | None:
-    """Return what BC offers webhooks for; None when it gives no list, as the endpoint is a beta: then all are tried."""
-    try:
-        return ctx.bc.webhook_resources(company)
-    except (BCError, BudgetExhausted) as error:
-        log_event(log, "subscription.failed", kind="resources", company=company, reason=str(error))
-        return None
 
 
 def want_webhook(ctx: Context, secret: bytes, company: str, entity: Entity) -> Wanted:
@@ -139,8 +138,8 @@ def _renew(
 
 def _read_gap(ctx: Context, stores: ChangeStores, want: Wanted) -> list[PageJob]:
     """Read what changed while there was no webhook; before the first snapshot there is nothing to compare with."""
-    entity = ENTITIES[want.entity]
-    if not stores.snapshot_in_force(want.company, entity):
+    entity = ctx.catalogue.named(want.entity)
+    if entity is None or not stores.snapshot_in_force(want.company, entity):
         return []
     try:
         return plan_runs.plan_delta(ctx, stores, want.company, entity)

@@ -63,8 +63,9 @@ def receive(
         return Reply(503)
     settings = ctx.settings
     delivery = parse_delivery(
-        body, path=path.lower(), secret=secret, connection=settings.connection, api_url=settings.api_url
-    )
+        body, path=path.lower(), secret=secret, connection=settings.connection, api_url=settings.api_url,
+        entities=ctx.catalogue.declared,
+    )  # fmt: skip
     jobs = tuple(plan_jobs(delivery, ctx.new_id))
     _log(delivery, bool(jobs), tally)
     return Reply(202, "", jobs)

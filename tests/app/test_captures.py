@@ -188,18 +188,24 @@ def readdressed(name: str) -> tuple[bytes, str, dict[str, Any]]:
 def test_a_recorded_notification_is_understood(name: str) -> None:
     """Only its clientState was replaced by ours; as it was recorded it is somebody else's."""
     content, path, entry = readdressed(name)
-    delivery = parse_delivery(content, path=path, secret=SECRET, connection="c", api_url=API)
+    delivery = parse_delivery(
+        content, path=path, secret=SECRET, connection="c", api_url=API, entities=tuple(ENTITIES.values())
+    )
     (change,) = delivery.changes
     assert (change.kind, change.at) == (entry["changeType"], entry["lastModifiedDateTime"])
     assert change.key in entry["resource"]
-    foreign = parse_delivery(body(name), path=path, secret=SECRET, connection="c", api_url=API)
+    foreign = parse_delivery(
+        body(name), path=path, secret=SECRET, connection="c", api_url=API, entities=tuple(ENTITIES.values())
+    )
     assert (foreign.target, foreign.foreign) == (None, 1)
 
 
 def test_the_documented_notification_is_sorted() -> None:
     """Of four entries about three entity sets, those of other URLs and unknown sets are dropped."""
     content, path, _ = readdressed("doc-notification-four-change-types.json")
-    delivery = parse_delivery(content, path=path, secret=SECRET, connection="c", api_url=API)
+    delivery = parse_delivery(
+        content, path=path, secret=SECRET, connection="c", api_url=API, entities=tuple(ENTITIES.values())
+    )
     assert len(delivery.changes) == 1
     assert (delivery.foreign, delivery.unread) == (1, 2)
 

@@ -7,7 +7,7 @@ the words that it returns as they are.
 import base64
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -508,6 +508,7 @@ def page_meaning(text: str) -> Meaning:
     """What a message of `bc-pages` asks for."""
     job = PageJob.from_text(text)
     world = World(demo_data=False)
+    job = replace(job, row=world.ctx.catalogue.named(job.entity))
     ask = page_ask(world.ctx, job)
     return {
         "job": job.job,

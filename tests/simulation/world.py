@@ -24,6 +24,8 @@ from shared.business_central.transport import Transport
 from shared.connections.companies import Companies
 from shared.connections.company_names import CompanyNames
 from shared.connections.context import Context
+from shared.connections.discovery_store import DiscoveryStore
+from shared.connections.entity_catalogue import EntityCatalogue
 from shared.connections.settings_reader import read_settings
 from shared.connections.webhook_secret import WebhookSecret
 from shared.dead_letters import frame
@@ -141,7 +143,9 @@ class World:
         self._clock_of: dict[int, SecondClock] = {}  # by the id of its process's context
         self._kept: list[Context] = []
         self.stores = stores_of(self.tables, self.claim_checks, self.settings.connection)
-        self.names = CompanyNames(self.tables.table(resource_names.TABLE_CONNECTIONS), self.settings.connection)
+        connections = self.tables.table(resource_names.TABLE_CONNECTIONS)
+        self.names = CompanyNames(connections, self.settings.connection)
+        self.discovery = DiscoveryStore(connections, self.settings.connection)
         self.hosts = [self.new_process() for _ in range(HOSTS)]
 
     @property
@@ -173,6 +177,7 @@ class World:
             settings=self.settings,
             bc=bc,
             companies=Companies(bc, self.settings.companies, self.clock.now, self.names),
+            catalogue=EntityCatalogue(self.settings, bc, self.discovery, self.clock.now),
             secrets=self.secrets,
             webhook_secret=WebhookSecret(self.secrets, now=self.clock.now, new_id=new_id),
             now=self.clock.now,

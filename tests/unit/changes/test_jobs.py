@@ -87,7 +87,6 @@ def test_a_full_job_fits_a_queue_message() -> None:
     "text",
     [
         "", "x", "[]", "5", "null", "{}", '{"run": "r"}',
-        '{"run": "r", "purpose": "pull", "mode": "full", "company": "c", "entity": "customers"}',
         '{"run": "r", "purpose": "pull", "mode": "full", "company": "c", "entity": "items", "page": "1"}',
         '{"run": 7, "purpose": "pull", "mode": "full", "company": "c", "entity": "items"}',
         '{"run": "r", "purpose": "pull", "mode": "never", "company": "c", "entity": "items"}',
@@ -104,7 +103,6 @@ def test_what_is_no_page_job_is_refused(text: str) -> None:
     "members",
     [
         {}, {"changes": []}, {"changes": 5}, {"changes": [5]}, {"changes": [["a", "b"]]}, {"changes": None},
-        {"changes": [], "job": "j", "company": "c", "entity": "vendors"},
         {"changes": [["k", "moved", ""]], "job": "j", "company": "c", "entity": "items"},
         {"kind": "page", "changes": [], "job": "j", "company": "c", "entity": "items"},
         {"kind": ["notification"], "changes": [], "job": "j", "company": "c", "entity": "items"},

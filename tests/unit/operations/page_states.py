@@ -40,7 +40,7 @@ def healthy(companies: int = 2) -> StatusView:
         login=LoginView(state="ok", mode="authorization_code", user="megan@lmints.io", since=AT - timedelta(days=2)),
         companies=tuple(CompanyView(name=name, id=f"7b1c4a52-91d3-f011-8d4c-6045bd1a2c{n:02x}")
                         for n, name in enumerate(names)),
-        triggers=tuple(describe_trigger(entity, expanded=True, changes=frozenset({"created"}))
+        triggers=tuple(describe_trigger(entity)
                        for entity in ENTITIES.values()),
         streams=tuple(
             StreamView(

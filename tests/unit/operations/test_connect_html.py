@@ -29,7 +29,6 @@ from shared.operations.status_view import (
 
 AT = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 VOID = {"meta", "input", "br"}
-CREATED = frozenset({"created"})
 
 
 def _entity(name: str) -> Entity:
@@ -43,7 +42,7 @@ def full_view(text: str = "x") -> StatusView:
         environment=text,
         login=LoginView(state="needed", mode=text, user=text, code=text, reason=text, since=AT),
         companies=(CompanyView(name=text, id=text, error=text),),
-        triggers=(describe_trigger(_entity(text), expanded=True, changes=CREATED),),
+        triggers=(describe_trigger(_entity(text)),),
         streams=(
             StreamView(company=text, entity=text, purpose=text, state=text, watermark=AT, last_run=AT, error=text),
         ),
@@ -65,7 +64,7 @@ def healthy_view() -> StatusView:
         environment="production",
         login=LoginView(state="ok", mode="authorization_code", user="megan@lmints.io", since=AT - timedelta(days=2)),
         companies=(CompanyView(name="CRONUS UK Ltd.", id="1"),),
-        triggers=(describe_trigger(ITEMS, expanded=True, changes=CREATED),),
+        triggers=(describe_trigger(ITEMS),),
         streams=(
             StreamView(
                 company="CRONUS UK Ltd.",

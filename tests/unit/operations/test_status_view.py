@@ -27,4 +27,5 @@ from shared.operations.status_view import describe_trigger
 )
 def test_a_trigger_says_what_it_does(entity: Entity, expanded: bool, changes: set[str], does: str) -> None:
     """One sentence, with the option and the changes that are switched on; a row without one still has a sentence."""
-    assert describe_trigger(entity, expanded=expanded, changes=frozenset(changes)).does == does
+    row = replace(entity if expanded else entity.plain(), changes=frozenset(changes))
+    assert describe_trigger(row).does == does

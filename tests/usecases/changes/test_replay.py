@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from shared.business_central.entities import ENTITIES
 from shared.changes import replay
 from shared.changes.streams import Stream
 from shared.errors import InvalidMessage
@@ -13,13 +14,14 @@ from shared.resource_names import QUEUE_EVENTS, QUEUE_PAGES, TABLE_WATERMARKS
 from tests.simulation.world import Crash, World
 from tests.support.worlds import events, restart, small_world
 
+BUILT_IN = tuple(ENTITIES.values())
 NOW = datetime(2026, 2, 11, 12, 0, tzinfo=UTC)
 
 
 def started(world: World, *, entity: str = "*", hours: float = 72, company: str = "") -> list[replay.ReplayRun]:
     """Ask for a replay, as the route does, and put its jobs on the queue."""
     since = (world.clock.now() - timedelta(hours=hours)).isoformat()
-    ask = replay.parse_ask(entity, company, since, world.clock.now())
+    ask = replay.parse_ask(world.ctx.catalogue.resolved().entities, entity, company, since, world.clock.now())
     runs, outgoing = replay.start(world.ctx, world.stores.changes, ask)
     for text in outgoing.pages:
         world.queues.put(QUEUE_PAGES, text, world.clock.now())
@@ -202,7 +204,7 @@ def test_one_company_by_name() -> None:
 )
 def test_a_wrong_ask_names_every_fault(entity: str, since: str, faults: list[str]) -> None:
     with pytest.raises(InvalidMessage) as refused:
-        replay.parse_ask(entity, "", since, NOW)
+        replay.parse_ask(BUILT_IN, entity, "", since, NOW)
     for fault in faults:
         assert fault in str(refused.value)
 
@@ -216,7 +218,7 @@ def test_a_wrong_ask_names_every_fault(entity: str, since: str, faults: list[str
     ],
 )
 def test_a_time_without_a_zone_is_utc(text: str, since: datetime) -> None:
-    assert replay.parse_ask("items", "", text, NOW).since == since
+    assert replay.parse_ask(BUILT_IN, "items", "", text, NOW).since == since
 
 
 def test_more_than_a_message_holds_becomes_a_claim_check_of_marked_events() -> None:

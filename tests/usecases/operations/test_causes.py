@@ -169,6 +169,13 @@ def _log_line(details: str) -> Callable[[Patient], None]:
     return seed
 
 
+def _entity_misspelt(patient: Patient) -> None:
+    """A restart with another set of settings, and back; what was read of them is kept for five minutes."""
+    restart(patient.world, BC_ENTITIES='[{"entitySet": "custmers"}]')
+    patient.world.run_timer("reconcile")
+    patient.mend = lambda: restart(patient.world, BC_ENTITIES="")
+
+
 def _webhooks_gone(patient: Patient) -> None:
     for record in list(patient.world.bc.environment.subscriptions):
         patient.world.bc.delete_subscription_silently(record.id)
@@ -190,8 +197,8 @@ def _webhooks_full(patient: Patient) -> None:
     bc = patient.world.ctx.bc
     held = bc.subscriptions()
     others = [replace(held[0], subscription_id=f"{n}", url=f"https://other.example/{n}") for n in range(MOST_WEBHOOKS)]
-    bc.subscriptions = lambda: [*held, *others]  # type: ignore[method-assign]  # the emulator takes no more either
-    patient.mend = lambda: setattr(bc, "subscriptions", lambda: held)
+    setattr(bc, "subscriptions", lambda _: [*held, *others])  # noqa: B010 - the emulator takes no more either
+    patient.mend = lambda: setattr(bc, "subscriptions", lambda _: held)
 
 
 def _silence(patient: Patient) -> None:
@@ -299,6 +306,7 @@ def _hangs(check: str) -> Callable[[Patient], None]:
 
 #: Cause -> how an app falls ill with it. `refused` stands for the whole report of an app with wrong settings.
 SEEDS: Final[dict[str, Callable[[Patient], None]]] = {
+    "entity_refused": _entity_misspelt,
     "setting_unknown": lambda patient: _environment(patient, BC_PULL_ITEM_VARIANT="false"),
     "setting_placeholder": lambda patient: _environment(patient, KEY_VAULT_URL="https://your-vault.vault.azure.net"),
     "client_secret_missing": _secret_expires,
