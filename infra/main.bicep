@@ -94,6 +94,13 @@ param bcChanges string = 'created'
 @maxValue(20000)
 param bcPageRows int = 2000
 
+@description('Where events go: queue, or the https address of an Event Grid topic, a Service Bus queue or topic, or an endpoint.')
+@minLength(5)
+param bcEventsTo string = 'queue'
+
+@description('Resource id of that topic or queue, where it is in this subscription: the app gets the role to send to it. Empty: give it by hand.')
+param eventsReceiverId string = ''
+
 @description('Tenant and environment under which state is kept, once they are written in another way: lmints.io.production.')
 param bcStateName string = ''
 
@@ -229,8 +236,10 @@ module resources 'resources.bicep' = {
       triggers: bcTriggers
       changes: bcChanges
       pageRows: bcPageRows
+      eventsTo: bcEventsTo
       stateName: bcStateName
     }
+    eventsReceiverId: eventsReceiverId
     scale: {
       instanceMemoryMB: instanceMemoryMB
       maximumInstanceCount: maximumInstanceCount

@@ -35,6 +35,8 @@ param bcPullSalesInvoiceLines = bool(readEnvironmentVariable('BC_PULL_SALES_INVO
 param bcTriggers = readEnvironmentVariable('BC_TRIGGERS', 'items,salesShipments,salesInvoices')
 param bcChanges = readEnvironmentVariable('BC_CHANGES', 'created')
 param bcPageRows = int(readEnvironmentVariable('BC_PAGE_ROWS', '2000'))
+param bcEventsTo = readEnvironmentVariable('BC_EVENTS_TO', 'queue')
+param eventsReceiverId = readEnvironmentVariable('EVENTS_RECEIVER_ID', '')
 param bcStateName = readEnvironmentVariable('BC_STATE_NAME', '')
 
 // ---------------------------------------------------------------------------------------------- size and keeping

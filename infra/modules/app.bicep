@@ -107,6 +107,7 @@ var settings = {
   BC_TRIGGERS: bc.triggers
   BC_CHANGES: bc.changes
   BC_PAGE_ROWS: string(bc.pageRows)
+  BC_EVENTS_TO: bc.eventsTo
   BC_STATE_NAME: bc.stateName
 }
 

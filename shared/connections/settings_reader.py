@@ -10,6 +10,7 @@ from typing import Final
 from shared import guid
 from shared.business_central.entities import ENTITIES
 from shared.errors import ConfigError
+from shared.forwarding.event_targets import QUEUE, read_target
 from shared.ncrontab import ncrontab_fault
 from shared.settings import MAX_PAGE_ROWS, AuthMode, EnvReader, Settings
 
@@ -34,6 +35,7 @@ DEFAULTS: Final[dict[str, str | None]] = {
     "BC_TRIGGERS": ",".join(ENTITIES),
     "BC_CHANGES": "created",
     "BC_PAGE_ROWS": "2000",
+    "BC_EVENTS_TO": QUEUE,
     "BC_STATE_NAME": "",
 }
 
@@ -68,6 +70,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         expanded=frozenset([entity.name for entity in ENTITIES.values() if entity.option and read.flag(entity.option)]),
         changes=frozenset(read.subset("BC_CHANGES", CHANGES)),
         page_rows=read.whole("BC_PAGE_ROWS", 1, MAX_PAGE_ROWS),
+        events_to=read.valid("BC_EVENTS_TO", read_target),
         state_name=read.match("BC_STATE_NAME", _STATE, "<tenant>.<environment> as an earlier setting had them").lower(),
     )
     if read.faults:

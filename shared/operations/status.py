@@ -15,18 +15,23 @@ from shared.connections.settings_reader import DEFAULTS
 from shared.dead_letters import redrive
 from shared.dead_letters.dead_letter_store import DeadLetter
 from shared.errors import BudgetExhausted, IntegrationError, StoreUnavailable, TokenError
+from shared.forwarding.event_targets import read_target
+from shared.forwarding.forward_step import cause_and_do
+from shared.forwarding.waiting_batches import WaitingBatches
 from shared.operations import view_findings
 from shared.operations.failures import explain
 from shared.operations.findings import Finding, fine, warning
 from shared.operations.status_view import (
     CompanyView,
     DeadLetterView,
+    ForwardingView,
     LoginView,
     OrderView,
     StatusView,
     StreamView,
     SubscriptionView,
     TimerView,
+    WaitingEventsView,
     describe_trigger,
 )
 from shared.operations.stores import Stores
@@ -93,6 +98,7 @@ def view(
             for m in (redrive.find(stores.dead_letters, key, ctx.now()) if key else _share(stores, letters))
         ),
         dead_letter_counts=dict(letters),
+        forwarding=_forwarding(settings.events_to, stores.batches),
         key=key,
         timers=tuple(_timer(timer, runs.get(timer.function), ctx.now()) for timer in timers),
         poison=None if depth is None else _poison(depth),
@@ -100,6 +106,17 @@ def view(
     )
     found = view_findings.findings(gathered)
     return replace(gathered, findings=found, health=view_findings.health(found))
+
+
+def _forwarding(events_to: str, batches: WaitingBatches) -> ForwardingView | None:
+    target = read_target(events_to)
+    if target is None:
+        return None
+    waiting = []
+    for one in batches.counts():
+        why, do = cause_and_do(target.kind, one.cause) if one.cause else ("", "")
+        waiting.append(WaitingEventsView(cause=one.cause, messages=one.count, since=one.since, why=why, do=do))
+    return ForwardingView(receiver=f"{target.kind.value} at {target.shown}", waiting=tuple(waiting))
 
 
 def _orders(orders: OrderStore, key: str) -> list[OrderEntry]:

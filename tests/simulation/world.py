@@ -28,6 +28,7 @@ from shared.connections.settings_reader import read_settings
 from shared.connections.webhook_secret import WebhookSecret
 from shared.dead_letters import frame
 from shared.errors import IntegrationError
+from shared.forwarding.forward import Forwarding
 from shared.operations import status
 from shared.operations.second_clock import SecondClock
 from shared.outputs import Outputs
@@ -141,6 +142,9 @@ class World:
         self._clock_of: dict[int, SecondClock] = {}  # by the id of its process's context
         self._kept: list[Context] = []
         self.stores = stores_of(self.tables, self.claim_checks, self.settings.connection)
+        self.forwarding = Forwarding(
+            target=None, sender=None, batches=self.stores.batches, blobs=self.claim_checks, now=self.clock.now
+        )
         self.names = CompanyNames(self.tables.table(resource_names.TABLE_CONNECTIONS), self.settings.connection)
         self.hosts = [self.new_process() for _ in range(HOSTS)]
 
@@ -152,7 +156,7 @@ class World:
     @property
     def connection(self) -> Connection:
         """What the use cases of the process that works now are given."""
-        return Connection(context=self.ctx, stores=self.stores)
+        return Connection(context=self.ctx, stores=self.stores, forwarding=self.forwarding)
 
     def new_process(self) -> Context:
         """Return a context as a fresh process builds it: nothing in memory."""
@@ -302,6 +306,7 @@ class World:
         effects += [(resource_names.QUEUE_EVENTS, text) for text in outgoing.events]
         effects += [(resource_names.QUEUE_RESULTS, text) for text in outgoing.results]
         effects += [(resource_names.QUEUE_ORDER_RESUMES, text) for text in outgoing.resumes]
+        effects += [(resource_names.QUEUE_FORWARD, text) for text in outgoing.forwards]
         effects += [(resource_names.QUEUE_PAGES, text) for text in outgoing.pages]
         effects += [(resource_names.QUEUE_NOTIFICATIONS, text) for text in outgoing.notifications]
         self.rolls.shuffle(effects)
