@@ -13,6 +13,7 @@ from shared.concurrency import tune
 from shared.log import quiet_libraries
 from shared.resource_names import (
     QUEUE_EVENTS,
+    QUEUE_FORWARD,
     QUEUE_NOTIFICATIONS,
     QUEUE_ORDER_RESUMES,
     QUEUE_ORDERS,
@@ -50,11 +51,14 @@ def reconcile(timer: func.TimerRequest, pages: Texts) -> None:
 
 @app.queue_trigger(arg_name="msg", queue_name=QUEUE_PAGES, connection=STORAGE, data_type=BYTES)
 @app.queue_output(arg_name="events", queue_name=QUEUE_EVENTS, connection=STORAGE)
+@app.queue_output(arg_name="forwards", queue_name=QUEUE_FORWARD, connection=STORAGE)
 @app.queue_output(arg_name="notifications", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE)
 @app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
-def read_page(msg: func.QueueMessage, events: Texts, notifications: Texts, pages: Texts) -> None:
+def read_page(msg: func.QueueMessage, events: Texts, forwards: Texts, notifications: Texts, pages: Texts) -> None:
     """Read one page of a run."""
-    outputs = {QUEUE_EVENTS: events, QUEUE_NOTIFICATIONS: notifications, QUEUE_PAGES: pages}
+    outputs = {
+        QUEUE_EVENTS: events, QUEUE_FORWARD: forwards, QUEUE_NOTIFICATIONS: notifications, QUEUE_PAGES: pages,
+    }  # fmt: skip
     triggers.run_queue(msg, QUEUE_PAGES, outputs)
 
 
@@ -74,15 +78,17 @@ def bc_notifications(req: func.HttpRequest, notifications: Texts) -> func.HttpRe
 
 @app.queue_trigger(arg_name="msg", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE, data_type=BYTES)
 @app.queue_output(arg_name="events", queue_name=QUEUE_EVENTS, connection=STORAGE)
+@app.queue_output(arg_name="forwards", queue_name=QUEUE_FORWARD, connection=STORAGE)
 @app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
 @app.queue_output(arg_name="notifications", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE)
 @app.queue_output(arg_name="resumes", queue_name=QUEUE_ORDER_RESUMES, connection=STORAGE)
 def process_notifications(
-    msg: func.QueueMessage, events: Texts, pages: Texts, notifications: Texts, resumes: Texts
+    msg: func.QueueMessage, events: Texts, forwards: Texts, pages: Texts, notifications: Texts, resumes: Texts
 ) -> None:
     """Read the records behind notifications and announce them; do the work of timers that have stopped."""
     outputs = {
-        QUEUE_EVENTS: events, QUEUE_PAGES: pages, QUEUE_NOTIFICATIONS: notifications, QUEUE_ORDER_RESUMES: resumes,
+        QUEUE_EVENTS: events, QUEUE_FORWARD: forwards, QUEUE_PAGES: pages, QUEUE_NOTIFICATIONS: notifications,
+        QUEUE_ORDER_RESUMES: resumes,
     }  # fmt: skip
     triggers.run_queue(msg, QUEUE_NOTIFICATIONS, outputs)
 
@@ -119,10 +125,13 @@ def resume_sales_order(msg: func.QueueMessage, results: Texts, notifications: Te
 @app.queue_output(arg_name="notifications", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE)
 @app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
 @app.queue_output(arg_name="resumes", queue_name=QUEUE_ORDER_RESUMES, connection=STORAGE)
-def retry_sales_orders(timer: func.TimerRequest, notifications: Texts, pages: Texts, resumes: Texts) -> None:
-    """Retry waiting orders and messages whose time has come."""
+@app.queue_output(arg_name="forwards", queue_name=QUEUE_FORWARD, connection=STORAGE)
+def retry_sales_orders(
+    timer: func.TimerRequest, notifications: Texts, pages: Texts, resumes: Texts, forwards: Texts
+) -> None:
+    """Retry waiting orders, events and messages whose time has come."""
     outputs = {
-        QUEUE_NOTIFICATIONS: notifications, QUEUE_PAGES: pages, QUEUE_ORDER_RESUMES: resumes,
+        QUEUE_NOTIFICATIONS: notifications, QUEUE_PAGES: pages, QUEUE_ORDER_RESUMES: resumes, QUEUE_FORWARD: forwards,
     }  # fmt: skip
     triggers.run_timer("retry_sales_orders", outputs)
 
@@ -151,6 +160,25 @@ def dead_letter_page(msg: func.QueueMessage) -> None:
     triggers.run_poison(msg, QUEUE_PAGES)
 
 
+# -- Events that go to another receiver than the queue
+
+
+@app.queue_trigger(arg_name="msg", queue_name=QUEUE_FORWARD, connection=STORAGE, data_type=BYTES)
+@app.queue_output(arg_name="events", queue_name=QUEUE_EVENTS, connection=STORAGE)
+@app.queue_output(arg_name="forwards", queue_name=QUEUE_FORWARD, connection=STORAGE)
+@app.queue_output(arg_name="notifications", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE)
+def forward_events(msg: func.QueueMessage, events: Texts, forwards: Texts, notifications: Texts) -> None:
+    """Send events on to Event Grid, Service Bus or an endpoint."""
+    outputs = {QUEUE_EVENTS: events, QUEUE_FORWARD: forwards, QUEUE_NOTIFICATIONS: notifications}
+    triggers.run_queue(msg, QUEUE_FORWARD, outputs)
+
+
+@app.queue_trigger(arg_name="msg", queue_name=QUEUE_FORWARD + "-poison", connection=STORAGE, data_type=BYTES)
+def dead_letter_forward(msg: func.QueueMessage) -> None:
+    """Keep events that could not be sent on too often as a dead letter."""
+    triggers.run_poison(msg, QUEUE_FORWARD)
+
+
 # -- People: sign in, look, redrive
 
 
@@ -164,10 +192,11 @@ def connect(req: func.HttpRequest) -> str:
 @app.queue_output(arg_name="notifications", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE)
 @app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
 @app.queue_output(arg_name="resumes", queue_name=QUEUE_ORDER_RESUMES, connection=STORAGE)
-def connect_start(req: func.HttpRequest, notifications: Texts, pages: Texts, resumes: Texts) -> str:
+@app.queue_output(arg_name="forwards", queue_name=QUEUE_FORWARD, connection=STORAGE)
+def connect_start(req: func.HttpRequest, notifications: Texts, pages: Texts, resumes: Texts, forwards: Texts) -> str:
     """Show the connect page and do what its buttons ask; answers to a session only."""
     outputs = {
-        QUEUE_NOTIFICATIONS: notifications, QUEUE_PAGES: pages, QUEUE_ORDER_RESUMES: resumes,
+        QUEUE_NOTIFICATIONS: notifications, QUEUE_PAGES: pages, QUEUE_ORDER_RESUMES: resumes, QUEUE_FORWARD: forwards,
     }  # fmt: skip
     return triggers.show_connect_page(req, outputs)
 

@@ -97,6 +97,13 @@ param bcEntities string = ''
 @maxValue(20000)
 param bcPageRows int = 2000
 
+@description('Where events go: queue, or the https address of an Event Grid topic, a Service Bus queue or topic, or an endpoint.')
+@minLength(5)
+param bcEventsTo string = 'queue'
+
+@description('Resource id of that topic or queue, where it is in this subscription: the app gets the role to send to it. Empty: give it by hand.')
+param eventsReceiverId string = ''
+
 @description('Tenant and environment under which state is kept, once they are written in another way: lmints.io.production.')
 param bcStateName string = ''
 
@@ -230,8 +237,10 @@ module resources 'resources.bicep' = {
       changes: bcChanges
       entities: bcEntities
       pageRows: bcPageRows
+      eventsTo: bcEventsTo
       stateName: bcStateName
     }
+    eventsReceiverId: eventsReceiverId
     scale: {
       instanceMemoryMB: instanceMemoryMB
       maximumInstanceCount: maximumInstanceCount

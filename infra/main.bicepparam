@@ -36,6 +36,8 @@ param bcTriggers = readEnvironmentVariable('BC_TRIGGERS', 'items,salesShipments,
 param bcChanges = readEnvironmentVariable('BC_CHANGES', 'created')
 param bcEntities = readEnvironmentVariable('BC_ENTITIES', '')
 param bcPageRows = int(readEnvironmentVariable('BC_PAGE_ROWS', '2000'))
+param bcEventsTo = readEnvironmentVariable('BC_EVENTS_TO', 'queue')
+param eventsReceiverId = readEnvironmentVariable('EVENTS_RECEIVER_ID', '')
 param bcStateName = readEnvironmentVariable('BC_STATE_NAME', '')
 
 // ---------------------------------------------------------------------------------------------- size and keeping

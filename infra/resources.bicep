@@ -31,6 +31,9 @@ param bcClientId string
 @description('What else the app is told about Business Central.')
 param bc businessCentralType
 
+@description('Resource id of the Event Grid topic or Service Bus entity that events go to; empty for none.')
+param eventsReceiverId string = ''
+
 @description('How far the app scales.')
 param scale scaleType
 
@@ -202,6 +205,17 @@ module access 'modules/access.bicep' = {
     tokenVault
     monitoring
   ]
+}
+
+// with a placeholder where there is none: a scope is worked out even for a module that is not deployed
+var receiver = split(empty(eventsReceiverId) ? '${resourceGroup().id}/providers/none/none/none' : eventsReceiverId, '/')
+
+module receiverAccess 'modules/receiver_access.bicep' = if (!empty(eventsReceiverId)) {
+  scope: resourceGroup(receiver[2], receiver[4])
+  params: {
+    principalId: identity.outputs.principalId
+    receiverId: eventsReceiverId
+  }
 }
 
 module operatorAccess 'modules/access.bicep' = if (!empty(operatorPrincipalId)) {

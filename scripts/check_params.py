@@ -54,6 +54,14 @@ PATTERNS = {
     ),
     "operatorPrincipalId": (re.compile(rf"({GUID.pattern})?"), "must be the object id of the principal, a GUID"),
     "healthTestLocation": (re.compile(r"[a-z]+(-[a-z0-9]+)+"), "must be an id such as emea-nl-ams-azr"),
+    "eventsReceiverId": (
+        re.compile(
+            r"(/subscriptions/[^/\s]+/resourceGroups/[^/\s]+/providers/"
+            r"(Microsoft\.EventGrid/(topics|namespaces)/[^/\s]+|Microsoft\.ServiceBus/namespaces/[^/\s]+/(queues|topics)/[^/\s]+))?",
+            re.IGNORECASE,
+        ),
+        "must be the resource id of an Event Grid topic or namespace, or of a Service Bus queue or topic",
+    ),
     "runbookUrl": (re.compile(r"(https://\S+)?"), "must be an https URL"),
 }
 _VAULT_NAME = (re.compile(r"(?!.*--)[A-Za-z][A-Za-z0-9-]{1,22}[A-Za-z0-9]"), "3 to 24 letters, digits, single hyphens")

@@ -9,9 +9,11 @@ QUEUE_ORDERS: Final = "sales-orders"
 QUEUE_ORDER_RESUMES: Final = "sales-orders-resume"
 QUEUE_RESULTS: Final = "sales-order-results"
 QUEUE_EVENTS: Final = "bc-events"
+#: Events that go to another receiver than the queue; no one but this app writes to it, or reads it.
+QUEUE_FORWARD: Final = "bc-events-forward"
 
 #: Queues this app reads; what fails too often the host moves to `<queue>-poison`, which `dead_letter_*` empty.
-WORK_QUEUES: Final = (QUEUE_PAGES, QUEUE_NOTIFICATIONS, QUEUE_ORDERS, QUEUE_ORDER_RESUMES)
+WORK_QUEUES: Final = (QUEUE_PAGES, QUEUE_NOTIFICATIONS, QUEUE_ORDERS, QUEUE_ORDER_RESUMES, QUEUE_FORWARD)
 
 CONTAINER: Final = "bc-data"
 
@@ -25,3 +27,4 @@ TABLES: Final = (TABLE_SUBSCRIPTIONS, TABLE_WATERMARKS, TABLE_RECORDS, TABLE_ORD
 SECRET_TOKEN_CACHE: Final = "bc-token-cache"
 SECRET_CLIENT: Final = "bc-client-secret"
 SECRET_WEBHOOK: Final = "bc-webhook-secret"
+SECRET_EVENTS: Final = "bc-events-secret"

@@ -24,6 +24,10 @@ from shared.connections.state_owner import StateOwner
 from shared.connections.webhook_secret import WebhookSecret
 from shared.dead_letters.dead_letter_store import DeadLetterStore
 from shared.errors import ConfigError, StoreUnavailable
+from shared.forwarding.event_sender import EventSender
+from shared.forwarding.event_targets import read_target
+from shared.forwarding.forward import Forwarding
+from shared.forwarding.waiting_batches import WaitingBatches
 from shared.invocation import invocation_id
 from shared.login.tokens import EntraTokens
 from shared.operations import doctor, status
@@ -58,6 +62,7 @@ class Connection:
 
     context: Context
     stores: Stores
+    forwarding: Forwarding
     timers: tuple[Timer, ...] = status.DEFAULT_TIMERS
 
 
@@ -191,10 +196,26 @@ def build(env: Mapping[str, str], *, now: Clock = utc_now) -> Services:
     stores = stores_of(tables, claim_checks, settings.connection, threads=THREADS)
     timers = timers_of(env)
     return Services(
-        connection=Connection(context=context, stores=stores, timers=timers), tokens=tokens, connections=connections,
+        connection=Connection(
+            context=context, stores=stores, timers=timers,
+            forwarding=_forwarding(settings, secrets, stores, claim_checks, now),
+        ),
+        tokens=tokens, connections=connections,
         owner=StateOwner(connections, settings, now),
         second_clock=SecondClock(stores.timers, timers, now=now, new_id=new_id),
     )  # fmt: skip
+
+
+def _forwarding(
+    settings: Settings, secrets: SecretStore, stores: Stores, blobs: BlobClaimChecks, now: Clock
+) -> Forwarding:
+    """Return what sends events on."""
+    target = read_target(settings.events_to)
+    sender = None
+    if target is not None:
+        identity = settings.storage.client_id
+        sender = EventSender(target, secrets, now=now, client_id=identity, ca_bundle=settings.ca_bundle)
+    return Forwarding(target=target, sender=sender, batches=stores.batches, blobs=blobs, now=now)
 
 
 def _token_vault(settings: Settings, secrets: SecretStore) -> SecretStore:
@@ -222,4 +243,5 @@ def stores_of(tables: Tables, claim_checks: ClaimChecks, connection: str, *, thr
         notes=WebhookNoteStore(tables.table(resource_names.TABLE_SUBSCRIPTIONS), connection),
         dead_letters=DeadLetterStore(watermarks, connection),
         timers=TimerStore(watermarks, connection),
+        batches=WaitingBatches(watermarks, connection),
     )

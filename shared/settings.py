@@ -51,6 +51,7 @@ class Settings:
     changes: frozenset[str]
     page_rows: int
     entities: str = ""  # further entities, or other options of those that the app brings along: JSON, read elsewhere
+    events_to: str = field(default="queue", repr=False)  # `queue`, or the address of a receiver: may hold a secret
     state_name: str = ""  # names the state of a tenant written in another way, or of a renamed environment
 
     @property
@@ -95,6 +96,15 @@ class EnvReader:
         except ValueError as error:
             self.faults[name] = f"must be {error}"
             return fallback
+
+    def valid(self, name: str, check: Callable[[str], object]) -> str:
+        """Return a text that `check` takes; its ValueError says what the value must be."""
+
+        def convert(value: str) -> str:
+            check(value)
+            return value
+
+        return self._checked(name, convert, "")
 
     def match(self, name: str, pattern: str, rule: str) -> str:
         """Return a value that matches the whole pattern."""

@@ -20,6 +20,7 @@ from shared.contract import schema_answer
 from shared.contract.built_in import BUILT_IN
 from shared.dead_letters import frame, redrive
 from shared.errors import ConfigError, IntegrationError, InvalidMessage
+from shared.forwarding import forward
 from shared.log import log_event
 from shared.operations import connect_page, find, second_clock, status
 from shared.operations.connect_page import ConnectPages, Redriven
@@ -79,6 +80,7 @@ def run_poison(msg: func.QueueMessage, queue: str) -> None:
 def _leave(outgoing: Outputs, outputs: dict[str, Texts]) -> None:
     texts: dict[str, Sequence[str]] = {
         resource_names.QUEUE_EVENTS: outgoing.events,
+        resource_names.QUEUE_FORWARD: outgoing.forwards,
         resource_names.QUEUE_PAGES: outgoing.pages,
         resource_names.QUEUE_NOTIFICATIONS: outgoing.notifications,
         resource_names.QUEUE_ORDER_RESUMES: outgoing.resumes,
@@ -129,20 +131,35 @@ def do_resume(conn: Connection, body: bytes, message_id: str) -> Outputs:
     return resume.resume(conn.context, conn.stores.orders, body, message_id)
 
 
+def do_forward(conn: Connection, body: bytes, message_id: str) -> Outputs:
+    """Send a message of events on."""
+    return forward.forward(conn.forwarding, body, message_id, _dead_letters_of(conn))
+
+
+def _dead_letters_of(conn: Connection) -> forward.DeadLetters:
+    def keep(name: str, body: bytes, reason: str) -> None:
+        letters, queue = conn.stores.dead_letters, resource_names.QUEUE_FORWARD
+        frame.dead_letter(conn.context, letters, queue, body, name, reason, retryable=False)
+
+    return keep
+
+
 #: Queue -> what is done with one of its messages.
 WORK: Final[dict[str, Callable[[Connection, bytes, str], Outputs]]] = {
     resource_names.QUEUE_PAGES: do_page_job,
     resource_names.QUEUE_NOTIFICATIONS: do_notification_job,
     resource_names.QUEUE_ORDERS: do_order,
     resource_names.QUEUE_ORDER_RESUMES: do_resume,
+    resource_names.QUEUE_FORWARD: do_forward,
 }
 
 
 def retry(conn: Connection) -> Outputs:
-    """Retry waiting orders and dead letters whose time has come."""
+    """Retry waiting orders, events and dead letters whose time has come."""
     waiting = resume.due(conn.stores.orders, conn.context.now())
+    events = forward.due(conn.forwarding)
     letters = redrive.retry_due(conn.context, conn.stores.dead_letters)
-    return Outputs(resumes=waiting.resumes + letters.resumes, pages=letters.pages, notifications=letters.notifications)
+    return replace(letters, resumes=waiting.resumes + letters.resumes, forwards=events.forwards + letters.forwards)
 
 
 #: What each timer does.
@@ -175,6 +192,8 @@ def do_poison(conn: Connection, queue: str, body: bytes, message_id: str) -> Out
     function = timer_of_job(frame.plain(body).decode(errors="replace"))
     if queue == resource_names.QUEUE_NOTIFICATIONS and function is not None:
         log_event(log, "timer.skipped", kind=function, reason="workers died on it too often; it is sent for again")
+        return Outputs()
+    if queue == resource_names.QUEUE_FORWARD and forward.give_up(conn.forwarding, body, _dead_letters_of(conn)):
         return Outputs()
     return frame.dead_letter_poison(conn.context, conn.stores.dead_letters, conn.stores.orders, queue, body, message_id)
 

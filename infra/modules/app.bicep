@@ -108,6 +108,7 @@ var settings = {
   BC_CHANGES: bc.changes
   BC_ENTITIES: bc.entities
   BC_PAGE_ROWS: string(bc.pageRows)
+  BC_EVENTS_TO: bc.eventsTo
   BC_STATE_NAME: bc.stateName
 }
 

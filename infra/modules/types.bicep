@@ -9,6 +9,7 @@ var workQueueNames = [
   'bc-notifications'
   'sales-orders'
   'sales-orders-resume'
+  'bc-events-forward'
 ]
 
 @export()
@@ -48,6 +49,8 @@ var roleIds = {
   storageTableDataReader: '76199698-9eea-4c19-bc75-cec21354c6b6'
   keyVaultSecretsOfficer: 'b86a8fe4-44ce-4948-aee5-eccb2c155cd7'
   monitoringMetricsPublisher: '3913510d-42f4-4e42-8a64-420c390055eb'
+  eventGridDataSender: 'd5a91429-5739-47e2-a06b-3470a27159e7'
+  azureServiceBusDataSender: '69a216fc-b8fb-44d8-bc22-1f3c2cd27a39'
 }
 
 // ---------------------------------------------------------------------------------------------- types
@@ -126,6 +129,10 @@ type businessCentralType = {
   @minValue(1)
   @maxValue(20000)
   pageRows: int
+
+  @description('BC_EVENTS_TO: queue, or the https address of a receiver.')
+  @minLength(5)
+  eventsTo: string
 
   @description('BC_STATE_NAME: <tenant>.<environment>, or empty.')
   stateName: string

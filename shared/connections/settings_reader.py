@@ -11,6 +11,7 @@ from shared import guid
 from shared.business_central.entities import ENTITIES
 from shared.connections.entity_entries import CHANGES
 from shared.errors import ConfigError
+from shared.forwarding.event_targets import QUEUE, read_target
 from shared.ncrontab import ncrontab_fault
 from shared.settings import MAX_PAGE_ROWS, AuthMode, EnvReader, Settings
 
@@ -36,6 +37,7 @@ DEFAULTS: Final[dict[str, str | None]] = {
     "BC_CHANGES": "created",
     "BC_ENTITIES": "",
     "BC_PAGE_ROWS": "2000",
+    "BC_EVENTS_TO": QUEUE,
     "BC_STATE_NAME": "",
 }
 
@@ -70,6 +72,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         changes=frozenset(read.subset("BC_CHANGES", CHANGES)),
         page_rows=read.whole("BC_PAGE_ROWS", 1, MAX_PAGE_ROWS),
         entities=read.text("BC_ENTITIES"),  # a wrong entry stops no other: `entity_entries` reads it
+        events_to=read.valid("BC_EVENTS_TO", read_target),
         state_name=read.match("BC_STATE_NAME", _STATE, "<tenant>.<environment> as an earlier setting had them").lower(),
     )
     if read.faults:

@@ -16,6 +16,8 @@ from shared.connections.context import Context
 from shared.dead_letters.dead_letter_store import DeadLetter, DeadLetterStore
 from shared.dead_letters.reference import read_reference
 from shared.errors import IntegrationError, InvalidMessage
+from shared.forwarding import forward
+from shared.forwarding.event_targets import QUEUE
 from shared.log import log_event
 from shared.orders import resume
 from shared.orders.order_store import OrderStore
@@ -69,7 +71,7 @@ def guarded(
         return Outputs()
     if copy:
         letters.done(queue, name, now=ctx.now())
-    return outgoing
+    return forward.routed(outgoing, is_forwarded=ctx.settings.events_to != QUEUE)
 
 
 def dead_letter_poison(

@@ -15,7 +15,7 @@ from shared.log import log_event
 from shared.message_text import decode
 from shared.orders.order_message import sent_key_of
 from shared.outputs import Outputs
-from shared.resource_names import QUEUE_NOTIFICATIONS, QUEUE_ORDER_RESUMES, QUEUE_ORDERS, QUEUE_PAGES
+from shared.resource_names import QUEUE_FORWARD, QUEUE_NOTIFICATIONS, QUEUE_ORDER_RESUMES, QUEUE_ORDERS, QUEUE_PAGES
 
 log: Final = logging.getLogger(__name__)
 
@@ -76,6 +76,7 @@ def _messages(ctx: Context, letters: DeadLetterStore, taken: list[DeadLetter]) -
     pages: list[str] = []
     notifications: list[str] = []
     resumes: list[str] = []
+    forwards: list[str] = []
     for letter in taken:
         try:
             if letter.queue == QUEUE_PAGES:
@@ -85,13 +86,16 @@ def _messages(ctx: Context, letters: DeadLetterStore, taken: list[DeadLetter]) -
                 notification = NotificationJob.from_text(_numbered(decode(letter.body), letter.tries))
                 notifications.append(_served(ctx, notification).to_text())
             else:
-                resumes.append(Reference(queue=letter.queue, name=letter.name, copy=letter.tries).to_text())
+                of = forwards if letter.queue == QUEUE_FORWARD else resumes
+                of.append(Reference(queue=letter.queue, name=letter.name, copy=letter.tries).to_text())
         except InvalidMessage as error:
             letters.leave_to_a_person(letter, f"no message of this version of the app: {error}")
             log_event(log, "message.dead_lettered", level=logging.WARNING, queue=letter.queue, reason=str(error))
             continue
         log_event(log, "message.redriven", queue=letter.queue, message_id=letter.name, attempts=letter.tries)
-    return Outputs(pages=tuple(pages), notifications=tuple(notifications), resumes=tuple(resumes))
+    return Outputs(
+        pages=tuple(pages), notifications=tuple(notifications), resumes=tuple(resumes), forwards=tuple(forwards)
+    )
 
 
 def _served[T: (PageJob, NotificationJob)](ctx: Context, job: T) -> T:

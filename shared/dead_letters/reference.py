@@ -1,12 +1,13 @@
-"""The message that retries or redrives a dead letter of an order queue: it names the letter, which keeps the body.
+"""The message that retries or redrives a dead letter of orders or events: it names the letter, which keeps the body.
 
-It travels in `sales-orders-resume`, as on `sales-orders`, to which others write, no member is ours.
+It travels in a queue that nobody else writes to: `sales-orders-resume`, as on `sales-orders` no member is ours, or
+`bc-events-forward`.
 """
 
 import json
 from dataclasses import dataclass
 
-from shared.resource_names import QUEUE_ORDER_RESUMES
+from shared.resource_names import QUEUE_FORWARD, QUEUE_ORDER_RESUMES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +25,7 @@ class Reference:
 
 def read_reference(queue: str, body: bytes) -> Reference | None:
     """Return what a message refers to, None when it is no such message or lies in another queue."""
-    if queue != QUEUE_ORDER_RESUMES:
+    if queue not in {QUEUE_ORDER_RESUMES, QUEUE_FORWARD}:
         return None
     try:
         members = json.loads(body)

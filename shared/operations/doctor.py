@@ -13,17 +13,19 @@ from typing import Final
 from shared.business_central.port import Company
 from shared.connections.context import Context
 from shared.errors import ConfigError, IntegrationError
+from shared.forwarding.event_targets import read_target
+from shared.forwarding.forward_step import cause_and_do, secret_fault
 from shared.operations import bc_checks, diagnosis, status, view_findings
 from shared.operations.diagnosis import HandshakeResult
 from shared.operations.failures import explain, settings_findings
 from shared.operations.findings import Finding, Report, fine, named, note, wrong
 from shared.operations.setting_doubts import setting_doubts
-from shared.operations.status_view import LoginView
+from shared.operations.status_view import ForwardingView, LoginView, StatusView
 from shared.operations.stores import Stores
 from shared.operations.time_limit import TookTooLong, side_by_side, within
 from shared.operations.timers import Timer
 from shared.operations.token_claims import token_findings
-from shared.resource_names import QUEUE_EVENTS, QUEUE_RESULTS, SECRET_CLIENT, SECRET_WEBHOOK, WORK_QUEUES
+from shared.resource_names import QUEUE_EVENTS, QUEUE_RESULTS, SECRET_CLIENT, SECRET_EVENTS, SECRET_WEBHOOK, WORK_QUEUES
 from shared.settings import AuthMode
 from shared.webhooks.keep import own_prefix
 
@@ -191,4 +193,16 @@ def _state(ctx: Context, stores: Stores, instruments: Instruments) -> list[Findi
             view_findings.order_findings(view), "orders", f"{view.orders_waiting} orders wait for a transient fault."
         ),
         *view_findings.with_fine(view_findings.dead_letter_findings(view), "dead_letters", "No dead letters."),
+        *(_forwarding(ctx, view, view.forwarding) if view.forwarding else ()),
     ]
+
+
+def _forwarding(ctx: Context, view: StatusView, to: ForwardingView) -> list[Finding]:
+    """Return why events don't arrive where they shall go; the secret is looked at before the first event needs it."""
+    found, target = view_findings.forwarding_findings(view), read_target(ctx.settings.events_to)
+    if not found and target is not None and not target.scope:
+        cause = secret_fault(ctx.secrets.read(SECRET_EVENTS))
+        if cause:
+            seen = "Events can't be signed, so none leaves."
+            found = [wrong("forwarding", f"events_{cause}", seen, *cause_and_do(target.kind, cause))]
+    return view_findings.with_fine(found, "forwarding", f"Events go to {to.receiver}; none waits for long.")

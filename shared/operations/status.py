@@ -16,6 +16,9 @@ from shared.connections.settings_reader import DEFAULTS
 from shared.dead_letters import redrive
 from shared.dead_letters.dead_letter_store import DeadLetter
 from shared.errors import BudgetExhausted, IntegrationError, StoreUnavailable, TokenError
+from shared.forwarding.event_targets import read_target
+from shared.forwarding.forward_step import cause_and_do
+from shared.forwarding.waiting_batches import WaitingBatches
 from shared.operations import view_findings
 from shared.operations.failures import explain
 from shared.operations.findings import Finding, fine, warning
@@ -23,6 +26,7 @@ from shared.operations.poison_contents import Peeked, poison_findings
 from shared.operations.status_view import (
     CompanyView,
     DeadLetterView,
+    ForwardingView,
     LoginView,
     OrderView,
     StatusView,
@@ -30,6 +34,7 @@ from shared.operations.status_view import (
     SubscriptionView,
     TimerView,
     TriggerView,
+    WaitingEventsView,
     describe_trigger,
 )
 from shared.operations.stores import Stores
@@ -99,6 +104,7 @@ def view(
             for m in (redrive.find(stores.dead_letters, key, ctx.now()) if key else _share(stores, letters))
         ),
         dead_letter_counts=dict(letters),
+        forwarding=_forwarding(settings.events_to, stores.batches),
         key=key,
         timers=tuple(_timer(timer, runs.get(timer.function), ctx.now()) for timer in timers),
         poison=poison,
@@ -125,6 +131,17 @@ def _streams(stores: Stores, entities: Resolved) -> list[StreamState]:
         for state in stores.changes.streams.all()
         if any(state.stream.entity == one.name for one in read.get(state.stream.purpose, entities.watched))
     ]
+
+
+def _forwarding(events_to: str, batches: WaitingBatches) -> ForwardingView | None:
+    target = read_target(events_to)
+    if target is None:
+        return None
+    waiting = []
+    for one in batches.counts():
+        why, do = cause_and_do(target.kind, one.cause) if one.cause else ("", "")
+        waiting.append(WaitingEventsView(cause=one.cause, messages=one.count, since=one.since, why=why, do=do))
+    return ForwardingView(receiver=f"{target.kind.value} at {target.shown}", waiting=tuple(waiting))
 
 
 def _orders(orders: OrderStore, key: str) -> list[OrderEntry]:

@@ -107,6 +107,25 @@ class TimerView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingEventsView:
+    """Messages of events that wait for one cause."""
+
+    cause: str  # word of `forward_step`; "": they are at work
+    messages: int
+    since: datetime
+    why: str = ""
+    do: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardingView:
+    """Where events go instead of the queue."""
+
+    receiver: str  # its kind and origin: path and query may hold a secret
+    waiting: tuple[WaitingEventsView, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StatusView:
     """Everything at one moment. Lists may be cut; the counts are whole."""
 
@@ -130,6 +149,7 @@ class StatusView:
     poison: dict[str, int] | None = None  # messages by poison queue; None: not looked at
     in_poison: tuple[Finding, ...] = ()  # what the messages there say
     business_central: Finding | None = None  # whether it answers just now; None: not asked
+    forwarding: ForwardingView | None = None  # None: events stay in the queue
     key: str = ""  # of what alone is listed of orders and dead letters
     health: str = ""  # connected, login_needed, unreachable, degraded, stopped
     findings: tuple[Finding, ...] = ()  # what is wrong, worst first; see `view_findings`

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from shared.changes.change_stores import ChangeStores
 from shared.dead_letters.dead_letter_store import DeadLetterStore
+from shared.forwarding.waiting_batches import WaitingBatches
 from shared.operations.timer_store import TimerStore
 from shared.orders.order_store import OrderStore
 from shared.webhooks.notes import WebhookNoteStore
@@ -18,3 +19,4 @@ class Stores:
     notes: WebhookNoteStore
     dead_letters: DeadLetterStore
     timers: TimerStore
+    batches: WaitingBatches

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
+from shared.forwarding.forward_step import HELD
 from shared.login.entra_codes import advice
 from shared.operations.findings import Finding, counted, fine, grouped, named, note, shortened, warning, wrong
 from shared.operations.poison_contents import poison_findings
@@ -23,13 +24,15 @@ OWN_CODES: Final = frozenset({
 })  # fmt: skip
 #: Codes of parked orders whose outcome is open, and which no fault of 72 hours has stopped.
 _OPEN: Final = frozenset({OUTCOME_UNKNOWN, LOOKS_ALIKE, TOO_MANY, "poison"})
+#: A receiver that does not take events for so long is worth a look; nearly all faults are shorter.
+PASSES_WITHIN: Final = timedelta(minutes=15)
 EXAMPLE: Final = "0 */15 * * * *"
 _UNREACHABLE: Final = frozenset({
     "bc_unreachable", "bc_down", "bc_throttled", "business_central_hangs", "login_unavailable", "budget_busy",
     "storage_unreachable", "vault_unreachable",
 })  # fmt: skip
 #: What slows or stops the flow of records; orders and dead letters wait for a person while it flows.
-_PATH: Final = frozenset({"companies", "timers", "runs", "webhooks", "queues"})
+_PATH: Final = frozenset({"companies", "timers", "runs", "webhooks", "queues", "forwarding"})
 
 NOT_RUNNING: Final = (
     "its timer is disabled, the Function App is stopped or was not deployed, or the login does not work"
@@ -48,6 +51,7 @@ def findings(view: StatusView) -> tuple[Finding, ...]:
         *(run_findings(view) if answers else []),  # while it does not answer, nothing can be read or renewed
         *(webhook_findings(view) if answers else []),
         *(view.in_poison or poison_findings(view.poison or {}, {}, now=view.at)),
+        *forwarding_findings(view),
         *order_findings(view),
         *dead_letter_findings(view),
     )
@@ -242,6 +246,18 @@ def _codes(view: StatusView, state: str) -> set[str]:
 def _named_codes(view: StatusView, state: str) -> str:
     codes = sorted(_codes(view, state))
     return f" ({named(codes, 5)})" if codes else ""
+
+
+def forwarding_findings(view: StatusView) -> list[Finding]:
+    """Return why the receiver of events does not get them, one finding per cause; what passes soon is none."""
+    found = []
+    for one in view.forwarding.waiting if view.forwarding else ():
+        seen = f"{counted(one.messages, 'message')} of events wait since {_at(one.since)}."
+        if one.cause in HELD:
+            found.append(wrong("forwarding", f"events_{one.cause}", seen, one.why, one.do))
+        elif one.cause and view.at - one.since > PASSES_WITHIN:
+            found.append(warning("forwarding", f"events_{one.cause}", seen, one.why, one.do))
+    return found
 
 
 def dead_letter_findings(view: StatusView) -> list[Finding]:

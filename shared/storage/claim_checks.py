@@ -5,7 +5,8 @@ output is not used, as it shows an empty blob first and fills it after the messa
 The SDK is imported on first use, as it takes a tenth of a second that the webhook's handshake must not wait for.
 """
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
@@ -48,21 +49,32 @@ class BlobClaimChecks:
             StoreUnavailable: storage did not answer or refused.
             ConfigError: the connection string or endpoint is not one.
         """
-        from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError  # noqa: PLC0415
+        from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError  # noqa: PLC0415
 
         container = self._opened()
-        try:
+        with _translated():
             try:
                 return _put(container, name, data)
             except ResourceNotFoundError:  # the container, as a blob need not exist
                 with suppress(ResourceExistsError):
                     container.create_container()
                 return _put(container, name, data)
-        except AzureError as error:
-            code = getattr(error, "error_code", None) or type(error).__name__
-            raise StoreUnavailable(f"Blob Storage, {CONTAINER}: {code}") from None
-        except UNREADABLE as error:
-            raise StoreUnavailable(f"Blob Storage, {CONTAINER}: {type(error).__name__}") from None
+
+    def get(self, name: str) -> bytes | None:
+        """Return a blob, None when there is none of that name.
+
+        Raises:
+            StoreUnavailable: storage did not answer or refused.
+            ConfigError: as `put`.
+        """
+        from azure.core.exceptions import ResourceNotFoundError  # noqa: PLC0415
+
+        container = self._opened()
+        with _translated():
+            try:
+                return bytes(container.get_blob_client(name).download_blob().readall())
+            except ResourceNotFoundError:
+                return None
 
     def close(self) -> None:
         """Close the connections; the next call opens new ones."""
@@ -93,6 +105,20 @@ class BlobClaimChecks:
             lambda identity: ContainerClient(endpoint, CONTAINER, credential=identity, **options),
             credential=self._credential, ca_bundle=self._ca_bundle,
         )  # fmt: skip
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Raise StoreUnavailable in place of what the SDK raises."""
+    from azure.core.exceptions import AzureError  # noqa: PLC0415
+
+    try:
+        yield
+    except AzureError as error:
+        code = getattr(error, "error_code", None) or type(error).__name__
+        raise StoreUnavailable(f"Blob Storage, {CONTAINER}: {code}") from None
+    except UNREADABLE as error:
+        raise StoreUnavailable(f"Blob Storage, {CONTAINER}: {type(error).__name__}") from None
 
 
 def _put(container: "ContainerClient", name: str, data: bytes) -> str:

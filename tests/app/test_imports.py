@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: The floors, top first. A module imports from its own room, or from rooms on floors below, never from above.
 FLOORS: Final = (
     "function_app", "triggers", "services", "operations", "webhooks", "dead_letters", "changes", "contract", "orders",
-    "connections", "business_central", "login", "storage",
+    "connections", "forwarding", "business_central", "login", "storage",
     "settings", "outputs", "log", "resource_names", "ncrontab", "exact_json", "message_text", "invocation", "clock",
     "concurrency",
     "guid", "version", "errors",
@@ -35,11 +35,13 @@ PURE: Final = frozenset({
     "operations/refusal_pages", "operations/token_claims", "operations/timers", "connections/settings_reader",
     "contract/api_v2_types", "contract/async_api", "contract/built_in", "contract/edm", "contract/event_schemas",
     "contract/order_schemas", "contract/schema_answer", "contract/schema_urls",
+    "forwarding/event_targets", "forwarding/event_requests", "forwarding/forward_step", "forwarding/webhook_signature",
     "exact_json", "ncrontab", "errors", "guid", "version", "outputs", "resource_names",
 })  # fmt: skip
 #: Room -> the packages it may use besides the standard library.
 PACKAGES: Final[dict[str, set[str]]] = {
     "business_central": {"requests", "urllib3"},
+    "forwarding": {"azure", "requests", "urllib3"},
     "login": {"requests", "msal"},
     "storage": {"azure", "requests"},
     "operations": {"azure", "requests"},
@@ -55,6 +57,7 @@ OUTSIDE: Final = {
 ADAPTERS: Final = frozenset({
     "services", "clock", "concurrency", "business_central/transport", "business_central/deadline",
     "business_central/request_budget",
+    "forwarding/event_sender",
     "login/tokens", "login/msal_app", "storage/azure_tables", "storage/key_vault", "storage/identity",
     "storage/claim_checks", "storage/http_transport", "operations/handshake_probe", "operations/queue_depths",
 })  # fmt: skip

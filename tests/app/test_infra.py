@@ -47,6 +47,8 @@ ROLES = {
     "Storage Table Data Reader": "76199698-9eea-4c19-bc75-cec21354c6b6",
     "Key Vault Secrets Officer": "b86a8fe4-44ce-4948-aee5-eccb2c155cd7",
     "Monitoring Metrics Publisher": "3913510d-42f4-4e42-8a64-420c390055eb",
+    "EventGrid Data Sender": "d5a91429-5739-47e2-a06b-3470a27159e7",
+    "Azure Service Bus Data Sender": "69a216fc-b8fb-44d8-bc22-1f3c2cd27a39",
 }
 #: Permissions of Dynamics 365 Business Central in Entra ID.
 BC_PERMISSIONS = {
@@ -201,7 +203,9 @@ def test_auth_modes_are_those_of_the_code() -> None:
     assert bicep.parameters(MAIN)["bcAuthMode"][1].startswith("authModeType")
 
 
-@pytest.mark.parametrize("name", ["bcCompanies", "bcEnvironment", "bcTriggers", "bcChanges", "publicUrl", "bcApiUrl"])
+@pytest.mark.parametrize(
+    "name", ["bcCompanies", "bcEnvironment", "bcTriggers", "bcChanges", "publicUrl", "bcApiUrl", "bcEventsTo"]
+)
 def test_empty_text_is_refused(name: str) -> None:
     """An empty company list and the like is refused by the template itself."""
     length = re.search(r"@minLength\((\d+)\)", bicep.parameters(MAIN)[name][0])
@@ -265,7 +269,25 @@ def test_role_ids_are_those_of_their_names() -> None:
     expected = {name[0].lower() + name[1:].replace(" ", ""): role for name, role in ROLES.items()}
     assert found == expected
     used = set(re.findall(r"'((?:storage|keyVault|monitoring)[A-Z]\w+)'", ALL_TEXT[bicep.INFRA / "resources.bicep"]))
+    used |= set(re.findall(r"roleIds\.(\w+)", ALL_TEXT[bicep.INFRA / "modules" / "receiver_access.bicep"]))
     assert used == set(expected)
+
+
+def test_the_app_may_send_to_its_receiver_and_no_more() -> None:
+    """One role, at the topic or queue itself, whichever kind the id names; nothing where there is none."""
+    source = ALL_TEXT[bicep.INFRA / "modules" / "receiver_access.bicep"]
+    assert source.count("Microsoft.Authorization/roleAssignments@") == 4
+    for symbol, scope, role in (
+        ("topicSender", "topic", "eventGridDataSender"),
+        ("namespaceSender", "grid", "eventGridDataSender"),
+        ("busQueueSender", "busQueue", "azureServiceBusDataSender"),
+        ("busTopicSender", "busTopic", "azureServiceBusDataSender"),
+    ):
+        body = declared(f"receiver_access.{symbol}").body
+        assert f"scope: {scope}\n" in body
+        assert declared(f"receiver_access.{scope}").existing
+        assert f"roleIds.{role})" in body
+    assert "= if (!empty(eventsReceiverId)) {" in ALL_TEXT[bicep.INFRA / "resources.bicep"]
 
 
 ENTRA = bicep.INFRA / "modules" / "entra.bicep"
@@ -347,7 +369,7 @@ def test_registration_and_resources_agree_on_names() -> None:
 
 def test_the_app_gets_its_roles_at_resources_and_no_owner_role() -> None:
     """Assignments are at the storage account, the vault and the component, never at the group or the subscription."""
-    assignments = [entry for entry in bicep.declarations() if "roleAssignments@" in entry.kind]
+    assignments = [each for each in bicep.declarations() if "roleAssignments@" in each.kind and each.file == "access"]
     assert {entry.symbol for entry in assignments} == {"storageAssignments", "vaultAssignments", "componentAssignments"}
     for entry in assignments:
         scope = re.search(r"scope: (\w+)", entry.body)
@@ -498,6 +520,9 @@ def test_a_budget_of_nothing_is_no_value_for_the_compiler() -> None:
 PREVIEWS = {"Microsoft.Insights/diagnosticSettings@2021-05-01-preview"}
 #: Types whose newest stable version is older than two years: the age rule knows that and says nothing.
 OLD_BUT_NEWEST = {
+    "Microsoft.ServiceBus/namespaces@2024-01-01",
+    "Microsoft.ServiceBus/namespaces/queues@2024-01-01",
+    "Microsoft.ServiceBus/namespaces/topics@2024-01-01",
     "Microsoft.Authorization/roleAssignments@2022-04-01",
     "Microsoft.Insights/actionGroups@2023-01-01",
     "Microsoft.Insights/components@2020-02-02",

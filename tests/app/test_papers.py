@@ -13,6 +13,7 @@ from shared.changes import page_reader, plan_runs
 from shared.changes.jobs import GROUP
 from shared.connections.settings_reader import DEFAULTS
 from shared.dead_letters import dead_letter_store
+from shared.forwarding import forward_step
 from shared.log import EVENTS
 from shared.operations import bc_checks, diagnosis
 from shared.operations.page_session import FLOW_LIFETIME, SESSION_LIFETIME
@@ -145,6 +146,7 @@ def test_the_doctors_checks_are_listed() -> None:
         ("docs/architecture.md", "5 requests at once", lease_rows.SLOTS, 5),
         ("docs/security.md", "(4 hours,", SESSION_LIFETIME, timedelta(hours=4)),
         ("docs/security.md", "within ten minutes", FLOW_LIFETIME, timedelta(minutes=10)),
+        ("docs/forwarding.md", "for 72 hours", forward_step.PATIENCE, timedelta(hours=72)),
     ],
 )
 def test_numbers_in_the_papers_are_those_of_the_code(paper: str, sentence: str, value: object, said: object) -> None:

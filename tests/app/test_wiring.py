@@ -27,17 +27,21 @@ WIRING: Final[dict[str, tuple[tuple[object, ...], set[str]]]] = {
     "reconcile": (("timerTrigger", "%BC_RECONCILE_SCHEDULE%"), {"bc-pages"}),
     "keep_subscriptions": (("timerTrigger", "%BC_SUBSCRIPTION_SCHEDULE%"), {"bc-pages"}),
     "retry_sales_orders": (
-        ("timerTrigger", EVERY_MINUTE), {"sales-orders-resume", "bc-notifications", "bc-pages"},
+        ("timerTrigger", EVERY_MINUTE), {"sales-orders-resume", "bc-notifications", "bc-pages", "bc-events-forward"},
     ),
     "read_page": (
-        ("queueTrigger", "bc-pages"), {"bc-events", "bc-pages", "bc-notifications"},
+        ("queueTrigger", "bc-pages"), {"bc-events", "bc-events-forward", "bc-pages", "bc-notifications"},
     ),
     "process_notifications": (
         ("queueTrigger", "bc-notifications"),
-        {"bc-events", "bc-pages", "sales-orders-resume", "bc-notifications"},
+        {"bc-events", "bc-events-forward", "bc-pages", "sales-orders-resume", "bc-notifications"},
     ),
     "submit_sales_order": (("queueTrigger", "sales-orders"), {"sales-order-results", "bc-notifications"}),
     "resume_sales_order": (("queueTrigger", "sales-orders-resume"), {"sales-order-results", "bc-notifications"}),
+    "forward_events": (
+        ("queueTrigger", "bc-events-forward"), {"bc-events", "bc-events-forward", "bc-notifications"},
+    ),
+    "dead_letter_forward": (("queueTrigger", "bc-events-forward-poison"), set()),
     "dead_letter_order": (("queueTrigger", "sales-orders-poison"), set()),
     "dead_letter_resume": (("queueTrigger", "sales-orders-resume-poison"), set()),
     "dead_letter_notification": (("queueTrigger", "bc-notifications-poison"), set()),
@@ -48,7 +52,7 @@ WIRING: Final[dict[str, tuple[tuple[object, ...], set[str]]]] = {
     "connect": (("httpTrigger", "connect", ("GET",), "function"), set()),
     "connect_start": (
         ("httpTrigger", "connect/start", ("GET", "POST"), "anonymous"),
-        {"sales-orders-resume", "bc-notifications", "bc-pages"},
+        {"sales-orders-resume", "bc-notifications", "bc-pages", "bc-events-forward"},
     ),
     "connect_callback": (("httpTrigger", "connect/callback", ("GET",), "anonymous"), set()),
     "status": (("httpTrigger", "status", ("GET",), "function"), set()),

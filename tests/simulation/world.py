@@ -30,6 +30,7 @@ from shared.connections.settings_reader import read_settings
 from shared.connections.webhook_secret import WebhookSecret
 from shared.dead_letters import frame
 from shared.errors import IntegrationError
+from shared.forwarding.forward import Forwarding
 from shared.operations import status
 from shared.operations.second_clock import SecondClock
 from shared.outputs import Outputs
@@ -146,6 +147,9 @@ class World:
         connections = self.tables.table(resource_names.TABLE_CONNECTIONS)
         self.names = CompanyNames(connections, self.settings.connection)
         self.discovery = DiscoveryStore(connections, self.settings.connection)
+        self.forwarding = Forwarding(
+            target=None, sender=None, batches=self.stores.batches, blobs=self.claim_checks, now=self.clock.now
+        )
         self.hosts = [self.new_process() for _ in range(HOSTS)]
 
     @property
@@ -156,7 +160,7 @@ class World:
     @property
     def connection(self) -> Connection:
         """What the use cases of the process that works now are given."""
-        return Connection(context=self.ctx, stores=self.stores)
+        return Connection(context=self.ctx, stores=self.stores, forwarding=self.forwarding)
 
     def new_process(self) -> Context:
         """Return a context as a fresh process builds it: nothing in memory."""
@@ -307,6 +311,7 @@ class World:
         effects += [(resource_names.QUEUE_EVENTS, text) for text in outgoing.events]
         effects += [(resource_names.QUEUE_RESULTS, text) for text in outgoing.results]
         effects += [(resource_names.QUEUE_ORDER_RESUMES, text) for text in outgoing.resumes]
+        effects += [(resource_names.QUEUE_FORWARD, text) for text in outgoing.forwards]
         effects += [(resource_names.QUEUE_PAGES, text) for text in outgoing.pages]
         effects += [(resource_names.QUEUE_NOTIFICATIONS, text) for text in outgoing.notifications]
         self.rolls.shuffle(effects)

@@ -21,6 +21,10 @@ class MemoryClaimChecks:
         self.point("after put blob")
         return URL + name
 
+    def get(self, name: str) -> bytes | None:
+        """Return a blob, None when there is none."""
+        return self.blobs.get(name)
+
     def read(self, url: str) -> bytes:
         """Return the blob at a URL."""
         assert url.startswith(URL), url
