@@ -166,11 +166,9 @@ class OrderStore:
         entry = replace(entry, index=_index_key(entry), place=entry.place or row_key("order", entry.key, entry.company))
         row = self._row(entry)
         writes: list[Change] = [Replace(row) if entry.etag else Insert(row), *more]
-        writes += [
-            Delete(Row(partition=self._partition, key=old))
-            for old, new in ((stored.index, entry.index), (stored.hold, entry.hold))
-            if old and old != new
-        ]
+        writes += self._deletes([
+            old for old, new in ((stored.index, entry.index), (stored.hold, entry.hold)) if old != new
+        ])  # fmt: skip
         if entry.index:
             values: dict[str, Value] = {"order": entry.key, "company": entry.company, "status": entry.status}
             writes.append(Upsert(Row(partition=self._partition, key=entry.index, values=values)))
@@ -178,17 +176,21 @@ class OrderStore:
             writes.append(Insert(self._claim(entry)))
         return replace(entry, etag=self._table.write(writes)[0])
 
+    def _deletes(self, keys: list[str]) -> list[Change]:
+        """Return what deletes these rows; one that is gone already, as 0.1.0 may have left it, stops nobody."""
+        rows = [self._table.get(self._partition, key) for key in keys if key]
+        return [Delete(Row(partition=row.partition, key=row.key)) for row in rows if row is not None]
+
     def _claim(self, entry: OrderEntry) -> Row:
         values: dict[str, Value] = {"order": entry.key, "company": entry.company, "order_id": entry.order_id}
         return Row(partition=self._partition, key=row_key("claim", entry.company, entry.number), values=values)
 
     def forget(self, entry: OrderEntry) -> None:
-        """Delete an entry that has moved to another key, with its index row."""
-        row = self._table.get(self._partition, entry.place or row_key("order", entry.key, entry.company))
+        """Delete an entry that has moved to another key, with its index row, both or none."""
+        place = entry.place or row_key("order", entry.key, entry.company)
+        row = self._table.get(self._partition, place)
         if row is not None:
-            if row.text("index"):
-                self._table.delete(self._partition, row.text("index"))
-            self._table.delete(self._partition, row.key)
+            self._table.write(self._deletes([place, row.text("index")]))
 
     def due(self, now: datetime, limit: int) -> list[OrderEntry]:
         """Return orders whose time has come, the longest waiting first."""

@@ -104,6 +104,27 @@ def test_a_forgotten_order_leaves_no_place_in_a_list() -> None:
     book.forget(waiting)
 
 
+def test_forgetting_an_order_is_cut_off_nowhere() -> None:
+    """Its row and its place in a list go together: one without the other could never be written again."""
+    tables = MemoryTables()
+    book = OrderStore(tables.table("BcOrders"), "conn")
+    waiting = book.save(replace(entry(), status="waiting", next_try_at=AT))
+    asked: list[str] = []
+    tables.before = asked.append
+    book.forget(waiting)
+    assert [one for one in asked if "get" not in one and "query" not in one] == ["BcOrders.write"]
+
+
+def test_an_order_whose_place_in_a_list_is_gone_goes_on() -> None:
+    """0.1.0 deleted the two one after the other, and may have been killed in between."""
+    table = MemoryTables().table("BcOrders")
+    book = OrderStore(table, "conn")
+    waiting = book.save(replace(entry(), status="waiting", next_try_at=AT))
+    table.delete("conn", waiting.index)
+    book.save(replace(waiting, status="rejected", next_try_at=None))
+    assert [one.status for one in book.stopped(9)] == ["rejected"]
+
+
 KEYS = ["鍵" * 80, "П" * 94, "Ü/ñ #?%" * 28, "K" * 200, "\x01\x7f=h", "a b|c", "É" * 200]
 
 
