@@ -110,6 +110,7 @@ def _event_schema(kind: str, description: str, subject: str) -> Schema:
             "subject": {"type": "string", "pattern": subject},
             "time": {"type": "string", "format": "date-time", "description": "left out where the record has none"},
             "dataschema": {"type": "string", "format": "uri", "description": "left out by release 0.1.0"},
+            "bcreplay": {"const": True, "description": "sent once more at an operator's request, under the id it had"},
             "bcconnection": {"type": "string", "pattern": "^[a-z][a-z0-9]{0,15}$"},
         },
         "required": ["specversion", "id", "source", "type", "subject"],

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from local.stack.demo import Demo
 from local.stack.stack import Stack
 from tests.app.test_wiring import WIRING
 from tests.support.http_file import Written, requests_of
@@ -34,8 +35,9 @@ def test_every_route_is_in_the_file() -> None:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack that has done nothing yet."""
+    """A stack where somebody has signed in and nothing else has happened."""
     with Stack(tmp_path_factory.mktemp("stack"), host="embedded") as running:
+        Demo(running, say=lambda _: None).log_in()
         yield running
 
 

@@ -12,6 +12,7 @@ from shared.changes.cloud_events import BATCH_TYPE
 from shared.connections.settings_reader import read_settings
 from shared.resource_names import QUEUE_EVENTS, QUEUE_RESULTS
 from tests.simulation.world import ENV, World
+from tests.support.published import event_faults
 
 type Event = dict[str, Any]
 
@@ -39,7 +40,7 @@ def messages(world: World, queue: str) -> Iterator[Any]:
 
 
 def events(world: World) -> list[Event]:
-    """Every event that left, in order; a claim check is followed to its blob, whose sum and count are checked."""
+    """Every event that left, in order, valid by its schema; a claim check is followed, sum and count are checked."""
     found: list[Event] = []
     for batch in messages(world, QUEUE_EVENTS):
         for event in batch:
@@ -51,6 +52,8 @@ def events(world: World) -> list[Event]:
             lines = blob.decode().splitlines()
             assert event["count"] == len(lines)
             found += [json.loads(line) for line in lines]
+            assert event_faults(event) == []
+    assert [fault for event in found for fault in event_faults(event)] == []
     return found
 
 

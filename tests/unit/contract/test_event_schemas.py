@@ -99,7 +99,8 @@ GOOD: dict[str, Any] = {
     [
         {"specversion": "0.3"}, {"id": "5F0C"}, {"source": "companies(1)"}, {"type": "bc.item.made.v1"},
         {"subject": "salesInvoices(7b1c4a52-91d3-f011-8d4c-6045bd1a2c10)"}, {"time": "yesterday"},
-        {"datacontenttype": "text/plain"}, {"data": {"number": "1896-S"}}, {"data": {"id": ID, "unitPrice": "129.50"}},
+        {"datacontenttype": "text/plain"}, {"bcreplay": "yes"},
+        {"data": {"number": "1896-S"}}, {"data": {"id": ID, "unitPrice": "129.50"}},
         {"data": {"id": ID, "blocked": 0}}, {"data": {"id": ID, "itemVariants": [{"id": ID, "code": None}]}},
         {"data": {"id": ID, "lastModifiedDateTime": "11.02.2026"}}, {"dataschema": "https://app.example/api/schema"},
     ],
@@ -108,7 +109,7 @@ GOOD: dict[str, Any] = {
 def test_an_event_with_one_fault_is_refused(spoilt: dict[str, Any]) -> None:
     """The schema says something; a good event has no fault."""
     assert event_faults(GOOD) == []
-    assert event_faults({**GOOD, "bcconnection": "eu", "bcreplay": "1"}) == []
+    assert event_faults({**GOOD, "bcconnection": "eu", "bcreplay": True}) == []
     assert event_faults({**GOOD, **spoilt}) != []
 
 
