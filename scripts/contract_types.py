@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """Typed models for consumers: a module of TypedDicts made of the published JSON Schemas. Owns the translation only."""
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -44,7 +43,7 @@ class Models:
             return self._add(pascal(schema["title"]), " | ".join(map(self.type_of, schema["oneOf"])))
         if "const" in schema or "enum" in schema:
             values = schema.get("enum", [schema.get("const")])
-            return f"Literal[{', '.join('None' if value is None else json.dumps(value) for value in values)}]"
+            return f"Literal[{', '.join(map(repr, values))}]"
         kinds = schema.get("type", [])
         found = [self._of_kind(kind, schema) for kind in ([kinds] if isinstance(kinds, str) else kinds)]
         return " | ".join(found) or "Any"

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: Left out whatever `.funcignore` says, as Core Tools does.
 ALWAYS_OUT = (".git", ".vscode", ".funcignore", ".gitignore", "local.settings.json", "__pycache__")
 REQUIRED = ("host.json", "function_app.py", "requirements.txt", "shared/__init__.py")
-FORBIDDEN = ("tests/", "local/", "infra/", "docs/", ".venv/", "node_modules/", "local.settings.json")
+FORBIDDEN = ("tests/", "local/", "infra/", "docs/", "samples/", ".venv/", "node_modules/", "local.settings.json")
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold
 MEASURE = (
     "import time; start = time.perf_counter(); import function_app; count = len(function_app.app.get_functions()); "

@@ -17,7 +17,7 @@ from shared import services as root
 from shared.changes import notification_job, page_job, plan_runs, replay
 from shared.changes.jobs import NotificationJob, PageJob
 from shared.contract import schema_answer
-from shared.contract.built_in import BUILT_IN
+from shared.contract.built_in import described
 from shared.dead_letters import frame, redrive
 from shared.errors import ConfigError, IntegrationError, InvalidMessage
 from shared.forwarding import forward
@@ -261,9 +261,9 @@ def show_schema(req: func.HttpRequest) -> func.HttpResponse:
     """Answer `schema`: the AsyncAPI document, or with `?type=` or `?data=` one schema."""
 
     def found() -> object:
-        public_url = root.services().connection.context.settings.public_url
-        of_type, of_data = (str(req.params.get(name, "")) for name in ("type", "data"))
-        return schema_answer.answer(BUILT_IN, public_url, of_type=of_type, of_data=of_data)
+        ctx = root.services().connection.context
+        rows = described(ctx.catalogue.resolved().entities, ctx.catalogue.facts())
+        return schema_answer.answer(rows, ctx.settings.public_url, req.params)
 
     return _json_or_error(found)
 

@@ -73,6 +73,10 @@ class EntityCatalogue:
             return held[1]
         return self._hold(self._store.routes() if self._routes else {}, now)
 
+    def facts(self) -> Mapping[str, RouteFacts]:
+        """Return route -> what is stored of it, of the routes that BC_ENTITIES names. Raises as `resolved`."""
+        return {route: one.value for route, one in self._store.routes().items()} if self._routes else {}
+
     def named(self, name: str) -> Entity | None:
         """Return an entity by its name; None if it is not configured, or refused. Raises as `resolved`."""
         return self.resolved().named(name)

@@ -23,38 +23,37 @@ class Described:
 
     entity: Entity
     properties: tuple[Property, ...]
-    expanded: tuple[Property, ...] = ()  # of its variants or lines
-    is_pulled: bool = False
+    expanded: tuple[tuple[str, tuple[Property, ...]], ...] = ()  # navigation property -> what its records have
 
     @property
     def changes(self) -> tuple[str, ...]:
         """Every change that an event of it may announce, whatever the settings of today ask for."""
-        pulled, posted = ("pulled",) * self.is_pulled, ("posted",) * self.entity.posts
+        pulled, posted = ("pulled",) * self.entity.pull, ("posted",) * self.entity.posts
         return (*pulled, "created", *posted, "updated", "deleted")
 
 
 def record_schema(described: Described) -> Schema:
     """Return the schema of a record as Business Central sends it, expanded records inside when they are read along."""
-    entity = described.entity
-    schema = object_schema(entity.event, described.properties)
-    if entity.expand:
-        inside = object_schema(entity.expand.removesuffix("s"), described.expanded)
-        schema["properties"][entity.expand] = {"type": "array", "items": inside}
+    schema = object_schema(described.entity.event, described.properties, described.entity.key)
+    for name, properties in described.expanded:
+        has_id = any(one.name == "id" and not one.nullable for one in properties)
+        inside = object_schema(name.removesuffix("s"), properties, "id" if has_id else "")
+        schema["properties"][name] = {"type": "array", "items": inside}
     return schema
 
 
-def deleted_schema() -> Schema:
+def deleted_schema(entity: Entity) -> Schema:
     """Return the schema of what is left of a deleted record."""
     return {
-        "title": "deletedRecord", "type": "object", "properties": {"id": {"type": "string", "format": "uuid"}},
-        "required": ["id"],
+        "title": f"{entity.event}Deleted", "type": "object",
+        "properties": {entity.key: {"type": "string", "format": "uuid"}}, "required": [entity.key],
     }  # fmt: skip
 
 
 def data_schemas(described: Iterable[Described]) -> dict[str, Schema]:
     """Return event type -> schema of its `data`; of a batch, that of each line of its blob."""
     found = {
-        each.entity.event_type(change): deleted_schema() if change == "deleted" else record_schema(each)
+        each.entity.event_type(change): deleted_schema(each.entity) if change == "deleted" else record_schema(each)
         for each in described
         for change in each.changes
     }
@@ -73,7 +72,7 @@ def event_schemas(described: Iterable[Described], data: dict[str, Schema]) -> di
         for change in each.changes:
             kind = each.entity.event_type(change)
             found[kind] = _event_schema(
-                kind, f"{each.entity.name}({{id}}): {change}", rf"^{each.entity.name}\([0-9a-f-]{{36}}\)$"
+                kind, f"{each.entity.name}({{id}}): {change}", rf"^{each.entity.entity_set}\([0-9a-f-]{{36}}\)$"
             )
             found[kind]["properties"] |= {"datacontenttype": {"const": "application/json"}, "data": data[kind]}
             found[kind]["required"] += ["datacontenttype", "data"]
@@ -110,6 +109,7 @@ def _event_schema(kind: str, description: str, subject: str) -> Schema:
             "subject": {"type": "string", "pattern": subject},
             "time": {"type": "string", "format": "date-time", "description": "left out where the record has none"},
             "dataschema": {"type": "string", "format": "uri", "description": "left out by release 0.1.0"},
+            "bcreplay": {"const": True, "description": "sent once more at an operator's request, under the id it had"},
             "bcconnection": {"type": "string", "pattern": "^[a-z][a-z0-9]{0,15}$"},
         },
         "required": ["specversion", "id", "source", "type", "subject"],

@@ -12,18 +12,18 @@ from shared.contract.schema_urls import event_url
 from shared.errors import InvalidMessage
 
 
-def answer(described: Iterable[Described], public_url: str, *, of_type: str, of_data: str) -> dict[str, Any]:
-    """Return the schema of a message (`of_type`), of the data of an event (`of_data`), or the whole document.
+def answer(described: Iterable[Described], public_url: str, asked: Mapping[str, str]) -> dict[str, Any]:
+    """Return the schema of a message (asked by `type`), of the data of an event (by `data`), or the whole document.
 
     Raises:
         InvalidMessage: nothing is published under that name.
     """
     rows = tuple(described)
-    if of_data:
-        return _named("data", of_data, published_data(rows, public_url))
-    if of_type:
+    if asked.get("data"):
+        return _named("data", asked["data"], published_data(rows, public_url))
+    if asked.get("type"):
         queues = {name: published(schema, event_url(public_url, name)) for name, schema in order_schemas().items()}
-        return _named("type", of_type, published_events(rows, public_url) | queues)
+        return _named("type", asked["type"], published_events(rows, public_url) | queues)
     return document(rows)
 
 

@@ -14,6 +14,7 @@ from shared.contract.async_api import document
 from shared.contract.built_in import BUILT_IN
 from shared.contract.event_schemas import published_events
 from shared.version import VERSION
+from tests.support.published import event_faults, queues, result_faults
 
 ROOT = Path(__file__).resolve().parents[2]
 METADATA = ROOT.parent / "shared" / "data" / "metadata" / "api-v2.0-full.xml"
@@ -139,3 +140,13 @@ def test_the_typed_models_check_and_find_what_is_wrong(tmp_path: Path) -> None:
     assert mypy(tmp_path, "models.py", "use.py") == []
     found = {line.split(":")[1] for line in mypy(tmp_path, "wrong.py") if line.startswith("wrong.py")}
     assert found == {"6", "7", "9"}
+
+
+def test_the_messages_in_the_readme_fit_the_contract() -> None:
+    """An order, a result and an event: what people copy."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = [json.loads(part.partition("```")[0]) for part in text.split("```json\n")[1:]]
+    order, result, events = blocks
+    assert list(queues().faults("sales-orders", order)) == []
+    assert result_faults(result) == []
+    assert [event_faults(event) for event in events] == [[]]

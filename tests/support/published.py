@@ -8,7 +8,7 @@ import jsonschema_rs
 
 from shared.contract.built_in import BUILT_IN
 from shared.contract.edm import Schema
-from shared.contract.event_schemas import published_data, published_events
+from shared.contract.event_schemas import Described, published_data, published_events
 from shared.contract.order_schemas import order_schemas
 from shared.contract.schema_urls import data_url
 
@@ -35,13 +35,8 @@ class Validators:
 
 
 @cache
-def _events() -> Validators:
-    return Validators(published_events(BUILT_IN, PUBLIC_URL))
-
-
-@cache
-def _data() -> Validators:
-    return Validators(published_data(BUILT_IN, PUBLIC_URL))
+def _judges(described: tuple[Described, ...]) -> tuple[Validators, Validators]:
+    return Validators(published_events(described, PUBLIC_URL)), Validators(published_data(described, PUBLIC_URL))
 
 
 @cache
@@ -50,12 +45,12 @@ def queues() -> Validators:
     return Validators(order_schemas())
 
 
-def event_faults(event: dict[str, Any]) -> list[str]:
+def event_faults(event: dict[str, Any], described: tuple[Described, ...] = BUILT_IN) -> list[str]:
     """What is wrong with an event of this release: its schema, that of its data, and the schema that it names."""
-    kind = str(event.get("type"))
-    found = list(_events().faults(kind, event))
+    kind, (events, data) = str(event.get("type")), _judges(described)
+    found = list(events.faults(kind, event))
     if "data" in event:
-        found += _data().faults(kind, event["data"])
+        found += data.faults(kind, event["data"])
     if not str(event.get("dataschema")).endswith(data_url("", kind)):
         found.append(f"{kind} /dataschema: {event.get('dataschema')!r} is not where its schema is published")
     return found

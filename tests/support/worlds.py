@@ -10,8 +10,10 @@ from business_central_emulator.data.record import Record
 
 from shared.changes.cloud_events import BATCH_TYPE
 from shared.connections.settings_reader import read_settings
+from shared.contract.built_in import described
 from shared.resource_names import QUEUE_EVENTS, QUEUE_RESULTS
 from tests.simulation.world import ENV, World
+from tests.support.published import event_faults
 
 type Event = dict[str, Any]
 
@@ -39,8 +41,9 @@ def messages(world: World, queue: str) -> Iterator[Any]:
 
 
 def events(world: World) -> list[Event]:
-    """Every event that left, in order; a claim check is followed to its blob, whose sum and count are checked."""
+    """Every event that left, in order, valid by its schema; a claim check is followed, sum and count are checked."""
     found: list[Event] = []
+    rows = described(world.ctx.catalogue.resolved().entities, world.ctx.catalogue.facts())
     for batch in messages(world, QUEUE_EVENTS):
         for event in batch:
             if event["type"] != BATCH_TYPE:
@@ -51,6 +54,8 @@ def events(world: World) -> list[Event]:
             lines = blob.decode().splitlines()
             assert event["count"] == len(lines)
             found += [json.loads(line) for line in lines]
+            assert event_faults(event, rows) == []
+    assert [fault for event in found for fault in event_faults(event, rows)] == []
     return found
 
 

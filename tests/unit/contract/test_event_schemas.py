@@ -8,7 +8,7 @@ import jsonschema_rs
 import pytest
 
 from shared.business_central.entities import ITEMS, SALES_INVOICES, SALES_SHIPMENTS, Entity
-from shared.business_central.records import parse_record
+from shared.business_central.records import make_record
 from shared.changes import cloud_events
 from shared.contract.built_in import BUILT_IN
 from shared.contract.edm import Property, Schema, value_schema
@@ -16,15 +16,18 @@ from shared.contract.event_schemas import BATCH_TYPE, Described, data_schemas, p
 from tests.support.published import PUBLIC_URL, Validators, event_faults
 
 ID = "7b1c4a52-91d3-f011-8d4c-6045bd1a2c10"
+SHOP = "contoso/shop/v1.0"
 #: Everything that a custom API page may have and the built-in entities have not.
 STOCK = Described(
-    entity=Entity(name="stockLevels", event="stockLevel", expand="bins", route="contoso/shop/v1.0"),
+    entity=Entity(
+        name=f"{SHOP}/stockLevels", event="stockLevel", route=SHOP, key="systemId", expand="bins"
+    ),
     properties=(
-        Property("id", "Edm.Guid", nullable=False), Property("quantity", "Edm.Double"),
+        Property("systemId", "Edm.Guid", nullable=False), Property("quantity", "Edm.Double"),
         Property("tags", "Collection(Edm.String)"), Property("image", "Edm.Stream"),
         Property("place", "Contoso.geoPoint"), Property("kind", "Contoso.kind", members=("A", "B")),
     ),
-    expanded=(Property("id", "Edm.Guid"), Property("code", "Edm.String", longest=10)),
+    expanded=(("bins", (Property("id", "Edm.Guid"), Property("code", "Edm.String", longest=10))),),
 )  # fmt: skip
 
 
@@ -67,9 +70,19 @@ def test_a_property_has_the_schema_of_its_edm_type(made: Property, schema: Schem
 
 def stock_event(**more: Any) -> dict[str, Any]:
     """An event of the custom entity, made by the same code as all events."""
-    record = {"id": ID, "quantity": 3.5, "tags": ["x"], "place": {"lat": 1}, "kind": "C", "bins": [], "new": 1, **more}
+    record = {
+        "systemId": ID,
+        "quantity": 3.5,
+        "tags": ["x"],
+        "place": {"lat": 1},
+        "kind": "C",
+        "bins": [],
+        "new": 1,
+        **more,
+    }
     origin = cloud_events.Origin("https://api.example/companies(1)", "https://app.example/api/schema?data=")
-    text = cloud_events.change_event(origin, STOCK.entity, "created", parse_record(json.dumps(record).encode()))
+    made = make_record(json.dumps(record), record, "systemId")
+    text = cloud_events.change_event(origin, STOCK.entity, "created", made)
     found: dict[str, Any] = json.loads(text)
     return found
 
@@ -79,8 +92,11 @@ def test_a_custom_entity_goes_the_same_way() -> None:
     judge = Validators(published_events([STOCK], PUBLIC_URL))
     assert list(judge.faults("bc.stockLevel.created.v1", stock_event())) == []
     members = data_schemas([STOCK])["bc.stockLevel.created.v1"]["properties"]
-    assert set(members) == {"@odata.etag", "id", "quantity", "tags", "place", "kind", "bins"}
+    assert set(members) == {"@odata.etag", "systemId", "quantity", "tags", "place", "kind", "bins"}
     assert members["bins"]["items"]["title"] == "bin"
+    gone = cloud_events.deleted_event(cloud_events.Origin("https://a.b", "https://a.b/"), STOCK.entity, ID, "")
+    assert list(judge.faults("bc.stockLevel.deleted.v1", json.loads(gone))) == []
+    assert list(judge.faults("bc.stockLevel.created.v1", stock_event(systemId="bin 1"))) != []
     (fault,) = judge.faults("bc.stockLevel.created.v1", stock_event(bins=[{"id": "bin 1"}]))
     assert "'bins', 0, 'id'" in fault
 
@@ -99,7 +115,8 @@ GOOD: dict[str, Any] = {
     [
         {"specversion": "0.3"}, {"id": "5F0C"}, {"source": "companies(1)"}, {"type": "bc.item.made.v1"},
         {"subject": "salesInvoices(7b1c4a52-91d3-f011-8d4c-6045bd1a2c10)"}, {"time": "yesterday"},
-        {"datacontenttype": "text/plain"}, {"data": {"number": "1896-S"}}, {"data": {"id": ID, "unitPrice": "129.50"}},
+        {"datacontenttype": "text/plain"}, {"bcreplay": "yes"},
+        {"data": {"number": "1896-S"}}, {"data": {"id": ID, "unitPrice": "129.50"}},
         {"data": {"id": ID, "blocked": 0}}, {"data": {"id": ID, "itemVariants": [{"id": ID, "code": None}]}},
         {"data": {"id": ID, "lastModifiedDateTime": "11.02.2026"}}, {"dataschema": "https://app.example/api/schema"},
     ],
@@ -108,7 +125,7 @@ GOOD: dict[str, Any] = {
 def test_an_event_with_one_fault_is_refused(spoilt: dict[str, Any]) -> None:
     """The schema says something; a good event has no fault."""
     assert event_faults(GOOD) == []
-    assert event_faults({**GOOD, "bcconnection": "eu", "bcreplay": "1"}) == []
+    assert event_faults({**GOOD, "bcconnection": "eu", "bcreplay": True}) == []
     assert event_faults({**GOOD, **spoilt}) != []
 
 
