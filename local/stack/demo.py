@@ -179,6 +179,7 @@ class Demo:
     def log_in(self) -> str:
         """Walk through the connect page and Entra's sign-in as a browser would; an app that signs in itself does so."""
         if self.settings.auth_mode is not AuthMode.AUTHORIZATION_CODE:
+            self._until("a first token", lambda: bool(self._status()["login"]["state"]))  # the status asks for one
             login = self._status()["login"]
             if login["state"] != "ok":
                 raise StepFailed(f"the app can't sign in as itself: {login}")
