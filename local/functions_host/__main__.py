@@ -16,6 +16,7 @@ from local.functions_host.errors import HostError
 from local.functions_host.http_server import listen
 from local.functions_host.keys import Keys, read_keys
 from local.functions_host.settings import DEFAULT_PORT, host_variables, new_variables, read_settings
+from local.functions_host.timed_lines import TimedLines
 from local.functions_host.worker_channel import WorkerChannel, check_runtime_version
 
 
@@ -27,6 +28,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--timers", choices=("on", "off"), default="on", help="off: timers run by admin call only")
     parser.add_argument("--enable-auth", action="store_true", help="ask for function keys")
     parser.add_argument("--keys-file", type=Path, help="JSON file with the keys, for --enable-auth")
+    parser.add_argument("--log-times", action="store_true", help="begin every line of output with its time")
     parser.add_argument("--quiet", action="store_true", help="no line per invocation, warnings only")
     return parser
 
@@ -52,6 +54,8 @@ def _start(arguments: argparse.Namespace) -> bool:
     chosen = (arguments.port, settings.port, DEFAULT_PORT)
     server = listen(next(port for port in chosen if port is not None))
     _set_up_logging(quiet=arguments.quiet)
+    if arguments.log_times:
+        sys.stdout = TimedLines(sys.stdout)
     if kept:
         logging.getLogger("local.functions_host").warning("set in the environment, so not taken: %s", ", ".join(kept))
     os.environ.update(host_variables(os.environ, server.getsockname()[1]))

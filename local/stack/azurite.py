@@ -67,7 +67,7 @@ class Azurite:
             raise StartError("azurite: not installed; run 'make clean setup'")
         for service, port in self._ports.items():
             if port and not is_free(port):
-                raise PortInUse(port, f"azurite {service.lower()}")
+                raise PortInUse({f"azurite {service.lower()}": port})
         if self._location is None:
             where = ["--inMemoryPersistence"]
         else:

@@ -1,25 +1,27 @@
 """The main job, told step by step on Microsoft's demo company: what `make run` and `make demo` show.
 
 Every step asks the running app, or Business Central behind it, whether it really happened; a step that did not ends
-the demo with one clear line.
+the demo with one clear line. What a step expects follows from the app's settings.
 """
 
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from html import unescape
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Any, Final, Protocol
 
 import requests
 
 from local.emulators.entra.browser import SignInFailed, sign_in
 from local.stack.mailbox import Mailbox
 from shared import resource_names
-
-if TYPE_CHECKING:
-    from local.stack.stack import Stack
+from shared.business_central.entities import ENTITIES, ITEMS, Entity
+from shared.connections.settings_reader import read_settings
+from shared.settings import AuthMode, Settings
 
 COMPANY: Final = "CRONUS International Ltd."
 USER: Final = "megan@lmints.io"
@@ -31,12 +33,57 @@ class StepFailed(Exception):
     """A step did not happen; the message is the line a person reads."""
 
 
+class Site(Protocol):
+    """A running stack, of this process or of another one."""
+
+    @property
+    def app_url(self) -> str:
+        """The host itself."""
+        ...
+
+    @property
+    def public_url(self) -> str:
+        """The app as browsers see it."""
+        ...
+
+    @property
+    def login_url(self) -> str:
+        """The login's origin."""
+        ...
+
+    @property
+    def bc_url(self) -> str:
+        """Business Central's origin."""
+        ...
+
+    @property
+    def storage_connection_string(self) -> str:
+        """What the storage SDKs take."""
+        ...
+
+    @property
+    def ca_file(self) -> Path:
+        """The CA to trust."""
+        ...
+
+    @property
+    def work_dir(self) -> Path:
+        """Where its logs are."""
+        ...
+
+    @property
+    def values(self) -> Mapping[str, str]:
+        """The app settings."""
+        ...
+
+
 @dataclass
 class Demo:
     """Runs the steps and keeps what came out for the table at the end."""
 
-    stack: "Stack"
+    stack: Site
     say: Callable[[str], None] = print
+    keeps: bool = False  # events and results stay in their queues, for another consumer
     results: dict[str, str] = field(default_factory=dict)
     samples: list[str] = field(default_factory=list)
 
@@ -44,7 +91,32 @@ class Demo:
         self.http = requests.Session()
         self.http.trust_env = False  # REQUESTS_CA_BUNDLE would outrank `verify`
         self.http.verify = str(self.stack.ca_file)
-        self.events = Mailbox(self.stack.storage_connection_string)
+        self.events = Mailbox(self.stack.storage_connection_string, keeps=self.keeps)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings that the app was started with."""
+        return read_settings(self.stack.values)
+
+    @property
+    def watched(self) -> list[Entity]:
+        """The entities whose changes the app announces."""
+        return [ENTITIES[name] for name in self.settings.triggers]
+
+    def steps(self) -> tuple[tuple[str, Callable[[], str]], ...]:
+        """Return title and work of each step, as the settings ask for."""
+        mode, parts = self.settings.auth_mode, self._parts(ITEMS)
+        signs_in = "Log in by authorization code" if mode is AuthMode.AUTHORIZATION_CODE else f"Log in by {mode}"
+        return (
+            (signs_in, self.log_in),
+            ("List the companies", self.list_companies),
+            ("Take stock of what exists", self.take_baseline),
+            (f"Pull items with their {parts}" if parts else "Pull items", self.pull_items),
+            ("Register webhooks", self.register_webhooks),
+            (f"Announce a created {_listed([entity.event for entity in self.watched])}", self.announce),
+            ("Send a sales order", self.send_order),
+            ("Renew a subscription", self.renew),
+        )
 
     def run(self) -> None:
         """Do the main job once.
@@ -52,22 +124,34 @@ class Demo:
         Raises:
             StepFailed: a step did not happen.
         """
-        steps = (
-            ("Log in by authorization code", self.log_in),
-            ("List the companies", self.list_companies),
-            ("Take stock of what exists", self.take_baseline),
-            ("Pull items with their variants", self.pull_items),
-            ("Register webhooks", self.register_webhooks),
-            ("Announce a created item, shipment and invoice", self.announce),
-            ("Send a sales order", self.send_order),
-            ("Renew a subscription", self.renew),
-        )
+        steps = self.steps()
         for number, (title, step) in enumerate(steps, 1):
             began = time.monotonic()
             self.say(f"[{number}/{len(steps)}] {title} ...")
             outcome = step()
             self.say(f"      {outcome}  ({time.monotonic() - began:.1f} s)")
             self.results[title] = outcome
+
+    def prepare(self) -> Iterator[str]:
+        """Bring the app to where changes are announced, as far as it is not there yet; yield what is done.
+
+        Raises:
+            StepFailed: it did not come there.
+        """
+        if self._status()["login"]["state"] != "ok":
+            yield f"nobody has signed in yet: {self.log_in()}"
+        if not self.has_baseline():
+            yield f"nothing was read yet: {self.take_baseline()}"
+        if len(self._subscriptions()) < len(self._served()) * len(self.watched):
+            yield f"webhooks are missing: {self.register_webhooks()}"
+
+    def start(self, function: str) -> None:
+        """Start a timer function now.
+
+        Raises:
+            StepFailed: the host did not take it.
+        """
+        self._run(function)
 
     def table(self) -> str:
         """Return the closing table and a few samples."""
@@ -88,8 +172,18 @@ class Demo:
         except (ValueError, KeyError, TypeError):
             return f"the reason is in {self.stack.work_dir / 'logs' / 'host.log'}"
 
+    def _parts(self, entity: Entity) -> str:
+        """Return what is expanded of an entity, "" when nothing is."""
+        return entity.parts if entity.name in self.settings.expanded else ""
+
     def log_in(self) -> str:
-        """Walk through the connect page and Entra's sign-in as a browser would."""
+        """Walk through the connect page and Entra's sign-in as a browser would; an app that signs in itself does so."""
+        if self.settings.auth_mode is not AuthMode.AUTHORIZATION_CODE:
+            self._until("a first token", lambda: bool(self._status()["login"]["state"]))  # the status asks for one
+            login = self._status()["login"]
+            if login["state"] != "ok":
+                raise StepFailed(f"the app can't sign in as itself: {login}")
+            return f"the app signs in as itself ({login['mode']}); nobody has to"
         page = self._get("/api/connect")
         token = re.search(r'name="form_token" value="([^"]+)"', page.text)
         if token is None:
@@ -111,23 +205,27 @@ class Demo:
         """Ask the app which companies the connection opens."""
         companies = self._status()["companies"]
         if not any(company["name"] == COMPANY for company in companies):
-            raise StepFailed(f"{COMPANY} is not among the companies: {companies}")
+            names = self.stack.values.get("BC_COMPANIES", "*")
+            raise StepFailed(f"the demo needs {COMPANY}, and BC_COMPANIES is {names}: {companies}")
         return "; ".join(f"{company['name']} ({company['id']})" for company in companies)
 
     def take_baseline(self) -> str:
         """Let the first reconcile list all ids, so that old records are not announced as new."""
         self._run("reconcile")
-        self._until(
-            "the ledger to be complete",
-            lambda: sum(stream["purpose"] == "reconcile" for stream in self._status()["streams"]) >= 6,
-        )
-        counts = {name: len(self._records(name)) for name in ("items", "salesShipments", "salesInvoices")}
+        self._until("the ledger to be complete", self.has_baseline)
+        counts = {entity.name: len(self._records(entity.name)) for entity in self.watched}
         return ", ".join(f"{count} {name}" for name, count in counts.items()) + " are known and will not be announced"
+
+    def has_baseline(self) -> bool:
+        """Return whether all ids have been read once, of every company and watched entity."""
+        status = self._status()
+        known = [stream for stream in status["streams"] if stream["purpose"] == "reconcile"]
+        return len(known) >= len(status["companies"]) * len(self.watched)
 
     def pull_items(self) -> str:
         """Run the scheduled pull once and count what it wrote."""
         self._run("pull_items")
-        wanted = set(self._records("items"))
+        wanted = {key for company in self._served() for key in self._in_company("items", company)}
         pulled: dict[str, dict[str, Any]] = {}
 
         def complete() -> bool:
@@ -137,37 +235,38 @@ class Demo:
             return wanted <= set(pulled)
 
         self._until("all items to be pulled", complete)
+        how = f"in {self.events.messages} message(s), {self.events.batches} of them with a claim check"
+        if not self._parts(ITEMS):
+            self.samples.append(_sample(next(iter(pulled.values()))))
+            return f"{len(pulled)} items, {how}"
         variants = sum(len(event["data"]["itemVariants"]) for event in pulled.values())
-        if variants != len(self._records("itemVariants")):
-            raise StepFailed(f"{variants} variants came with the items, BC has {len(self._records('itemVariants'))}")
+        there = sum(len(self._in_company("itemVariants", company)) for company in self._served())
+        if variants != there:
+            raise StepFailed(f"{variants} variants came with the items, BC has {there}")
         self.samples.append(_sample(next(event for event in pulled.values() if event["data"]["itemVariants"])))
-        how = f"{self.events.messages} message(s), {self.events.batches} of them with a claim check"
-        return f"{len(pulled)} items with {variants} variants, in {how}"
+        return f"{len(pulled)} items with {variants} variants, {how}"
 
     def register_webhooks(self) -> str:
         """Let the app register its webhooks; BC calls back for the handshake."""
         self._run("keep_subscriptions")
-        self._until("six webhooks", lambda: len(self._subscriptions()) == 6)
+        wanted = len(self._served()) * len(self.watched)
+        self._until(f"{wanted} webhooks", lambda: len(self._subscriptions()) == wanted)
         urls = {subscription["notificationUrl"] for subscription in self._subscriptions()}
-        if len(urls) != 6:
+        if len(urls) != wanted:
             raise StepFailed("two webhooks share one URL")
         return f"{len(urls)} webhooks, each on its own URL, each after a handshake"
 
     def announce(self) -> str:
         """Do in BC what people do there, and wait for the events."""
-        item = self._bc("records/create", entitySet="items", company=COMPANY, values={"displayName": "Demo parka"})
-        number = item["records"][0]["number"] if "records" in item else item["number"]
-        self._bc(
-            "records/create", entitySet="itemVariants", company=COMPANY,
-            values={"itemNumber": number, "code": "BLUE", "description": "Blue"},
-        )  # fmt: skip
-        self._bc("records/create", entitySet="salesShipments", company=COMPANY)
-        self._bc("records/create", entitySet="salesInvoices", company=COMPANY)
-        wanted = {
-            "bc.item.created.v1": "itemVariants",
-            "bc.salesShipment.created.v1": "salesShipmentLines",
-            "bc.salesInvoice.created.v1": "salesInvoiceLines",
-        }
+        for entity in self.watched:
+            values = {"displayName": "Demo parka"} if entity is ITEMS else {}
+            made = self._bc("records/create", entitySet=entity.name, company=COMPANY, values=values)
+            if entity is ITEMS:
+                self._bc(
+                    "records/create", entitySet="itemVariants", company=COMPANY,
+                    values={"itemNumber": made["number"], "code": "BLUE", "description": "Blue"},
+                )  # fmt: skip
+        wanted = {entity.event_type("created"): entity for entity in self.watched}
         found: dict[str, dict[str, Any]] = {}
 
         def complete() -> bool:
@@ -176,12 +275,17 @@ class Demo:
                     found[event["type"]] = event
             return set(found) == set(wanted)
 
-        self._until("the three events", complete)
-        for kind, nested in wanted.items():
-            if len(found[kind]["data"][nested]) != 1:
-                raise StepFailed(f"{kind} came without its {nested}")
+        self._until(f"{len(wanted)} events", complete)
+        inside = []
+        for kind, entity in wanted.items():
             self.samples.append(_sample(found[kind]))
-        return "announced with 1 variant, 1 shipment line, 1 invoice line"
+            if self._parts(entity):
+                if len(found[kind]["data"][entity.expand]) != 1:
+                    raise StepFailed(f"{kind} came without its {entity.parts}")
+                inside.append(f"1 {entity.event} with 1 of its {entity.parts}")
+            else:
+                inside.append(f"1 {entity.event}")
+        return f"announced: {_listed(inside)}"
 
     def send_order(self) -> str:
         """Send one order twice, as a careless sender would, and find it once in BC."""
@@ -244,6 +348,14 @@ class Demo:
             found |= company
         return found
 
+    def _in_company(self, entity_set: str, company: str) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = self._bc("state", entitySet=entity_set)["records"].get(company, {})
+        return found
+
+    def _served(self) -> list[str]:
+        """Return the ids of the companies that the app serves."""
+        return [company["id"] for company in self._status()["companies"] if company["id"]]
+
     def _subscriptions(self) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = self._bc("state")["subscriptions"]
         return rows
@@ -266,9 +378,13 @@ def _sample(event: dict[str, Any]) -> str:
     return json.dumps({"type": event["type"], "subject": event["subject"], "data": data, "inside": nested})
 
 
-def main(stack: "Stack") -> int:
-    """Run the demo on a started stack; return the exit code."""
-    demo = Demo(stack)
+def _listed(words: list[str]) -> str:
+    return " and ".join([part for part in (", ".join(words[:-1]), *words[-1:]) if part])
+
+
+def main(stack: Site, *, keeps: bool = False) -> int:
+    """Run the demo on a started stack; return the exit code. `keeps`: its events stay in their queues."""
+    demo = Demo(stack, keeps=keeps)
     try:
         demo.run()
     except (StepFailed, SignInFailed) as error:
@@ -277,5 +393,7 @@ def main(stack: "Stack") -> int:
     except requests.RequestException as error:
         print(f"demo: FAILED: the stack does not answer ({type(error).__name__}); see .local/logs")
         return 1
+    finally:
+        demo.events.give_back()
     print(demo.table())
     return 0

@@ -1,7 +1,8 @@
-"""The rest of the business, as the demo and the end-to-end tests play it: reads bc-events and results, sends orders.
+"""The rest of the business, as demo, console and end-to-end tests play it: reads events and results, sends orders.
 
-It opens claim checks: a `bc.batch.v1` event names a blob of NDJSON. A message stays in its queue until checksum and
-count of its blob are right, as a consumer should have it.
+It takes messages, takes them and gives them back, or only peeks. It opens claim checks: a `bc.batch.v1` event names a
+blob of NDJSON. A message stays in its queue until checksum and count of its blob
+are right, as a consumer should have it.
 """
 
 import base64
@@ -11,9 +12,9 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
-from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import BlobClient, BlobServiceClient
-from azure.storage.queue import QueueServiceClient
+from azure.storage.queue import QueueClient, QueueMessage, QueueServiceClient
 
 from shared import resource_names
 from shared.changes.cloud_events import BATCH_TYPE
@@ -21,40 +22,67 @@ from shared.changes.cloud_events import BATCH_TYPE
 API_VERSION = "2025-11-05"  # the newest that Azurite knows
 _HIDDEN_S = 30
 _AGAIN_S = 1  # a message whose blob is not right is looked at again
+_KEPT_S = 600  # a message that will be given back is hidden for so long at most
+#: The most messages that a queue shows without taking any: those in front.
+MOST_PEEKED = 32
 
 
 class Mailbox:
     """Takes every message out of the outgoing queues of one storage account."""
 
-    def __init__(self, connection_string: str) -> None:
-        """Open the account."""
-        self._queues = QueueServiceClient.from_connection_string(connection_string, api_version=API_VERSION)
-        self._blobs = BlobServiceClient.from_connection_string(connection_string, api_version=API_VERSION)
+    def __init__(self, storage: str, *, keeps: bool = False) -> None:
+        """Open an account: a connection string, or the name of one that is reached with one's own `az login`.
+
+        `keeps`: what is taken comes back by `give_back`, or after ten minutes.
+        """
+        self._queues, self._blobs = _open_account(storage)
+        self._keeps = keeps
+        self._kept: list[tuple[QueueClient, QueueMessage]] = []
         self.messages = 0  # taken out of bc-events
         self.batches = 0  # claim checks opened among them
 
-    def put(self, queue: str, text: str) -> None:
-        """Send a message as the Functions host expects it: base64 of UTF-8."""
+    def put(self, queue: str, text: str) -> str:
+        """Send a message as the Functions host expects it, base64 of UTF-8; return its id."""
         client = self._queues.get_queue_client(queue)
         with contextlib.suppress(ResourceExistsError):
             client.create_queue()
-        client.send_message(base64.b64encode(text.encode()).decode())
+        return str(client.send_message(base64.b64encode(text.encode()).decode()).id)
 
     def take(self) -> list[dict[str, Any]]:
         """Return all events that lie in `bc-events`, claim checks opened; a message whose blob is not right stays."""
         events: list[dict[str, Any]] = []
 
         def read(text: str) -> bool:
-            opened = [self._open(event) if event["type"] == BATCH_TYPE else [event] for event in json.loads(text)]
-            right = [part for part in opened if part is not None]
-            if len(right) < len(opened):
+            found = self.events_of(text)
+            if found is None:
                 return False
             self.messages += 1
-            events.extend(event for part in right for event in part)
+            events.extend(found)
             return True
 
         self._drain(resource_names.QUEUE_EVENTS, read)
         return events
+
+    def events_of(self, text: str) -> list[dict[str, Any]] | None:
+        """Return the events of one message, claim checks opened; None when a blob is not what its event says."""
+        opened = [self._open(event) if event["type"] == BATCH_TYPE else [event] for event in json.loads(text)]
+        right = [part for part in opened if part is not None]
+        return None if len(right) < len(opened) else [event for part in right for event in part]
+
+    def peek(self, queue: str) -> list[tuple[str, str]]:
+        """Return id and text of the messages in front, at most 32, and leave them where they are."""
+        try:
+            found = self._queues.get_queue_client(queue).peek_messages(max_messages=MOST_PEEKED)
+        except ResourceNotFoundError:
+            return []
+        return [(str(message.id), base64.b64decode(message.content).decode()) for message in found]
+
+    def give_back(self) -> None:
+        """Let everything that was taken and kept be seen again, by whoever reads the queues."""
+        for client, message in self._kept:
+            with contextlib.suppress(HttpResponseError):  # it was hidden for too long, and is back already
+                client.update_message(message, visibility_timeout=0)
+        self._kept.clear()
 
     def results(self) -> list[dict[str, Any]]:
         """Return all results that lie in `sales-order-results`."""
@@ -86,18 +114,37 @@ class Mailbox:
     def _drain(self, queue: str, read: Callable[[str], bool] = lambda _: True) -> list[str]:
         client = self._queues.get_queue_client(queue)
         texts: list[str] = []
+        hidden_s = _KEPT_S if self._keeps else _HIDDEN_S
         try:
-            while messages := list(client.receive_messages(max_messages=32, visibility_timeout=_HIDDEN_S)):
+            while messages := list(client.receive_messages(max_messages=32, visibility_timeout=hidden_s)):
                 for message in messages:
                     text = base64.b64decode(message.content).decode()
                     if not read(text):
                         client.update_message(message, visibility_timeout=_AGAIN_S)
                         continue
                     texts.append(text)
-                    client.delete_message(message)
+                    if self._keeps:
+                        self._kept.append((client, message))
+                    else:
+                        client.delete_message(message)
         except ResourceNotFoundError:
             pass
         return texts
+
+
+def _open_account(storage: str) -> tuple[QueueServiceClient, BlobServiceClient]:
+    if "=" in storage:
+        return (
+            QueueServiceClient.from_connection_string(storage, api_version=API_VERSION),
+            BlobServiceClient.from_connection_string(storage, api_version=API_VERSION),
+        )
+    from azure.identity import DefaultAzureCredential  # noqa: PLC0415 - costs a second, for deployed apps only
+
+    login = DefaultAzureCredential()
+    return (
+        QueueServiceClient(f"https://{storage}.queue.core.windows.net", credential=login, api_version=API_VERSION),
+        BlobServiceClient(f"https://{storage}.blob.core.windows.net", credential=login, api_version=API_VERSION),
+    )
 
 
 def create_queues(connection_string: str) -> None:

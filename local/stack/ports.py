@@ -1,4 +1,4 @@
-"""Loopback ports for the local stack: which are free, and one clear error when a wanted one is not.
+"""Loopback ports for the local stack: where its parts are by default, which are free, and one clear error.
 
 Nothing here listens: a port is probed, released and handed to the process that will use it.
 """
@@ -6,18 +6,34 @@ Nothing here listens: a port is probed, released and handed to the process that 
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from contextlib import ExitStack
+from typing import Final
 
 LOOPBACK = "127.0.0.1"
+#: Where a stack that stays up is found: Core Tools' port for the host, Azurite's well-known ones for storage.
+DEFAULT_PORTS: Final[dict[str, int]] = {
+    "host": 7071,
+    "public": 7443,
+    "login": 8443,
+    "identity": 8081,
+    "key_vault": 8444,
+    "business_central": 9443,
+    "blob": 10000,
+    "queue": 10001,
+    "table": 10002,
+}
 
 
 class PortInUse(Exception):
-    """A port that was asked for by number is already taken; the message is the line a person should read."""
+    """Ports that were asked for by number are taken; the message is the line a person should read."""
 
-    def __init__(self, port: int, name: str) -> None:
-        super().__init__(f"{name}: port {port} on {LOOPBACK} is in use; stop what uses it or choose another port")
-        self.port = port
-        self.name = name
+    def __init__(self, taken: Mapping[str, int]) -> None:
+        """Take the taken ports by the name of what was to listen there."""
+        ports = ", ".join(f"{name}: port {port}" for name, port in taken.items())
+        verb, what, other = ("is", "it", "another port") if len(taken) == 1 else ("are", "them", "other ports")
+        super().__init__(f"{ports} on {LOOPBACK} {verb} in use; stop what uses {what} or choose {other}")
+        self.taken = dict(taken)
 
 
 def is_free(port: int) -> bool:
@@ -51,14 +67,14 @@ def free_ports(count: int) -> list[int]:
         return ports
 
 
-def choose(wanted: dict[str, int]) -> dict[str, int]:
+def choose(wanted: Mapping[str, int]) -> dict[str, int]:
     """Fill in a free port for each name whose wanted port is 0 and check the others.
 
     Raises:
-        PortInUse: a port asked for by number is taken.
+        PortInUse: ports asked for by number are taken; names all of them.
     """
-    for name, port in wanted.items():
-        if port and not is_free(port):
-            raise PortInUse(port, name)
+    taken = {name: port for name, port in wanted.items() if port and not is_free(port)}
+    if taken:
+        raise PortInUse(taken)
     found = iter(free_ports(sum(1 for port in wanted.values() if not port)))
     return {name: port or next(found) for name, port in wanted.items()}

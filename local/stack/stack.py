@@ -29,15 +29,16 @@ from local.stack.app_settings import app_settings, clean_environment, write_sett
 from local.stack.azurite import Azurite
 from local.stack.commands import Addresses, emulator_commands
 from local.stack.mailbox import create_queues
-from local.stack.ports import accepts, choose
+from local.stack.ports import DEFAULT_PORTS, accepts, choose
 from local.stack.process import Child, StartError
+from local.stack.running import FILE, Running
 from local.stack.tls import ensure_certificates
 
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 30.0
 HOST_TIMEOUT_S = 120.0  # Core Tools loads its extension bundle first
 REQUEST_TIMEOUT_S = 10.0
-PORT_NAMES = ("host", "public", "login", "identity", "key_vault", "business_central", "blob", "queue", "table")
+PORT_NAMES = tuple(DEFAULT_PORTS)
 CHILDREN = ("login", "key_vault", "business_central", "azurite", "tls_proxy", "host")  # as they start
 NEVER = "0 0 0 29 2 Mon"  # how timers are off under Core Tools, which has no switch for it
 
@@ -53,6 +54,7 @@ class Stack:
         timers: whether timer functions run by themselves; with "off" they run when called through the admin path.
         in_memory: keep storage in memory only.
         ports: port by name (`PORT_NAMES`); those not named are free ones.
+        log_times: whether every line of the host's log begins with its time.
         host: "func" (Azure Functions Core Tools) or "embedded"; by default the variable HOST, else func if installed.
         webhook_delay_s: how long Business Central gathers changes before it sends a notification.
         business_central_options: further options of `python -m business_central_emulator`.
@@ -68,6 +70,7 @@ class Stack:
         timers: Literal["on", "off"] = "off",
         in_memory: bool = True,
         ports: Mapping[str, int] | None = None,
+        log_times: bool = False,
         host: str | None = None,
         webhook_delay_s: float = 2.0,
         business_central_options: tuple[str, ...] = (),
@@ -88,12 +91,14 @@ class Stack:
         self._in_memory = in_memory
         self._wanted_ports = {name: (ports or {}).get(name, 0) for name in PORT_NAMES}
         self._host_kind = host
+        self._log_times = log_times
         self._webhook_delay_s = webhook_delay_s
         self._business_central_options = business_central_options
         self.app_dir = app_dir.resolve()
         self._say = say
         self._children: dict[str, Child] = {}
         self._azurite: Azurite | None = None
+        self._is_up = False
         self._held = contextlib.ExitStack()
 
     # -- life ----------------------------------------------------------------------------------------------------------
@@ -114,6 +119,9 @@ class Stack:
     def stop(self) -> None:
         """Stop everything, the host first so that it can finish what it is doing. Signals wait until it is done."""
         with _signals_ignored():
+            if self._is_up:
+                (self.work_dir / FILE).unlink(missing_ok=True)
+                self._is_up = False
             for name in reversed(CHILDREN):
                 if name == "azurite":
                     if self._azurite is not None:
@@ -132,7 +140,7 @@ class Stack:
         if (running := self._children.get("host")) is not None and running.is_running:
             raise StartError("host: runs already")
         port = self._addresses.ports["host"]
-        values = {**self.settings, **self._host_env, **(extra_env or {})}
+        values = {**self.values, **(extra_env or {})}
         kind = self.host_kind
         if kind == "func" and self.timers == "off":
             values.update({name: NEVER for name in values if name.endswith("_SCHEDULE")})
@@ -146,7 +154,7 @@ class Stack:
         else:
             command = [sys.executable, "-m", "local.functions_host", "--app-dir", str(self.app_dir)]
             command += ["--settings", str(self.settings_file), "--port", str(port)]
-            command += ["--timers", self.timers]
+            command += ["--timers", self.timers, *(["--log-times"] if self._log_times else [])]
         cwd = self.app_dir if kind == "func" else ROOT
         child = Child("host", command, log_path=self._log_path("host"), env=environment, cwd=cwd)
         self._children["host"] = child
@@ -261,6 +269,24 @@ class Stack:
         )
 
     @property
+    def values(self) -> dict[str, str]:
+        """The app settings that the host is started with."""
+        return {**self.settings, **self._host_env}
+
+    @property
+    def _running(self) -> Running:
+        return Running(
+            app_url=self.app_url,
+            public_url=self.public_url,
+            login_url=self.login_url,
+            bc_url=self.bc_url,
+            storage_connection_string=self.storage_connection_string,
+            ca_file=self.ca_file,
+            work_dir=self.work_dir,
+            values=self.values,
+        )
+
+    @property
     def host_kind(self) -> str:
         """Which host runs: "func" or "embedded"."""
         kind = self._host_kind or os.environ.get("HOST") or ("func" if shutil.which("func") else "embedded")
@@ -299,6 +325,8 @@ class Stack:
         create_queues(self.storage_connection_string)
         self._say(f"host              starting ({kind})")
         self.start_host()
+        self._running.write()
+        self._is_up = True
         self._say(f"host              {self.app_url}")
         self._say(f"stack up in {time.monotonic() - began:.1f} s; logs in {self.work_dir / 'logs'}")
 

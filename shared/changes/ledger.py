@@ -25,7 +25,7 @@ from shared.storage.table import Change, Insert, Replace, Row, Table, Upsert, Va
 
 _CHUNK: Final = 90  # claims in one transaction of at most 100
 _IDS: Final = "ids"
-_AT: Final = "announced_at"  # for people: no decision asks for it, and 0.1.0 loses it
+_AT: Final = "announced_"  # and the change: when it was, for people; 0.1.0 loses it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +95,7 @@ class Ledger:
                 decision = _decide(self._entity, record, row, entries.get(record.key), look)
                 found += [Announcement(change, record) for change in decision.announce]
                 if decision.known is not None:
-                    writes.append(self._write(record.key, row, decision.known, look.now if decision.announce else None))
+                    writes.append(self._write(record.key, row, decision.known, look.now))
             if look.page is not None and look.now is not None and found:
                 values: dict[str, Value] = {**_with_new(claims, found).to_values(_IDS), "at": look.now}
                 writes.append(Upsert(Row(partition=self._partition, key=row_key("j", look.job), values=values)))
@@ -124,10 +124,11 @@ class Ledger:
         rows = self._rows(list(keys))
         return {key: _known(row) for key, row in rows.items() if row is not None}
 
-    def announced_at(self, key: str) -> datetime | None:
-        """Return when a record was last announced, None where nobody has noted it."""
+    def announced_at(self, key: str) -> dict[str, datetime]:
+        """Return when each change of a record was announced, as far as it was noted."""
         row = self._row(key)
-        return None if row is None else row.time(_AT)
+        times = {} if row is None else {name: row.time(name) for name in row.values if name.startswith(_AT)}
+        return {name.removeprefix(_AT): at for name, at in times.items() if at is not None}
 
     def is_in_snapshot(self, key: str) -> bool:
         """Return whether the snapshot in force holds a record."""
@@ -136,7 +137,7 @@ class Ledger:
     def deleted_since(self, since: datetime | None) -> Iterator[str]:
         """Yield the ids that were announced as deleted since a time; those whose time nobody has noted, too."""
         for row in self._table.query(self._partition, "r|", after("r|")):
-            at = row.time(_AT)
+            at = row.time(f"{_AT}deleted")
             if row.text("deleted_by") and (since is None or at is None or at >= since):
                 yield row.text("record")
 
@@ -229,9 +230,7 @@ class Ledger:
             "version": known.version, "version_by": known.version_by, "version_at": known.version_at,
             "number": known.number, "unsure": known.unsure, "deleted_by": known.deleted_by,
         }  # fmt: skip
-        at = now or (row.time(_AT) if row is not None else None)
-        if at is not None:
-            values[_AT] = at
+        values |= _times(row, known, now)
         place = row_key("r", bucket_of(key), key)
         if row is None:
             return Insert(Row(partition=self._partition, key=place, values=values))
@@ -253,6 +252,17 @@ def _decide(entity: Entity, record: Record, row: Row | None, entry: SnapshotEntr
 
 def _with_new(claims: Claims, found: Sequence[Announcement]) -> Claims:
     return replace(claims, ids=tuple(dict.fromkeys([*claims.ids, *(one.record.key for one in found)])))
+
+
+def _times(row: Row | None, known: Known, now: datetime | None) -> dict[str, Value]:
+    """Return when each change was announced: now, if the row does not say that the same job has done it before."""
+    jobs = {} if row is None else dict(ledger_rules.announced_by(_known(row)))
+    found: dict[str, Value] = {}
+    for change, job in ledger_rules.announced_by(known):
+        at = row.time(_AT + change) if row is not None and jobs.get(change) == job else now
+        if at is not None:
+            found[_AT + change] = at
+    return found
 
 
 def _known(row: Row) -> Known:

@@ -4,7 +4,7 @@ What was announced when, by which job, under which event id; what Business Centr
 times only; no other content of a record gets here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -152,8 +152,11 @@ class _Look:
         """Return what is known of a record that was found, or is known by its id."""
         key = self._key.lower() if record is None else record.key
         ledger = self._stores.changes.ledger(company.key, entity)
-        known, at = ledger.known([key]).get(key), ledger.announced_at(key)
-        events = [*self._events(company, entity, key, known, record, at), *self._pulled(company, entity, key, record)]
+        known, times = ledger.known([key]).get(key), ledger.announced_at(key)
+        events = [
+            *self._events(company, entity, key, known, record, times),
+            *self._pulled(company, entity, key, record),
+        ]
         return RecordStory(
             company=company.key, company_name=company.display_name, entity=entity.name, id=key,
             in_snapshot=ledger.is_in_snapshot(key), announced=tuple(events), business_central=_said(record, error),
@@ -166,14 +169,14 @@ class _Look:
         key: str,
         known: Known | None,
         record: Record | None,
-        at: datetime | None,
+        times: Mapping[str, datetime],
     ) -> Iterator[Announced]:
         for change, job in ledger_rules.announced_by(known):
             is_version = change == "updated"
             version = record.version if is_version and record is not None else ""
             is_gone = is_version and (known is None or version != known.version)
             yield Announced(
-                type=entity.event_type(change), job=job, at=at,
+                type=entity.event_type(change), job=job, at=times.get(change),
                 event_id="" if is_gone else self._id(company, entity, change, key, version),
             )  # fmt: skip
 

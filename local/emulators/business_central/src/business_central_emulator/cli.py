@@ -69,7 +69,7 @@ def build(arguments: argparse.Namespace) -> BusinessCentral:
 def main() -> None:
     """Serve until interrupted or terminated."""
     arguments = parse_arguments()
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     tls = server_tls(arguments.cert, arguments.key or arguments.cert) if arguments.cert else None
     app = business_central(build(arguments), ca_bundle=arguments.ca_bundle, compresses=arguments.gzip)
     asyncio.run(serve("business central", [Endpoint(application=app, port=arguments.port, tls=tls)]))

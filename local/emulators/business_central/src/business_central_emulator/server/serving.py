@@ -6,6 +6,7 @@ Engine calls run in worker threads. Reset connections, silent waits and cut bodi
 import argparse
 import asyncio
 import contextlib
+import errno
 import signal
 import ssl
 from collections.abc import AsyncIterator, Sequence
@@ -83,14 +84,23 @@ async def listening(endpoint: Endpoint) -> AsyncIterator[int]:
 
 
 async def serve(name: str, endpoints: Sequence[Endpoint]) -> None:
-    """Serve until SIGTERM or SIGINT; print one ready line per endpoint."""
+    """Serve until SIGTERM or SIGINT; print one ready line per endpoint.
+
+    Raises:
+        SystemExit: a port can't be listened on; its message is one line.
+    """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     async with contextlib.AsyncExitStack() as running:
         for endpoint in endpoints:
-            port = await running.enter_async_context(listening(endpoint))
+            try:
+                port = await running.enter_async_context(listening(endpoint))
+            except OSError as error:
+                is_taken = error.errno == errno.EADDRINUSE
+                why = "is in use; stop what uses it or choose another port" if is_taken else f"is refused: {error}"
+                raise SystemExit(f"{name}: port {endpoint.port} on {LOOPBACK} {why}") from None
             print(f"{name} ready {'https' if endpoint.tls else 'http'}://{LOOPBACK}:{port}", flush=True)
         await stopping.wait()
 
