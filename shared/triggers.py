@@ -6,6 +6,7 @@ The only module besides `function_app.py` that knows `azure.functions`.
 import json
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Final
@@ -27,12 +28,14 @@ from shared.operations.connect_page import ConnectPages, Redriven
 from shared.operations.connect_values import Reply, Request
 from shared.operations.ended_sessions import EndedSessions
 from shared.operations.pending_sign_ins import PendingSignIns
+from shared.operations.time_limit import TookTooLong, within
 from shared.operations.timers import timer_of_job
 from shared.orders import resume, submit
 from shared.outputs import Outputs
 from shared.services import Connection, Services
 from shared.version import VERSION
 from shared.webhooks import keep, receive
+from shared.work_counts import DELIVERED
 
 log: Final = logging.getLogger(__name__)
 
@@ -46,7 +49,9 @@ def run_timer(function: str, outputs: dict[str, Texts]) -> None:
     A timer's failure is not retried by the host anyway, and the next run is minutes away.
     """
     try:
-        outgoing = do_timer(root.connection(), function)
+        conn = root.connection()
+        with conn.counted():
+            outgoing = do_timer(conn, function)
     except ConfigError as error:
         log_event(log, "settings.refused", level=logging.ERROR, faults=len(error.faults), reason=str(error))
         return
@@ -64,10 +69,11 @@ def run_queue(
     """Do the work of one queue message; raising leaves the message to the queue."""
     conn = root.connection()
     message_id = str(msg.id or "")
-    outgoing = frame.guarded(
-        conn.context, conn.stores.dead_letters, queue, msg.get_body(), message_id, msg.dequeue_count or 1,
-        lambda of, text, name: WORK[of](conn, text, name),
-    )  # fmt: skip
+    with conn.counted():
+        outgoing = frame.guarded(
+            conn.context, conn.stores.dead_letters, queue, msg.get_body(), message_id, msg.dequeue_count or 1,
+            lambda of, text, name: WORK[of](conn, text, name),
+        )  # fmt: skip
     outgoing = replace(outgoing, notifications=outgoing.notifications + root.services().second_clock.look())
     _leave(outgoing, outputs)
 
@@ -207,9 +213,18 @@ def receive_notification(req: func.HttpRequest, jobs: Texts) -> func.HttpRespons
         req.params, path, req.get_body(), lambda: root.connection().context, sent_a_body=sent_a_body
     )
     if reply.jobs:
+        _count_delivery(root.services().connection, reply.jobs[0])
         texts = [*(job.to_text() for job in reply.jobs), *root.services().second_clock.look()]
         jobs.set([message_text.encode(text) for text in texts])
     return func.HttpResponse(reply.body, status_code=reply.status, mimetype="text/plain", headers=_TEXT)
+
+
+def _count_delivery(conn: Connection, job: NotificationJob) -> None:
+    """Count a delivery; Business Central waits for its answer, so what storage makes of that is given a second."""
+    if conn.activity is not None:
+        conn.activity.counts.add(DELIVERED, 1, job.company, job.entity)
+        with suppress(TookTooLong):
+            within(1.0, conn.activity.flush)
 
 
 def show_health(outputs: dict[str, Texts]) -> func.HttpResponse:

@@ -1,5 +1,6 @@
 """What an operator asks: the state of everything in one look, and the story of one order."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -20,11 +21,13 @@ from shared.forwarding.event_targets import read_target
 from shared.forwarding.forward_step import cause_and_do
 from shared.forwarding.waiting_batches import WaitingBatches
 from shared.operations import view_findings
+from shared.operations.activity import Activity, Week
 from shared.operations.failures import explain
 from shared.operations.findings import Finding, fine, warning
 from shared.operations.poison_contents import Peeked, poison_findings
 from shared.operations.status_view import (
     CompanyView,
+    CountView,
     DeadLetterView,
     ForwardingView,
     LoginView,
@@ -45,6 +48,7 @@ from shared.orders.order_entry import OrderEntry
 from shared.orders.order_store import OrderStore
 from shared.resource_names import WORK_QUEUES
 from shared.webhooks.notes import WebhookNote
+from shared.work_counts import ANNOUNCED, CREATED
 
 type Peek = Callable[[str], Sequence[Peeked]]  # the first messages of a queue, left where they are
 
@@ -69,6 +73,7 @@ def view(
     depth: Callable[[str], int | None] | None = None,
     key: str = "",
     peek: Peek | None = None,
+    activity: Activity | None = None,
 ) -> StatusView:
     """Gather the state; what BC or the queues don't answer right now is shown as such and hides nothing else.
 
@@ -85,6 +90,7 @@ def view(
     letters = stores.dead_letters.counts(ctx.now())
     runs = stores.timers.all()
     poison, in_poison = (None, ()) if depth is None else _poison(depth, peek, ctx.now())
+    week = activity.week() if activity else Week(Counter(), {})
     gathered = StatusView(
         at=ctx.now(),
         environment=settings.environment,
@@ -109,6 +115,9 @@ def view(
         timers=tuple(_timer(timer, runs.get(timer.function), ctx.now()) for timer in timers),
         poison=poison,
         in_poison=in_poison,
+        activity=_counts(week, names),
+        last_event=week.last.get(ANNOUNCED),
+        last_order=week.last.get(CREATED),
         business_central=business_central,
     )
     found = view_findings.findings(gathered)
@@ -142,6 +151,17 @@ def _forwarding(events_to: str, batches: WaitingBatches) -> ForwardingView | Non
         why, do = cause_and_do(target.kind, one.cause) if one.cause else ("", "")
         waiting.append(WaitingEventsView(cause=one.cause, messages=one.count, since=one.since, why=why, do=do))
     return ForwardingView(receiver=f"{target.kind.value} at {target.shown}", waiting=tuple(waiting))
+
+
+def _counts(week: Week, names: dict[str, str]) -> tuple[CountView, ...]:
+    """Return what was counted, an entry an hour, company and entity."""
+    found: dict[tuple[datetime, str, str], dict[str, int]] = {}
+    for each, number in sorted(week.counts.items()):
+        found.setdefault((each.hour, each.company, each.entity), {})[each.kind] = number
+    return tuple(
+        CountView(hour=hour, company=names.get(company, company), entity=entity, counts=counts)
+        for (hour, company, entity), counts in found.items()
+    )
 
 
 def _orders(orders: OrderStore, key: str) -> list[OrderEntry]:

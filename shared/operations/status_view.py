@@ -126,6 +126,16 @@ class ForwardingView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CountView:
+    """What was done in one hour for one company and entity ("": for none); counts that are 0 are left out."""
+
+    hour: datetime  # its begin
+    company: str
+    entity: str
+    counts: dict[str, int]  # announced, created, rejected, parked, delivered (webhook calls), requests, throttled (429)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StatusView:
     """Everything at one moment. Lists may be cut; the counts are whole."""
 
@@ -150,6 +160,9 @@ class StatusView:
     in_poison: tuple[Finding, ...] = ()  # what the messages there say
     business_central: Finding | None = None  # whether it answers just now; None: not asked
     forwarding: ForwardingView | None = None  # None: events stay in the queue
+    activity: tuple[CountView, ...] = ()  # of the last seven days, in order of time
+    last_event: datetime | None = None  # when something was announced last, within seven days
+    last_order: datetime | None = None  # when an order was created last, within seven days
     key: str = ""  # of what alone is listed of orders and dead letters
     health: str = ""  # connected, login_needed, unreachable, degraded, stopped
     findings: tuple[Finding, ...] = ()  # what is wrong, worst first; see `view_findings`

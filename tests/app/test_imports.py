@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FLOORS: Final = (
     "function_app", "triggers", "services", "operations", "webhooks", "dead_letters", "changes", "contract", "orders",
     "connections", "forwarding", "business_central", "login", "storage",
-    "settings", "outputs", "log", "resource_names", "ncrontab", "exact_json", "message_text", "invocation", "clock",
-    "concurrency",
+    "settings", "outputs", "log", "resource_names", "ncrontab", "exact_json", "message_text", "invocation",
+    "work_counts", "clock", "concurrency",
     "guid", "version", "errors",
 )  # fmt: skip
 #: Modules that decide and do nothing else: no network, clock, chance, environment, thread or Azure, and no store.
