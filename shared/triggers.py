@@ -24,9 +24,11 @@ from shared.errors import ConfigError, IntegrationError, InvalidMessage
 from shared.forwarding import forward
 from shared.log import log_event
 from shared.operations import connect_page, find, second_clock, status
-from shared.operations.connect_page import ConnectPages, Redriven
+from shared.operations.connect_page import ConnectPages
 from shared.operations.connect_values import Reply, Request
 from shared.operations.ended_sessions import EndedSessions
+from shared.operations.find import Found
+from shared.operations.page_actions import actions
 from shared.operations.pending_sign_ins import PendingSignIns
 from shared.operations.time_limit import TookTooLong, within
 from shared.operations.timers import timer_of_job
@@ -379,26 +381,18 @@ def _page(
     return reply.to_text(req.url)
 
 
+#: How long the page waits for what Business Central says of a key.
+_FIND_S: Final = 8.0
+
+
 def _pages(made: Services, leaving: list[Outputs], *, has_key: bool) -> ConnectPages:
     ctx, stores = made.connection.context, made.connection.stores
 
-    def again_order(company: str, key: str) -> Redriven:  # noqa: ARG001 - a key names its orders in every company
-        found, outgoing = resume.redrive(stores.orders, key)
-        leaving.append(outgoing)
-        return Redriven.DONE if outgoing.resumes else Redriven.UNCHANGED if found else Redriven.NOT_FOUND
-
-    def again_message(name: str) -> Redriven:
-        queue, _, job = name.partition("/")
-        outgoing = redrive.redrive(ctx, stores.dead_letters, queue, job)
-        if outgoing is None:
-            return Redriven.NOT_FOUND
-        leaving.append(outgoing)
-        return Redriven.DONE
-
-    def again_queue(queue: str) -> Redriven:
-        outgoing = redrive.redrive_queue(ctx, stores.dead_letters, queue)
-        leaving.append(outgoing)
-        return Redriven.UNCHANGED if outgoing == Outputs() else Redriven.DONE
+    def search(key: str) -> Found:
+        try:
+            return within(_FIND_S, lambda: find.find(ctx, stores, key))
+        except TookTooLong:
+            return Found(key=key, at=ctx.now(), errors=(f"Business Central gave no answer within {_FIND_S:g} s",))
 
     return ConnectPages(
         sign_in=made.tokens,
@@ -407,9 +401,8 @@ def _pages(made: Services, leaving: list[Outputs], *, has_key: bool) -> ConnectP
         ended=EndedSessions(made.connections, ctx.settings.connection),
         key=made.session_key(make=has_key),
         view=made.view,
-        redrive_order=again_order,
-        redrive_dead_letter=again_message,
-        redrive_queue=again_queue,
+        find=search,
+        do=actions(ctx, stores, leaving.append, lambda name: do_timer(root.connection(), name, by_timer=False)),
         now=ctx.now,
         new_id=ctx.new_id,
     )
