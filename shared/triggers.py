@@ -6,7 +6,6 @@ The only module besides `function_app.py` that knows `azure.functions`.
 import json
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Final
@@ -27,17 +26,14 @@ from shared.operations import connect_page, find, second_clock, status
 from shared.operations.connect_page import ConnectPages
 from shared.operations.connect_values import Reply, Request
 from shared.operations.ended_sessions import EndedSessions
-from shared.operations.find import Found
 from shared.operations.page_actions import actions
 from shared.operations.pending_sign_ins import PendingSignIns
-from shared.operations.time_limit import TookTooLong, within
 from shared.operations.timers import timer_of_job
 from shared.orders import resume, submit
 from shared.outputs import Outputs
 from shared.services import Connection, Services
 from shared.version import VERSION
 from shared.webhooks import keep, receive
-from shared.work_counts import DELIVERED
 
 log: Final = logging.getLogger(__name__)
 
@@ -215,18 +211,11 @@ def receive_notification(req: func.HttpRequest, jobs: Texts) -> func.HttpRespons
         req.params, path, req.get_body(), lambda: root.connection().context, sent_a_body=sent_a_body
     )
     if reply.jobs:
-        _count_delivery(root.services().connection, reply.jobs[0])
+        if (activity := root.services().connection.activity) is not None:
+            activity.delivered(reply.jobs[0].company, reply.jobs[0].entity)
         texts = [*(job.to_text() for job in reply.jobs), *root.services().second_clock.look()]
         jobs.set([message_text.encode(text) for text in texts])
     return func.HttpResponse(reply.body, status_code=reply.status, mimetype="text/plain", headers=_TEXT)
-
-
-def _count_delivery(conn: Connection, job: NotificationJob) -> None:
-    """Count a delivery; Business Central waits for its answer, so what storage makes of that is given a second."""
-    if conn.activity is not None:
-        conn.activity.counts.add(DELIVERED, 1, job.company, job.entity)
-        with suppress(TookTooLong):
-            within(1.0, conn.activity.flush)
 
 
 def show_health(outputs: dict[str, Texts]) -> func.HttpResponse:
@@ -381,18 +370,8 @@ def _page(
     return reply.to_text(req.url)
 
 
-#: How long the page waits for what Business Central says of a key.
-_FIND_S: Final = 8.0
-
-
 def _pages(made: Services, leaving: list[Outputs], *, has_key: bool) -> ConnectPages:
     ctx, stores = made.connection.context, made.connection.stores
-
-    def search(key: str) -> Found:
-        try:
-            return within(_FIND_S, lambda: find.find(ctx, stores, key))
-        except TookTooLong:
-            return Found(key=key, at=ctx.now(), errors=(f"Business Central gave no answer within {_FIND_S:g} s",))
 
     return ConnectPages(
         sign_in=made.tokens,
@@ -401,7 +380,7 @@ def _pages(made: Services, leaving: list[Outputs], *, has_key: bool) -> ConnectP
         ended=EndedSessions(made.connections, ctx.settings.connection),
         key=made.session_key(make=has_key),
         view=made.view,
-        find=search,
+        find=lambda key: find.find_in_time(ctx, stores, key),
         do=actions(ctx, stores, leaving.append, lambda name: do_timer(root.connection(), name, by_timer=False)),
         now=ctx.now,
         new_id=ctx.new_id,

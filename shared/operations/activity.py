@@ -10,17 +10,18 @@ import threading
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from shared.clock import Clock
 from shared.errors import IntegrationError
+from shared.operations.time_limit import TookTooLong, within
 from shared.storage.compare_and_swap import change_row
 from shared.storage.keys import row_key
 from shared.storage.table import Row, Table, Value
-from shared.work_counts import Counted, Taken, WorkCounts, counting
+from shared.work_counts import DELIVERED, Counted, Taken, WorkCounts, counting
 
 KEPT: Final = timedelta(days=7)
 FLUSH_EVERY: Final = timedelta(minutes=1)
@@ -55,6 +56,12 @@ class Activity:
                 yield
         finally:
             self.flush()
+
+    def delivered(self, company: str, entity: str) -> None:
+        """Count a webhook delivery; Business Central waits for its answer, so storage is given a second to keep it."""
+        self.counts.add(DELIVERED, 1, company, entity)
+        with suppress(TookTooLong):
+            within(1.0, self.flush)
 
     def flush(self) -> None:
         """Keep what was counted, at most once a minute; never an error: what can't be kept is tried again."""
