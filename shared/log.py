@@ -9,6 +9,8 @@ import json
 import logging
 from typing import Final
 
+from shared.work_counts import count_event
+
 #: Every event name, with its meaning for an operator.
 EVENTS: Final[dict[str, str]] = {
     "login.needed": "a person must log in again on the connect page; until then nothing can be read or posted",
@@ -72,6 +74,7 @@ def log_event(log: logging.Logger, event: str, *, level: int = logging.INFO, **f
     """Write one line `event {json}`; ERROR means that someone must act, a retry is INFO, a give-up WARNING."""
     if event not in EVENTS:
         raise ValueError(f"unknown log event {event}")
+    count_event(event, fields)
     safe = {key: value if key in LOGGED_FIELDS else "REDACTED" for key, value in fields.items()}
     log.log(level, "%s %s", event, json.dumps(safe, default=str, sort_keys=True), extra={"event": event})
 

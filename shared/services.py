@@ -3,7 +3,8 @@
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 from shared import resource_names
@@ -31,6 +32,7 @@ from shared.forwarding.waiting_batches import WaitingBatches
 from shared.invocation import invocation_id
 from shared.login.tokens import EntraTokens
 from shared.operations import doctor, status
+from shared.operations.activity import Activity
 from shared.operations.diagnosis import HandshakeResult
 from shared.operations.failures import settings_findings
 from shared.operations.findings import Report
@@ -64,6 +66,13 @@ class Connection:
     stores: Stores
     forwarding: Forwarding
     timers: tuple[Timer, ...] = status.DEFAULT_TIMERS
+    activity: Activity | None = None  # None: nobody counts
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count what is done inside."""
+        with self.activity.counted() if self.activity else nullcontext():
+            yield
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +89,7 @@ class Services:
         """Return the state of everything; with a `key` only orders and dead letters that bear it are listed."""
         return status.view(
             self.connection.context, self.connection.stores, self.login(), self.connection.timers, self._depths().read,
-            key, self._depths().peek,
+            key, self._depths().peek, self.connection.activity,
         )  # fmt: skip
 
     def login(self) -> LoginView:
@@ -199,6 +208,7 @@ def build(env: Mapping[str, str], *, now: Clock = utc_now) -> Services:
         connection=Connection(
             context=context, stores=stores, timers=timers,
             forwarding=_forwarding(settings, secrets, stores, claim_checks, now),
+            activity=Activity(tables.table(resource_names.TABLE_WATERMARKS), settings.connection, now),
         ),
         tokens=tokens, connections=connections,
         owner=StateOwner(connections, settings, now),

@@ -23,9 +23,10 @@ from shared.errors import ConfigError, IntegrationError, InvalidMessage
 from shared.forwarding import forward
 from shared.log import log_event
 from shared.operations import connect_page, find, second_clock, status
-from shared.operations.connect_page import ConnectPages, Redriven
+from shared.operations.connect_page import ConnectPages
 from shared.operations.connect_values import Reply, Request
 from shared.operations.ended_sessions import EndedSessions
+from shared.operations.page_actions import actions
 from shared.operations.pending_sign_ins import PendingSignIns
 from shared.operations.timers import timer_of_job
 from shared.orders import resume, submit
@@ -46,7 +47,9 @@ def run_timer(function: str, outputs: dict[str, Texts]) -> None:
     A timer's failure is not retried by the host anyway, and the next run is minutes away.
     """
     try:
-        outgoing = do_timer(root.connection(), function)
+        conn = root.connection()
+        with conn.counted():
+            outgoing = do_timer(conn, function)
     except ConfigError as error:
         log_event(log, "settings.refused", level=logging.ERROR, faults=len(error.faults), reason=str(error))
         return
@@ -64,10 +67,11 @@ def run_queue(
     """Do the work of one queue message; raising leaves the message to the queue."""
     conn = root.connection()
     message_id = str(msg.id or "")
-    outgoing = frame.guarded(
-        conn.context, conn.stores.dead_letters, queue, msg.get_body(), message_id, msg.dequeue_count or 1,
-        lambda of, text, name: WORK[of](conn, text, name),
-    )  # fmt: skip
+    with conn.counted():
+        outgoing = frame.guarded(
+            conn.context, conn.stores.dead_letters, queue, msg.get_body(), message_id, msg.dequeue_count or 1,
+            lambda of, text, name: WORK[of](conn, text, name),
+        )  # fmt: skip
     outgoing = replace(outgoing, notifications=outgoing.notifications + root.services().second_clock.look())
     _leave(outgoing, outputs)
 
@@ -207,6 +211,8 @@ def receive_notification(req: func.HttpRequest, jobs: Texts) -> func.HttpRespons
         req.params, path, req.get_body(), lambda: root.connection().context, sent_a_body=sent_a_body
     )
     if reply.jobs:
+        if (activity := root.services().connection.activity) is not None:
+            activity.delivered(reply.jobs[0].company, reply.jobs[0].entity)
         texts = [*(job.to_text() for job in reply.jobs), *root.services().second_clock.look()]
         jobs.set([message_text.encode(text) for text in texts])
     return func.HttpResponse(reply.body, status_code=reply.status, mimetype="text/plain", headers=_TEXT)
@@ -367,24 +373,6 @@ def _page(
 def _pages(made: Services, leaving: list[Outputs], *, has_key: bool) -> ConnectPages:
     ctx, stores = made.connection.context, made.connection.stores
 
-    def again_order(company: str, key: str) -> Redriven:  # noqa: ARG001 - a key names its orders in every company
-        found, outgoing = resume.redrive(stores.orders, key)
-        leaving.append(outgoing)
-        return Redriven.DONE if outgoing.resumes else Redriven.UNCHANGED if found else Redriven.NOT_FOUND
-
-    def again_message(name: str) -> Redriven:
-        queue, _, job = name.partition("/")
-        outgoing = redrive.redrive(ctx, stores.dead_letters, queue, job)
-        if outgoing is None:
-            return Redriven.NOT_FOUND
-        leaving.append(outgoing)
-        return Redriven.DONE
-
-    def again_queue(queue: str) -> Redriven:
-        outgoing = redrive.redrive_queue(ctx, stores.dead_letters, queue)
-        leaving.append(outgoing)
-        return Redriven.UNCHANGED if outgoing == Outputs() else Redriven.DONE
-
     return ConnectPages(
         sign_in=made.tokens,
         pending=PendingSignIns(made.connections, ctx.settings.connection),
@@ -392,9 +380,8 @@ def _pages(made: Services, leaving: list[Outputs], *, has_key: bool) -> ConnectP
         ended=EndedSessions(made.connections, ctx.settings.connection),
         key=made.session_key(make=has_key),
         view=made.view,
-        redrive_order=again_order,
-        redrive_dead_letter=again_message,
-        redrive_queue=again_queue,
+        find=lambda key: find.find_in_time(ctx, stores, key),
+        do=actions(ctx, stores, leaving.append, lambda name: do_timer(root.connection(), name, by_timer=False)),
         now=ctx.now,
         new_id=ctx.new_id,
     )

@@ -27,6 +27,7 @@ from shared.clock import new_id
 from shared.errors import BCDenied, BCError, BCRejected, BCThrottled, BCUnavailable, BudgetExhausted
 from shared.log import log_event
 from shared.version import USER_AGENT
+from shared.work_counts import REQUESTS, count
 
 log: Final = logging.getLogger(__name__)
 
@@ -173,6 +174,7 @@ class Transport:
             if not in_time():
                 raise BudgetExhausted("it was too late to send the request")
             began = self._monotonic()
+            count(REQUESTS)
             status, received, chunks = self._exchange(method, url, body, headers, token)
             if status < 300:
                 return Answer(status, received, chunks, self._monotonic() - began)

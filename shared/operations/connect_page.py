@@ -12,14 +12,17 @@ Values in, a `Reply` out; no redirect ever leads to an address that came with th
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Final, Protocol
 
 from shared.clock import Clock, NewId
 from shared.errors import IntegrationError
+from shared.operations.connect_found import found_section
 from shared.operations.connect_html import status_page
 from shared.operations.connect_values import Action, Reply, Request, see_other
 from shared.operations.ended_sessions import EndedSessions
+from shared.operations.find import Found
+from shared.operations.findings import in_plain_words
+from shared.operations.page_actions import Do
 from shared.operations.page_parts import PAGE_PATH
 from shared.operations.page_session import (
     form_token,
@@ -54,14 +57,6 @@ class SignIn(Protocol):
         ...
 
 
-class Redriven(StrEnum):
-    """What came of a redrive; also the word that the page's address then holds."""
-
-    DONE = "redriven"
-    UNCHANGED = "unchanged"
-    NOT_FOUND = "not_found"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectPages:
     """What the three routes need; one per process or per call, it holds no state."""
@@ -72,9 +67,8 @@ class ConnectPages:
     ended: EndedSessions
     key: bytes | None = field(repr=False)  # `derive_key` of the webhook secret; None: there is none, so no session
     view: Callable[[str], StatusView]  # (key of what alone is listed, "" for all)
-    redrive_order: Callable[[str, str], Redriven]  # (company, order key)
-    redrive_dead_letter: Callable[[str], Redriven]  # (queue/name)
-    redrive_queue: Callable[[str], Redriven]  # (queue)
+    find: Callable[[str], Found]  # (order key, record number or id)
+    do: Mapping[str, Do]  # action -> what it does
     now: Clock
     new_id: NewId
 
@@ -99,10 +93,20 @@ def page(open_pages: Callable[[], ConnectPages], request: Request) -> Reply:
         if request.method == "POST":
             return _act(pages, request, session)
         token = form_token(session, pages.key or b"")
-        view, notice = pages.view(request.query.get("key", "")), request.query.get("done", "")
-        return Reply(status=200, body=status_page(view, form_token=token, notice=notice))
+        key = request.query.get("key", "").strip()
+        found = found_section(_found(pages, key)) if key else ""
+        body = status_page(pages.view(key), form_token=token, notice=request.query.get("done", ""), found=found)
+        return Reply(status=200, body=body)
     except IntegrationError as error:
         return failure_page(error)
+
+
+def _found(pages: ConnectPages, key: str) -> Found:
+    """Return what is known of a key; where Business Central does not say, that it does not."""
+    try:
+        return pages.find(key)
+    except IntegrationError as error:
+        return Found(key=key, at=pages.now(), errors=(in_plain_words(str(error)),))
 
 
 def callback(open_pages: Callable[[], ConnectPages], request: Request) -> Reply:
@@ -143,7 +147,7 @@ def _act(pages: ConnectPages, request: Request, session: str) -> Reply:
         return not_done(400, "What was sent is no form of this page.")
     if not is_form_token(form.get("form_token", ""), session, pages.key or b""):
         return not_done(403, "The form does not belong to this session, or the session was renewed since.")
-    match form.get("action"):
+    match form.get("action", ""):
         case Action.CONNECT:
             return _begin(pages, session)
         case Action.DISCONNECT:
@@ -153,12 +157,8 @@ def _act(pages: ConnectPages, request: Request, session: str) -> Reply:
         case Action.END_SESSION:
             pages.ended.add(session, pages.now())
             return session_ended()
-        case Action.REDRIVE_ORDER:
-            return see_other(f"{PAGE_PATH}?done={pages.redrive_order(form.get('company', ''), form.get('key', ''))}")
-        case Action.REDRIVE_DEAD_LETTER:
-            return see_other(f"{PAGE_PATH}?done={pages.redrive_dead_letter(form.get('id', ''))}")
-        case Action.REDRIVE_QUEUE:
-            return see_other(f"{PAGE_PATH}?done={pages.redrive_queue(form.get('queue', ''))}")
+        case action if action in pages.do:
+            return see_other(f"{PAGE_PATH}?done={pages.do[action](form)}")
     return not_done(400, "The page knows no such action.")
 
 

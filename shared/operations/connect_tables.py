@@ -1,44 +1,56 @@
-"""The tables of the connect page, one function each: reads, webhooks, orders, dead letters, timers. Pure.
+"""The details of the connect page, folded: every read, webhook and timer, what is watched, and what to try. Pure.
 
-Everything from outside is escaped; a row whose thing waits for a person has the button that helps.
+Everything from outside is escaped; what is not in order stands first.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
 from html import escape
 
-from shared.operations.connect_values import Action
-from shared.operations.findings import shortened
-from shared.operations.page_parts import PAGE_PATH, Line, ago, button, in_words, mark, small, table, when
-from shared.operations.status_view import (
-    DeadLetterView,
-    OrderView,
-    StatusView,
-    StreamView,
-    SubscriptionView,
-    TimerView,
-)
+from shared.operations.findings import in_plain_words
+from shared.operations.page_parts import Line, ago, bullets, folded, in_words, mark, rows_of, section, small, when
+from shared.operations.status_view import StatusView, StreamView, SubscriptionView, TimerView
 
 
-def stream_table(streams: Sequence[StreamView], at: datetime) -> str:
-    """Return the section with the reads of every company and entity; those in order are folded."""
-    bad = [one for one in streams if one.error or one.state in {"failed", "waiting"} or _is_late(one, at)]
-    good = [one for one in streams if one not in bad]
-    head = ("Entity", "Company", "State", "Last read", "Complete up to")
-    lines, folded = ([_stream_line(one, at) for one in some] for some in (bad, good))
-    return table("streams", "Pull, reconcile and snapshot", head, lines, folded=folded)
+def detail_section(view: StatusView) -> str:
+    """Return the section with everything that nobody needs to see while all is well."""
+    at = view.at
+    streams = sorted(view.streams, key=lambda one: _is_fine(one, at))
+    webhooks = sorted(view.subscriptions, key=lambda one: one.state == "ok" and not one.error)
+    timers = sorted(view.timers, key=lambda one: not _is_off(one))
+    triggers = "".join(
+        f"<li><strong>{escape(trigger.entity)}</strong>: {escape(trigger.does)}</li>" for trigger in view.triggers
+    )
+    return section(
+        "details", "Details",
+        '<div class="folds">'
+        + _table("Reads", ("Entity", "Company", "State", "Last read", "Complete up to"),
+               [_stream_line(one, at) for one in streams], sum(not _is_fine(one, at) for one in streams))
+        + _table("Webhooks", ("Entity", "Company", "State", "Expires"),
+                 [_subscription_line(one, at) for one in webhooks],
+                 sum(one.state != "ok" or bool(one.error) for one in webhooks))
+        + _table("Timers", ("Function", "Schedule", "State", "Last start", "Next"),
+                 [_timer_line(one, at) for one in timers], sum(_is_off(one) for one in timers))
+        + folded("What is watched", bullets(triggers)) + folded("If nothing arrives", _HELP) + "</div>",
+    )  # fmt: skip
 
 
-def _is_late(stream: StreamView, at: datetime) -> bool:
-    return stream.state != "running" and stream.late_after is not None and at > stream.late_after
+def _table(name: str, head: Sequence[str], lines: Sequence[Line], odd: int) -> str:
+    state = f"{odd} of {len(lines)} not in order" if odd else f"{len(lines)} in order" if lines else "none"
+    content = rows_of("", head, lines, label=name) if lines else "<p>none</p>"
+    return folded(f"{name}: {state}", content)
+
+
+def _is_fine(stream: StreamView, at: datetime) -> bool:
+    return not (stream.error or stream.state in {"failed", "waiting"} or stream.is_late(at))
 
 
 def _stream_line(stream: StreamView, at: datetime) -> Line:
-    state = mark("failed", "late") if _is_late(stream, at) and stream.state == "ok" else mark(stream.state)
+    state = mark("failed", "late") if stream.is_late(at) and stream.state == "ok" else mark(stream.state)
     return Line(
         f"{escape(stream.entity)} {small(stream.purpose)}",
         ("Company", escape(stream.company)),
-        ("State", state + small(shortened(stream.error))),
+        ("State", state + small(in_plain_words(stream.error) if stream.error else "")),
         ("Last read", ago(stream.last_run, at)),
         ("Complete up to", when(stream.watermark, at) + small(_lag(stream, at))),
     )
@@ -50,99 +62,17 @@ def _lag(stream: StreamView, at: datetime) -> str:
     return f"a replica lagged {in_words(at - stream.lag_seen_at)} ago: reads go back up to an hour"
 
 
-def subscription_table(subscriptions: Sequence[SubscriptionView], at: datetime) -> str:
-    """Return the section with the webhooks; those in order are folded."""
-    bad = [one for one in subscriptions if one.state != "ok" or one.error]
-    good = [one for one in subscriptions if one not in bad]
-    lines, folded = ([_subscription_line(one, at) for one in some] for some in (bad, good))
-    return table("webhooks", "Webhooks", ("Entity", "Company", "State", "Expires"), lines, folded=folded)
-
-
 def _subscription_line(subscription: SubscriptionView, at: datetime) -> Line:
     return Line(
         escape(subscription.entity),
         ("Company", escape(subscription.company)),
-        ("State", mark(subscription.state) + small(shortened(subscription.error))),
+        ("State", mark(subscription.state) + small(in_plain_words(subscription.error) if subscription.error else "")),
         ("Expires", when(subscription.expires_at, at)),
     )
 
 
-def order_table(view: StatusView, form_token: str) -> str:
-    """Return the section with the orders that are not in Business Central; what waits for a person has a button."""
-    counts = ", ".join(
-        f"{number} {name}"
-        for number, name in (
-            (view.orders_waiting, "waiting"),
-            (view.orders_parked, "parked"),
-            (view.orders_rejected, "rejected"),
-        )
-    )
-    rows = [_order_row(order, form_token, view.at) for order in view.orders]
-    head = ("Order key", "Company", "State", "Tries", "Since", "Action")
-    return table("orders", "Sales orders not in Business Central", head, rows, lead=f"<p>{counts}</p>")
-
-
-def _order_row(order: OrderView, form_token: str, at: datetime) -> Line:
-    redrive = ""
-    if order.state in {"parked", "rejected"}:
-        fields = {"company": order.company, "key": order.key}
-        of = f"order {order.key}"
-        redrive = button(Action.REDRIVE_ORDER, form_token, "Try again", fields=fields, of=of)
-    return Line(
-        f"<code>{escape(order.key)}</code>",
-        ("Company", escape(order.company)),
-        ("State", mark(order.state) + small(order.code)),
-        ("Tries", str(order.attempts)),
-        ("Since", ago(order.since, at)),
-        ("", redrive),
-    )
-
-
-def dead_letter_table(view: StatusView, form_token: str) -> str:
-    """Return the section with the dead letters, and how many messages lie in poison queues."""
-    rows = [
-        Line(
-            f"<code>{escape(letter.id)}</code>",
-            ("Queue", escape(letter.queue)),
-            ("Reason", escape(shortened(letter.reason))),
-            ("Since", ago(letter.since, view.at)),
-            ("", _redrive(letter, form_token)),
-        )
-        for letter in view.dead_letters
-    ]
-    waiting = ", ".join(f"{queue} {count}" for queue, count in (view.poison or {}).items())
-    poison = "not counted just now" if view.poison is None else waiting or "empty"
-    counts = sorted(view.dead_letter_counts.items())
-    whole = ", ".join(f"{queue} {count}" for queue, count in counts)
-    lead = f"<p>{escape(whole) or len(rows) or 'none'}; poison queues: {escape(poison)}</p>{_search(view)}"
-    lead += "".join(
-        button(Action.REDRIVE_QUEUE, form_token, f"Try all of {queue} again", fields={"queue": queue})
-        for queue, count in counts
-        if count > 1
-    )
-    return table("dead-letters", "Dead letters", ("Message", "Queue", "Reason", "Since", "Action"), rows, lead=lead)
-
-
-def _search(view: StatusView) -> str:
-    """Return the form that finds orders and dead letters by key, where there are any, and the way back from it."""
-    key = view.key
-    if not (key or view.dead_letter_counts or view.orders_waiting or view.orders_parked or view.orders_rejected):
-        return ""
-    way_back = f'<a href="{PAGE_PATH}">Show all</a>'
-    shown = f"<p>Only what bears <code>{escape(key)}</code> is listed. {way_back}</p>" if key else ""
-    return (
-        f'{shown}<form method="get" action="{PAGE_PATH}"><label>Order key, message id or job '
-        f'<input name="key" value="{escape(key)}"></label> <button>Find</button></form>'
-    )
-
-
-def timer_table(timers: Sequence[TimerView], at: datetime) -> str:
-    """Return the section with the timers; those in order are folded."""
-    bad = [one for one in timers if one.fault or one.is_disabled or one.is_overdue]
-    good = [one for one in timers if one not in bad]
-    lines, folded = ([_timer_line(one, at) for one in some] for some in (bad, good))
-    head = ("Function", "Schedule", "State", "Last start", "Next")
-    return table("timers", "Timers", head, lines, folded=folded)
+def _is_off(timer: TimerView) -> bool:
+    return bool(timer.fault) or timer.is_disabled or timer.is_overdue
 
 
 def _timer_line(timer: TimerView, at: datetime) -> Line:
@@ -165,6 +95,12 @@ def _timer_state(timer: TimerView) -> str:
     return mark("ok") if timer.started_at else mark("waiting")
 
 
-def _redrive(letter: DeadLetterView, form_token: str) -> str:
-    of = f"message {letter.id}"
-    return button(Action.REDRIVE_DEAD_LETTER, form_token, "Try again", fields={"id": letter.id}, of=of)
+_HELP = (
+    "<ol><li>Does something above need attention? Begin with the first line.</li>"
+    "<li>Is the company in the list? If not, the user has no permission there, or <code>BC_COMPANIES</code> leaves it "
+    "out.</li>"
+    "<li>Is the webhook of the entity in order? If not, Business Central cannot reach this app. New records still come "
+    "with the next reconcile.</li>"
+    "<li>Find the record or order by its number: what was announced of it, and what Business Central says now.</li>"
+    "<li>Ask the doctor: <code>make doctor</code>, or <code>/api/status?doctor=1</code> with a function key.</li></ol>"
+)

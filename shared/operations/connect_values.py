@@ -22,7 +22,10 @@ class Action(StrEnum):
     CONNECT = "connect"
     DISCONNECT = "disconnect"
     END_SESSION = "end_session"
+    SYNC = "sync"
     REDRIVE_ORDER = "redrive_order"
+    REDRIVE_CAUSE = "redrive_cause"
+    DISMISS_ORDER = "dismiss_order"
     REDRIVE_DEAD_LETTER = "redrive_dead_letter"
     REDRIVE_QUEUE = "redrive_queue"
 

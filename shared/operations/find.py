@@ -24,9 +24,11 @@ from shared.errors import IntegrationError, InvalidMessage
 from shared.guid import is_guid
 from shared.operations.status import order_story
 from shared.operations.stores import Stores
+from shared.operations.time_limit import TookTooLong, within
 
 #: Companies in which Business Central is asked for a record that no ledger knows: three requests each.
 MOST_COMPANIES: Final = 10
+_PAGE_WAITS_S: Final = 8.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +96,18 @@ def find(ctx: Context, stores: Stores, key: str, company: str = "") -> Found:
         key=key, at=ctx.now(), orders=tuple(looked.orders(companies)),
         dead_letters=tuple(f"{one.queue}/{one.name}" for one in redrive.find(stores.dead_letters, key, ctx.now())),
     ))  # fmt: skip
+
+
+def find_in_time(ctx: Context, stores: Stores, key: str) -> Found:
+    """Look for a key as the connect page does, which waits for some seconds.
+
+    Raises:
+        As `find`.
+    """
+    try:
+        return within(_PAGE_WAITS_S, lambda: find(ctx, stores, key))
+    except TookTooLong:
+        return Found(key=key, at=ctx.now(), errors=(f"Business Central gave no answer within {_PAGE_WAITS_S:g} s",))
 
 
 class _Look:

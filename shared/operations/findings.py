@@ -16,6 +16,9 @@ from shared import guid
 #: What differs between two answers of one cause: ids of request, record and company, and the time.
 _PARTICULAR: Final = re.compile(rf"\[[^\]\s]{{1,80}}\]|{guid.PATTERN}|\d{{4}}-\d\d-\d\dT[\d:.]+Z?|\b[0-9a-f]{{12,}}\b")
 
+#: What stands before the words of an answer: `register: [id] 400 Application_DialogException: `.
+_MACHINES: Final = re.compile(r"^(?:\w+: )?(?:\[[^\]\s]{1,80}\] )?(?:\d{3}|no answer)(?: [A-Za-z]\w*)?: ")
+
 
 class Severity(StrEnum):
     """How bad it is."""
@@ -93,6 +96,11 @@ def shortened(text: str, most: int = 200) -> str:
     """Return a text in one line, cut at a word after `most` characters: enough to know what it is about."""
     line = " ".join(text.split()) or text
     return line if len(line) <= most else f"{line[:most].rsplit(' ', 1)[0]} …"
+
+
+def in_plain_words(text: str, most: int = 200) -> str:
+    """Return what was said without what only machines read: the id of the request, status and code, in front of it."""
+    return shortened(_MACHINES.sub("", text, count=1) or text, most)
 
 
 def grouped[T](pairs: Iterable[tuple[str, T]]) -> Mapping[str, list[T]]:

@@ -1,6 +1,7 @@
 """The pieces that the connect page is made of: document, tables, forms, marks and times; pure, everything escaped.
 
-One form per button, no script, no picture, no font: it works in any browser, and its policy allows nothing else.
+One form per button, no picture, no font, and a script that it works without: in any browser, and its policy allows
+nothing else.
 Knows no view and no action; `connect_html` puts the pieces together.
 """
 
@@ -9,25 +10,32 @@ from datetime import datetime, timedelta
 from html import escape
 from typing import Final
 
+from shared.operations.page_script import SCRIPT
 from shared.operations.page_style import CSS
 
 PAGE_PATH: Final = "/api/connect/start"
 
 _GOOD: Final = frozenset({"ok", "created"})
-_BAD: Final = frozenset({"failed", "lost", "parked", "rejected", "needed"})
+_BAD: Final = frozenset({"late", "failed", "lost", "parked", "rejected", "needed"})
 _EMPTY: Final = '<span class="soft">none</span>'
 
 
-def document(title: str, subtitle: str, body: str, *, heading: str = "") -> str:
-    """Return a whole page; `subtitle` and `body` are HTML, the other texts are escaped."""
+def document(title: str, subtitle: str, body: str, *, heading: str = "", beside: str = "", fresh: str = "") -> str:
+    """Return a whole page; `subtitle`, `body` and `beside` (of the header) are HTML, the other texts are escaped.
+
+    `fresh`: address from which the page is loaded anew while something is at work; without script by the browser.
+    """
+    by_browser = f'<noscript><meta http-equiv="refresh" content="30;url={escape(fresh)}"></noscript>' if fresh else ""
+    by_script = f' data-fresh="{escape(fresh)}"' if fresh else ""
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{CSS}</style></head><body>"
+        f"<title>{escape(title)}</title><style>{CSS}</style>{by_browser}</head><body{by_script}>"
         '<a class="skip" href="#main">Skip to the content</a>'
-        f"<header><h1>{escape(heading or title)}</h1><p>{subtitle}</p></header>"
+        f"<header><h1>{escape(heading or title)}</h1><p>{subtitle}</p>{beside}</header>"
         f'<main id="main">{body}</main>'
-        "<footer>The same as JSON: the function <code>status</code>. Times are UTC.</footer></body></html>"
+        "<footer>The same as JSON: the function <code>status</code>.</footer>"
+        f"<script>{SCRIPT}</script></body></html>"
     )
 
 
@@ -59,24 +67,13 @@ class Line:
         return f'<tr><th scope="row">{self.heading}</th>{rest}</tr>'
 
 
-def table(
-    anchor: str, title: str, head: Sequence[str], lines: Sequence[Line], *, lead: str = "", folded: Sequence[Line] = ()
-) -> str:
-    """Return a section with a table, or with "none" where it would be empty; `folded` lines show on demand."""
-    heading = f'<section aria-labelledby="{anchor}"><h2 id="{anchor}">{title}</h2>{lead}'
-    if not lines and not folded:
-        return f"{heading}{'' if lead else f'<p>{_EMPTY}</p>'}</section>"
-    shown = _rows(anchor, head, lines) if lines else ""
-    more = (
-        f"<details><summary>{len(folded)} in order</summary>{_rows(anchor, head, folded)}</details>" if folded else ""
-    )
-    return f"{heading}{shown}{more}</section>"
-
-
-def _rows(anchor: str, head: Sequence[str], lines: Sequence[Line]) -> str:
-    columns = "".join(f'<th scope="col">{name}</th>' for name in head)
+def rows_of(anchor: str, head: Sequence[str], lines: Sequence[Line], *, label: str = "", kind: str = "") -> str:
+    """Return a table, named by the heading `anchor` or by a `label`; `head` and the labels of its cells are texts."""
+    columns = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
+    named = f'aria-label="{escape(label)}"' if label else f'aria-labelledby="{anchor}"'
+    style = f' class="{kind}"' if kind else ""
     rows = "".join(line.html() for line in lines)
-    return f'<table aria-labelledby="{anchor}"><thead><tr>{columns}</tr></thead><tbody>{rows}</tbody></table>'
+    return f"<table{style} {named}><thead><tr>{columns}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def button(
@@ -90,6 +87,20 @@ def button(
     style = f' class="{kind}"' if kind else ""
     spoken = f' aria-label="{escape(f"{label}: {of}")}"' if of else ""
     return f'<form method="post" action="{PAGE_PATH}">{inputs}<button{style}{spoken}>{escape(label)}</button></form>'
+
+
+def folded(label: str, content: str) -> str:
+    """Return what shows on demand; `label` and `content` are HTML."""
+    return f"<details><summary>{label}</summary>{content}</details>"
+
+
+def section(anchor: str, title: str, content: str, *, kind: str = "") -> str:
+    """Return a section with its heading; `content` is HTML."""
+    style = f' class="{kind}"' if kind else ""
+    return (
+        f'<section{style} aria-labelledby="{anchor}"><h2 id="{anchor}" tabindex="-1">{escape(title)}</h2>{content}'
+        "</section>"
+    )
 
 
 def bullets(items: str) -> str:
@@ -109,8 +120,8 @@ def small(text: str) -> str:
 
 
 def stamp(moment: datetime) -> str:
-    """Return a moment in UTC, to the minute."""
-    return f'<time datetime="{moment:%Y-%m-%dT%H:%M:%SZ}">{moment:%Y-%m-%d %H:%M}</time>'
+    """Return a moment in UTC, to the minute; the script puts the reader's own time before it."""
+    return f'<time datetime="{moment:%Y-%m-%dT%H:%M:%SZ}">{moment:%Y-%m-%d %H:%M} UTC</time>'
 
 
 def when(moment: datetime | None, at: datetime) -> str:
@@ -125,7 +136,7 @@ def ago(moment: datetime | None, at: datetime) -> str:
     """Return how long before `at` something was, "never" for None."""
     if moment is None:
         return '<span class="soft">never</span>'
-    return f'<time datetime="{moment:%Y-%m-%dT%H:%M:%SZ}">{in_words(at - moment)} ago</time>'
+    return f'<time class="ago" datetime="{moment:%Y-%m-%dT%H:%M:%SZ}">{in_words(at - moment)} ago</time>'
 
 
 def message_page(title: str, text: str, do: str, *, code: str = "", can_return: bool = True) -> str:

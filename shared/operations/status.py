@@ -1,6 +1,7 @@
 """What an operator asks: the state of everything in one look, and the story of one order."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -20,11 +21,13 @@ from shared.forwarding.event_targets import read_target
 from shared.forwarding.forward_step import cause_and_do
 from shared.forwarding.waiting_batches import WaitingBatches
 from shared.operations import view_findings
+from shared.operations.activity import Activity, Week
 from shared.operations.failures import explain
-from shared.operations.findings import Finding, fine, warning
+from shared.operations.findings import Finding, fine, in_plain_words, warning
 from shared.operations.poison_contents import Peeked, poison_findings
 from shared.operations.status_view import (
     CompanyView,
+    CountView,
     DeadLetterView,
     ForwardingView,
     LoginView,
@@ -41,10 +44,12 @@ from shared.operations.stores import Stores
 from shared.operations.time_limit import TookTooLong, within
 from shared.operations.timer_store import TimerRun
 from shared.operations.timers import Timer, timers_of
+from shared.orders.order_cause import cause_of, why_no_redrive
 from shared.orders.order_entry import OrderEntry
 from shared.orders.order_store import OrderStore
 from shared.resource_names import WORK_QUEUES
 from shared.webhooks.notes import WebhookNote
+from shared.work_counts import ANNOUNCED, CREATED
 
 type Peek = Callable[[str], Sequence[Peeked]]  # the first messages of a queue, left where they are
 
@@ -69,6 +74,7 @@ def view(
     depth: Callable[[str], int | None] | None = None,
     key: str = "",
     peek: Peek | None = None,
+    activity: Activity | None = None,
 ) -> StatusView:
     """Gather the state; what BC or the queues don't answer right now is shown as such and hides nothing else.
 
@@ -81,10 +87,11 @@ def view(
     companies, business_central = _companies(ctx, login)
     names = {company.id: company.name for company in companies if company.id}
     counts = stores.orders.counts(_COUNT)
-    orders = _orders(stores.orders, key)
+    dismissed, orders = _order_views(stores.orders, key, names)
     letters = stores.dead_letters.counts(ctx.now())
     runs = stores.timers.all()
     poison, in_poison = (None, ()) if depth is None else _poison(depth, peek, ctx.now())
+    week = activity.week() if activity else Week(Counter(), {})
     gathered = StatusView(
         at=ctx.now(),
         environment=settings.environment,
@@ -98,17 +105,19 @@ def view(
         orders_waiting=counts["waiting"],
         orders_parked=counts["parked"],
         orders_rejected=counts["rejected"],
-        orders=tuple(_order(order, names) for order in orders),
-        dead_letters=tuple(
-            DeadLetterView(id=f"{m.queue}/{m.name}", queue=m.queue, since=m.since, reason=m.reason)
-            for m in (redrive.find(stores.dead_letters, key, ctx.now()) if key else _share(stores, letters))
-        ),
+        orders_dismissed=dismissed,
+        order_causes=dict(stores.orders.causes(_COUNT)),
+        orders=orders,
+        dead_letters=tuple(map(_letter, _letters(stores, key, letters, ctx.now()))),
         dead_letter_counts=dict(letters),
         forwarding=_forwarding(settings.events_to, stores.batches),
         key=key,
         timers=tuple(_timer(timer, runs.get(timer.function), ctx.now()) for timer in timers),
         poison=poison,
         in_poison=in_poison,
+        activity=_counts(week, names),
+        last_event=week.last.get(ANNOUNCED),
+        last_order=week.last.get(CREATED),
         business_central=business_central,
     )
     found = view_findings.findings(gathered)
@@ -144,6 +153,17 @@ def _forwarding(events_to: str, batches: WaitingBatches) -> ForwardingView | Non
     return ForwardingView(receiver=f"{target.kind.value} at {target.shown}", waiting=tuple(waiting))
 
 
+def _counts(week: Week, names: dict[str, str]) -> tuple[CountView, ...]:
+    """Return what was counted, an entry an hour, company and entity."""
+    found: dict[tuple[datetime, str, str], dict[str, int]] = {}
+    for each, number in sorted(week.counts.items()):
+        found.setdefault((each.hour, each.company, each.entity), {})[each.kind] = number
+    return tuple(
+        CountView(hour=hour, company=names.get(company, company), entity=entity, counts=counts)
+        for (hour, company, entity), counts in found.items()
+    )
+
+
 def _orders(orders: OrderStore, key: str) -> list[OrderEntry]:
     """Return orders that are not in Business Central: those with the key, or some of each status."""
     if key:
@@ -153,6 +173,23 @@ def _orders(orders: OrderStore, key: str) -> list[OrderEntry]:
         *orders.waiting(_LIST),
         *orders.stopped(_LIST, only="rejected", of=_COUNT),
     ]
+
+
+def _order_views(orders: OrderStore, key: str, names: dict[str, str]) -> tuple[int, tuple[OrderView, ...]]:
+    """Return how many orders are dismissed, and orders to be shown; with a key those that bear it."""
+    dismissed, done = orders.dismissed(_LIST, _COUNT)
+    gone = {(one.key, one.company) for one in done}
+    shown = [_order(one, names, is_dismissed=(one.key, one.company) in gone) for one in _orders(orders, key)]
+    return dismissed, (*shown, *(_order(one, names, is_dismissed=True) for one in ([] if key else done)))
+
+
+def _letters(stores: Stores, key: str, counts: Mapping[str, int], now: datetime) -> Iterable[DeadLetter]:
+    return redrive.find(stores.dead_letters, key, now) if key else _share(stores, counts)
+
+
+def _letter(letter: DeadLetter) -> DeadLetterView:
+    id_ = f"{letter.queue}/{letter.name}"
+    return DeadLetterView(id=id_, queue=letter.queue, since=letter.since, reason=letter.reason)
 
 
 def _share(stores: Stores, counts: Mapping[str, int]) -> Iterator[DeadLetter]:
@@ -259,15 +296,14 @@ def _subscription(now: datetime, note: WebhookNote, names: dict[str, str]) -> Su
     )
 
 
-def _order(order: OrderEntry, names: dict[str, str]) -> OrderView:
+def _order(order: OrderEntry, names: dict[str, str], *, is_dismissed: bool = False) -> OrderView:
+    is_over = order.status in {"parked", "rejected"}
     return OrderView(
-        key=order.key,
-        company=names.get(order.company, order.company),
-        state=order.status,
-        attempts=order.attempts,
-        since=order.first_at,
-        code=order.error_code,
-    )
+        key=order.key, company=names.get(order.company, order.company), company_id=order.company, state=order.status,
+        attempts=order.attempts, since=order.first_at, code=order.error_code, reason=in_plain_words(order.error),
+        cause=cause_of(order) if is_over else "", no_redrive=why_no_redrive(order) if is_over else "",
+        is_dismissed=is_dismissed,
+    )  # fmt: skip
 
 
 def order_story(orders: OrderStore, key: str) -> list[dict[str, Any]]:

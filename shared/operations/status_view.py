@@ -57,6 +57,10 @@ class StreamView:
     late_after: datetime | None = None  # by its schedule: silent for longer than that is a fault
     error: str = ""
 
+    def is_late(self, at: datetime) -> bool:
+        """Return whether it has been silent for longer than its schedule explains."""
+        return self.state != "running" and self.late_after is not None and at > self.late_after
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionView:
@@ -79,6 +83,11 @@ class OrderView:
     attempts: int = 0
     since: datetime | None = None
     code: str = ""  # BC's or our code for the reason
+    reason: str = ""  # BC's or our own words, shortened
+    cause: str = ""  # what orders of one case have in common
+    no_redrive: str = ""  # why trying again can't help
+    company_id: str = ""
+    is_dismissed: bool = False  # somebody wants no more of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +135,16 @@ class ForwardingView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CountView:
+    """What was done in one hour for one company and entity ("": for none); counts that are 0 are left out."""
+
+    hour: datetime  # its begin
+    company: str
+    entity: str
+    counts: dict[str, int]  # announced, created, rejected, parked, delivered (webhook calls), requests, throttled (429)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StatusView:
     """Everything at one moment. Lists may be cut; the counts are whole."""
 
@@ -142,6 +161,8 @@ class StatusView:
     orders_waiting: int = 0
     orders_parked: int = 0
     orders_rejected: int = 0
+    orders_dismissed: int = 0
+    order_causes: dict[str, int] = field(default_factory=dict)  # orders that wait for a person by cause, all of them
     orders: tuple[OrderView, ...] = ()
     dead_letters: tuple[DeadLetterView, ...] = ()
     dead_letter_counts: dict[str, int] = field(default_factory=dict)  # by queue, all of them
@@ -150,6 +171,9 @@ class StatusView:
     in_poison: tuple[Finding, ...] = ()  # what the messages there say
     business_central: Finding | None = None  # whether it answers just now; None: not asked
     forwarding: ForwardingView | None = None  # None: events stay in the queue
+    activity: tuple[CountView, ...] = ()  # of the last seven days, in order of time
+    last_event: datetime | None = None  # when something was announced last, within seven days
+    last_order: datetime | None = None  # when an order was created last, within seven days
     key: str = ""  # of what alone is listed of orders and dead letters
     health: str = ""  # connected, login_needed, unreachable, degraded, stopped
     findings: tuple[Finding, ...] = ()  # what is wrong, worst first; see `view_findings`

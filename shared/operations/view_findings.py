@@ -13,7 +13,7 @@ from shared.forwarding.forward_step import HELD
 from shared.login.entra_codes import advice
 from shared.operations.findings import Finding, counted, fine, grouped, named, note, shortened, warning, wrong
 from shared.operations.poison_contents import poison_findings
-from shared.operations.status_view import LoginView, StatusView, StreamView, SubscriptionView
+from shared.operations.status_view import LoginView, OrderView, StatusView, StreamView, SubscriptionView
 from shared.orders.next_step import EXISTS, LOOKS_ALIKE, OUTCOME_UNKNOWN, TOO_MANY
 
 #: A subscription is renewed by 48 h of age and lives 3 days; with less left than this the renewal does not work.
@@ -96,18 +96,13 @@ def _failed(view: StatusView) -> list[Finding]:
 
 
 def _stale(view: StatusView) -> list[Finding]:
-    stale = [stream for stream in view.streams if _is_stale(stream, view.at)]
+    stale = [stream for stream in view.streams if stream.is_late(view.at) and not stream.error]
     if not stale:
         return []
     last = max(stream.last_run for stream in stale if stream.last_run)
     seen = f"Not read for too long: {_streams(stale)}; last at {last:%Y-%m-%d %H:%M} UTC."
     do = "Check that the app is started, its timers are enabled, and the findings above."
     return [wrong("runs", "run_stale", seen, f"{NOT_RUNNING[0].upper()}{NOT_RUNNING[1:]}.", do)]
-
-
-def _is_stale(stream: StreamView, at: datetime) -> bool:
-    is_late = stream.late_after is not None and at > stream.late_after
-    return is_late and not stream.error and stream.state != "running"
 
 
 def timer_findings(view: StatusView) -> list[Finding]:
@@ -208,7 +203,7 @@ def order_findings(view: StatusView) -> list[Finding]:
 def _parked(view: StatusView) -> list[Finding]:
     if not view.orders_parked:
         return []
-    seen = f"{counted(view.orders_parked, 'order')} gave up{_named_codes(view, 'parked')}."
+    seen = f"{counted(view.orders_parked, 'order')} gave up{_reason(view, 'parked')}"
     codes = _codes(view, "parked")
     cause = "Transient faults lasted for 72 hours."
     if codes and codes <= _OPEN:
@@ -219,7 +214,7 @@ def _parked(view: StatusView) -> list[Finding]:
 def _rejected(view: StatusView) -> list[Finding]:
     if not view.orders_rejected:
         return []
-    seen = f"{counted(view.orders_rejected, 'order')} refused{_named_codes(view, 'rejected')}."
+    seen = f"{counted(view.orders_rejected, 'order')} refused{_reason(view, 'rejected')}"
     cause, do = _refuser(_codes(view, "rejected"))
     return [warning("orders", "order_rejected", seen, cause, do)]
 
@@ -228,9 +223,9 @@ def _refuser(codes: set[str]) -> tuple[str, str]:
     """Return who refused orders, and the next step; what the app refused is not laid at Business Central's door."""
     own = codes & OWN_CODES
     if not codes or codes - OWN_CODES:
-        cause = "Business Central refused them; the code is its own word."
+        cause = "Business Central refused them; the words are its own."
         if own:
-            cause = f"Business Central refused some; those with {named(sorted(own))} the app refused itself."
+            cause = "Business Central refused some; the others the app refused itself."
         return cause, "Correct the customer, item or order; then press Try again, or send the order anew."
     if "InvalidMessage" in codes:
         cause = "The app refused them itself: the messages break their contract. Business Central never saw them."
@@ -240,12 +235,23 @@ def _refuser(codes: set[str]) -> tuple[str, str]:
 
 
 def _codes(view: StatusView, state: str) -> set[str]:
-    return {order.code for order in view.orders if order.state == state and order.code}
+    return {order.code for order in _in_need(view, state) if order.code}
 
 
-def _named_codes(view: StatusView, state: str) -> str:
-    codes = sorted(_codes(view, state))
-    return f" ({named(codes, 5)})" if codes else ""
+def _in_need(view: StatusView, state: str) -> list[OrderView]:
+    return [order for order in view.orders if order.state == state and not order.is_dismissed]
+
+
+def _reason(view: StatusView, state: str) -> str:
+    """Return the reason that most of the orders share, in the words of who refused them."""
+    orders = _in_need(view, state)
+    causes = Counter({one.cause: view.order_causes.get(one.cause, 1) for one in orders})
+    if not causes:
+        return "."
+    ((most, number),) = causes.most_common(1)
+    first = next(one for one in orders if one.cause == most)
+    words = shortened(first.reason or first.code or "no reason was noted", 120).rstrip(". …")
+    return f": {words}." if len(causes) == 1 else f", for {len(causes)} reasons; {number} of them: {words}."
 
 
 def forwarding_findings(view: StatusView) -> list[Finding]:

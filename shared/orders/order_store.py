@@ -2,7 +2,7 @@
 
 Beside it, in the same partition and the same transaction:
 - an index row for what a timer or an operator looks for: `due|<time>|...` for an order that waits, `stop|...` for one
-  that was rejected or parked;
+  that was rejected or parked, with its cause, and with a mark once a person has dismissed it;
 - `claim|<company>|<number>`, once an order is created: this BC document belongs to this key and to no other (P17);
 - `hold|<mark>`, while an order is being posted or in doubt: no order that could be mistaken for it is posted.
 
@@ -11,9 +11,11 @@ Rows stand where 0.1.0 looks for them: under the key in upper case, a readable h
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, Final
 
 from shared.business_central.code_text import code_of
@@ -21,6 +23,7 @@ from shared.business_central.port import PostedOrder
 from shared.errors import InvalidMessage, StateConflict
 from shared.message_text import decode
 from shared.orders.likeness import are_alike
+from shared.orders.order_cause import cause_of
 from shared.orders.order_entry import Numbering, OrderEntry, OrderStatus, Sender
 from shared.orders.order_message import sent_key_of
 from shared.storage.keys import after, row_key, split_key
@@ -43,6 +46,7 @@ _TIMES: Final = ("first_at", "posted_at", "next_try_at", "lease_until", "refused
 _STATUSES: Final[dict[str, OrderStatus]] = {
     "posting": "posting", "waiting": "waiting", "created": "created", "rejected": "rejected", "parked": "parked",
 }  # fmt: skip
+_STOPPED: Final = frozenset({"rejected", "parked"})
 _NUMBERINGS: Final[dict[str, Numbering]] = {"generated": "generated", "given": "given", "shared": "shared"}
 
 
@@ -171,6 +175,7 @@ class OrderStore:
         ])  # fmt: skip
         if entry.index:
             values: dict[str, Value] = {"order": entry.key, "company": entry.company, "status": entry.status}
+            values |= {"cause": cause_of(entry)} if entry.is_over else {}
             writes.append(Upsert(Row(partition=self._partition, key=entry.index, values=values)))
         if entry.status == "created" and entry.number:
             writes.append(Insert(self._claim(entry)))
@@ -203,14 +208,54 @@ class OrderStore:
 
     def stopped(self, limit: int, *, only: OrderStatus | None = None, of: int = 0) -> list[OrderEntry]:
         """Return orders that were rejected or parked, or `only` one of these: at most `limit` of the first `of`."""
-        rows = self._index("stop", "", of or limit)
+        rows = self._stopped(of or limit, is_dismissed=False)
         return list(self._entries([row for row in rows if only in {None, row.text("status")}][:limit]))
 
     def counts(self, most: int) -> dict[str, int]:
         """Return how many orders wait, are parked or are rejected, each counted up to `most`."""
-        stopped = [row.text("status") for row in self._index("stop", "", most)]
+        stopped = [row.text("status") for row in self._stopped(most, is_dismissed=False)]
         found = {status: stopped.count(status) for status in ("parked", "rejected")}
         return {**found, "waiting": len(self._index("due", "", most))}
+
+    def causes(self, most: int) -> Counter[str]:
+        """Return how many of the first `most` orders that wait for a person are of each cause."""
+        return Counter(map(self._cause, self._stopped(most, is_dismissed=False)))
+
+    def of_cause(self, cause: str, limit: int, of: int) -> list[OrderEntry]:
+        """Return orders that wait for a person for one cause: at most `limit` of the first `of`."""
+        rows = (row for row in self._stopped(of, is_dismissed=False) if self._cause(row) == cause)
+        return list(self._entries(list(islice(rows, limit))))
+
+    def dismiss(self, key: str, company: str, now: datetime) -> bool:
+        """Note that nobody wants more of a rejected or parked order: it is kept and asks for nobody until it ends anew.
+
+        False when it is not there, or goes on at this very moment. The mark is in its index row, which every later end
+        writes anew.
+        """
+        entry = self.at(key, company)
+        row = self._table.get(self._partition, entry.index) if entry is not None and entry.status in _STOPPED else None
+        if row is None:
+            return False
+        try:
+            self._table.replace(row.with_values(dismissed_at=now))
+        except StateConflict:
+            return False
+        return True
+
+    def dismissed(self, limit: int, of: int) -> tuple[int, list[OrderEntry]]:
+        """Return how many of the first `of` stopped orders are dismissed, and at most `limit` of them."""
+        rows = self._stopped(of, is_dismissed=True)
+        return len(rows), list(self._entries(rows[:limit]))
+
+    def _stopped(self, most: int, *, is_dismissed: bool) -> list[Row]:
+        return [row for row in self._index("stop", "", most) if ("dismissed_at" in row.values) is is_dismissed]
+
+    def _cause(self, row: Row) -> str:
+        """Return the cause of an index row; 0.1.0 noted none."""
+        if row.text("cause"):
+            return row.text("cause")
+        entry = self.at(row.text("order"), row.text("company"))
+        return "" if entry is None else cause_of(entry)
 
     def _index(self, kind: str, high: str, limit: int) -> list[Row]:
         return list(self._table.query(self._partition, kind + "|", high or after(kind + "|"), limit=limit))
@@ -253,7 +298,7 @@ def _is_of(row: Row, key: str) -> bool:
 def _index_key(entry: OrderEntry) -> str:
     if entry.status == "waiting" and entry.next_try_at is not None:
         return row_key("due", _stamp(entry.next_try_at), entry.key, entry.company)
-    if entry.status in {"rejected", "parked"}:
+    if entry.status in _STOPPED:
         return row_key("stop", entry.key, entry.company)
     return ""
 

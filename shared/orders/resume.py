@@ -67,6 +67,14 @@ def redrive(orders: OrderStore, key: str) -> tuple[bool, Outputs]:
     return bool(entries), Outputs(resumes=tuple(messages))
 
 
+def redrive_cause(orders: OrderStore, cause: str, of: int) -> Outputs:
+    """Redrive the orders that were refused or parked for one cause, at most 200 at a time, of the first `of`."""
+    entries = orders.of_cause(cause, _BATCH, of)
+    for entry in entries:
+        log_event(log, "order.redriven", order_key=entry.key, company=entry.company)
+    return Outputs(resumes=tuple(resume_message(entry) for entry in entries))
+
+
 def resume_message(entry: OrderEntry) -> str:
     """Return the message of `sales-orders-resume` that resumes a stored order."""
     return json.dumps({"orderKey": entry.key, "company": entry.company})

@@ -14,20 +14,23 @@ ROOT = Path(__file__).resolve().parents[2]
 FLOORS: Final = (
     "function_app", "triggers", "services", "operations", "webhooks", "dead_letters", "changes", "contract", "orders",
     "connections", "forwarding", "business_central", "login", "storage",
-    "settings", "outputs", "log", "resource_names", "ncrontab", "exact_json", "message_text", "invocation", "clock",
-    "concurrency",
+    "settings", "outputs", "log", "resource_names", "ncrontab", "exact_json", "message_text", "invocation",
+    "work_counts", "clock", "concurrency",
     "guid", "version", "errors",
 )  # fmt: skip
 #: Modules that decide and do nothing else: no network, clock, chance, environment, thread or Azure, and no store.
 PURE: Final = frozenset({
     "webhooks/delivery", "webhooks/plan", "changes/jobs", "changes/ledger_rules", "changes/cloud_events",
-    "orders/order_message", "orders/order_fields", "orders/order_entry", "orders/next_step", "orders/order_result",
+    "orders/order_message", "orders/order_fields",
+    "orders/order_cause", "orders/order_entry", "orders/next_step", "orders/order_result",
     "orders/likeness", "business_central/code_text", "business_central/transient", "message_text",
     "business_central/entities", "business_central/metadata", "business_central/records",
     "business_central/page_queries", "connections/entity_entries", "connections/entity_rules",
     "business_central/page_parser", "business_central/rate", "business_central/retry", "business_central/odata",
     "business_central/port", "login/token_cache", "login/entra_codes", "storage/table", "storage/table_rules",
     "storage/keys", "storage/packed_ids", "operations/connect_html", "operations/connect_tables",
+    "operations/connect_orders", "operations/connect_companies", "operations/connect_plot",
+    "operations/page_script",
     "operations/page_style", "operations/page_session",
     "operations/findings", "operations/failures", "operations/view_findings", "operations/diagnosis",
     "operations/poison_contents", "operations/setting_doubts",

@@ -12,12 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.business_central.entities import ITEMS, Entity
+from shared.operations.connect_companies import company_section
 from shared.operations.connect_html import NOTICES, status_page
+from shared.operations.connect_plot import plot
 from shared.operations.findings import Finding, Severity
 from shared.operations.page_parts import in_words, message_page
 from shared.operations.page_style import HEADERS
 from shared.operations.status_view import (
     CompanyView,
+    CountView,
     DeadLetterView,
     LoginView,
     OrderView,
@@ -112,7 +115,8 @@ class Outline(HTMLParser):
         assert self._open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.texts.append(data)
+        if self._open[-1:] not in (["style"], ["script"]):
+            self.texts.append(data)
 
 
 def text_of(page: str) -> str:
@@ -132,19 +136,20 @@ def test_no_text_breaks_out(text: str) -> None:
     assert said.tags == Outline(message_page("a", "a", "a", code="c")).tags
 
 
-def test_no_script_style_or_picture_is_in_the_page() -> None:
-    """One style sheet, named by its hash in the policy; no script, handler, picture or foreign address."""
+def test_nothing_foreign_is_in_the_page() -> None:
+    """One style sheet and one script, each named by its hash in the policy; no handler, picture or foreign address."""
     page = status_page(full_view(), form_token="t")
     outline = Outline(page)
-    assert not {"script", "img", "iframe", "object", "link", "base"} & set(outline.tags)
-    assert outline.tags.count("style") == 1
+    assert not {"img", "iframe", "object", "link", "base"} & set(outline.tags)
+    assert outline.tags.count("style") == outline.tags.count("script") == 1
     assert not [found for found in outline.attributes if found[1] == "style" or found[1].startswith("on")]
     assert "http:" not in page
     assert "https:" not in page
-    sheet = re.search(r"<style>(.*?)</style>", page, re.DOTALL)
-    assert sheet
-    digest = base64.b64encode(hashlib.sha256(sheet.group(1).encode()).digest()).decode()
-    assert f"style-src 'sha256-{digest}'" in HEADERS["Content-Security-Policy"]
+    for tag in ("style", "script"):
+        found = re.search(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        assert found
+        digest = base64.b64encode(hashlib.sha256(found.group(1).encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}';" in HEADERS["Content-Security-Policy"]
     assert "default-src 'none'" in HEADERS["Content-Security-Policy"]
     assert "frame-ancestors 'none'" in HEADERS["Content-Security-Policy"]
 
@@ -154,12 +159,11 @@ def test_every_form_posts_home_with_its_token() -> None:
     outline = Outline(status_page(full_view(), form_token="the-token"))
     targets = [value for tag, name, value in outline.attributes if tag == "form" and name == "action"]
     methods = [value for tag, name, value in outline.attributes if tag == "form" and name == "method"]
-    assert len(outline.forms) == len(targets) == len(methods) == outline.tags.count("button") == 4
+    assert len(outline.forms) == len(targets) == len(methods) == outline.tags.count("button") == 5
     assert set(targets) == {"/api/connect/start"}
-    assert sorted(methods) == ["get", "post", "post", "post"]
-    assert [form.get("form_token") for form in outline.forms if "key" not in form or "action" in form] == [
-        "the-token"
-    ] * 3
+    assert sorted(methods) == ["get", *["post"] * 4]
+    posted = [form for form in outline.forms if "action" in form]
+    assert [form["form_token"] for form in posted] == ["the-token"] * 4
 
 
 def test_screen_readers_find_their_way() -> None:
@@ -186,43 +190,51 @@ def test_a_healthy_connection_shows_its_facts() -> None:
         "Announces a new item with its variants.",
         "4 min ago",
         "in 2 d 5 h",
-        "0 waiting, 0 parked, 0 rejected",
+        "Sync now",
         "Reconnect",
         "Disconnect now",
     ):
         assert expected in said
     assert "Needs attention" not in said
+    assert "Orders" not in said
 
 
 def test_nobody_signed_in_shows_connect_only() -> None:
-    """The first opening offers Connect and says why; there is nothing to disconnect."""
+    """One card with two steps, and nothing red; there is nothing to disconnect, to find or to mend."""
     view = StatusView(at=AT, environment="production", login=LoginView(state="", mode="authorization_code"))
     said = text_of(status_page(view, form_token="t"))
-    assert "A person must sign in" in said
-    assert "Connect" in said
-    assert "Disconnect" not in said
+    assert "Connect in two steps" in said
+    assert [word for word in ("Disconnect", "Find", "Needs attention", "Companies") if word in said] == []
+    page = status_page(view, form_token="t")
+    assert Outline(page).tags.count("ol") == 1
+    assert 'class="bad"' not in page
+    assert "mark bad" not in page
 
 
 @pytest.mark.parametrize("mode", ["client_secret", "managed_identity"])
 def test_app_only_modes_have_no_login_buttons(mode: str) -> None:
-    """Where the app signs in as itself there is nothing to click but the end of the session."""
+    """Where the app signs in as itself there is nothing to click but a read and the end of the session."""
     view = replace(healthy_view(), login=LoginView(state="ok", mode=mode))
-    assert [form["action"] for form in Outline(status_page(view, form_token="t")).forms] == ["end_session"]
+    forms = Outline(status_page(view, form_token="t")).forms
+    assert [form.get("action", "find") for form in forms] == ["find", "sync", "end_session"]
 
 
 def test_only_parked_and_rejected_orders_can_be_tried_again() -> None:
     """A waiting order comes back by itself; the button of the others names company and key."""
-    orders = tuple(OrderView(key=state, company="C", state=state) for state in ("waiting", "parked", "rejected"))
+    orders = tuple(
+        OrderView(key=state, company="C", company_id="c", state=state, cause=state)
+        for state in ("waiting", "parked", "rejected")
+    )
     outline = Outline(status_page(replace(healthy_view(), orders=orders), form_token="t"))
     redrives = [form for form in outline.forms if form.get("action") == "redrive_order"]
-    assert [(form["company"], form["key"]) for form in redrives] == [("C", "parked"), ("C", "rejected")]
+    assert [(form["company"], form["key"]) for form in redrives] == [("c", "parked"), ("c", "rejected")]
 
 
 def test_a_notice_comes_from_our_list_only() -> None:
     """Known words say something; a word made up by somebody else says nothing."""
     for word, sentence in NOTICES.items():
         assert sentence in text_of(status_page(healthy_view(), form_token="t", notice=word))
-    assert "role=" not in status_page(healthy_view(), form_token="t", notice="Your account is locked")
+    assert 'role="status"' not in status_page(healthy_view(), form_token="t", notice="Your account is locked")
 
 
 @pytest.mark.parametrize(
@@ -248,18 +260,102 @@ def test_what_needs_attention_stands_first() -> None:
         Finding(check="runs", code="run_none", severity=Severity.NOTE, seen="Nothing was read yet."),
     )
     said = text_of(status_page(replace(healthy_view(), findings=found), form_token="t"))
-    assert "Needs attention Seen. Cause. Do. Connection" in said
+    assert "Needs attention Seen. Cause. Next: Do. Sync now Connection" in said
     assert "Nothing was read yet." not in said
 
 
-def test_what_a_key_found_is_shown_with_the_way_back() -> None:
-    """The form asks with GET and holds no form token; whole queues have a button of their own."""
-    view = replace(healthy_view(), key="<SO-1>", dead_letter_counts={"bc-pages": 150, "sales-orders": 1})
-    text = status_page(view, form_token="t")
-    outline = Outline(text)
-    finds = [form for form in outline.forms if "action" not in form]
-    assert finds == [{"key": "<SO-1>"}]
-    assert "Only what bears <code>&lt;SO-1&gt;</code> is listed." in text
-    assert "bc-pages 150, sales-orders 1" in text
+def test_the_search_asks_with_get_and_holds_no_token() -> None:
+    """What was asked for stands in the field; whole queues have a button of their own."""
+    letter = DeadLetterView(id="bc-pages/1", queue="bc-pages", since=AT, reason="x")
+    counts = {"bc-pages": 150, "sales-orders": 1}
+    view = replace(healthy_view(), key="<SO-1>", dead_letters=(letter,), dead_letter_counts=counts)
+    outline = Outline(status_page(view, form_token="t"))
+    assert [form for form in outline.forms if "action" not in form] == [{"key": "<SO-1>"}]
     assert [form["queue"] for form in outline.forms if form.get("action") == "redrive_queue"] == ["bc-pages"]
-    assert not [form for form in Outline(status_page(healthy_view(), form_token="t")).forms if "action" not in form]
+
+
+def test_each_line_that_needs_attention_leads_to_its_place() -> None:
+    """Every link within the page has its target."""
+    for name, view in _states().items():
+        outline = Outline(status_page(view, form_token="t"))
+        ids = {value for _, kind, value in outline.attributes if kind == "id"}
+        links = [
+            value[1:] for tag, kind, value in outline.attributes if (tag, kind) == ("a", "href") and value[0] == "#"
+        ]
+        assert set(links) <= ids, name
+        assert len(ids) == len([one for one in outline.attributes if one[1] == "id"]), name
+
+
+def test_orders_of_one_cause_stand_together_with_one_button() -> None:
+    """Their reason once, in Business Central's words; what a redrive can't help says so and has no such button."""
+    page = status_page(_states()["orders in need"], form_token="t")
+    said = text_of(page)
+    assert "refused 56 orders: The field Sell-to Customer No. of table Sales Header contains a value" in said
+    assert "Try all 56 again" in said
+    assert "Trying again can't help" in said
+    forms = Outline(page).forms
+    assert [form["cause"] for form in forms if form.get("action") == "redrive_cause"] == ["a1"]
+    assert "SHOP-4717" not in [form["key"] for form in forms if form.get("action") == "redrive_order"]
+    assert "SHOP-4717" in [form["key"] for form in forms if form.get("action") == "dismiss_order"]
+    assert "1 order dismissed" in said
+    assert said.index("Orders that need a person") < said.index("Connection")
+
+
+def test_no_code_stands_where_a_sentence_can() -> None:
+    """Ids of requests, status and code are left to the JSON."""
+    for name in ("faults", "orders in need", "business central down", "login revoked"):
+        said = text_of(status_page(_states()[name], form_token="t"))
+        assert not re.search(r"\[[\w-]+\]|Application_|AADSTS|InvalidMessage", said), name
+
+
+def test_the_picture_says_in_words_what_it_shows() -> None:
+    """Seven whole days to the hour; a bar is as high as its hour is busy."""
+    hour = AT.replace(minute=0)
+    counts = (
+        CountView(hour=hour, company="A", entity="items", counts={"announced": 10}),
+        CountView(hour=hour - timedelta(days=1), company="A", entity="items", counts={"announced": 5, "requests": 7}),
+        CountView(hour=hour, company="", entity="", counts={"created": 3, "rejected": 1, "requests": 9}),
+        CountView(hour=hour - timedelta(days=8), company="", entity="", counts={"requests": 99}),
+    )
+    shown = plot(counts, AT)
+    words = "Seven days by the hour (UTC): 15 announced, at most 10 an hour; orders 3 created, 1 rejected; 16 requests"
+    assert shown.count(words) == 2
+    assert f"M{(6 * 24 + 12) * 4} 60h3v-60h-3z" in shown
+    assert f"M{(5 * 24 + 12) * 4} 60h3v-30h-3z" in shown
+    assert plot((), AT) == ""
+
+
+def test_a_company_is_a_line_with_the_worst_of_each_entity() -> None:
+    """A webhook that is lost counts more than a read of four minutes ago, and the day's number stands beside."""
+    view = healthy_view()
+    count = CountView(hour=AT, company="CRONUS UK Ltd.", entity="items", counts={"announced": 12})
+    assert "items 4 min ago 12 today" in _line(replace(view, activity=(count,)))
+    lost = replace(view.subscriptions[0], state="lost")
+    assert "webhook lost" in _line(replace(view, subscriptions=(lost,)))
+    late = replace(view.streams[0], late_after=AT - timedelta(minutes=1), last_run=AT - timedelta(hours=3))
+    assert "silent for 3 h" in _line(replace(view, streams=(late,)))
+    failed = replace(view.streams[0], error="[c] 403 no: gone")
+    assert "read failed" in _line(replace(view, streams=(failed,)))
+    assert "not read yet" in _line(replace(view, streams=(), subscriptions=()))
+
+
+def _states() -> dict[str, StatusView]:
+    from tests.unit.operations.page_states import states  # noqa: PLC0415 - it is made of this module's views
+
+    return states()
+
+
+def _line(view: StatusView) -> str:
+    """The companies' part of a page, each cell with its label."""
+    shown = company_section(view)
+    return text_of(re.sub(r'<td data-label="([^"]*)">', r"<td>\1 ", shown))
+
+
+def test_the_page_is_fresh_by_itself_only_while_something_is_at_work() -> None:
+    """By the script, and without it by the browser."""
+    working, idle = (status_page(_states()[name], form_token="t") for name in ("at work", "healthy"))
+    assert 'data-fresh="/api/connect/start"' in working
+    assert '<noscript><meta http-equiv="refresh" content="30;url=/api/connect/start"></noscript>' in working
+    assert "data-fresh=" not in idle
+    assert "http-equiv" not in idle
+    assert 'data-fresh="' in status_page(_states()["healthy"], form_token="t", notice="redriven")

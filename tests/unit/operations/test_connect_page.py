@@ -10,10 +10,12 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-from shared.errors import ConfigError, IntegrationError, StoreUnavailable, TokenError
-from shared.operations.connect_page import ConnectPages, Redriven, callback, open_page, page
-from shared.operations.connect_values import Reply, Request
+from shared.errors import BCUnavailable, ConfigError, IntegrationError, StoreUnavailable, TokenError
+from shared.operations.connect_page import ConnectPages, callback, open_page, page
+from shared.operations.connect_values import Action, Reply, Request
 from shared.operations.ended_sessions import EndedSessions
+from shared.operations.find import Found
+from shared.operations.page_actions import Done
 from shared.operations.page_session import COOKIE, FLOW_LIFETIME, SESSION_LIFETIME, derive_key, new_session
 from shared.operations.pending_sign_ins import PendingSignIns
 from shared.operations.refusal_pages import failure_page
@@ -66,8 +68,9 @@ class World:
         self.sign_in = FakeSignIn()
         self.table = MemoryTables().table(TABLE_CONNECTIONS)
         self.redriven: list[tuple[str, ...]] = []
-        self.outcome = Redriven.DONE
+        self.outcome = Done.REDRIVEN
         self.view_fails: Exception | None = None
+        self.find_fails: Exception | None = None
         self._ids = 0
         self.pages = ConnectPages(
             sign_in=self.sign_in,
@@ -76,9 +79,14 @@ class World:
             ended=EndedSessions(self.table, "lmints.io.production"),
             key=derive_key("webhook secret"),
             view=self.view,
-            redrive_order=lambda company, key: self._redrive("order", company, key),
-            redrive_dead_letter=lambda message: self._redrive("message", message),
-            redrive_queue=lambda queue: self._redrive("queue", queue),
+            find=self.find,
+            do={
+                Action.REDRIVE_ORDER: lambda form: self._redrive("order", form["company"], form["key"]),
+                Action.REDRIVE_DEAD_LETTER: lambda form: self._redrive("message", form["id"]),
+                Action.REDRIVE_QUEUE: lambda form: self._redrive("queue", form["queue"]),
+                Action.DISMISS_ORDER: lambda form: self._redrive("dismiss", form["company"], form["key"]),
+                Action.SYNC: lambda _: self._redrive("sync"),
+            },
             now=clock,
             new_id=self._new_id,
         )
@@ -92,13 +100,18 @@ class World:
             environment="production",
             login=LoginView(state=state, mode="authorization_code", user=self.sign_in.user),
             orders_parked=1,
-            orders=(OrderView(key="SO-1", company="CRONUS UK Ltd.", state="parked"),),
+            orders=(OrderView(key="SO-1", company="CRONUS UK Ltd.", company_id="c-1", state="parked"),),
             dead_letters=(DeadLetterView(id="m-1", queue="bc-pages"),),
             dead_letter_counts={"bc-pages": 3},
             key=key,
         )
 
-    def _redrive(self, *what: str) -> Redriven:
+    def find(self, key: str) -> Found:
+        if self.find_fails is not None:
+            raise self.find_fails
+        return Found(key=key, at=self.clock(), dead_letters=("bc-pages/m-1",))
+
+    def _redrive(self, *what: str) -> Done:
         self.redriven.append(what)
         return self.outcome
 
@@ -238,7 +251,7 @@ def test_a_form_without_its_token_does_nothing(world: World, browser: Browser, a
     """A missing, wrong or foreign form token is a 403 and has no effect."""
     other = Browser(world)
     other.open()
-    foreign = forms(other.get())[0]["form_token"]
+    foreign = next(form["form_token"] for form in forms(other.get()) if "form_token" in form)
     for token in ("", "x", foreign):
         assert browser.press(action, form_token=token).status == 403
     assert (world.redriven, world.rows()) == ([], 0)
@@ -306,7 +319,7 @@ def test_what_the_login_says_is_shown_escaped(world: World, browser: Browser) ->
     answer = browser.begin()
     world.sign_in.fails = TokenError("access_denied: AADSTS65004: <script>alert(1)</script>", code="access_denied")
     reply = browser.come_back(answer)
-    assert "<script" not in reply.body
+    assert "<script>alert" not in reply.body
     assert "&lt;script&gt;" in reply.body
     assert "AADSTS65004" in reply.body
 
@@ -329,15 +342,35 @@ def test_disconnect_forgets_the_login(world: World, browser: Browser) -> None:
     assert "Disconnect" not in browser.get().body
 
 
-@pytest.mark.parametrize("outcome", list(Redriven))
-def test_the_redrive_buttons_name_what_they_mean(world: World, browser: Browser, outcome: Redriven) -> None:
+@pytest.mark.parametrize("outcome", list(Done))
+def test_the_buttons_name_what_they_mean(world: World, browser: Browser, outcome: Done) -> None:
     """An order goes by company and key, a message by its id; the page says what came of it."""
     world.outcome = outcome
     assert browser.press("redrive_order").headers["Location"] == f"/api/connect/start?done={outcome}"
     assert browser.press("redrive_dead_letter").status == 303
     assert browser.press("redrive_queue").headers["Location"] == f"/api/connect/start?done={outcome}"
-    assert world.redriven == [("order", "CRONUS UK Ltd.", "SO-1"), ("message", "m-1"), ("queue", "bc-pages")]
+    assert browser.press("dismiss_order").status == 303
+    assert world.redriven == [
+        ("order", "c-1", "SO-1"), ("message", "m-1"), ("queue", "bc-pages"), ("dismiss", "c-1", "SO-1"),
+    ]  # fmt: skip
     assert 'role="status"' in browser.get(done=str(outcome)).body
+
+
+def test_sync_now_is_offered_to_whom_it_helps(world: World, browser: Browser) -> None:
+    """With somebody signed in."""
+    assert 'value="sync"' not in browser.get().body
+    world.sign_in.user = "megan@lmints.io"
+    assert browser.press("sync").headers["Location"] == "/api/connect/start?done=redriven"
+    assert world.redriven == [("sync",)]
+
+
+def test_what_is_known_of_a_key_is_shown_also_while_business_central_is_down(world: World, browser: Browser) -> None:
+    """The rest of the page is there all the same."""
+    assert "What bears SO-1" in browser.get(key=" SO-1 ").body
+    world.find_fails = BCUnavailable("the environment is being updated", status=503, correlation_id="c")
+    body = browser.get(key="SO-1").body
+    assert '<p class="soft">the environment is being updated</p>' in body
+    assert "Connection" in body
 
 
 def test_an_unknown_action_is_refused(browser: Browser) -> None:
