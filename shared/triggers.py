@@ -16,13 +16,11 @@ from shared import message_text, resource_names
 from shared import services as root
 from shared.changes import notification_job, page_job, plan_runs, replay
 from shared.changes.jobs import NotificationJob, PageJob
-from shared.contract import schema_answer
-from shared.contract.built_in import BUILT_IN
 from shared.dead_letters import frame, redrive
 from shared.errors import ConfigError, IntegrationError, InvalidMessage
 from shared.forwarding import forward
 from shared.log import log_event
-from shared.operations import connect_page, find, second_clock, status
+from shared.operations import connect_page, entity_offers, find, second_clock, status
 from shared.operations.connect_page import ConnectPages, Redriven
 from shared.operations.connect_values import Reply, Request
 from shared.operations.ended_sessions import EndedSessions
@@ -222,7 +220,9 @@ def show_health(outputs: dict[str, Texts]) -> func.HttpResponse:
 
 
 def show_status(req: func.HttpRequest) -> func.HttpResponse:
-    """Answer `status` with everything as JSON; `status?doctor=1` with what the doctor finds."""
+    """Answer `status` with everything as JSON, `?doctor=1` with what the doctor finds, `?entities=1` with offers."""
+    if req.params.get("entities", "").lower() in {"1", "true"}:
+        return _json_or_error(lambda: entity_offers.offered(root.connection().context))
     if req.params.get("doctor", "").lower() not in {"1", "true"}:
         return _json_or_error(lambda: asdict(root.services().view(str(req.params.get("key", "")))))
     try:
@@ -261,9 +261,8 @@ def show_schema(req: func.HttpRequest) -> func.HttpResponse:
     """Answer `schema`: the AsyncAPI document, or with `?type=` or `?data=` one schema."""
 
     def found() -> object:
-        public_url = root.services().connection.context.settings.public_url
         of_type, of_data = (str(req.params.get(name, "")) for name in ("type", "data"))
-        return schema_answer.answer(BUILT_IN, public_url, of_type=of_type, of_data=of_data)
+        return entity_offers.published(root.services().connection.context, of_type=of_type, of_data=of_data)
 
     return _json_or_error(found)
 

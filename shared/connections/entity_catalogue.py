@@ -104,6 +104,10 @@ class EntityCatalogue:
         self._store.save_webhooks(company, resources, now)
         return resources
 
+    def facts(self) -> Mapping[str, RouteFacts]:
+        """Return what is stored of API routes. Raises as `resolved`."""
+        return {route: one.value for route, one in self._store.routes().items()}
+
     def known_webhooks(self) -> frozenset[str] | None:
         """Return what may be subscribed in any company, as it is stored; None when nothing is."""
         kept = self._store.webhooks()

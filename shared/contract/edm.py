@@ -51,11 +51,11 @@ def value_schema(made: Property) -> Schema:
     return form | {"type": [form["type"], "null"]} if made.nullable and "type" in form else form
 
 
-def object_schema(title: str, properties: tuple[Property, ...]) -> Schema:
-    """Return the schema of a record, of which only `id` must be there: versions of BC differ in the others."""
+def object_schema(title: str, properties: tuple[Property, ...], key: str = "id") -> Schema:
+    """Return the schema of a record, of which only its id must be there: versions of BC differ in the others."""
     members = {each.name: value_schema(each) for each in properties if each.edm != _ELSEWHERE}
-    members["id"] = {"type": "string", "format": "uuid"}
+    members[key] = {"type": "string", "format": "uuid"}
     return {
         "title": title, "type": "object", "properties": {"@odata.etag": {"type": "string"}, **members},
-        "required": ["id"],
+        "required": [key],
     }  # fmt: skip

@@ -36,25 +36,25 @@ class Described:
 def record_schema(described: Described) -> Schema:
     """Return the schema of a record as Business Central sends it, expanded records inside when they are read along."""
     entity = described.entity
-    schema = object_schema(entity.event, described.properties)
-    if entity.expand:
+    schema = object_schema(entity.event, described.properties, entity.key)
+    if described.expanded:  # of one list; what several expansions bring may have any form
         inside = object_schema(entity.expand.removesuffix("s"), described.expanded)
         schema["properties"][entity.expand] = {"type": "array", "items": inside}
     return schema
 
 
-def deleted_schema() -> Schema:
+def deleted_schema(key: str = "id") -> Schema:
     """Return the schema of what is left of a deleted record."""
+    title = "deletedRecord" if key == "id" else f"deletedRecordBy_{key}"
     return {
-        "title": "deletedRecord", "type": "object", "properties": {"id": {"type": "string", "format": "uuid"}},
-        "required": ["id"],
+        "title": title, "type": "object", "properties": {key: {"type": "string", "format": "uuid"}}, "required": [key],
     }  # fmt: skip
 
 
 def data_schemas(described: Iterable[Described]) -> dict[str, Schema]:
     """Return event type -> schema of its `data`; of a batch, that of each line of its blob."""
     found = {
-        each.entity.event_type(change): deleted_schema() if change == "deleted" else record_schema(each)
+        each.entity.event_type(change): deleted_schema(each.entity.key) if change == "deleted" else record_schema(each)
         for each in described
         for change in each.changes
     }
@@ -73,7 +73,7 @@ def event_schemas(described: Iterable[Described], data: dict[str, Schema]) -> di
         for change in each.changes:
             kind = each.entity.event_type(change)
             found[kind] = _event_schema(
-                kind, f"{each.entity.name}({{id}}): {change}", rf"^{each.entity.name}\([0-9a-f-]{{36}}\)$"
+                kind, f"{each.entity.entity_set}({{id}}): {change}", rf"^{each.entity.entity_set}\([0-9a-f-]{{36}}\)$"
             )
             found[kind]["properties"] |= {"datacontenttype": {"const": "application/json"}, "data": data[kind]}
             found[kind]["required"] += ["datacontenttype", "data"]

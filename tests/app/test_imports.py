@@ -24,7 +24,7 @@ PURE: Final = frozenset({
     "orders/order_message", "orders/order_fields", "orders/order_entry", "orders/next_step", "orders/order_result",
     "orders/likeness", "business_central/code_text", "business_central/transient", "message_text",
     "business_central/entities", "business_central/metadata", "business_central/records",
-    "business_central/page_queries", "connections/entity_entries", "connections/entity_rules",
+    "business_central/page_queries", "connections/entity_entries", "contract/configured", "connections/entity_rules",
     "business_central/page_parser", "business_central/rate", "business_central/retry", "business_central/odata",
     "business_central/port", "login/token_cache", "login/entra_codes", "storage/table", "storage/table_rules",
     "storage/keys", "storage/packed_ids", "operations/connect_html", "operations/connect_tables",

@@ -5,12 +5,15 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+import jsonschema_rs
 import pytest
 from business_central_emulator.business.shop import ROUTE
 from business_central_emulator.business.shop import STOCK as STOCK_ROWS
 
-from shared.changes.jobs import PageJob
-from shared.errors import InvalidMessage
+import scripts.entities
+from shared.contract.configured import configured
+from shared.contract.event_schemas import published_events
+from shared.operations import entity_offers
 from shared.resource_names import QUEUE_PAGES
 from tests.simulation.world import World
 from tests.support.worlds import announced, events, restart
@@ -226,5 +229,45 @@ def test_a_job_that_has_announced_of_an_entity_that_is_gone_is_kept_for_a_person
     assert letter.reason == (
         f"entity: {ROUTE}/stockLevels is not configured any more, and this job has announced of it"
     )
-    with pytest.raises(InvalidMessage):
-        PageJob.from_text("{}")
+
+
+def test_what_a_connection_offers_is_shown_with_a_ready_line() -> None:
+    """Of every route in sight: what can be served and what can't, what is served already and how."""
+    world = world_of(STOCK, TAGS, {"entitySet": "custmers"})
+    found = entity_offers.offered(world.ctx)
+    offers = {(one["route"], one["entity_set"]): one for one in found["offers"]}
+    assert offers["v2.0", "customers"]["line"] == '{"entitySet": "customers"}'
+    assert offers["v2.0", "customers"]["has_webhook"] is True
+    assert (offers[ROUTE, "priceTags"]["has_times"], offers[ROUTE, "priceTags"]["has_webhook"]) == (False, True)
+    assert offers[ROUTE, "stockLevels"]["expandable"] == ("bins",)
+    served = {one["entity"]: one["watched"] for one in found["served"]}
+    assert served[f"{ROUTE}/stockLevels"] == "by webhook and reconcile"
+    assert served[f"{ROUTE}/priceTags"] == "by the daily snapshot alone, as it has no lastModifiedDateTime"
+    assert found["refused"] == [
+        "BC_ENTITIES entry 3 (custmers): entitySet: there is no custmers at v2.0; did you mean 'customers'?"
+    ]
+    text = scripts.entities.readable(json.loads(json.dumps(found)), "shop")
+    assert 'yes    {"entitySet": "stockLevels", "route": "contoso/shop/v1.0"}' in text
+    assert "customers  " not in text.partition("Offered")[2]
+
+
+def test_every_event_of_a_configured_entity_fits_its_published_schema() -> None:
+    """P23 holds for entries of BC_ENTITIES, too."""
+    every = ["created", "updated", "deleted"]
+    world = world_of({**STOCK, "changes": every}, {**TAGS, "changes": every})
+    level = world.bc.user.create(f"{ROUTE}/stockLevels", {"itemNumber": "1896-S", "quantity": 4})
+    tag = world.bc.user.create(f"{ROUTE}/priceTags", {"code": "NEW", "price": 5})
+    world.run_for(timedelta(hours=25))
+    world.bc.user.update(level, {"quantity": 5})
+    world.run_for(timedelta(minutes=30))
+    for record in (level, tag):
+        world.bc.user.delete(record)
+    world.run_for(timedelta(hours=25))
+    catalogue = world.ctx.catalogue
+    schemas = published_events(configured(catalogue.resolved().entities, catalogue.facts()), "https://app.example")
+    found = events(world)
+    kinds = {event["type"] for event in found}
+    assert {f"bc.stockLevel.{change}.v1" for change in ("pulled", "created", "updated", "deleted")} <= kinds
+    assert {f"bc.priceTag.{change}.v1" for change in ("created", "deleted")} <= kinds
+    for event in found:
+        jsonschema_rs.validate(schemas[event["type"]], event)
