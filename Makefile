@@ -5,7 +5,7 @@ ARGS ?=
 EVERYTHING := -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo up test hooks simulate soak bench contract doctor format package deploy lock clean
+.PHONY: help setup run demo up test hooks simulate soak bench contract doctor entities format package deploy lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +47,9 @@ contract: setup ## write docs/contract, what is published of messages (ARGS="--t
 
 doctor: setup ## say why nothing arrives: FUNCTIONS_KEY=<key> make doctor ARGS=https://<app>.azurewebsites.net
 	@$(RUN) scripts/doctor.py $(ARGS)
+
+entities: setup ## print what Business Central offers, each with a line for BC_ENTITIES; ARGS as for doctor
+	@$(RUN) -m scripts.entities $(ARGS)
 
 format: setup ## format and fix what can be fixed
 	@.venv/bin/ruff check --fix . ; .venv/bin/ruff format .

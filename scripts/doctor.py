@@ -66,7 +66,7 @@ DOWN = (
 def main(arguments: list[str] | None = None) -> int:
     """Examine one app and return the exit code."""
     options = _parser().parse_args(arguments)
-    address, ca_file = (options.app.rstrip("/"), options.ca_bundle) if options.app else _local_stack()
+    address, ca_file = (options.app.rstrip("/"), options.ca_bundle) if options.app else local_stack()
     if address and not address.startswith("https://") and urlsplit(address).hostname not in {"127.0.0.1", "localhost"}:
         sys.stderr.write("doctor: the address must begin with https://\n")
         return 2
@@ -108,7 +108,7 @@ class TookTooLong(Exception):
 
 def _read(request: urllib.request.Request, ca_file: str) -> bytes:
     try:
-        with _opener(ca_file).open(request, timeout=TIMEOUT_S) as answer:
+        with opener(ca_file).open(request, timeout=TIMEOUT_S) as answer:
             body: bytes = answer.read(MOST_BYTES)
             return body
     except urllib.error.HTTPError as error:
@@ -176,21 +176,22 @@ def _no_stack() -> Report:
     return _alone("stack_down", "No local stack is running.", "No address was given, so the local stack was meant.", do)
 
 
-def _local_stack() -> tuple[str, str]:
+def local_stack() -> tuple[str, str]:
     """Return address and CA of the local stack that was started last and answers; ("", "") when none does."""
     files = sorted(ROOT.glob(".local/*/local.settings.json"), key=lambda file: file.stat().st_mtime, reverse=True)
     for file in files:
         try:
             values = json.loads(file.read_text(encoding="utf-8"))["Values"]
             address, ca_file = values["PUBLIC_URL"], values.get("CA_BUNDLE", "")
-            with _opener(ca_file).open(f"{address}/api/health", timeout=HEALTH_S):
+            with opener(ca_file).open(f"{address}/api/health", timeout=HEALTH_S):
                 return address, ca_file
         except (OSError, ValueError, KeyError):  # an old file: nobody listens there any more
             continue
     return "", ""
 
 
-def _opener(ca_file: str) -> urllib.request.OpenerDirector:
+def opener(ca_file: str) -> urllib.request.OpenerDirector:
+    """Return what opens an address: follows no redirect, trusts a further CA, and then goes by no proxy."""
     trusted = ssl.create_default_context(cafile=ca_file or None)
     direct = [urllib.request.ProxyHandler({})] if ca_file else []  # a CA of one's own is the local stack's
     return urllib.request.build_opener(urllib.request.HTTPSHandler(context=trusted), _NoRedirect(), *direct)

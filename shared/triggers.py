@@ -22,7 +22,7 @@ from shared.dead_letters import frame, redrive
 from shared.errors import ConfigError, IntegrationError, InvalidMessage
 from shared.forwarding import forward
 from shared.log import log_event
-from shared.operations import connect_page, find, second_clock, status
+from shared.operations import connect_page, entity_offers, find, second_clock, status
 from shared.operations.connect_page import ConnectPages
 from shared.operations.connect_values import Reply, Request
 from shared.operations.ended_sessions import EndedSessions
@@ -228,7 +228,9 @@ def show_health(outputs: dict[str, Texts]) -> func.HttpResponse:
 
 
 def show_status(req: func.HttpRequest) -> func.HttpResponse:
-    """Answer `status` with everything as JSON; `status?doctor=1` with what the doctor finds."""
+    """Answer `status` with everything as JSON, `?doctor=1` with what the doctor finds, `?entities=1` with offers."""
+    if req.params.get("entities", "").lower() in {"1", "true"}:
+        return _json_or_error(lambda: entity_offers.offered(root.connection().context))
     if req.params.get("doctor", "").lower() not in {"1", "true"}:
         return _json_or_error(lambda: asdict(root.services().view(str(req.params.get("key", "")))))
     try:

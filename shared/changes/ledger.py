@@ -229,6 +229,7 @@ class Ledger:
             "record": key, "created_by": known.created_by, "posted": known.posted, "posted_by": known.posted_by,
             "version": known.version, "version_by": known.version_by, "version_at": known.version_at,
             "number": known.number, "unsure": known.unsure, "deleted_by": known.deleted_by,
+            **({"fields": known.fields} if known.fields else {}),
         }  # fmt: skip
         values |= _times(row, known, now)
         place = row_key("r", bucket_of(key), key)
@@ -270,4 +271,5 @@ def _known(row: Row) -> Known:
         created_by=row.text("created_by"), posted=bool(row.number("posted")), posted_by=row.text("posted_by"),
         version=row.text("version"), version_by=row.text("version_by"), version_at=row.text("version_at"),
         number=row.text("number"), unsure=bool(row.number("unsure")), deleted_by=row.text("deleted_by"),
+        fields=row.text("fields"),
     )  # fmt: skip

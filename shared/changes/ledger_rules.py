@@ -5,9 +5,10 @@ own, which says who announced what. A row is claimed by the job that announces: 
 again under the same event id; any other job keeps silent.
 """
 
+import json
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 from shared.business_central.entities import Entity
 from shared.business_central.records import Record
@@ -43,6 +44,7 @@ class Known:
     number: str = ""  # digest (hex) of the number it had when last seen unposted
     unsure: bool = False  # the number is from a snapshot that showed it `Open`: a released draft, or posted already
     deleted_by: str = ""
+    fields: str = ""  # digest (hex) of the properties that count, when an event last carried them; "": not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,8 @@ def decide(
     if entity.posts:
         row = _posting(record, row, entry, is_new="created" in announce, job=job, announce=announce)
     if "updated" in changes:
-        row = _update(record, row, announce, job=job, fresh=fresh)
+        fields = fields_digest(entity, record)
+        row = _update(record, row, announce, job=job, fresh=fresh, fields=fields)
     return Decision(_wanted(announce, changes), row if row != (known or Known()) else None)
 
 
@@ -152,20 +155,46 @@ def _bears_proof(record: Record) -> bool:
     )
 
 
-def _update(record: Record, row: Known, announce: list[str], *, job: str, fresh: bool) -> Known:
+def fields_digest(entity: Entity, record: Record) -> str:
+    """Return a digest of the properties whose change alone counts, "" where every change does.
+
+    ETags inside of expanded records do not count: they change with whatever changes.
+    """
+    if not entity.only_when_changed:
+        return ""
+    fields = record.fields
+    held = {name: _without_annotations(fields.get(name)) for name in entity.only_when_changed}
+    return sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _without_annotations(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_annotations(one) for one in value]
+    if isinstance(value, dict):
+        return {name: _without_annotations(one) for name, one in value.items() if "@odata." not in name}
+    return value
+
+
+def _update(record: Record, row: Known, announce: list[str], *, job: str, fresh: bool, fields: str) -> Known:
+    """Decide on an update. With `fields` one that leaves them as they are is none.
+
+    A record that was there before the watch is announced at its first update, as nobody knows what it was.
+    """
     version, at = record.version, format_time(record.newest)
     if at < row.version_at:
         return row  # an older view of the record: read before the one that was announced, or from a replica that lags
-    if announce:
-        return replace(row, version=version, version_by="", version_at=at)  # the other event carries this version
+    if announce:  # the other event carries this version
+        return replace(row, version=version, version_by="", version_at=at, fields=fields)
     if row.version == version:
         if row.version_by == job:
             announce.append("updated")
         return row
     if not row.version and not fresh:
         return row  # an old record that only lies in the overlap of the first delta
+    if fields and fields == row.fields and row.version_by != job:
+        return row  # nothing that counts; what this very job has announced, and may be lost, leaves again
     announce.append("updated")
-    return replace(row, version=version, version_by=job, version_at=at)
+    return replace(row, version=version, version_by=job, version_at=at, fields=fields)
 
 
 def announced_by(known: Known | None) -> tuple[tuple[str, str], ...]:

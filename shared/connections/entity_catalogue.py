@@ -56,9 +56,10 @@ class EntityCatalogue:
         return tuple(one.entity for one in self._declared)
 
     @property
-    def routes(self) -> tuple[str, ...]:
-        """The API routes in use, Microsoft's own first."""
-        return (STANDARD_ROUTE, *sorted(self._routes - {STANDARD_ROUTE}))
+    def webhook_routes(self) -> list[str]:
+        """The API routes where webhooks are wanted, Microsoft's own first. Raises as `resolved`."""
+        routes = {entity.route for entity in self.resolved().watched if entity.by_webhook}
+        return [STANDARD_ROUTE, *sorted(routes - {STANDARD_ROUTE})]
 
     def resolved(self) -> Resolved:
         """Return the entities that can be served, and why others can't.

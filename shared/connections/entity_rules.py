@@ -11,7 +11,7 @@ from typing import Final
 
 from shared.business_central.entities import ENTITIES, STANDARD_ROUTE, Entity
 from shared.business_central.metadata import GUID, TEXT, Navigation, RouteFacts, SetFacts
-from shared.connections.entity_entries import Entry, nearest
+from shared.connections.entity_entries import SETTING, Entry, nearest
 
 #: Text properties that full reads are sorted and cut by, the first that a set has.
 _SORTS: Final = ("number", "code")
@@ -239,6 +239,15 @@ def _offer(found: SetFacts, route: str, webhooks: Collection[str] | None) -> Off
         line="" if refused else json.dumps(entry),
         refused=refused.removeprefix("entitySet: "),
     )
+
+
+def without_webhook(found: Resolved, webhooks: Collection[str] | None) -> list[str]:
+    """Return which entities want a webhook that is not offered; the reconcile serves them."""
+    return [
+        f"{SETTING} ({entity.name}): watch: Business Central offers no webhook for it; the reconcile alone serves it"
+        for entity in found.watched
+        if entity.watch == "webhook" and webhooks is not None and entity.webhook_resource not in webhooks
+    ]
 
 
 def how_served(entity: Entity, *, has_webhook: bool | None) -> str:

@@ -72,7 +72,7 @@ def event_schemas(described: Iterable[Described], data: dict[str, Schema]) -> di
         for change in each.changes:
             kind = each.entity.event_type(change)
             found[kind] = _event_schema(
-                kind, f"{each.entity.name}({{id}}): {change}", rf"^{each.entity.entity_set}\([0-9a-f-]{{36}}\)$"
+                kind, f"{each.entity.entity_set}({{id}}): {change}", rf"^{each.entity.entity_set}\([0-9a-f-]{{36}}\)$"
             )
             found[kind]["properties"] |= {"datacontenttype": {"const": "application/json"}, "data": data[kind]}
             found[kind]["required"] += ["datacontenttype", "data"]

@@ -138,7 +138,7 @@ def check_webhooks(ctx: Context, stores: Stores, companies: list[Company]) -> li
                 without.append(f"{entity.name} of {company.name}")
             else:
                 wanted.append(want_webhook(ctx, secret, company.key, entity))
-    existing = ctx.bc.subscriptions(ctx.catalogue.routes)
+    existing = ctx.bc.subscriptions(ctx.catalogue.webhook_routes)
     steps = plan(wanted, existing, own_prefix=own_prefix(ctx), now=ctx.now())
     failures = {(held.company, held.entity): held.error for held in stores.notes.all() if held.status == "failed"}
     return diagnosis.unsupported(without) + diagnosis.webhook_findings(

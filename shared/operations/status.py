@@ -11,6 +11,7 @@ from shared.business_central.entities import Entity
 from shared.business_central.port import Company
 from shared.changes import replica_lag
 from shared.changes.streams import StreamState
+from shared.connections import entity_rules
 from shared.connections.context import Context
 from shared.connections.entity_rules import Resolved
 from shared.connections.settings_reader import DEFAULTS
@@ -99,7 +100,7 @@ def view(
         companies=companies,
         triggers=_triggers(ctx, entities),
         pulls=tuple(entity.name for entity in entities.pulled),
-        entity_faults=entities.faults,
+        entity_faults=(*entities.faults, *entity_rules.without_webhook(entities, ctx.catalogue.known_webhooks())),
         streams=tuple(_stream(state, names, timers, ctx.now()) for state in _streams(stores, entities)),
         subscriptions=tuple(_subscription(ctx.now(), note, names) for note in stores.notes.all()),
         orders_waiting=counts["waiting"],

@@ -171,8 +171,8 @@ def _reads(view: StatusView) -> list[tuple[str, str]]:
 
 
 def entity_findings(view: StatusView) -> list[Finding]:
-    """Return which entries of BC_ENTITIES are not served; the others are."""
-    seen = "An entry of BC_ENTITIES is refused; the other entities go on."
+    """Return which entries of BC_ENTITIES are not served, or not as they say; the others are."""
+    seen = "An entry of BC_ENTITIES is not served as it says; the other entities go on."
     do = "Correct it: make entities prints what is offered, each with a ready line."
     return [wrong("entities", "entity_refused", seen, f"{fault}.", do) for fault in view.entity_faults]
 

@@ -49,7 +49,7 @@ def keep_subscriptions(ctx: Context, notes: WebhookNoteStore, stores: ChangeStor
 def _routes(ctx: Context, notes: WebhookNoteStore) -> list[str]:
     """Return the API routes with webhooks of ours: those in use, and those of entities that were taken out."""
     noted = (note.entity.rpartition("/")[0] for note in notes.all())
-    return list(dict.fromkeys([*ctx.catalogue.routes, *(route for route in noted if route)]))
+    return list(dict.fromkeys([*ctx.catalogue.webhook_routes, *(route for route in noted if route)]))
 
 
 def _take(ctx: Context, notes: WebhookNoteStore, stores: ChangeStores, step: Step) -> list[PageJob]:

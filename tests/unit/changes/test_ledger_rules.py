@@ -1,6 +1,7 @@
 """What is announced about a record, given what is known: once each, and again only for the job that announced it."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -193,3 +194,58 @@ def test_no_order_of_sightings_tells_anything_by_two_jobs(
         )
         assert set(decision.announce) - {"updated"} <= set(again.announce)
     assert all(len(jobs) == 1 for jobs in tellers.values())
+
+
+def priced(price: str, tag: str, bins: object = ()) -> records.Record:
+    """A record of which only the price and the bins count."""
+    fields = f'{{"@odata.etag": "{tag}", "id": "{ID}", "unitPrice": {price}, "bins": {json.dumps(bins)}}}'
+    return records.parse_record(fields.encode())
+
+
+PRICED = replace(ITEMS, only_when_changed=("unitPrice", "bins"))
+FIRST = look(priced("1.10", "a"), changes=ALL, entity=PRICED).known
+
+
+@pytest.mark.parametrize(
+    ("record", "job", "announced"),
+    [
+        (priced("1.10", "b"), "j2", ()),
+        (priced("1.1", "b"), "j2", ("updated",)),  # digit for digit: whether 1.1 is 1.10 is nobody's guess here
+        (priced("2", "b"), "j2", ("updated",)),
+        (priced("1.10", "b", [{"id": 1}]), "j2", ("updated",)),
+        (priced("1.10", "a"), "j1", ("created",)),
+    ],
+)
+def test_only_named_properties_make_an_update(record: records.Record, job: str, announced: tuple[str, ...]) -> None:
+    """What else changes is silent; the event of a creation carries the first values."""
+    assert look(record, FIRST, job=job, changes=ALL, entity=PRICED).announce == announced
+
+
+def test_annotations_of_expanded_records_do_not_count() -> None:
+    """Their ETags move with whatever changes."""
+    known = look(priced("1", "a", [{"@odata.etag": "x", "code": "A"}]), changes=ALL, entity=PRICED).known
+    same, other = priced("1", "b", [{"@odata.etag": "y", "code": "A"}]), priced("1", "b", [{"code": "B"}])
+    assert look(same, known, job="j2", changes=ALL, entity=PRICED) == Decision((), None)
+    assert look(other, known, job="j2", changes=ALL, entity=PRICED).announce == ("updated",)
+
+
+def test_an_update_whose_output_was_lost_leaves_again_though_nothing_that_counts_has_changed_since() -> None:
+    """The job that claimed it is delivered again and finds a newer, silent version (P4)."""
+    claimed = look(priced("2", "b"), FIRST, job="j2", changes=ALL, entity=PRICED).known
+    assert look(priced("2", "c"), claimed, job="j2", changes=ALL, entity=PRICED).announce == ("updated",)
+    assert look(priced("2", "c"), claimed, job="j3", changes=ALL, entity=PRICED).announce == ()
+
+
+def test_a_record_from_before_the_watch_is_announced_at_its_first_update() -> None:
+    """Nobody knows what it was; from then on it is known."""
+    first = look(priced("1", "a"), entry=SnapshotEntry(), changes=ALL, entity=PRICED)
+    assert first.announce == ("updated",)
+    assert look(priced("1", "b"), first.known, job="j2", changes=ALL, entity=PRICED).announce == ()
+
+
+def test_a_creation_that_nobody_asked_for_is_noted_in_silence() -> None:
+    """What follows it is an update."""
+    updates = frozenset({"updated"})
+    made = look(item(), changes=updates)
+    assert made.announce == ()
+    assert look(item("b"), made.known, job="j2", changes=updates).announce == ("updated",)

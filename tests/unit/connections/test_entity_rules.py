@@ -12,7 +12,7 @@ from business_central_emulator.odata.metadata import edmx
 from shared.business_central.entities import ENTITIES, ITEMS, SALES_INVOICES, SALES_SHIPMENTS, Entity
 from shared.business_central.metadata import Navigation, RouteFacts, SetFacts, read_metadata
 from shared.connections.entity_entries import read_entries
-from shared.connections.entity_rules import Resolved, declared, how_served, offers, resolved
+from shared.connections.entity_rules import Resolved, declared, how_served, offers, resolved, without_webhook
 
 SHOP = "contoso/shop/v1.0"
 TRIGGERS = ("items", "salesShipments", "salesInvoices")
@@ -210,6 +210,16 @@ def test_what_a_connection_offers_is_listed_with_a_ready_line() -> None:
         if offer.line:
             entry = {**json.loads(offer.line), "event": "another"}
             assert of(entry).faults == ()
+
+
+def test_a_webhook_that_was_asked_for_and_is_not_offered_is_said() -> None:
+    """Only where `watch` asks for it; the entity is served all the same."""
+    found = of({"entitySet": "vendors", "watch": "webhook"}, {"entitySet": "customers"})
+    assert without_webhook(found, {"v2.0/vendors"}) == []
+    assert without_webhook(found, None) == []
+    assert without_webhook(found, set()) == [
+        "BC_ENTITIES (vendors): watch: Business Central offers no webhook for it; the reconcile alone serves it"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -77,3 +77,34 @@ def test_rows_can_be_loaded_and_seen_lagging(api: Api, bc: BusinessCentral, cust
     other = bc.add_company("Fabrikam")
     bc.user.create(f"{ROUTE}/stockLevels", {"itemNumber": "X", "quantity": 1}, company=other.id)
     assert [row["quantity"] for row in api.rows(f"{custom}/companies({other.id})/stockLevels")] == [1]
+
+
+def test_a_subscription_is_taken_at_its_own_route_alone(api: Api, bc: BusinessCentral, custom: str) -> None:
+    """Each API has subscriptions of its own (docs: webhooks of custom API pages)."""
+    body = {
+        "notificationUrl": "https://hooks.example.com/bc",
+        "resource": f"api/{ROUTE}/companies({api.company_id})/stockLevels",
+    }
+    assert api.post(f"{bc.root_url()}/subscriptions", body).status == 400
+    standard = body | {"resource": f"api/v2.0/companies({api.company_id})/items"}
+    assert api.post(f"{custom}/subscriptions", standard).status == 400
+    made = api.create(f"{custom}/subscriptions", body)
+    path = f"subscriptions('{made['subscriptionId']}')"
+    assert api.patch(f"{bc.root_url()}/{path}", body, etag=made["@odata.etag"]).status == 400
+    assert api.patch(f"{custom}/{path}", body, etag=made["@odata.etag"]).status == 200
+
+
+def test_a_shop_comes_with_rows_and_another_key(clock: VirtualClock) -> None:
+    """Of `--shop`: what a demo needs; a company contains the sets of its API, and a reset brings them back."""
+    bc = BusinessCentral(clock, has_shop=True)
+    api = Api(bc)
+    bc.reset()
+    sets = f"{bc.root_url().replace('/api/v2.0', f'/api/{ROUTE}')}/companies({api.company_id})"
+    levels = api.rows(f"{sets}/stockLevels?$expand=bins")
+    assert [(row["itemNumber"], len(row["bins"])) for row in levels] == [("1896-S", 2), ("1900-S", 1), ("1906-S", 0)]
+    (tag,) = api.rows(f"{sets}/priceTags?$filter=code eq 'TAG-1896'")
+    assert "lastModifiedDateTime" not in tag
+    assert api.get(f"{sets}/priceTags({tag['systemId']})").json()["code"] == "TAG-1896"
+    text = api.get(f"{sets.partition('/companies')[0]}/$metadata").body.decode()
+    assert '<NavigationProperty Name="priceTags" Type="Collection(Microsoft.NAV.priceTag)"' in text
+    assert '<PropertyRef Name="systemId"/>' in text

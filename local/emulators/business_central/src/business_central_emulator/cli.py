@@ -37,6 +37,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--issuer", action="append", default=[], help="accepted issuer (repeatable)")
     parser.add_argument("--enforce-limits", action="store_true", help="answer 429 beyond BC's request limits")
     parser.add_argument("--gzip", action="store_true", help="compress answers for clients that take it, as BC does")
+    parser.add_argument("--shop", action="store_true", help="publish the custom API contoso/shop/v1.0 with a few rows")
     parser.add_argument(
         "--without-webhook",
         action="append",
@@ -63,6 +64,7 @@ def build(arguments: argparse.Namespace) -> BusinessCentral:
         webhook_delay_s=arguments.webhook_delay,
         optional_resources=tuple(name for name in MAYBE_SUPPORTED if name not in arguments.without_webhook),
         enforce_limits=arguments.enforce_limits,
+        has_shop=arguments.shop,
     )
 
 

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, Final
 
 from business_central_emulator import dispatch
-from business_central_emulator.business import bulk, seeding
+from business_central_emulator.business import bulk, seeding, shop
 from business_central_emulator.business.drafts import Drafts
 from business_central_emulator.business.user import User
 from business_central_emulator.data import errors, oracle
@@ -103,6 +103,7 @@ class BusinessCentral(Engine):
         changed_status: int = 409,
         links_full_pages: bool = False,
         al_signs: bool = False,
+        has_shop: bool = False,
     ) -> None:
         self.clock = clock
         self.check_token = check_token
@@ -115,6 +116,7 @@ class BusinessCentral(Engine):
         self.limits = Limits(enforced=enforce_limits)
         self._seed = seed
         self._setup = (tenant_id, tenant_domain, environment, webhook_delay_s, optional_resources, demo_data)
+        self._has_shop = has_shop
         self.reset()
 
     def reset(self) -> None:
@@ -133,6 +135,8 @@ class BusinessCentral(Engine):
         self.limits.reset()
         for company in seeding.companies(demo_data=demo_data):
             self.environment.add_company(company)
+        if self._has_shop:
+            self.add_shop()
 
     # -- what tests and the control API use --------------------------------------------------------------------------
 
@@ -167,6 +171,17 @@ class BusinessCentral(Engine):
             company.tables |= {entity.table_key: Table(entity) for entity in own.values()}
         own |= {name: ENTITIES[name] for name in ("companies", "subscriptions")}
         self.environment.apis[route] = own
+
+    def add_shop(self) -> None:
+        """Publish the custom API `contoso/shop/v1.0` (module `business.shop`) with a few rows in the first company."""
+        self.add_api(shop.ROUTE, *shop.DEFINITIONS)
+        for number, quantity, bins in shop.STOCK:
+            row = {"itemNumber": number, "locationCode": "MAIN", "quantity": quantity}
+            level = self.user.create(f"{shop.ROUTE}/stockLevels", row)
+            for code in bins:
+                self.user.create(f"{shop.ROUTE}/bins", {"code": code, "stockLevelId": level.id, "quantity": 1})
+        for tag in shop.TAGS:
+            self.user.create(f"{shop.ROUTE}/priceTags", tag)
 
     def rename_company(self, key: str, *, name: str | None = None, display_name: str | None = None) -> Company:
         """Rename a company, as its card in Business Central does; its id stays. Two may bear one display name."""

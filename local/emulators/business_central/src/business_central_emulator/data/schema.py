@@ -278,14 +278,21 @@ def _nav(fact: facts.NavFact) -> Nav:
 
 
 def custom_entity(
-    name: str, type_name: str, columns: str, *, order: tuple[str, ...] = ("id",), navs: str = "", can: str = "IUD"
+    name: str,
+    type_name: str,
+    columns: str,
+    *,
+    order: tuple[str, ...] = ("id",),
+    navs: str = "",
+    can: str = "IUD",
+    key: str = "id",
 ) -> Entity:
     """Return the definition of a custom API page: columns in the form of this module's tables.
 
-    `navs` are `name target[*] local=remote`, separated by commas.
+    `navs` are `name target[*] local=remote`, separated by commas; `key` is the property of its one key, a GUID.
     """
     made = tuple(_nav(facts.nav_fact(f"{one.strip()} -")) for one in navs.split(",") if one.strip())
-    return Entity(name, type_name, type_name, _columns(columns), navs=made, order=order, can=can)
+    return Entity(name, type_name, type_name, _columns(columns), navs=made, order=order, can=can, key=key)
 
 
 def catalog(definitions: Iterable[Entity], *, route: str = STANDARD_ROUTE) -> dict[str, Entity]:

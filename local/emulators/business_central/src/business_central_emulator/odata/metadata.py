@@ -9,7 +9,7 @@ from urllib.parse import unquote_plus
 from xml.sax.saxutils import quoteattr
 
 from business_central_emulator.data import errors, facts
-from business_central_emulator.data.schema import EDM, ENTITIES, STANDARD_ROUTE, Column, Entity, Kind
+from business_central_emulator.data.schema import EDM, ENTITIES, STANDARD_ROUTE, Column, Entity, Kind, Nav
 from business_central_emulator.odata.calls import Call, Outcome
 from business_central_emulator.odata.routing import Segment
 
@@ -129,7 +129,10 @@ def _entity_type(entity: Entity, catalog: Mapping[str, Entity]) -> Iterator[str]
         scale = ' Scale="Variable"' if column.kind is Kind.DECIMAL else ""
         yield f'<Property Name="{column.name}" Type="{kind}"{nullable}{length}{scale}/>'
     told = {nav.name: nav for nav in fact.navs} if fact else {}
-    for nav in entity.navs:
+    navs = entity.navs
+    if entity.name == "companies" and catalog is not ENTITIES:  # a company contains the sets of each API
+        navs = tuple(Nav(one.name, one.name, "", "", many=True) for one in catalog.values() if one.scoped)
+    for nav in navs:
         if nav.target not in catalog:
             continue
         target = f"{_NAMESPACE}{catalog[nav.target].type_name}"

@@ -6,7 +6,7 @@ from typing import Any
 
 from business_central_emulator.data import errors
 from business_central_emulator.data.environment import Work
-from business_central_emulator.data.schema import ENTITIES
+from business_central_emulator.data.schema import ENTITIES, STANDARD_ROUTE
 from business_central_emulator.odata import bodies
 from business_central_emulator.odata.calls import Call, Outcome, Target, check_etag, with_context
 from business_central_emulator.odata.navigation import read
@@ -16,7 +16,7 @@ from business_central_emulator.server.exchange import Handshake
 from business_central_emulator.webhooks import runtime_api
 from business_central_emulator.webhooks.business_events import BusinessEvents
 from business_central_emulator.webhooks.sender import LogLine
-from business_central_emulator.webhooks.subscriptions import Subscriptions
+from business_central_emulator.webhooks.subscriptions import Subscriptions, target_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +45,30 @@ def subscriptions(call: Call, work: Work, segments: list[Segment], hooks: Hooks)
         return read(call, target)
     if method == "POST" and record is None:
         body = _subscription_body(call)
+        _check_route(call, body.get("resource", ""))
         created = hooks.subscriptions.create(work, body, call.user_id, hooks.handshake)
         location = f"{call.address.root}/subscriptions('{created.id}')"
         text = call.reader.single(created, Options())
         return Outcome(201, with_context(call, text, "subscriptions"), location=location)
     if method == "PATCH" and record is not None:
         check_etag(call, record, required=True)
-        hooks.subscriptions.renew(work, record, _subscription_body(call), call.user_id, hooks.handshake)
+        body = _subscription_body(call)
+        _check_route(call, body.get("resource") or record["resource"])
+        hooks.subscriptions.renew(work, record, body, call.user_id, hooks.handshake)
         return Outcome(200, with_context(call, call.reader.single(record, Options()), "subscriptions"))
     if method == "DELETE" and record is not None:
         check_etag(call, record, required=True)
         hooks.subscriptions.remove(work, record)
         return Outcome(204)
     raise errors.method_not_allowed(method, "subscriptions")
+
+
+def _check_route(call: Call, resource: str) -> None:
+    """Refuse a resource of another API than the one that is asked: each has subscriptions of its own (docs)."""
+    target = target_of(resource)
+    route = STANDARD_ROUTE if target is None or "/" not in target[1] else target[1].rpartition("/")[0]
+    if target is not None and route != call.address.api:
+        raise errors.dialog(f"The resource '{resource}' is not supported for webhooks.")
 
 
 def _subscription_body(call: Call) -> dict[str, Any]:

@@ -1,0 +1,273 @@
+"""Entities by configuration: a standard one, a custom page at its own route, one without times (P4, P12, P18, P22)."""
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from business_central_emulator.business.shop import ROUTE
+from business_central_emulator.business.shop import STOCK as STOCK_ROWS
+
+import scripts.entities
+from shared.contract.built_in import described
+from shared.contract.event_schemas import published_events
+from shared.operations import entity_offers
+from shared.resource_names import QUEUE_PAGES
+from tests.simulation.world import World
+from tests.support.worlds import announced, events, restart
+
+CRONUS = "CRONUS International Ltd."
+STOCK = {"entitySet": "stockLevels", "route": ROUTE, "expand": ["bins"], "pull": True}
+TAGS = {"entitySet": "priceTags", "route": ROUTE}
+
+
+def world_of(*entries: Mapping[str, Any], **env: str) -> World:
+    """A started world of one company with custom API pages, and these entries of BC_ENTITIES."""
+    settings = {"BC_COMPANIES": CRONUS, "BC_ENTITIES": json.dumps(entries), **env}
+    world = World(demo_data=False, env=settings)
+    world.bc.add_shop()
+    world.bc.user.create_customer(displayName="Old customer")
+    world.clock.advance(timedelta(hours=1))
+    world.start()
+    world.run_for(timedelta(minutes=30))
+    world.left.clear()
+    return world
+
+
+def notify(world: World) -> None:
+    """Let BC's sender run after its delay, and the app work."""
+    world.clock.advance(40)
+    world.deliver_webhooks()
+    world.drain()
+
+
+def resources(world: World) -> set[str]:
+    """What is subscribed, without the company."""
+    rows = world.bc.environment.subscriptions
+    return {str(row["resource"]).replace(f"companies({world.bc.company().id})/", "") for row in rows}
+
+
+def test_customers_are_one_entry() -> None:
+    """Watched by webhook and reconcile; created once, by whichever came first, and old ones are no news."""
+    world = world_of({"entitySet": "customers"})
+    assert "api/v2.0/customers" in resources(world)
+    told = world.bc.user.create_customer(displayName="Told")
+    notify(world)
+    assert announced(world) == {("customer.created", f"customers({told.id})"): 1}
+    world.webhooks_answer = False
+    untold = world.bc.user.create_customer(displayName="Not told")
+    world.run_for(timedelta(hours=1))
+    assert announced(world) == {("customer.created", f"customers({one.id})"): 1 for one in (told, untold)}
+    (event, _) = events(world)
+    assert event["data"]["displayName"] == "Told"
+    assert event["source"].endswith(f"/api/v2.0/companies({world.bc.company().id})")
+
+
+def test_a_custom_page_is_read_watched_and_subscribed_at_its_own_route() -> None:
+    """Its notification is recognised at that route, its records come with what is expanded."""
+    world = world_of(STOCK)
+    assert f"api/{ROUTE}/stockLevels" in resources(world)
+    level = world.bc.user.create(f"{ROUTE}/stockLevels", {"itemNumber": "1896-S", "quantity": 4})
+    world.bc.user.create(f"{ROUTE}/bins", {"code": "A1", "stockLevelId": level.id})
+    notify(world)
+    (event,) = events(world)
+    assert event["type"] == "bc.stockLevel.created.v1"
+    assert event["subject"] == f"stockLevels({level.id})"
+    assert event["source"].endswith(f"/api/{ROUTE}/companies({world.bc.company().id})")
+    assert [one["code"] for one in event["data"]["bins"]] == ["A1"]
+
+
+def test_a_custom_page_is_pulled_with_what_changed_in_its_expanded_records() -> None:
+    """From the beginning at first, then by time; a changed bin brings its stock level."""
+    world = world_of(STOCK)
+    level = world.bc.user.create(f"{ROUTE}/stockLevels", {"itemNumber": "1896-S", "quantity": 4})
+    bin_ = world.bc.user.create(f"{ROUTE}/bins", {"code": "A1", "stockLevelId": level.id})
+    world.run_for(timedelta(minutes=30))
+    assert announced(world, "stockLevel.pulled") == {("stockLevel.pulled", f"stockLevels({level.id})"): 1}
+    world.bc.user.update(bin_, {"code": "A2"})
+    world.run_for(timedelta(minutes=30))
+    assert announced(world, "stockLevel.pulled") == {("stockLevel.pulled", f"stockLevels({level.id})"): 2}
+
+
+def test_many_rows_without_a_text_to_sort_by_are_all_known() -> None:
+    """The first snapshot goes by time; nothing that was there is announced, nothing new is missed."""
+    world = World(demo_data=False, env={"BC_COMPANIES": CRONUS, "BC_ENTITIES": json.dumps([STOCK])}, page_rows=3)
+    world.bc.add_shop()
+    for number in range(10):
+        world.bc.user.create(f"{ROUTE}/stockLevels", {"itemNumber": f"N{number}", "quantity": 1})
+    world.start()
+    pulled = announced(world, "stockLevel")
+    assert len(pulled) == 10 + len(STOCK_ROWS)
+    assert all(change == "stockLevel.pulled" for change, _ in pulled)
+    world.run_for(timedelta(days=1, hours=1))
+    assert announced(world, "stockLevel.created") == {}
+    world.bc.user.create(f"{ROUTE}/stockLevels", {"itemNumber": "N99", "quantity": 1})
+    world.run_for(timedelta(minutes=30))
+    assert len(announced(world, "stockLevel.created")) == 1
+
+
+def test_a_page_without_times_is_served_by_the_snapshot_alone() -> None:
+    """No webhook, no delta; what came and went is announced within a day (P22)."""
+    world = world_of({**TAGS, "changes": ["created", "deleted"]})
+    assert not any("priceTags" in one for one in resources(world))
+    old = next(iter(world.bc.company().tables[f"{ROUTE}/priceTags"]))
+    tag = world.bc.user.create(f"{ROUTE}/priceTags", {"code": "NEW", "price": 5})
+    notify(world)
+    world.run_for(timedelta(hours=1))
+    assert events(world) == []
+    world.run_for(timedelta(hours=24))
+    assert announced(world) == {("priceTag.created", f"priceTags({tag.id})"): 1}
+    assert "time" not in events(world)[0]
+    world.bc.user.delete(old)
+    world.run_for(timedelta(hours=25))
+    assert announced(world, "priceTag.deleted") == {("priceTag.deleted", f"priceTags({old.id})"): 1}
+    purposes = {one.stream.purpose for one in world.stores.changes.streams.all() if "priceTags" in one.stream.entity}
+    assert purposes == {"snapshot"}
+
+
+def test_updates_that_change_none_of_the_named_fields_are_not_announced() -> None:
+    """A record known from before is announced at its first change; then only what changes the field counts."""
+    world = world_of({**STOCK, "pull": False, "changes": ["created", "updated"], "onlyWhenChanged": ["quantity"]})
+    level = world.bc.user.create(f"{ROUTE}/stockLevels", {"itemNumber": "1896-S", "quantity": 4})
+    notify(world)
+    for change, count in (
+        ({"itemNumber": "1900-S"}, 0), ({"quantity": 5}, 1), ({"itemNumber": "1908-S"}, 1), ({"quantity": 4}, 2),
+    ):  # fmt: skip
+        world.bc.user.update(level, change)
+        notify(world)
+        world.run_for(timedelta(minutes=16))
+        assert sum(announced(world, "stockLevel.updated").values()) == count, change
+    old = next(one for one in world.bc.company().tables[f"{ROUTE}/stockLevels"] if one.id != level.id)
+    world.bc.user.update(old, {"itemNumber": "X"})
+    notify(world)
+    world.bc.user.update(old, {"itemNumber": "Y"})
+    notify(world)
+    assert announced(world)["stockLevel.updated", f"stockLevels({old.id})"] == 1
+
+
+def test_options_of_an_entity_that_comes_along() -> None:
+    """Only some fields, without variants, updates too, no webhook."""
+    entry = {
+        "entitySet": "items", "select": ["displayName"], "expand": [], "changes": ["updated"], "watch": "reconcile",
+        "pull": False,
+    }  # fmt: skip
+    world = world_of(entry)
+    assert "api/v2.0/items" not in resources(world)
+    item = world.bc.user.create_item(displayName="One")
+    world.run_for(timedelta(minutes=30))
+    assert announced(world, "item") == {}
+    world.bc.user.update(item, {"displayName": "Two"})
+    world.run_for(timedelta(minutes=30))
+    (event,) = [one for one in events(world) if one["type"] == "bc.item.updated.v1"]
+    assert set(event["data"]) == {"@odata.etag", "id", "number", "displayName", "lastModifiedDateTime"}
+
+
+def test_an_entry_that_is_refused_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    """One line in the log, once; it is served once it is right, without a new deployment of what stands beside it."""
+    world = world_of({"entitySet": "custmers"}, {"entitySet": "vendors"})
+    assert caplog.text.count("entity.refused") == 1
+    assert "did you mean 'customers'?" in caplog.text
+    assert "api/v2.0/vendors" in resources(world)
+    vendor = world.bc.user.create("vendors", {"displayName": "Fabrikam"})
+    item = world.bc.user.create_item(displayName="Parka")
+    notify(world)
+    assert set(announced(world)) == {
+        ("vendor.created", f"vendors({vendor.id})"), ("item.created", f"items({item.id})"),
+    }  # fmt: skip
+
+
+def test_metadata_and_offered_webhooks_are_read_once_a_day() -> None:
+    """Not on the way of a notification, nor by every timer."""
+    world = world_of({"entitySet": "customers"}, STOCK)
+    asked: list[str] = []
+    handle = world.bc.handle
+
+    def noting(request: Any) -> Any:
+        asked.extend(name for name in ("$metadata", "webhookSupportedResources") if name in request.url)
+        return handle(request)
+
+    world.bc.handle = noting  # type: ignore[method-assign]  # only to count
+    world.bc.user.create_customer(displayName="Told")
+    notify(world)
+    world.run_for(timedelta(hours=12))
+    assert asked == []
+    world.run_for(timedelta(hours=13))
+    assert sorted(asked) == ["$metadata", "$metadata", "webhookSupportedResources"]
+
+
+def test_an_entity_that_was_taken_out_ends_sensibly() -> None:
+    """Its jobs are dropped, its webhooks removed; when it comes back, what came meanwhile is announced."""
+    world = world_of(STOCK)
+    world.bc.user.create(f"{ROUTE}/stockLevels", {"itemNumber": "1896-S", "quantity": 4})
+    world.run_timer("reconcile")
+    restart(world, BC_COMPANIES=CRONUS, BC_ENTITIES="")
+    world.drain()
+    assert announced(world, "stockLevel") == {}
+    assert world.stores.dead_letters.all(10) == []
+    world.run_for(timedelta(minutes=30))
+    assert not any("stockLevels" in one for one in resources(world))
+    restart(world, BC_COMPANIES=CRONUS, BC_ENTITIES=json.dumps([STOCK]))
+    world.run_for(timedelta(minutes=30))
+    assert len(announced(world, "stockLevel.created")) == 1
+
+
+def test_a_job_that_has_announced_of_an_entity_that_is_gone_is_kept_for_a_person() -> None:
+    """Its output may be lost, so nobody else will announce it (P5, P26)."""
+    world = world_of({**STOCK, "watch": "off"})
+    world.bc.user.create(f"{ROUTE}/stockLevels", {"itemNumber": "1896-S", "quantity": 4})
+    world.run_timer("pull_items")
+    page = next(
+        message.body for message in world.queues.names[QUEUE_PAGES] if "stockLevels" in message.body
+    )  # fmt: skip
+    world.drain()
+    restart(world, BC_COMPANIES=CRONUS, BC_ENTITIES="")
+    world.queues.put(QUEUE_PAGES, page, world.clock.now())
+    world.drain()
+    (letter,) = world.stores.dead_letters.all(10)
+    assert letter.reason == (
+        f"entity: {ROUTE}/stockLevels is not configured any more, and this job has announced of it"
+    )
+
+
+def test_what_a_connection_offers_is_shown_with_a_ready_line() -> None:
+    """Of every route in sight: what can be served and what can't, what is served already and how."""
+    world = world_of(STOCK, TAGS, {"entitySet": "custmers"})
+    found = entity_offers.offered(world.ctx)
+    offers = {(one["route"], one["entity_set"]): one for one in found["offers"]}
+    assert offers["v2.0", "customers"]["line"] == '{"entitySet": "customers"}'
+    assert offers["v2.0", "customers"]["has_webhook"] is True
+    assert (offers[ROUTE, "priceTags"]["has_times"], offers[ROUTE, "priceTags"]["has_webhook"]) == (False, True)
+    assert offers[ROUTE, "stockLevels"]["expandable"] == ("bins",)
+    served = {one["entity"]: one["watched"] for one in found["served"]}
+    assert served[f"{ROUTE}/stockLevels"] == "by webhook and reconcile"
+    assert served[f"{ROUTE}/priceTags"] == "by the daily snapshot alone, as it has no lastModifiedDateTime"
+    assert found["refused"] == [
+        "BC_ENTITIES entry 3 (custmers): entitySet: there is no custmers at v2.0; did you mean 'customers'?"
+    ]
+    text = scripts.entities.readable(json.loads(json.dumps(found)), "shop")
+    assert 'yes    {"entitySet": "stockLevels", "route": "contoso/shop/v1.0"}' in text
+    assert "customers  " not in text.partition("Offered")[2]
+
+
+def test_every_event_of_a_configured_entity_fits_its_published_schema() -> None:
+    """P23 holds for entries of BC_ENTITIES, too."""
+    every = ["created", "updated", "deleted"]
+    world = world_of({**STOCK, "changes": every}, {**TAGS, "changes": every})
+    level = world.bc.user.create(f"{ROUTE}/stockLevels", {"itemNumber": "1896-S", "quantity": 4})
+    tag = world.bc.user.create(f"{ROUTE}/priceTags", {"code": "NEW", "price": 5})
+    world.run_for(timedelta(hours=25))
+    world.bc.user.update(level, {"quantity": 5})
+    world.run_for(timedelta(minutes=30))
+    for record in (level, tag):
+        world.bc.user.delete(record)
+    world.run_for(timedelta(hours=25))
+    catalogue = world.ctx.catalogue
+    schemas = published_events(described(catalogue.resolved().entities, catalogue.facts()), "https://app.example")
+    found = events(world)
+    kinds = {event["type"] for event in found}
+    assert {f"bc.stockLevel.{change}.v1" for change in ("pulled", "created", "updated", "deleted")} <= kinds
+    assert {f"bc.priceTag.{change}.v1" for change in ("created", "deleted")} <= kinds
+    for event in found:
+        jsonschema_rs.validate(schemas[event["type"]], event)
