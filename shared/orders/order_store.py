@@ -183,12 +183,13 @@ class OrderStore:
         return Row(partition=self._partition, key=row_key("claim", entry.company, entry.number), values=values)
 
     def forget(self, entry: OrderEntry) -> None:
-        """Delete an entry that has moved to another key, with its index row."""
+        """Delete an entry that has moved to another key, with its index row: together, as none is stored without it."""
         row = self._table.get(self._partition, entry.place or row_key("order", entry.key, entry.company))
-        if row is not None:
-            if row.text("index"):
-                self._table.delete(self._partition, row.text("index"))
-            self._table.delete(self._partition, row.key)
+        if row is None:
+            return
+        index = row.text("index") and self._table.get(self._partition, row.text("index"))
+        gone = [row.key, *([index.key] if index else [])]
+        self._table.write([Delete(Row(partition=self._partition, key=key)) for key in gone])
 
     def due(self, now: datetime, limit: int) -> list[OrderEntry]:
         """Return orders whose time has come, the longest waiting first."""
