@@ -11,7 +11,7 @@ from typing import Final
 
 from shared.business_central.entities import Entity
 from shared.business_central.records import Record
-from shared.clock import format_time
+from shared.clock import NO_TIME, format_time
 
 #: What an invoice's status can be once it is posted, beyond doubt. `Open` is posted and unpaid, or a released draft.
 _POSTED: Final = frozenset({"Paid", "Canceled", "Corrective"})
@@ -88,12 +88,15 @@ def decide(
 
     A creation that nobody wants to hear of is noted all the same: what follows it is an update.
 
-    `entry`: what the snapshot in force says of it. `notified_created`: BC itself notified that the record was created,
-    which outranks the snapshot (a record made while it was being taken). `fresh`: modified after the watch began, so
-    that an update is news.
+    `entry`: what the snapshot in force says of it. What no snapshot holds and BC stamped before the watch began was
+    hidden from the first one, by a replica that lagged, and counts as if that had held it. `notified_created`: BC
+    itself notified that the record was created, which outranks the snapshot (a record made while it was being taken).
+    `fresh`: modified after the watch began, so that an update is news.
     """
     row = known or Known()
     announce: list[str] = []
+    if entry is None and known is None and not fresh and not notified_created and record.modified > NO_TIME:
+        entry = snapshot_entry(entity, record.text("status"), record.text("number"))
     is_new = known is None and entry is None
     if row.created_by == job or (not row.created_by and (is_new or notified_created)):
         announce.append("created")
