@@ -29,22 +29,29 @@ def _news(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) ->
     claims = (versions.claims(job.job) or Claims()).with_work_of(job)
     known = _known(stores, versions, job, reading.runs) if job.mode == "delta" else _Known()
     records = _with_claimed(ctx, job, _PAGE_RECORDS[job.phase](ctx, stores, job, reading.records, known), claims.ids)
-    # Only what the next delta reads again must be remembered, whoever announced it: what is known already is read
-    # again, too. Records of the expanded phase may be old themselves.
-    if job.mode == "delta":
-        records = [record for record in records if pulled_versions.digest(record) not in known.in_this_run]
-        kept = records
-        records = [record for record in records if pulled_versions.digest(record) not in known.before]
-    else:
-        began = parse_time(job.began) or reading.served_at or ctx.now()
-        since = plan_runs.since_of(began) - plan_runs.WIDE_OVERLAP
-        kept = [record for record in records if record.newest >= since]
+    kept, records = _kept_and_news(ctx, job, records, known, reading)
     seen = [one for record in kept for one in pulled_versions.digests(record)]
     if job.phase == "expanded":
         seen += [digest for digest in map(_expanded_digest_of(job), reading.records) if digest in known.before]
     announced = dict.fromkeys([*claims.ids, *(record.key for record in records)])
     versions.add(job.job, seen, replace(claims, ids=tuple(announced)), now=ctx.now())
     return [Announcement("pulled", record) for record in records]
+
+
+def _kept_and_news(
+    ctx: Context, job: PageJob, records: list[Record], known: "_Known", reading: Reading
+) -> tuple[list[Record], list[Record]]:
+    """Return the records whose versions this page remembers, and those that it announces.
+
+    Only what a later delta reads again must be remembered, whoever announced it: what is known already is read again,
+    too. Records of the expanded phase may be old themselves.
+    """
+    if job.mode == "delta":
+        kept = [record for record in records if pulled_versions.digest(record) not in known.in_this_run]
+        return kept, [record for record in kept if pulled_versions.digest(record) not in known.before]
+    began = parse_time(job.began) or reading.served_at or ctx.now()
+    since = plan_runs.since_of(began) - plan_runs.WIDE_OVERLAP
+    return [record for record in records if record.newest >= since], records
 
 
 def _with_claimed(ctx: Context, job: PageJob, records: list[Record], claimed: Sequence[str]) -> list[Record]:
