@@ -135,7 +135,6 @@ class NotificationJob:
     entity: str
     changes: tuple[RecordChange, ...] = ()
     collection: Literal["", "filtered", "plain"] = ""  # more changed than BC lists; `plain` when deletes are among them
-    old_before: str = ""  # a record that came and is unchanged since this time was overlooked by the snapshot before
     from_snapshot: bool = False  # a snapshot found the changes: what is gone was known, though no snapshot holds it now
     redrive: int = 0
     row: Entity | None = field(default=None, compare=False, repr=False)  # as `PageJob.row`
@@ -145,7 +144,7 @@ class NotificationJob:
         members = {
             "kind": "notification", "job": self.job, "company": self.company, "entity": self.entity,
             "changes": [[change.key, change.kind, change.at] for change in self.changes],
-            "collection": self.collection, "compared": self.from_snapshot, "old_before": self.old_before,
+            "collection": self.collection, "compared": self.from_snapshot,
             "redrive": self.redrive,
         }  # fmt: skip
         return json.dumps(members, separators=(",", ":"))
@@ -282,7 +281,6 @@ def _read_notification(members: _Members) -> NotificationJob:
         changes=tuple(map(_read_change, members.rows("changes"))),
         collection=members.word("collection", _COLLECTIONS, ""),
         from_snapshot=bool(members.number("compared")),
-        old_before=members.text("old_before"),
         redrive=members.number("redrive"),
     )
 

@@ -80,10 +80,11 @@ class Ledger:
     ) -> list[Announcement]:
         """Claim what one transaction holds.
 
-        Unknown records are taken for new without looking; if one is not, the insert fails and all are looked at.
+        Unknown records of the watch are taken for new without looking; if one is not, the insert fails and all are
+        looked at.
         """
         keys = [record.key for record in records]
-        looking = [key for key in keys if key in entries]
+        looking = [record.key for record in records if record.key in entries or not _is_fresh(record, look)]
 
         def attempt() -> list[Announcement]:
             rows = self._rows(looking)
@@ -247,8 +248,12 @@ def _decide(entity: Entity, record: Record, row: Row | None, entry: SnapshotEntr
     return ledger_rules.decide(
         entity, record, None if row is None else _known(row), entry, job=look.job, changes=look.changes,
         notified_created=record.key in look.notified_created,
-        fresh=look.watch_from is None or record.modified >= look.watch_from,
+        fresh=_is_fresh(record, look),
     )  # fmt: skip
+
+
+def _is_fresh(record: Record, look: Look) -> bool:
+    return look.watch_from is None or record.modified >= look.watch_from
 
 
 def _with_new(claims: Claims, found: Sequence[Announcement]) -> Claims:

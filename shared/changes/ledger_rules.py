@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from shared.business_central.entities import Entity
 from shared.business_central.records import Record
-from shared.clock import format_time
+from shared.clock import NO_TIME, format_time
 
 #: What an invoice's status can be once it is posted, beyond doubt. `Open` is posted and unpaid, or a released draft.
 _POSTED: Final = frozenset({"Paid", "Canceled", "Corrective"})
@@ -90,16 +90,15 @@ def decide(
 
     A creation that nobody wants to hear of is noted all the same: what follows it is an update.
 
-    `entry`: what the snapshot in force says of it. `notified_created`: BC itself notified that the record was created,
-    which outranks the snapshot (a record made while it was being taken). `fresh`: modified after the watch began, so
-    that an update is news.
+    `entry`: what the snapshot in force says of it. What no snapshot holds and BC stamped before the watch began was
+    hidden from the first one, by a replica that lagged, and counts as if that had held it. `notified_created`: BC
+    itself notified that the record was created, which outranks the snapshot (a record made while it was being taken).
+    `fresh`: modified after the watch began, so that an update is news.
     """
-    row = known or Known()
     announce: list[str] = []
-    is_new = known is None and entry is None
-    if row.created_by == job or (not row.created_by and (is_new or notified_created)):
-        announce.append("created")
-        row = replace(row, created_by=job)
+    if known is None and entry is None and not fresh:
+        entry = _hidden_entry(entity, record)
+    row = _creation(known, notified_created or (known is None and entry is None), announce, job=job)
     if entity.posts:
         row = _posting(record, row, entry, is_new="created" in announce, job=job, announce=announce)
     if "updated" in changes:
@@ -108,8 +107,22 @@ def decide(
     return Decision(_wanted(announce, changes), row if row != (known or Known()) else None)
 
 
+def _creation(known: Known | None, is_new: bool, announce: list[str], *, job: str) -> Known:
+    row = known or Known()
+    if row.created_by == job or (is_new and not row.created_by):
+        announce.append("created")
+        return replace(row, created_by=job)
+    return row
+
+
 def _wanted(announce: list[str], changes: frozenset[str]) -> tuple[str, ...]:
     return tuple(change for change in announce if change != "created" or change in changes)
+
+
+def _hidden_entry(entity: Entity, record: Record) -> SnapshotEntry | None:
+    """Return what the first snapshot would have said of a record that is older than the watch; None without a time."""
+    known_time = record.modified > NO_TIME
+    return snapshot_entry(entity, record.text("status"), record.text("number")) if known_time else None
 
 
 def _posting(

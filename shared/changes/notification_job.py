@@ -15,7 +15,7 @@ from shared.changes.jobs import ChangeKind, NotificationJob, RecordChange, texts
 from shared.changes.ledger import Look
 from shared.changes.single_reader import read_records
 from shared.changes.streams import Stream
-from shared.clock import parse_time
+from shared.clock import NO_TIME, parse_time
 from shared.connections.context import Context
 from shared.log import log_event
 from shared.outputs import Outputs
@@ -45,10 +45,12 @@ def _records(ctx: Context, stores: ChangeStores, job: NotificationJob, entity: E
     keys = list(dict.fromkeys(change.key for change in job.changes if change.kind != "deleted" or job.from_snapshot))
     records, unread = _read(ctx, stores, job, keys)
     ledger = stores.ledger(job.company, entity)
+    watch_from = stores.streams.load(Stream("reconcile", job.company, entity.name)).watch_from
+    records = [record for record in records if not _is_overlooked(job, record, watch_from)]
     look = Look(
         job=job.job,
         changes=entity.changes,
-        watch_from=stores.streams.load(Stream("reconcile", job.company, entity.name)).watch_from,
+        watch_from=watch_from,
         notified_created=_ids(job, "created"),
         now=ctx.now(),
         looked_for=frozenset(keys),  # a snapshot made since an earlier delivery knows what only that one has announced
@@ -82,9 +84,16 @@ def _read(ctx: Context, stores: ChangeStores, job: NotificationJob, keys: list[s
         BrokenList(stores, stream).note(unread, ctx.now())
     if not job.from_snapshot:
         _note_lag(ctx, stores, job, {record.key: record for record in found}, {key for key, _ in broken})
-    old_before = parse_time(job.old_before)
-    records = {record.key: record for record in found if old_before is None or record.modified >= old_before}
-    return list(records.values()), {key for key, _ in broken}
+    return found, {key for key, _ in broken}
+
+
+def _is_overlooked(job: NotificationJob, record: Record, watch_from: datetime | None) -> bool:
+    """Return whether a record that a snapshot found was there before the watch began: the ones before did not show it.
+
+    It could not be read then, or the replica lagged. One without a time counts as new.
+    """
+    is_old = watch_from is not None and NO_TIME < record.modified < watch_from
+    return is_old and job.from_snapshot and record.key in _ids(job, "created")
 
 
 def _note_lag(

@@ -25,6 +25,9 @@ log: Final = logging.getLogger(__name__)
 #: A delta reads this far behind its watermark: rows get their time stamp before they are committed, and a long
 #: posting commits late. API operations end after 8 minutes at the latest.
 OVERLAP: Final = timedelta(minutes=10)
+#: The first delta of a day (UTC) reads this far back: what an import or a batch job of up to twelve hours has changed
+#: bears times from before its commit. All that deltas have announced for so long is known, and not announced again.
+WIDE_OVERLAP: Final = timedelta(hours=36)
 #: How often all ids are read, to find what no delta can see: deletes, late commits, rows without a time stamp.
 SNAPSHOT_EVERY: Final = timedelta(hours=24)
 #: No two snapshots follow each other sooner. One whose host died while it handed on what it had found is delivered
@@ -187,16 +190,23 @@ def start_run(
 
 
 def _since(ctx: Context, stores: ChangeStores, state: StreamState, watermark: datetime) -> datetime:
-    """Return from when a delta reads; further back while the replica lags.
+    """Return from when a delta reads; further back while the replica lags, and once a day.
 
-    For that a pull never goes further back than the delta before it, which is all that it remembers.
+    A pull never goes further back than what it remembers: to the delta before it, once a day to `remembered_from`.
     """
     stream, usual = state.stream, since_of(watermark)
-    if stream.purpose == "reconcile":
-        return since_of(replica_lag.shown_until(watermark, state, ctx.now()))
     reconcile = stores.streams.load(replace(stream, purpose="reconcile"))
-    wanted = since_of(replica_lag.shown_until(watermark, reconcile, ctx.now()))
-    return min(usual, max(wanted, state.read_since or usual))
+    if stream.purpose == "reconcile":
+        since = since_of(replica_lag.shown_until(watermark, state, ctx.now()))
+        entity = ctx.catalogue.named(stream.entity)
+        floor = state.watch_from if entity is not None and "updated" in entity.changes else None
+    else:
+        wanted = since_of(replica_lag.shown_until(watermark, reconcile, ctx.now()))
+        since = min(usual, max(wanted, state.read_since or usual))
+        floor = state.remembered_from
+    if floor is None or watermark.date() == ctx.now().date() or state.is_set_back:
+        return since
+    return min(since, max(floor, watermark - WIDE_OVERLAP))
 
 
 def since_of(watermark: datetime) -> datetime:

@@ -17,7 +17,7 @@ from shared.changes.page_reader import Reading
 from shared.changes.pulled_versions import PulledVersionStore
 from shared.changes.single_reader import read_records
 from shared.changes.streams import StreamState, stream_of
-from shared.clock import parse_time
+from shared.clock import NO_TIME, parse_time
 from shared.connections.context import Context
 
 #: How long what a page has announced is kept for its redelivery: five deliveries of a worker that dies each time.
@@ -29,31 +29,29 @@ def _news(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) ->
     claims = (versions.claims(job.job) or Claims()).with_work_of(job)
     known = _known(stores, versions, job, reading.runs) if job.mode == "delta" else _Known()
     records = _with_claimed(ctx, job, _PAGE_RECORDS[job.phase](ctx, stores, job, reading.records, known), claims.ids)
-    records = _without(records, known.in_this_run)
-    seen = _to_remember(ctx, job, reading, records, known)
-    records = _without(records, known.before)
+    kept, records = _kept_and_news(ctx, job, records, known, reading)
+    seen = [one for record in kept for one in pulled_versions.digests(record)]
+    if job.phase == "expanded":
+        seen += [digest for digest in map(_expanded_digest_of(job), reading.records) if digest in known.before]
     announced = dict.fromkeys([*claims.ids, *(record.key for record in records)])
     versions.add(job.job, seen, replace(claims, ids=tuple(announced)), now=ctx.now())
     return [Announcement("pulled", record) for record in records]
 
 
-def _without(records: list[Record], known: frozenset[bytes]) -> list[Record]:
-    return [record for record in records if pulled_versions.digest(record) not in known] if known else records
+def _kept_and_news(
+    ctx: Context, job: PageJob, records: list[Record], known: "_Known", reading: Reading
+) -> tuple[list[Record], list[Record]]:
+    """Return the records whose versions this page remembers, and those that it announces.
 
-
-def _to_remember(ctx: Context, job: PageJob, reading: Reading, records: list[Record], known: "_Known") -> list[bytes]:
-    """Return the digests of what the next delta will read again, whoever announced it: this one reads it again, too.
-
-    Records of the expanded phase may be old themselves.
+    Only what a later delta reads again must be remembered, whoever announced it: what is known already is read again,
+    too. Records of the expanded phase may be old themselves.
     """
-    if job.mode != "delta":
-        began = parse_time(job.began) or reading.served_at or ctx.now()
-        since = plan_runs.since_of(plan_runs.since_of(began))
-        records = [record for record in records if record.newest >= since]
-    seen = [one for record in records for one in pulled_versions.digests(record)]
-    if job.phase == "expanded":
-        seen += [digest for digest in map(_expanded_digest_of(job), reading.records) if digest in known.before]
-    return seen
+    if job.mode == "delta":
+        kept = [record for record in records if pulled_versions.digest(record) not in known.in_this_run]
+        return kept, [record for record in kept if pulled_versions.digest(record) not in known.before]
+    began = parse_time(job.began) or reading.served_at or ctx.now()
+    since = plan_runs.since_of(began) - plan_runs.WIDE_OVERLAP
+    return [record for record in records if record.newest >= since], records
 
 
 def _with_claimed(ctx: Context, job: PageJob, records: list[Record], claimed: Sequence[str]) -> list[Record]:
@@ -78,10 +76,17 @@ class _Known:
 def _known(stores: ChangeStores, versions: PulledVersionStore, job: PageJob, also: Sequence[str]) -> _Known:
     """Return what other pages have announced; `also`: runs that read around what they could not read.
 
-    A page that is out of date asks no later run, as a redelivery of it would take for announced what that run noted.
+    A page that is out of date asks no later run, as a redelivery of it would take for announced what that run noted. A
+    delta that reads behind the one before it asks every run that is remembered, but those that were superseded, whose
+    output may be lost.
     """
     state = stores.streams.load(stream_of(job))
-    runs = [state.done_run, *also] if state.run == job.run != state.done_run else also
+    runs = [*also]
+    if state.run == job.run != state.done_run:
+        runs.append(state.done_run)
+        since = parse_time(job.slice.since) or NO_TIME
+        if since < (state.read_since or NO_TIME) and not state.is_set_back:
+            runs += [run for run in versions.runs() if not stores.streams.is_superseded(state, run)]
     in_this_run = versions.load([job.run], but=job.job)
     return _Known(in_this_run=frozenset(in_this_run), before=frozenset(versions.load(runs, but=job.job)))
 
@@ -142,7 +147,9 @@ def _may_have_announced(ctx: Context, stores: ChangeStores, job: PageJob, state:
 
 def _tidy(ctx: Context, stores: ChangeStores, job: PageJob, state: StreamState) -> None:
     runs = [one.run for one in BrokenList(stores, state.stream).all()] if state.unreadable else []
-    stores.pulled_versions(job.company, job.entity_row()).keep_only([job.run, *runs], since=ctx.now() - CLAIMS_LIFE)
+    wide = (state.watermark or ctx.now()) - plan_runs.WIDE_OVERLAP
+    since = min(ctx.now() - CLAIMS_LIFE, wide)
+    stores.pulled_versions(job.company, job.entity_row()).keep_only([job.run, *runs], since=since)
 
 
 KIND: Final = PageKind(

@@ -1,8 +1,8 @@
 """Which record versions the newest runs of a pull announced, so that the overlap of the next does not repeat them.
 
-One row per page. It holds eight bytes for each version that the next delta will read again, expanded records included,
-and the ids of all records the page announced: delivered again, it must announce those even if they have moved to
-another page meanwhile.
+One row per page, kept for a day and a half. It holds eight bytes for each version that a later delta will read again,
+expanded records included, and the ids of all records the page announced: delivered again, it must announce those even
+if they have moved to another page meanwhile.
 """
 
 from collections.abc import Iterable, Sequence
@@ -52,6 +52,10 @@ class PulledVersionStore:
                 if row.key != but:
                     found.update(cut(gather(row, _SEEN), _DIGEST))
         return found
+
+    def runs(self) -> set[str]:
+        """Return the runs of which anything is stored."""
+        return {row.key.partition("-")[0] for row in self._table.query(self._partition)}
 
     def claims(self, job: str) -> Claims | None:
         """Return which records earlier deliveries of this job announced.

@@ -57,6 +57,7 @@ def finish(ctx: Context, stores: ChangeStores, job: PageJob, progress: list[Prog
                 done_run=job.run, done_at=ctx.now(), ended_at=ctx.now(), rows=rows, error="",
                 unreadable=held.broken if kind.snapshots else held.unreadable,
                 read_since=parse_time(job.slice.since),
+                remembered_from=held.remembered_from or _remembers_from(job, progress),
             ),
         )  # fmt: skip
         log_event(
@@ -66,6 +67,14 @@ def finish(ctx: Context, stores: ChangeStores, job: PageJob, progress: list[Prog
         kind.tidy(ctx, stores, job, state)
         stores.runs.forget_run(stream, job.run)
     return follow(ctx, stores, job, state)
+
+
+def _remembers_from(job: PageJob, progress: list[Progress]) -> datetime | None:
+    """Return since when a pull remembers every version that it announced, as it does from this run on."""
+    began = [part.began for part in progress if part.began]
+    if job.purpose != "pull" or job.slice.since or not began:
+        return parse_time(job.slice.since) if job.purpose == "pull" else None
+    return max(began) - plan_runs.WIDE_OVERLAP
 
 
 def follow(ctx: Context, stores: ChangeStores, job: PageJob, state: StreamState) -> Outputs:

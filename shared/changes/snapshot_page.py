@@ -69,9 +69,6 @@ def _differences(ctx: Context, stores: ChangeStores, job: PageJob) -> tuple[Noti
     number = state.snapshot + (state.done_run != job.run)  # in force already, if this is a late redelivery
     if number == 1:
         return ()
-    # What the snapshot before could not read has not come since it, unless it is newer than the watch.
-    watch_from = stores.streams.load(Stream("reconcile", job.company, job.entity)).watch_from
-    old_before = format_time(watch_from) if state.unreadable and watch_from else ""
     changes: list[RecordChange] = []
     at = format_time(ctx.now())
     ledger = stores.ledger(job.company, entity)
@@ -88,7 +85,6 @@ def _differences(ctx: Context, stores: ChangeStores, job: PageJob) -> tuple[Noti
             entity=job.entity,
             changes=group,
             from_snapshot=True,
-            old_before=old_before,
         )
         for n, group in enumerate(group_changes(changes))
     )

@@ -59,6 +59,7 @@ class StreamState:
     unreadable: int = 0  # what is on the list of broken records; snapshot: how many the one in force has left out
     looks_again: bool = False  # snapshot: has missed what only a second look may call gone
     read_since: datetime | None = None  # from when the newest completed delta read
+    remembered_from: datetime | None = None  # pull: every version announced since then is remembered
     lag_from: datetime | None = None  # reconcile: when the replica began to lag (`replica_lag.py`)
     lag_at: datetime | None = None  # and when that was last seen
     mend_at: datetime | None = None  # when the next of them is due
@@ -70,6 +71,11 @@ class StreamState:
     def is_under_way(self) -> bool:
         """Return whether the newest run has begun and not ended."""
         return bool(self.run) and self.ended_at is None
+
+    @property
+    def is_set_back(self) -> bool:
+        """Return whether a person has set the watermark back, so that all since then is announced again."""
+        return self.watermark is not None and self.read_since is not None and self.watermark < self.read_since
 
     def is_to_mend(self, now: datetime) -> bool:
         """Return whether something broken is due to be read again."""
@@ -104,7 +110,7 @@ class StreamState:
             ended_at=row.time("ended_at"), done_at=row.time("done_at"), snapshot=row.number("generation"),
             partitions=row.number("partitions"), rows=row.number("rows"), broken=row.number("broken"),
             unreadable=row.number("unreadable"), mend_at=row.time("mend_at"), read_since=row.time("read_since"),
-            lag_from=row.time("lag_from"), lag_at=row.time("lag_at"),
+            remembered_from=row.time("remembered_from"), lag_from=row.time("lag_from"), lag_at=row.time("lag_at"),
             again=bool(row.number("again")), looks_again=bool(row.number("looks_again")),
             run=row.text("run"), mode=row.text("mode"),
             done_run=row.text("done_run"), error=row.text("error"),
@@ -118,7 +124,7 @@ _FIELDS: Final = {
     "partitions": "partitions", "planned_at": "planned_at", "ended_at": "ended_at", "done_run": "done_run",
     "done_at": "done_at", "rows": "rows", "again": "again", "broken": "broken", "error": "error",
     "unreadable": "unreadable", "looks_again": "looks_again", "mend_at": "mend_at", "read_since": "read_since",
-    "lag_from": "lag_from", "lag_at": "lag_at",
+    "remembered_from": "remembered_from", "lag_from": "lag_from", "lag_at": "lag_at",
 }  # fmt: skip
 
 

@@ -95,8 +95,8 @@ def _poison_dropped() -> list[Patch]:
 def _ledger_without_etags() -> list[Patch]:
     real = Ledger._write
 
-    def write(ledger: Ledger, key: str, row: Row | None, known: Any) -> Any:
-        return Upsert(replace(real(ledger, key, row, known).row, etag=""))
+    def write(ledger: Ledger, key: str, row: Row | None, *known: Any) -> Any:
+        return Upsert(replace(real(ledger, key, row, *known).row, etag=""))
 
     return [(Ledger, "_write", write)]
 

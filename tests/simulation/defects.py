@@ -179,7 +179,9 @@ def _first_page_only() -> list[Patch]:
 
 
 def _no_nested() -> list[Patch]:
-    return [(pull_page, "_expanded_count", lambda *_: False)]
+    # the delta that reads far back once a day would make up for some
+    no_wide = (plan_runs, "WIDE_OVERLAP", timedelta(0))
+    return [(pull_page, "_expanded_count", lambda *_: False), no_wide]
 
 
 def _doubt_rejects() -> list[Patch]:

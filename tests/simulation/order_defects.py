@@ -9,7 +9,6 @@ from typing import Any, Final
 from business_central_emulator import Fault, FaultKind
 
 from shared.business_central import order_api
-from shared.business_central.code_text import code_of
 from shared.business_central.entities import SALES_ORDERS
 from shared.business_central.port import Intent, PostedOrder
 from shared.errors import BCRejected, BCUnavailable, BudgetExhausted, IntegrationError, TokenError
@@ -163,24 +162,17 @@ def _forgotten_in_two_writes() -> list[Patch]:
 
 
 def _customer_ignored() -> list[Patch]:
-    def is_asked_for(fields: dict[str, Any], external: str, *_: str) -> bool:
-        return code_of(order_api._text(fields, "externalDocumentNumber")) == code_of(external)
-
-    real = order_api._filter
-    return [
-        (order_api, "_is_asked_for", is_asked_for),
-        (order_api, "_filter", lambda external, _number, _id, since: real(external, "", "", since)),
-    ]
+    return [(order_api, "_is_of", lambda *_: True), (order_api, "_customer", lambda *_: "")]
 
 
 def _more_lines_are_the_same() -> list[Patch]:
-    real = likeness._as_order
+    real = likeness.likeness
 
-    def as_order(*given: Any) -> likeness.Likeness:
+    def alike(*given: Any) -> likeness.Likeness:
         found = real(*given)
         return "same" if found == "unclear" else found
 
-    return [(likeness, "_as_order", as_order)]
+    return [(likeness, "likeness", alike)]
 
 
 def _pause_is_a_refusal() -> list[Patch]:

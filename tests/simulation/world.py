@@ -225,9 +225,8 @@ class World:
         context = Context(
             settings=self.settings,
             bc=bc,
-            companies=Companies(bc, self.settings.companies, self.clock.now, self.names),
-            catalogue=EntityCatalogue(self.settings, bc, self.discovery, self.clock.now),
-        self.hosts = [self.new_process(number) for number in range(HOSTS)]
+            companies=Companies(bc, self.settings.companies, now, self.names),
+            catalogue=EntityCatalogue(self.settings, bc, self.discovery, now),
             secrets=self.secrets,
             webhook_secret=WebhookSecret(self.secrets, now=now, new_id=new_id),
             now=now,

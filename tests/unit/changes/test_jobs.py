@@ -147,5 +147,5 @@ def test_what_leaves_can_be_read_by_the_release_before() -> None:
     notification = NotificationJob(job="j", company="c", entity="items", changes=(change,), from_snapshot=True)
     assert json.loads(notification.to_text()) == {
         "kind": "notification", "job": "j", "company": "c", "entity": "items", "changes": [["k", "updated", "t"]],
-        "collection": "", "compared": True, "old_before": "", "redrive": 0,
+        "collection": "", "compared": True, "redrive": 0,
     }  # fmt: skip

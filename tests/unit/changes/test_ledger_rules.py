@@ -50,6 +50,27 @@ def test_a_record_nobody_knows_is_created() -> None:
     assert look(item()) == Decision(("created",), Known(created_by="j1"))
 
 
+def stamped(**fields: str) -> records.Record:
+    """A record with a time."""
+    body = {"@odata.etag": "a", "id": ID, "lastModifiedDateTime": "2026-02-11T11:00:00Z", **fields}
+    return records.parse_record(json.dumps(body).encode())
+
+
+def test_what_was_there_before_the_watch_and_hidden_from_its_first_list_is_old() -> None:
+    """A replica lagged: the time says it. Unless BC tells that it was created, or it bears no time."""
+    assert look(stamped(), fresh=False) == Decision((), None)
+    assert look(stamped(), fresh=False, notified_created=True).announce == ("created",)
+    assert look(item(), fresh=False).announce == ("created",)
+    assert look(stamped(), Known(created_by="j1"), fresh=False).announce == ("created",)
+
+
+@pytest.mark.parametrize("status", ["Draft", "Open", "Paid"])
+def test_an_invoice_that_was_hidden_from_the_first_list_is_not_announced_as_posted(status: str) -> None:
+    """It counts as if the first list had held it."""
+    record = stamped(status=status, number="S1")
+    assert look(record, fresh=False, entity=SALES_INVOICES).announce == ()
+
+
 def test_a_record_of_the_snapshot_is_old() -> None:
     """It was there when the watch began; nothing is announced and nothing stored."""
     assert look(item(), entry=SnapshotEntry()) == Decision((), None)
