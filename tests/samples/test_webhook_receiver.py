@@ -13,6 +13,7 @@ import pytest
 import requests
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+from shared.forwarding import webhook_signature
 from tests.support.sample_modules import load
 
 receiver = load("webhook_receiver/receiver.py")
@@ -133,3 +134,13 @@ def test_our_verification_agrees_with_the_package(sender: Sender) -> None:
         now = datetime.now(UTC).timestamp()
         ours = is_taken(partial(receiver.verify, SECRET, headers, text.encode(), now=now), receiver.NotSigned)
         assert (ours, theirs) == (name == "good", name == "good"), name
+
+
+def test_what_this_app_signs_is_taken_while_its_secret_is_rotated_too(sender: Sender) -> None:
+    """`forward_events` sends one event a request; with two keys in the vault a receiver that has either goes on."""
+    body, at = json.dumps(EVENTS[0]).encode(), int(datetime.now(UTC).timestamp())
+    for secret in (SECRET, f"{OTHER} {SECRET}"):
+        signature = webhook_signature.sign(webhook_signature.keys_of(secret), EVENTS[0]["id"], at, body)
+        headers = {"webhook-id": EVENTS[0]["id"], "webhook-timestamp": f"{at}", "webhook-signature": signature}
+        assert sender.send(body.decode(), headers) == 204
+    assert sender.stored() == [EVENTS[0]["id"]]
