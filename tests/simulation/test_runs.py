@@ -3,10 +3,12 @@
 import logging
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from business_central_emulator import Fault, FaultKind
 
+from shared.changes import cloud_events
 from tests.simulation.campaign import Total, play_all
 from tests.simulation.defect import Defect
 from tests.simulation.defects import DEFECTS
@@ -60,6 +62,19 @@ def test_without_a_crash_nothing_is_told_again() -> None:
     for seed in (1, 2):
         outcome = Run(plan_of(seed, kind="calm")).play()
         assert (outcome.findings, outcome.repeated) == ([], 0)
+
+
+def test_an_event_that_breaks_its_schema_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """P23: each event is held against the schema published for its type."""
+    real = cloud_events._event
+
+    def bare(*given: Any) -> str:
+        return real(*given).replace('"datacontenttype":"application/json",', "")
+
+    monkeypatch.setattr(cloud_events, "_event", bare)
+    outcome = Run(plan_of(1, kind="calm")).play()
+    assert outcome.valid == 0 < outcome.events
+    assert any("datacontenttype" in finding and finding.startswith("wrong") for finding in outcome.findings)
 
 
 def test_a_seed_is_a_life() -> None:
