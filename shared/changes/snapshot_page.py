@@ -9,7 +9,7 @@ known, page by page of ids with `missed_at`, until a read by id of what is curre
 read may modify what it finds, until two looks at least an hour apart have both missed it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -110,23 +110,23 @@ def _keep_missed(stores: ChangeStores, job: PageJob) -> None:
         return
     entity = job.entity_row()
     ledger = stores.ledger(job.company, entity)
-    page, is_due = job.page, False
-    before = (parse_time(job.began) or NO_TIME) - plan_runs.SECOND_LOOK
+    page, youngest = job.page, NO_TIME
     for bucket, (_, went) in zip(all_buckets(), ledger.differences(number), strict=True):
-        if not went:
-            continue
-        entries = ledger.snapshots.find(number - 1, went)
-        missed = ledger.snapshots.missed(number - 1, bucket)
-        by_time: dict[str, list[str]] = {}
-        for key in went:
-            by_time.setdefault(missed.get(key) or job.began, []).append(key)
-        for missed_at, keys in by_time.items():
+        entries = ledger.snapshots.find(number - 1, went) if went else {}
+        for missed_at, keys in _by_time(went, ledger.snapshots.missed(number - 1, bucket) if went else {}, job).items():
             kept = [(key, entries.get(key, SnapshotEntry())) for key in keys]
             ledger.snapshots.add_page(number, page, kept, missed_at=missed_at)
-            page += 1
-        too_young = any((parse_time(missed_at) or NO_TIME) > before for missed_at in by_time)
-        is_due = is_due or (entity.modified_by_reads and too_young)
-    stores.streams.change(stream, lambda held: replace(held, looks_again=is_due))
+            page, youngest = page + 1, max(youngest, parse_time(missed_at) or NO_TIME)
+    looks_again = entity.modified_by_reads and youngest > (parse_time(job.began) or NO_TIME) - plan_runs.SECOND_LOOK
+    stores.streams.change(stream, lambda held: replace(held, looks_again=looks_again))
+
+
+def _by_time(keys: list[str], missed: Mapping[str, str], job: PageJob) -> dict[str, list[str]]:
+    """Return since when a snapshot lacks them -> ids; those that none lacked before are lacking since this one."""
+    found: dict[str, list[str]] = {}
+    for key in keys:
+        found.setdefault(missed.get(key) or job.began, []).append(key)
+    return found
 
 
 def _begin_watch(ctx: Context, stores: ChangeStores, job: PageJob, began: datetime | None) -> None:

@@ -176,7 +176,7 @@ def test_what_a_replica_that_lags_does_not_list_is_not_deleted(entity: str) -> N
 
 
 def test_a_snapshot_between_the_two_looks_does_not_put_the_second_off_by_a_day() -> None:
-    """One that a collection asked for, twenty minutes after the first look: the second look is still due an hour later."""
+    """One that a collection asked for, twenty minutes after the first look: the second is due an hour after it."""
     world = world_of(BC_TRIGGERS="salesInvoices", BC_CHANGES="created,deleted")
     made = world.bc.user.create_invoice([{"lineType": "Comment", "description": "x"}])
     world.run_for(timedelta(minutes=30))
