@@ -280,7 +280,9 @@ def carry_out(ctx: Context, orders: OrderStore, entry: OrderEntry, step: Step) -
 def _adopt(ctx: Context, orders: OrderStore, entry: OrderEntry, document: PostedOrder) -> Outputs:
     made = replace(entry, status="created", unknown=False, order_id=document.order_id, number=document.number)
     try:
-        return _end(orders, made, None)
+        created = _end(orders, made, None)
+        orders.forget_unread(entry.key)
+        return created
     except StateConflict:
         if orders.claimant(entry.company, document) in {"", entry.key}:
             raise
