@@ -26,6 +26,9 @@ from shared.resource_names import QUEUE_NOTIFICATIONS, QUEUE_ORDER_RESUMES, QUEU
 
 log: Final = logging.getLogger(__name__)
 
+#: Why a message of a poison queue is kept.
+_DIED: Final = "the worker died on it, or it could not be handed over, too often"
+
 #: Deliveries before a failing message becomes a dead letter; maxDequeueCount of host.json, so the host is never first.
 DELIVERIES: Final = 5
 #: Names that our jobs bear.
@@ -81,7 +84,9 @@ def dead_letter_poison(
     body = plain(body)
     if reference := read_reference(queue, body):
         if letter := letters.get(reference.queue, reference.name):  # waits longer each time, in the end for a person
-            dead_letter(ctx, letters, letter.queue, letter.body, letter.name, letter.reason, retryable=True)
+            before = letter.reason.removeprefix(_DIED + "; before that: ")
+            reason = f"{_DIED}; before that: {before}" if before != _DIED else _DIED
+            dead_letter(ctx, letters, letter.queue, letter.body, letter.name, reason, retryable=True)
         return Outputs()
     twin = resume.twin(ctx, orders, body, message_id) if queue == QUEUE_ORDERS else None
     if twin is not None and not resume.died_at(twin):
@@ -95,8 +100,7 @@ def dead_letter_poison(
     message_id = twin.shown_key if twin is not None else message_id
     if queue in {QUEUE_ORDERS, QUEUE_ORDER_RESUMES} and resume.note_poison(ctx, orders, queue, body, message_id):
         return Outputs()
-    reason = "the worker died on it, or it could not be handed over, too often"
-    dead_letter(ctx, letters, queue, body, message_id, reason, retryable=bool(_members(body)))
+    dead_letter(ctx, letters, queue, body, message_id, _DIED, retryable=bool(_members(body)))
     return Outputs()
 
 

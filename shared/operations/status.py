@@ -300,8 +300,9 @@ def _subscription(now: datetime, note: WebhookNote, names: dict[str, str]) -> Su
 def _order(order: OrderEntry, names: dict[str, str], *, is_dismissed: bool = False) -> OrderView:
     is_over = order.status in {"parked", "rejected"}
     return OrderView(
-        key=order.key, company=names.get(order.company, order.company), company_id=order.company, state=order.status,
-        attempts=order.attempts, since=order.first_at, code=order.error_code, reason=in_plain_words(order.error),
+        key=order.shown_key, company=names.get(order.company, order.company), company_id=order.company,
+        state=order.status, attempts=order.attempts, since=order.first_at, code=order.error_code,
+        reason=in_plain_words(order.error),
         cause=cause_of(order) if is_over else "", no_redrive=why_no_redrive(order) if is_over else "",
         is_dismissed=is_dismissed,
     )  # fmt: skip

@@ -197,6 +197,12 @@ class OrderStore:
         if row is not None:
             self._table.write(self._deletes([place, row.text("index")]))
 
+    def forget_unread(self, key: str) -> None:
+        """Delete the entry of a message that was refused unread under a key whose order is created now."""
+        entry = self.at(key, "")
+        if entry is not None and entry.status == "rejected":
+            self.forget(entry)
+
     def due(self, now: datetime, limit: int) -> list[OrderEntry]:
         """Return orders whose time has come, the longest waiting first."""
         high = row_key("due", _stamp(now)) + "~"
@@ -232,7 +238,7 @@ class OrderStore:
         False when it is not there, or goes on at this very moment. The mark is in its index row, which every later end
         writes anew.
         """
-        entry = self.at(key, company)
+        entry = self.load(code_of(key), company)
         row = self._table.get(self._partition, entry.index) if entry is not None and entry.status in _STOPPED else None
         if row is None:
             return False

@@ -280,12 +280,14 @@ def carry_out(ctx: Context, orders: OrderStore, entry: OrderEntry, step: Step) -
 def _adopt(ctx: Context, orders: OrderStore, entry: OrderEntry, document: PostedOrder) -> Outputs:
     made = replace(entry, status="created", unknown=False, order_id=document.order_id, number=document.number)
     try:
-        return _end(orders, made, None)
+        created = _end(orders, made, None)
     except StateConflict:
         if orders.claimant(entry.company, document) in {"", entry.key}:
             raise
         lost = replace(entry, before="\n".join(filter(None, (entry.before, document.number))))
         return carry_out(ctx, orders, lost, next_step.after_lost_claim(entry, document, ctx.now()))
+    orders.forget_unread(entry.key)
+    return created
 
 
 _LEVELS: Final = {"created": logging.INFO, "rejected": logging.WARNING, "parked": logging.ERROR}

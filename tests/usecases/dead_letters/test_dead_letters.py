@@ -316,6 +316,7 @@ def test_an_order_that_kills_every_worker_ends_with_a_person() -> None:
     (letter,) = letters.all(10)
     assert letter.next_try_at is None
     assert 100 < letter.tries < 160
+    assert letter.reason == "the worker died on it, or it could not be handed over, too often; before that: x"
 
 
 def test_a_message_lost_on_its_way_back_comes_again(world: World) -> None:

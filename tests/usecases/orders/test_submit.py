@@ -182,6 +182,18 @@ def test_an_unreadable_message_can_be_redriven_as_well(shop: Shop) -> None:
     assert shop.status() == "created"
 
 
+def test_an_unreadable_message_needs_no_attention_once_its_order_was_sent_well(shop: Shop) -> None:
+    """The order that was created under its key answers what was refused; what BC refuses leaves it listed."""
+    orders = shop.world.stores.orders
+    shop.submit(shop.message(company="Nowhere"))
+    shop.submit(shop.message(order=shop.order(customerNumber="NOBODY")))
+    assert len(orders.stopped(10)) == 2
+    (result,) = shop.submit(shop.message())
+    assert result["status"] == "created"
+    assert orders.stopped(10) == []
+    assert orders.counts(10) == {"parked": 0, "rejected": 0, "waiting": 0}
+
+
 def test_a_corrected_message_under_the_same_key_is_taken(shop: Shop) -> None:
     """A sender need not invent another key after a rejection."""
     (first,) = shop.submit(shop.message(order=shop.order(customerNumber="NOBODY")))
