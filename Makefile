@@ -1,4 +1,5 @@
 # Plain `make` lists what there is. Everything works from a fresh clone with any Python 3; `setup` brings the rest.
+# PYTHON=... names the interpreter to use. Linux, macOS and WSL; not Windows itself (local/README.md).
 RUN := .venv/bin/python
 ARGS ?=
 # a file of tests stays on one process, files keep their order; coverage is printed without what is covered whole
@@ -13,7 +14,7 @@ help: ## list these targets
 setup: ## bring .venv and node_modules (quick when they are there)
 	@sh scripts/setup.sh
 
-run: setup ## start everything, do the main job once, stay up until Ctrl-C
+run: setup ## start everything, do the main job once, stay up until Ctrl-C (ARGS="--set BC_TRIGGERS=items --port 7072")
 	@$(RUN) -m local run $(ARGS)
 
 demo: setup ## start everything, do the main job once, stop; fails when a step fails

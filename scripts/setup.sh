@@ -54,7 +54,9 @@ tell() {
   waited=0
   while sleep "$TELLS_EVERY" >/dev/null 2>&1 </dev/null; do
     waited=$((waited + TELLS_EVERY))
-    say "still $1 after $waited s: $(grep -Ev '^[[:space:]]*$' "$LOG" | tail -n 1 | cut -c 1-90)"
+    last=$(tail -n 1 "$LOG" | cut -c 1-90)
+    case $last in '' | '== '*) last= ;; *) last=": $last" ;; esac # npm says nothing while it works
+    say "still $1 after $waited s$last"
   done
 }
 stop_telling() { # by KILL: a child that has just begun may still have the traps of this shell

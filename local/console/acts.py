@@ -200,6 +200,8 @@ def check(name: str, act: Act, values: Mapping[str, str]) -> None:
     Raises:
         Refused: says with which setting it would.
     """
+    if values.get("BC_EVENTS_TO", "queue") != "queue":
+        raise Refused("events of this stack go to BC_EVENTS_TO and not to bc-events, where this command looks")
     for setting, wanted in (("BC_TRIGGERS", act.entities), ("BC_CHANGES", (act.change,))):
         missing = set(wanted) - {entry.strip() for entry in values[setting].split(",")}
         if missing and not act.starts:

@@ -84,10 +84,13 @@ def _stack_options(command: Command) -> Command:
 
 def _live(command: str, *, pairs: tuple[str, ...], timers: str | None, free_ports: bool, **options: Any) -> None:
     try:
-        settings = given(pairs, os.environ)
+        settings, faults = given(pairs, os.environ), []
     except WrongSettings as wrong:
-        for fault in wrong.faults:
-            click.echo(f"error: {fault}", err=True)
+        settings, faults = {}, wrong.faults
+    if command != "up" and settings.get("BC_EVENTS_TO", "queue") != "queue":
+        faults = [f"BC_EVENTS_TO must be queue: {command} looks for its events in bc-events; 'up' does not"]
+    if faults:
+        click.echo("\n".join(f"error: {fault}" for fault in faults), err=True)
         sys.exit(2)
     usual = dict.fromkeys(DEFAULT_PORTS, 0) if free_ports or command == "demo" else DEFAULT_PORTS
     chosen = {name: options.pop(f"{name}_port") for name in DEFAULT_PORTS}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 
+from shared.connections.entity_entries import SETTING, read_entries
 from shared.connections.settings_reader import DEFAULTS, read_settings, schedule_faults
 from shared.errors import ConfigError
 
@@ -59,6 +60,7 @@ def given(pairs: Iterable[str], environment: Mapping[str, str]) -> dict[str, str
     except ConfigError as error:
         faults += [f"{name} {rule}" for name, rule in error.faults.items()]
     faults += [f"{name} {rule}" for name, rule in schedule_faults(known).items()]
+    faults += read_entries(known.get(SETTING, ""))[1]
     if faults:
         raise WrongSettings(faults)
     return found

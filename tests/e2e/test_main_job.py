@@ -101,6 +101,30 @@ def test_the_main_job_happens_from_login_to_renewal(demo: Demo, mailbox: JudgedM
     assert valid == len(mailbox.seen) > 50
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"BC_AUTH_MODE": "client_secret", "BC_TRIGGERS": "items,salesInvoices", "BC_PULL_ITEM_VARIANTS": "false",
+         "BC_PULL_SALES_INVOICE_LINES": "no", "BC_COMPANIES": f'"{COMPANY}"'},
+        {"BC_AUTH_MODE": "managed_identity", "BC_TRIGGERS": "salesShipments", "BC_PAGE_ROWS": "5"},
+    ],
+    ids=["client secret, fewer of all", "managed identity, small pages"],
+)  # fmt: skip
+def test_the_demo_follows_its_settings_and_may_leave_its_events(tmp_path: Path, settings: dict[str, str]) -> None:
+    """As `make run` does: what it has looked at lies in bc-events afterwards, for the next consumer."""
+    with Stack(tmp_path, host="embedded", host_env=settings) as running:
+        demo = Demo(running, say=lambda _: None, keeps=True)
+        demo.run()
+        assert len(demo.results) == 8
+        assert demo.events.count(resource_names.QUEUE_EVENTS)
+        demo.events.give_back()
+        reader = Mailbox(running.storage_connection_string)
+        types = {event["type"] for event in reader.take()}
+        wanted = {entity.event_type("created") for entity in demo.watched} | {"bc.item.pulled.v1"}
+        assert types == wanted
+        assert len(reader.results()) == 2
+
+
 @pytest.mark.parametrize("point", ["before-call", "after-call", "between-outputs", "after-outputs:2"])
 def test_a_host_killed_in_the_middle_of_a_pull_loses_no_item(stack: Stack, demo: Demo, point: str) -> None:
     """Kill -9 while pages are read, then a restart: every item has left, whatever left twice has the same event id."""

@@ -31,6 +31,7 @@ def test_options_win_over_the_environment(pairs: list[str], environment: dict[st
         (["WHATEVER_THAT_IS=1"], {}, "WHATEVER_THAT_IS is not a setting of this app; the README lists them"),
         (["BC_PAGE_ROWS=0"], {}, "BC_PAGE_ROWS must be a whole number from 1 to 20000"),
         (["BC_PAGE_ROWS"], {}, "'BC_PAGE_ROWS' is not NAME=VALUE"),
+        (['BC_ENTITIES=[{"entityset": "customers"}]'], {}, "BC_ENTITIES entry 1"),
         (["BC_RECONCILE_SCHEDULE=hourly"], {}, "BC_RECONCILE_SCHEDULE must be NCRONTAB"),
     ],
 )

@@ -12,6 +12,7 @@ from shared.changes.streams import Stream
 from shared.errors import InvalidMessage
 from shared.resource_names import QUEUE_EVENTS, QUEUE_PAGES, TABLE_WATERMARKS
 from tests.simulation.world import Crash, World
+from tests.support.published import event_faults
 from tests.support.worlds import events, restart, small_world
 
 BUILT_IN = tuple(ENTITIES.values())
@@ -69,6 +70,7 @@ def test_everything_announced_leaves_once_more_under_its_old_id() -> None:
     assert again
     assert all(event["bcreplay"] is True for event in again)
     assert not any("bcreplay" in event for event in before)
+    assert [fault for event in again for fault in event_faults(event)] == []
     assert set(ids(again)) <= set(ids(before))
     kinds = Counter(event["type"] for event in again)
     assert {kind.split(".")[2] for kind in kinds} == {"pulled", "created", "posted", "updated", "deleted"}

@@ -1,10 +1,13 @@
 """The server on loopback: TLS, control paths, webhooks over HTTPS, faults on the socket, tokens of an issuer."""
 
 import json
+import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +20,7 @@ import pytest
 import requests
 import trustme
 from business_central_emulator import BusinessCentral, ScaledClock
-from business_central_emulator.cli import build, parse_arguments
+from business_central_emulator.cli import build, main, parse_arguments
 from business_central_emulator.server.service import business_central
 from business_central_emulator.server.serving import server_tls
 from business_central_emulator.server.threaded import served_application
@@ -270,3 +273,14 @@ def test_a_token_signed_by_someone_else_is_refused(check: JwtCheck) -> None:
     stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     assert check(token(stranger)) is None
     assert check("not-a-token") is None
+
+
+def test_a_taken_port_ends_the_command_with_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No traceback: which port, and what to do; Python prints the text of a SystemExit and exits with 1."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(sys, "argv", ["business-central-emulator", "--port", str(port)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    line = f"business central: port {port} on 127.0.0.1 is in use; stop what uses it or choose another port"
+    assert ended.value.code == line
