@@ -1,6 +1,7 @@
 """What a use case sends out: texts for the queues, which the host writes after the function has returned."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,3 +14,10 @@ class Outputs:
     notifications: tuple[str, ...] = ()  # notification jobs for bc-notifications
     resumes: tuple[str, ...] = ()  # messages for sales-orders-resume
     results: tuple[str, ...] = ()  # messages for sales-order-results
+
+
+def together(some: Iterable[Outputs]) -> Outputs:
+    """Return what several use cases send out as one: a binding keeps only what it was given last."""
+    all_of = list(some)
+    names = [field.name for field in fields(Outputs)]
+    return Outputs(**{name: tuple(text for one in all_of for text in getattr(one, name)) for name in names})

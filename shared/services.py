@@ -3,8 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from shared import resource_names
@@ -45,6 +44,7 @@ from shared.operations.stores import Stores
 from shared.operations.timer_store import TimerStore
 from shared.operations.timers import Timer, timers_of
 from shared.orders.order_store import OrderStore
+from shared.outputs import Outputs
 from shared.settings import Settings
 from shared.storage.azure_tables import AzureTables
 from shared.storage.claim_checks import BlobClaimChecks
@@ -68,11 +68,9 @@ class Connection:
     timers: tuple[Timer, ...] = status.DEFAULT_TIMERS
     activity: Activity | None = None  # None: nobody counts
 
-    @contextmanager
-    def counted(self) -> Iterator[None]:
-        """Count what is done inside."""
-        with self.activity.counted() if self.activity else nullcontext():
-            yield
+    def counted(self, work: Callable[[], Outputs]) -> Outputs:
+        """Do a job's work, and count what it does."""
+        return self.activity.counted(work) if self.activity else work()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,7 @@ from shared.operations.page_actions import actions
 from shared.operations.pending_sign_ins import PendingSignIns
 from shared.operations.timers import timer_of_job
 from shared.orders import resume, submit
-from shared.outputs import Outputs
+from shared.outputs import Outputs, together
 from shared.services import Connection, Services
 from shared.version import VERSION
 from shared.webhooks import keep, receive
@@ -48,8 +48,7 @@ def run_timer(function: str, outputs: dict[str, Texts]) -> None:
     """
     try:
         conn = root.connection()
-        with conn.counted():
-            outgoing = do_timer(conn, function)
+        outgoing = conn.counted(lambda: do_timer(conn, function))
     except ConfigError as error:
         log_event(log, "settings.refused", level=logging.ERROR, faults=len(error.faults), reason=str(error))
         return
@@ -67,11 +66,12 @@ def run_queue(
     """Do the work of one queue message; raising leaves the message to the queue."""
     conn = root.connection()
     message_id = str(msg.id or "")
-    with conn.counted():
-        outgoing = frame.guarded(
+    outgoing = conn.counted(
+        lambda: frame.guarded(
             conn.context, conn.stores.dead_letters, queue, msg.get_body(), message_id, msg.dequeue_count or 1,
             lambda of, text, name: WORK[of](conn, text, name),
-        )  # fmt: skip
+        )
+    )  # fmt: skip
     outgoing = replace(outgoing, notifications=outgoing.notifications + root.services().second_clock.look())
     _leave(outgoing, outputs)
 
@@ -160,10 +160,9 @@ WORK: Final[dict[str, Callable[[Connection, bytes, str], Outputs]]] = {
 
 def retry(conn: Connection) -> Outputs:
     """Retry waiting orders, events and dead letters whose time has come."""
-    waiting = resume.due(conn.stores.orders, conn.context.now())
+    orders = resume.due(conn.stores.orders, conn.context.now())
     events = forward.due(conn.forwarding)
-    letters = redrive.retry_due(conn.context, conn.stores.dead_letters)
-    return replace(letters, resumes=waiting.resumes + letters.resumes, forwards=events.forwards + letters.forwards)
+    return together([orders, events, redrive.retry_due(conn.context, conn.stores.dead_letters)])
 
 
 #: What each timer does.
@@ -367,8 +366,7 @@ def _page(
         method=req.method, query=dict(req.params), body=req.get_body(), cookie=req.headers.get("cookie", "")
     )
     reply = answer(lambda: _pages(root.services(), leaving, has_key=has_key), request)
-    for outgoing in leaving:
-        _leave(outgoing, outputs)
+    _leave(together(leaving), outputs)
     return reply.to_text(req.url)
 
 
@@ -383,7 +381,11 @@ def _pages(made: Services, leaving: list[Outputs], *, has_key: bool) -> ConnectP
         key=made.session_key(make=has_key),
         view=made.view,
         find=lambda key: find.find_in_time(ctx, stores, key),
-        do=actions(ctx, stores, leaving.append, lambda name: do_timer(root.connection(), name, by_timer=False)),
+        do=actions(ctx, stores, leaving.append, lambda name: _sync(root.connection(), name)),
         now=ctx.now,
         new_id=ctx.new_id,
     )
+
+
+def _sync(conn: Connection, function: str) -> Outputs:
+    return conn.counted(lambda: do_timer(conn, function, by_timer=False))

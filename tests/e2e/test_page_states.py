@@ -1,6 +1,6 @@
 """Every state of the connect page in a real browser: pictures, accessibility, size, zoom and the few lines of script.
 
-`UPDATE_SCREENSHOTS=1` writes the pictures of docs/images/states anew; else they go to a folder of the test.
+`SCREENSHOTS=<folder>` keeps the pictures, to be looked at.
 """
 
 import json
@@ -89,8 +89,8 @@ def test_a_picture_of_every_state(
     assert browser.js("document.documentElement.scrollWidth - innerWidth") <= 0
     height = min(int(browser.js("document.documentElement.scrollHeight")), 6000)
     browser.look(**{**size, "height": height}, dark=dark)
-    folder = ROOT / "docs" / "images" / "states" if os.environ.get("UPDATE_SCREENSHOTS") else tmp_path
-    folder.mkdir(exist_ok=True)
+    folder = Path(os.environ.get("SCREENSHOTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{name.replace(' ', '-')}-{size['width']}-{'dark' if dark else 'light'}.png"
     browser.screenshot(file)
     assert file.stat().st_size > 5_000

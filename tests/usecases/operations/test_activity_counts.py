@@ -9,6 +9,7 @@ from shared import resource_names
 from shared.operations import status
 from shared.operations.activity import Activity
 from shared.operations.status_view import LoginView, StatusView
+from shared.outputs import Outputs
 from tests.simulation.world import World
 from tests.support.shop import Shop
 from tests.support.worlds import announced, requests_made
@@ -35,11 +36,15 @@ def test_what_an_app_does_in_an_hour_is_told() -> None:
     activity = activity_of(world)
     world.left.clear()
     before = requests_made(world)
-    with activity.counted():
+
+    def work() -> Outputs:
         shop.submit(shop.message("fine"))
         shop.submit(shop.message("bad", shop.order(customerNumber="NOBODY")))
         world.bc.user.create_item(displayName="new")
         world.run_for(timedelta(minutes=20))
+        return Outputs()
+
+    activity.counted(work)
     view = look(world, activity)
     made = requests_made(world) - before
     found: Counter[tuple[str, str]] = Counter()
@@ -58,7 +63,11 @@ def test_429s_are_counted() -> None:
     """As they come, each."""
     shop = Shop()
     activity = activity_of(shop.world)
-    with activity.counted():
+
+    def work() -> Outputs:
         shop.fail(FaultKind.THROTTLED)
         shop.submit(shop.message("later"))
+        return Outputs()
+
+    activity.counted(work)
     assert sum(one.counts.get("throttled", 0) for one in look(shop.world, activity).activity) >= 1
