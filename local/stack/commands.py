@@ -70,5 +70,5 @@ def emulator_commands(
     for name, (port_name, own) in options.items():
         given = {"--port": str(addresses.ports[port_name]), "--cert": str(tls.cert), "--key": str(tls.key), **own}
         commands[name] = [sys.executable, "-m", MODULES[name], *(word for pair in given.items() for word in pair)]
-    commands["business_central"] += business_central_options
+    commands["business_central"] += ["--shop", *business_central_options]
     return commands

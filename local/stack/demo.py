@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from html import unescape
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 import requests
 
@@ -24,6 +24,8 @@ from shared.connections.settings_reader import read_settings
 from shared.settings import AuthMode, Settings
 
 COMPANY: Final = "CRONUS International Ltd."
+#: The entry of BC_ENTITIES that the last step adds; the emulator publishes this page.
+STOCK_LEVELS: Final = {"entitySet": "stockLevels", "route": "contoso/shop/v1.0", "expand": ["bins"]}
 USER: Final = "megan@lmints.io"
 _PATIENCE_S: Final = 60.0
 _POLL_S: Final = 0.25
@@ -77,6 +79,19 @@ class Site(Protocol):
         ...
 
 
+@runtime_checkable
+class Restartable(Protocol):
+    """A stack of this process, whose host can be started with other settings."""
+
+    def stop_host(self) -> None:
+        """Stop the host as a deployment does."""
+        ...
+
+    def start_host(self, extra_env: Mapping[str, str] | None = None) -> None:
+        """Start the host with further variables."""
+        ...
+
+
 @dataclass
 class Demo:
     """Runs the steps and keeps what came out for the table at the end."""
@@ -116,7 +131,15 @@ class Demo:
             (f"Announce a created {_listed([entity.event for entity in self.watched])}", self.announce),
             ("Send a sales order", self.send_order),
             ("Renew a subscription", self.renew),
+            *self._second_act(),
         )
+
+    def _second_act(self) -> list[tuple[str, Callable[[], str]]]:
+        """Return what takes another set of settings, where the host is ours to restart and they are not chosen."""
+        if not isinstance(self.stack, Restartable) or self.settings.entities:
+            return []
+        stack = self.stack
+        return [("Add a custom API page by configuration", lambda: self.add_entity(stack))]
 
     def run(self) -> None:
         """Do the main job once.
@@ -319,6 +342,34 @@ class Demo:
         self._run("keep_subscriptions")
         self._until("the renewal", lambda: self._expiry(chosen["subscriptionId"]) > before)
         return f"{before} -> {self._expiry(chosen['subscriptionId'])}, with another handshake"
+
+    def add_entity(self, stack: "Restartable") -> str:
+        """Name a custom API page in BC_ENTITIES, and nothing else; what is new there is announced like the rest."""
+        stack.stop_host()
+        stack.start_host({"BC_ENTITIES": json.dumps([STOCK_LEVELS])})
+        for function in ("reconcile", "keep_subscriptions"):
+            self._run(function)
+        self._until(
+            "the page to be watched",
+            lambda: (
+                sum("stockLevels" in one["entity"] and bool(one["last_run"]) for one in self._status()["streams"]) >= 2
+                and sum("stockLevels" in one["resource"] for one in self._subscriptions()) == 2
+            ),
+        )
+        page = f"{STOCK_LEVELS['route']}/{STOCK_LEVELS['entitySet']}"
+        values = {"itemNumber": "1896-S", "locationCode": "DEMO", "quantity": 7}
+        level = self._bc("records/create", entitySet=page, company=COMPANY, values=values)
+        found: list[dict[str, Any]] = []
+
+        def announced() -> bool:
+            found.extend(event for event in self.events.take() if event["type"] == "bc.stockLevel.created.v1")
+            return any(event["data"]["id"] == level["id"] for event in found)
+
+        self._until("the event of the stock level", announced)
+        self.samples.append(_sample(found[-1]))
+        return (
+            f"{page}: one entry of BC_ENTITIES, watched by a webhook at its own route; a new stock level was announced"
+        )
 
     # -- asking
 

@@ -16,7 +16,7 @@ from local.stack.mailbox import Mailbox
 from local.stack.stack import Stack
 from shared import resource_names
 from shared.changes import plan_runs
-from tests.support.published import event_faults, result_faults
+from tests.support.published import demo_rows, event_faults, result_faults
 
 pytestmark = pytest.mark.e2e
 
@@ -44,7 +44,7 @@ class JudgedMailbox(Mailbox):
         """Return all events, judged."""
         events = super().take()
         self.seen += events
-        self.faults += [fault for event in events for fault in event_faults(event)]
+        self.faults += [fault for event in events for fault in event_faults(event, demo_rows())]
         return events
 
     def results(self) -> list[dict[str, Any]]:
@@ -54,7 +54,7 @@ class JudgedMailbox(Mailbox):
         return found
 
     def _open(self, event: dict[str, Any]) -> list[dict[str, Any]] | None:
-        self.faults += event_faults(event)
+        self.faults += event_faults(event, demo_rows())
         return super()._open(event)
 
 
@@ -89,7 +89,7 @@ def test_the_main_job_happens_from_login_to_renewal(demo: Demo, mailbox: JudgedM
     P23: each event names where the schema of its data is; it is served there, and the data fits.
     """
     demo.run()
-    assert len(demo.results) == 8
+    assert len(demo.results) == 9
     assert "login" in demo.table().lower() or "Log in" in demo.table()
     served = {
         address: jsonschema_rs.Draft202012Validator(demo.http.get(address, timeout=30).json(), validate_formats=True)

@@ -1,12 +1,19 @@
 """The published schemas as compiled validators: what an event or a result is judged by, wherever it was seen (P23)."""
 
+import json
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
 import jsonschema_rs
+from business_central_emulator import BusinessCentral, VirtualClock
+from business_central_emulator.odata.metadata import edmx
 
-from shared.contract.built_in import BUILT_IN
+from local.stack.demo import STOCK_LEVELS
+from shared.business_central.metadata import read_metadata
+from shared.connections.entity_entries import read_entries
+from shared.connections.entity_rules import declared, resolved
+from shared.contract.built_in import BUILT_IN, described
 from shared.contract.edm import Schema
 from shared.contract.event_schemas import Described, published_data, published_events
 from shared.contract.order_schemas import order_schemas
@@ -35,8 +42,18 @@ class Validators:
 
 
 @cache
-def _judges(described: tuple[Described, ...]) -> tuple[Validators, Validators]:
-    return Validators(published_events(described, PUBLIC_URL)), Validators(published_data(described, PUBLIC_URL))
+def _judges(rows: tuple[Described, ...]) -> tuple[Validators, Validators]:
+    return Validators(published_events(rows, PUBLIC_URL)), Validators(published_data(rows, PUBLIC_URL))
+
+
+@cache
+def demo_rows() -> tuple[Described, ...]:
+    """The built-in entities, and the one that the demo adds."""
+    apis = BusinessCentral(VirtualClock(), demo_data=False, has_shop=True).environment.apis
+    routes = {route: read_metadata(edmx(sets)) for route, sets in apis.items()}
+    entries, _ = read_entries(json.dumps([STOCK_LEVELS]))
+    entities = resolved(declared(entries, triggers=(), expanded=(), changes=frozenset()), routes).entities
+    return described(entities, routes)
 
 
 @cache
@@ -45,9 +62,9 @@ def queues() -> Validators:
     return Validators(order_schemas())
 
 
-def event_faults(event: dict[str, Any], described: tuple[Described, ...] = BUILT_IN) -> list[str]:
+def event_faults(event: dict[str, Any], rows: tuple[Described, ...] = BUILT_IN) -> list[str]:
     """What is wrong with an event of this release: its schema, that of its data, and the schema that it names."""
-    kind, (events, data) = str(event.get("type")), _judges(described)
+    kind, (events, data) = str(event.get("type")), _judges(rows)
     found = list(events.faults(kind, event))
     if "data" in event:
         found += data.faults(kind, event["data"])
