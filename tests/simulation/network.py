@@ -1,6 +1,8 @@
 """The way to Business Central with a point before and after every call, and pages no larger than the run wants."""
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -20,9 +22,14 @@ class PointedAdapter(EngineAdapter):
         point: Callable[[str], None],
         on_delay: Callable[[float], object],
         page_rows: int | None = None,
+        date_ahead: Callable[[], timedelta] = timedelta,
     ) -> None:
-        """Take the engine and the hook that is called with `before GET items` and the like."""
+        """Take the engine and the hook that is called with `before GET items` and the like.
+
+        `date_ahead`: how far the clock is ahead of BC's that writes the answers' `Date`.
+        """
         super().__init__(engine, on_delay=on_delay)
+        self._date_ahead = date_ahead
         self._point = point
         self._page_rows = page_rows
 
@@ -43,6 +50,9 @@ class PointedAdapter(EngineAdapter):
         self._point(f"before {name}")
         response = super().send(request, stream=stream, timeout=timeout, verify=verify, cert=cert, proxies=proxies)
         self._point(f"after {name}")
+        ahead, date = self._date_ahead(), response.headers.get("Date")
+        if ahead and date:
+            response.headers["Date"] = format_datetime(parsedate_to_datetime(date) + ahead, usegmt=True)
         return response
 
 

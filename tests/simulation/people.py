@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from business_central_emulator import BusinessCentral, Fault, FaultKind, Request
@@ -12,6 +13,19 @@ from business_central_emulator.data.record import Record
 
 CUSTOMERS: Final = ("C00010", "C00020", "C00030")
 BLOCKED_CUSTOMER: Final = "C00030"
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """An external number that people come across, and the order that bears it."""
+
+    external: str
+    order: dict[str, Any]
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the sender gave the number; one that the app made is seen on a document only."""
+        return "externalDocumentNumber" in self.order
 
 
 class People:
@@ -25,11 +39,16 @@ class People:
         self.gone_orders: list[tuple[str, str, str]] = []  # (company id, external number, number) posted and deleted
         self.done = 0
         self.is_announced: Callable[[str], bool] = lambda _: False
+        self.is_told: Callable[[str, str], bool] = lambda _company, _number: False  # whether an order was answered for
+        self.numbered: Callable[[Company], list[Numbered]] = lambda _: []
+        self.disturb: Callable[[str, str], object] = lambda _company, _external: None
         self._acts: list[tuple[Callable[[Company], object], int]] = [
             (self._create_item, 6), (self._change_item, 6), (self._add_variant, 4), (self._change_variant, 3),
             (self._delete_item, 2), (self._draft_invoice, 5), (self._change_invoice, 2), (self._delete_draft, 1),
             (self._post_invoice, 4), (self._pay_invoice, 2), (self._ship_and_invoice, 4), (self._post_some_order, 4),
             (self._change_many, 2), (self._create_many, 1), (self._release_draft, 1), (self._slow_clerk, 3),
+            (self._type_a_senders_number, 4), (self._amend_an_order, 1), (self._delete_an_order, 1),
+            (self._change_their_mind, 4),
         ]  # fmt: skip
 
     def settle_in(self) -> None:
@@ -184,6 +203,68 @@ class People:
             self._bc.handle(
                 Request(method="POST", url=f"{base}/{path}", headers=headers, body=json.dumps(body).encode())
             )
+        finally:
+            self._bc.faults.script = script
+
+    def _type_a_senders_number(self, company: Company) -> None:
+        """Type an order or an invoice that bears the number of a sender's order and is another one.
+
+        Customer, date, lines: some may be the same, not all of them, as nobody could tell such an order apart.
+        """
+        shown = {order["externalDocumentNumber"] for order in company.tables["salesOrders"]}
+        known = [one for one in self.numbered(company) if one.is_given or one.external in shown]
+        if not known:
+            return
+        one = self._rolls.choice(known)
+        self.disturb(company.id, one.external)
+        lines = [{**line, "quantity": line["quantity"] + 7} for line in one.order["salesOrderLines"]]
+        given = {"externalDocumentNumber": one.external, "customerNumber": one.order["customerNumber"]}
+        match self._rolls.randrange(4):
+            case 0:
+                given["customerNumber"] = CUSTOMERS[0] if given["customerNumber"] == CUSTOMERS[1] else CUSTOMERS[1]
+                lines = one.order["salesOrderLines"]
+            case 1:
+                self._bc.user.create_invoice(lines, company=company.id, **given)
+                return
+            case 2:
+                lines = [*one.order["salesOrderLines"], *lines]
+            case _:
+                pass
+        self._bc.user.create_order(lines, company=company.id, orderDate=one.order["orderDate"], **given)
+
+    def _amend_an_order(self, company: Company) -> None:
+        """Add a line to a sender's order, or change its customer's number for it."""
+        order = self._some(company, "salesOrders", lambda row: bool(row["externalDocumentNumber"]))
+        if order is None:
+            return
+        self.disturb(company.id, order["externalDocumentNumber"])
+        if self._rolls.random() < 0.5:
+            self._bc.user.update(order, {"email": f"clerk{self._rolls.randrange(10**6)}@example.com"})
+            return
+        body = json.dumps(self._lines(company)[0]).encode()
+        url = f"{self._bc.root_url()}/companies({company.id})/salesOrders({order.id})/salesOrderLines"
+        self._ask("POST", url, body)
+
+    def _delete_an_order(self, company: Company) -> None:
+        """Delete a sender's order once its sender knows of it: before, nobody could tell that it ever was."""
+        order = self._some(company, "salesOrders", lambda row: self.is_told(company.id, row["number"]))
+        if order is not None:
+            self._bc.user.delete(order)
+            self.gone_orders.append((company.id, order["externalDocumentNumber"], order["number"]))
+
+    def _change_their_mind(self, company: Company) -> None:
+        """Create and change records in a transaction that stays open for a while and then is rolled back."""
+        with self._bc.user.transaction(self._late_s(), commits=self._rolls.random() < 0.2):
+            for _ in range(self._rolls.randint(1, 3)):
+                self._rolls.choice((self._create_item, self._change_item, self._draft_invoice, self._add_variant))(
+                    company
+                )
+
+    def _ask(self, method: str, url: str, body: bytes) -> None:
+        headers = {"Authorization": "Bearer good-clerk", "Content-Type": "application/json"}
+        script, self._bc.faults.script = self._bc.faults.script, []
+        try:
+            self._bc.handle(Request(method=method, url=url, headers=headers, body=body))
         finally:
             self._bc.faults.script = script
 

@@ -8,6 +8,8 @@ from typing import Final
 from business_central_emulator import Fault
 
 _CHANGES: Final = ("created", "created", "created,updated", "created,deleted", "created,updated,deleted")
+_COMPANY: Final = "CRONUS International Ltd."
+_COMPANY_ID: Final = "262f81f2-9490-516c-9c50-9fd2565a0489"
 #: Kinds of a run, with how many of 100 seeds they get.
 _KINDS: Final = (("calm", 6), ("busy", 64), ("compare", 20), ("outage", 9), ("month", 1))
 
@@ -34,6 +36,7 @@ class Plan:
     outage: timedelta = timedelta(0)
     latency_s: float = 0.0
     companies: int = 1
+    company_names: str = "*"  # BC_COMPANIES
 
     @property
     def is_calm(self) -> bool:
@@ -56,6 +59,7 @@ def plan_of(seed: int, *, orders: int | None = None, hours: float | None = None,
     if kind == "month":
         env |= {"BC_TRIGGERS": rolls.choice(("items", "salesInvoices")), "BC_CHANGES": "created"}
     calm = kind == "calm"
+    companies = rolls.choice((1, 1, 1, 2))
     return Plan(
         seed=seed,
         kind=kind,
@@ -72,5 +76,6 @@ def plan_of(seed: int, *, orders: int | None = None, hours: float | None = None,
         lost_subscriptions=rolls.randint(20, 60) if kind == "month" else 0,
         outage=timedelta(hours=72) if kind == "outage" else timedelta(0),
         latency_s=rolls.choice((0.0, 0.2, 2.0)),
-        companies=rolls.choice((1, 1, 1, 2)),
+        companies=companies,
+        company_names="*" if companies == 2 else rolls.choice((_COMPANY, _COMPANY_ID)),
     )

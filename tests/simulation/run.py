@@ -1,20 +1,28 @@
 """One seeded run: a life with trouble, then quiet, then the judgement."""
 
+import contextlib
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from business_central_emulator.data.clock import DEFAULT_START
 
+from shared.business_central.entities import ENTITIES
 from shared.dead_letters import redrive
+from shared.errors import IntegrationError
 from shared.orders import resume
+from tests.simulation import checker
+from tests.simulation.checker import Verdict
+from tests.simulation.history import Watch
 from tests.simulation.oracle import Oracle
 from tests.simulation.people import People
 from tests.simulation.plan import Plan
+from tests.simulation.recorder import Recorder
 from tests.simulation.senders import Senders
 from tests.simulation.telling import Telling
 from tests.simulation.weather import Weather
@@ -29,6 +37,8 @@ AFTER_HANDS: Final = timedelta(minutes=45)
 STANDSTILL: Final = timedelta(hours=25)
 #: And goes on until what only two looks at replicas call gone has been looked for twice.
 SECOND_LOOK: Final = timedelta(hours=2)
+_STEP: Final = timedelta(seconds=150)
+_HEALTH_EVERY: Final = timedelta(minutes=5)
 
 
 @dataclass(slots=True)
@@ -46,6 +56,9 @@ class Outcome:
     messages: int = 0
     repeated: int = 0
     virtual: timedelta = timedelta(0)
+    excused: int = 0  # versions that no run may be blamed for missing
+    facts: int = 0  # of its history, all judged
+    delays: Mapping[str, tuple[timedelta, ...]] = field(default_factory=dict)  # after the last fault, by obligation
     log: list[str] = field(default_factory=list)
 
     @property
@@ -80,7 +93,7 @@ class Run:
         self.outcome = Outcome(plan)
         rolls = random.Random(plan.seed)
         self._rolls = rolls
-        names = "CRONUS International Ltd." if plan.companies == 1 else "*"
+        names = plan.company_names
         self.world = World(
             seed=plan.seed, env={"BC_COMPANIES": names, **plan.env}, demo_data=False, page_rows=plan.page_rows
         )
@@ -90,19 +103,28 @@ class Run:
         bc = self.world.bc
         self.companies = list(bc.environment.companies.values())[: plan.companies]
         self.people = People(bc, rolls, self.companies)
-        self.senders = Senders(self.world, rolls, self.companies)
+        self.recorder = Recorder(self.world)
+        self.senders = Senders(self.world, rolls, self.companies, self.recorder)
         self.telling = Telling(self.world)
         self.weather = Weather(self.world, self.people, rolls, self.outcome.counts)
         self.workers = Workers(self.world, self.weather, plan, rolls, self.outcome.counts)
         self.oracle = Oracle(self.world, self.telling, self.people, self.senders, self.companies)
+        self.oracle.was_lagging = partial(checker.was_lagging, self.recorder.lags)
         self.world.point = self.workers.at
+        self.world.reading = self.workers.read
+        self.world.looks = True
         self.workers.meanwhile = [self._some_work, self._some_work, self._some_work, self.world.deliver_webhooks,
-                                  self._people_act]  # fmt: skip
+                                  self._people_act, self._look]  # fmt: skip
+        self.weather.renames = self.senders.rename
+        self.weather.lags = self.recorder.lagging
+        self.people.numbered, self.people.disturb = self.senders.numbered, self.senders.disturb
+        self.people.is_told = self._is_told
         bc.webhooks.max_entries = plan.collection_at
         bc.latency.base_s = plan.latency_s
         self._actions = plan.actions
         self._orders = plan.orders
         self._by_hand: Counter[str] = Counter()
+        self._health_at = self.world.clock.now()
 
     def play(self) -> Outcome:
         """Run it and judge it."""
@@ -123,25 +145,29 @@ class Run:
         world.start()
         world.clock.advance(1)
         self.oracle.watch_begins()
+        self.recorder.watch_began()
         begins = world.clock.now()
         self.weather.plan(self.plan, begins)
         self.workers.on = not self.plan.is_calm
         self._live()
         self._heal()
-        self.oracle.judge_created()
         self._hands()
         world.clock.advance(STANDSTILL)
         self._pass(SECOND_LOOK)
         trouble = self.outcome.counts["crash"] + self.outcome.counts["stall"] + self.outcome.counts["storage fault"]
         self.oracle.judge(may_repeat=trouble > 0, by_hand=self._by_hand)
-        return self._finish()
+        return self._finish(checker.judge(self.recorder.facts(), self._watch()))
+
+    def _watch(self) -> Watch:
+        settings = self.world.settings
+        posting = frozenset(name for name in settings.triggers if ENTITIES[name].posts)
+        return Watch(entities=frozenset(settings.triggers), posting=posting, changes=settings.changes)
 
     def _live(self) -> None:
         world, plan = self.world, self.plan
         start = world.clock.now()
         end = start + plan.life
         self.people.is_announced = lambda record: self._told("created", record)
-        self.senders.is_created = self._is_created
         slow = plan.kind in {"month", "outage", "compare"}
         while world.clock.now() < end:
             left = (end - world.clock.now()) / plan.life
@@ -155,6 +181,8 @@ class Run:
                 self._orders -= 1
                 self.senders.send()
             self._tick()
+            if self._rolls.random() < 0.2:
+                self._look()
         while self._orders > 0:
             self._orders -= 1
             self.senders.send()
@@ -163,6 +191,7 @@ class Run:
     def _tick(self) -> None:
         if self.world.works:
             self.world.tick()
+            self._ask_health()
         else:
             self.world.deliver_webhooks()
 
@@ -172,6 +201,7 @@ class Run:
         self.weather.clear()
         self.workers.on = False
         self.world.webhooks_answer = self.world.works = True
+        self.recorder.healed()
         self._pass(HEALING)
 
     def _hands(self) -> None:
@@ -183,20 +213,40 @@ class Run:
             if outgoing is not None:
                 self.outcome.counts["redriven by hand"] += 1
                 world.leave(outgoing)
-        for sent in self.senders.sent.values():
-            results = self.telling.results.get(sent.key)
+        for key in dict.fromkeys(sent.key for sent in self.senders.sent):
+            results = self.telling.results.get(key)
             if results and results[-1]["status"] == "parked":
                 self.outcome.counts["redriven by hand"] += 1
-                self._by_hand[sent.key] += 1
-                world.leave(resume.redrive(world.stores.orders, sent.key)[1])
+                self._by_hand[key] += 1
+                self.recorder.put_back(key)
+                world.leave(resume.redrive(world.stores.orders, key)[1])
         self._pass(AFTER_HANDS)
 
     def _pass(self, span: timedelta) -> None:
-        self.world.run_for(span, every=timedelta(seconds=150))
+        """Let time pass: all timers that still run, webhooks, queues, and a health call every ten minutes."""
+        end = self.world.clock.now() + span
+        while self.world.clock.now() < end:
+            self.world.run_for(_STEP, every=_STEP)
+            self._ask_health()
 
-    def _finish(self) -> Outcome:
+    def _ask_health(self) -> None:
+        now = self.world.clock.now()
+        if now >= self._health_at:
+            self._health_at = now + _HEALTH_EVERY
+            with contextlib.suppress(IntegrationError):  # its queue did not take what it sent for
+                self.world.ask_health()
+
+    def _look(self) -> None:
+        """Somebody asks what became of an order."""
+        keys = self.senders.keys()
+        if keys:
+            with contextlib.suppress(IntegrationError):
+                self.recorder.look(self._rolls.choice(keys))
+
+    def _finish(self, verdict: Verdict) -> Outcome:
         outcome = self.outcome
-        outcome.findings = self.oracle.findings
+        outcome.findings = [*self.oracle.findings, *verdict.findings]
+        outcome.delays, outcome.facts, outcome.excused = verdict.delays, verdict.facts, verdict.excused
         outcome.checked = self.oracle.checked
         outcome.results = self.oracle.results()
         outcome.repeated = self.oracle.repeated
@@ -223,9 +273,10 @@ class Run:
         self.telling.read()
         return self.telling.has(change, record)
 
-    def _is_created(self, key: str) -> bool:
+    def _is_told(self, company: str, number: str) -> bool:
         self.telling.read()
-        return any(result["status"] == "created" for result in self.telling.results.get(key, ()))
+        told = (result for results in self.telling.results.values() for result in results)
+        return any((result["company"], result["number"]) == (company, number) for result in told)
 
     def _note(self, text: str) -> None:
         self.outcome.log.append(f"{self.world.clock.now():%d %H:%M:%S.%f} {text}")

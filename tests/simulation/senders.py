@@ -1,72 +1,104 @@
-"""The systems that send sales orders: good ones, bad ones, repeated ones; and what each must come to."""
+"""The systems that send sales orders, good, bad and repeated ones that share numbers, and what each must come to.
+
+They know nothing of how orders are told apart: keys and numbers overlap as chance has it. Each order bears a mark in a
+field that the app passes on and never looks at, by which the checker knows whose document is whose.
+"""
 
 import json
 import random
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
 
 from business_central_emulator.data.environment import Company
 
+from shared.business_central.code_text import code_of
 from shared.orders.order_message import external_of
 from shared.resource_names import QUEUE_ORDERS
-from tests.simulation.people import BLOCKED_CUSTOMER, CUSTOMERS
+from tests.simulation.people import BLOCKED_CUSTOMER, CUSTOMERS, Numbered
+from tests.simulation.recorder import MARK, Recorder
 from tests.simulation.world import World
 
 type Fate = Literal["created", "rejected", "either"]
 _ODD: Final = ("{}|a", "O'{}", "{}..9", "@{}", "{} x", "<{}>", "{}*")
+#: Numbers and keys that several senders use without knowing of each other.
+_COMMON: Final = tuple(f"PO-{number}" for number in range(1, 7))
 
 
 @dataclass(slots=True)
 class Sent:
-    """All messages under one order key."""
+    """All messages of one order."""
 
     key: str
     company: str
     external: str  # as BC gets it
     fate: Fate
     at: datetime
+    mark: str
     messages: int = 1
     texts: list[str] = field(default_factory=list)
-    shared_number: bool = False  # the external number is that of an older order, too
+    spelling: str = ""
+    order: dict[str, Any] = field(default_factory=dict)
 
 
 class Senders:
     """Sends orders and keeps account of them."""
 
-    def __init__(self, world: World, rolls: random.Random, companies: list[Company]) -> None:
-        """Take the world and the companies that orders are for."""
+    def __init__(self, world: World, rolls: random.Random, companies: list[Company], recorder: Recorder) -> None:
+        """Take the world, the companies that orders are for, and who writes down what is sent."""
         self._world = world
         self._rolls = rolls
         self._companies = companies
-        self.sent: dict[str, Sent] = {}
+        self._recorder = recorder
+        self.sent: list[Sent] = []
         self.messages = 0
-        self.is_created: Callable[[str], bool] = lambda _: False
 
     def send(self) -> None:
         """Put one order, or one more copy of an order, on the queue."""
         roll = self._rolls.random()
         if roll < 0.15 and self.sent:
             self._repeat()
-        elif roll < 0.28:
+        elif roll < 0.26:
             self._send_bad()
+        elif roll < 0.40:
+            self._send_overlapping()
         else:
             self._send_good()
 
+    def keys(self) -> list[str]:
+        """Return every key that was used, as it was first written."""
+        return list({sent.key: sent.spelling for sent in self.sent}.values())
+
+    def numbered(self, company: Company) -> list[Numbered]:
+        """Return the numbers that a person in a company may come across, with the order that bears each."""
+        return [Numbered(sent.external, sent.order) for sent in self.sent if sent.company == company.id and sent.order]
+
+    def disturb(self, company: str, external: str) -> None:
+        """Note that somebody else uses a number: no order that bears it is sure to be made any more."""
+        for sent in self.sent:
+            if (sent.company, sent.external) == (company, code_of(external)) and sent.fate == "created":
+                sent.fate = "either"
+
+    def rename(self, name: str) -> None:
+        """Note that a name means no company any more, or another one: an order that bears it may be refused."""
+        for sent in self.sent:
+            if sent.fate == "created" and any(json.loads(text).get("company") == name for text in sent.texts):
+                sent.fate = "either"
+
     def _repeat(self) -> None:
-        old = self._rolls.choice(list(self.sent.values()))
+        old = self._rolls.choice(self.sent)
         if old.key.startswith("MESSAGE-"):
             return  # its key is the id of its message: another message is another order
         old.messages += 1
         self._put(self._rolls.choice(old.texts))
+        self._recorder.submitted(old.key, old.spelling, old.company, old.mark)
 
     def _send_good(self) -> None:
         company = self._rolls.choice(self._companies)
         number = f"{len(self.sent):05d}"
         order = self._order(company)
-        message: dict[str, Any] = {"company": self._rolls.choice((company.id, company.name)), "order": order}
-        key, external, shared = f"WEB-{number}", "", False
+        message: dict[str, Any] = {"company": self._named(company), "order": order}
+        key, external = f"WEB-{number}", ""
         style = self._rolls.randrange(8)
         if style == 0:
             order["externalDocumentNumber"] = key = f"po-{number}"
@@ -78,44 +110,71 @@ class Senders:
             message["orderKey"] = key = f"a very long key of some shop, number {number}"
         elif style == 3:
             order["externalDocumentNumber"] = key = self._rolls.choice(_ODD).format(number)
-        elif style == 4 and len(self._companies) == 1 and len(self._world.bc.environment.companies) == 1:
+        elif style == 4 and len(self._companies) == 1:
             message = order  # a bare order; its message's id is its key
             key = ""
         elif style == 5:
-            external, shared = self._old_number(company)
+            external = self._old_number(company)
             order["externalDocumentNumber"] = external
             message["orderKey"] = key
         elif style == 6:
             key = ""
         else:
-            message["orderKey"] = key.lower()
-        self._put_new(message, key, company.id, external, "created", shared=shared)
+            message["orderKey"] = key = key.lower()
+        self._put_new(message, key, company.id, external, "created", order)
+
+    def _send_overlapping(self) -> None:
+        """Send one of several senders' orders: whatever its key, its number and its content, others bear them, too."""
+        company = self._rolls.choice(self._companies)
+        old = [sent for sent in self.sent if sent.company == company.id and sent.order]
+        is_alike = bool(old) and self._rolls.random() < 0.4
+        order = {**self._rolls.choice(old).order} if is_alike else self._order(company)
+        order["externalDocumentNumber"] = external = self._rolls.choice(_COMMON)
+        key = ""
+        message: dict[str, Any] = {"company": company.id, "order": order}
+        if self._rolls.random() < 0.8:
+            key = self._rolls.choice((f"shop-{len(self.sent)}", f" edi-{len(self.sent) % 5} ", external.lower()))
+            message["orderKey"] = key
+        self.disturb(company.id, external)
+        self._put_new(message, key or external, company.id, external, "either", order)
 
     def _send_bad(self) -> None:
         company = self._rolls.choice(self._companies)
         order = self._order(company)
         message: dict[str, Any] = {"company": company.id, "orderKey": f"bad-{len(self.sent):05d}", "order": order}
+        home = company.id
         match self._rolls.randrange(6):
             case 0:
                 order["customerNumber"] = "NOBODY"
             case 1:
                 order["customerNumber"] = BLOCKED_CUSTOMER
             case 2:
-                order["orderDate"] = "yesterday"
+                order["orderDate"], home = "yesterday", ""
             case 3:
-                message["company"] = "No Such Company"
+                message["company"], home = "No Such Company", ""
             case 4:
                 order["salesOrderLines"][0]["lineObjectNumber"] = "NO-ITEM"
             case _:
                 del order["customerNumber"]
-        self._put_new(message, message["orderKey"], company.id, "", "rejected")
+                home = ""
+        self._put_new(message, message["orderKey"], home, "", "rejected", {})
 
-    def _old_number(self, company: Company) -> tuple[str, bool]:
+    def _named(self, company: Company) -> str:
+        """Return a company's id, its name, or a display name that is its alone."""
+        shared = [
+            one for one in self._world.bc.environment.companies.values() if one.display_name == company.display_name
+        ]
+        names = [company.id, company.name]
+        if len(shared) == 1 and company.display_name:
+            names.append(company.display_name)
+        return self._rolls.choice(names)
+
+    def _old_number(self, company: Company) -> str:
         """Return a customer's own number: often one that another order bears, too, finished or under way."""
-        old = [sent for sent in self.sent.values() if sent.company == company.id and sent.external.startswith("PO/")]
+        old = [sent for sent in self.sent if sent.company == company.id and sent.external.startswith("PO/")]
         if old and self._rolls.random() < 0.5:
-            return self._rolls.choice(old).external, True
-        return f"PO/{len(self.sent):05d}", False
+            return self._rolls.choice(old).external
+        return f"PO/{len(self.sent):05d}"
 
     def _order(self, company: Company) -> dict[str, Any]:
         sold = [item for item in company.tables["items"] if item["hasEntries"] and item["unitPrice"] > 0]
@@ -129,13 +188,19 @@ class Senders:
         }
 
     def _put_new(
-        self, message: dict[str, Any], key: str, company: str, external: str, fate: Fate, *, shared: bool = False
+        self, message: dict[str, Any], key: str, company: str, external: str, fate: Fate, order: dict[str, Any]
     ) -> None:
+        mark = f"M{len(self.sent):05d}"
+        (order or message["order"])[MARK] = mark
         text = json.dumps(message)
         message_id = self._put(text)
-        key = (key or message_id).strip().upper()
-        number = (external or external_of(key)).upper()
-        self.sent[key] = Sent(key, company, number, fate, self._world.clock.now(), texts=[text], shared_number=shared)
+        spelling = key or message_id
+        key = code_of(spelling)
+        number = code_of(external or external_of(key))
+        sent = Sent(key, company, number, fate, self._world.clock.now(), mark, texts=[text], spelling=spelling)
+        sent.order = order
+        self.sent.append(sent)
+        self._recorder.submitted(key, spelling, company, mark)
 
     def _put(self, text: str) -> str:
         self.messages += 1

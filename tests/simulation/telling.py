@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from shared.business_central.code_text import code_of
 from shared.changes.cloud_events import BATCH_TYPE
 from shared.resource_names import QUEUE_EVENTS, QUEUE_RESULTS
 from tests.simulation.world import Left, World
+from tests.support.memory_claim_checks import MemoryClaimChecks
 from tests.support.published import event_faults, result_faults
 
 
@@ -25,6 +26,7 @@ class Told:
     data: dict[str, Any]
     job: str
     at: datetime
+    is_valid: bool = True  # by the schema published for it
 
     @property
     def change(self) -> str:
@@ -75,23 +77,8 @@ class Telling:
                 self._add(left)
 
     def _add(self, left: Left) -> None:
-        if len(left.body.encode()) > 48 * 1024:
-            self.faults.append(f"a message of {len(left.body)} characters does not fit its queue")
-        events = json.loads(left.body)
-        if events[0]["type"] == BATCH_TYPE:
-            self.faults += event_faults(events[0])
-            head, name = events[0], events[0]["dataref"]
-            blob = self._world.claim_checks.read(name)
-            if f"sha256:{hashlib.sha256(blob).hexdigest()}" != head["checksum"]:
-                self.faults.append(f"checksum of {name} is wrong")
-            events = [json.loads(line) for line in blob.splitlines()]
-            if len(events) != head["count"]:
-                self.faults.append(f"count of {name} is wrong")
-        for event in events:
-            found = event_faults(event)
-            self.faults += found
-            self.valid += not found
-            told = Told(event["id"], event["type"], event["source"], event["subject"], event["data"], left.job, left.at)
+        for told in told_in(left, self._world.claim_checks, self.faults):
+            self.valid += told.is_valid
             self.events.append(told)
             self.by_record[told.change, told.record].append(told)
             self.by_id[told.event_id].append(told)
@@ -99,3 +86,26 @@ class Telling:
     def has(self, change: str, record: str) -> bool:
         """Say whether a change of a record has been told."""
         return bool(self.by_record.get((change, record)))
+
+
+def told_in(left: Left, claim_checks: MemoryClaimChecks, faults: list[str]) -> list[Told]:
+    """Return the events of one message, with those of its claim check; what is wrong goes into `faults`."""
+    if len(left.body.encode()) > 48 * 1024:
+        faults.append(f"a message of {len(left.body)} characters does not fit its queue")
+    events = json.loads(left.body)
+    if events[0]["type"] == BATCH_TYPE:
+        faults += event_faults(events[0])
+        head, name = events[0], events[0]["dataref"]
+        blob = claim_checks.read(name)
+        if f"sha256:{hashlib.sha256(blob).hexdigest()}" != head["checksum"]:
+            faults.append(f"checksum of {name} is wrong")
+        events = [json.loads(line) for line in blob.splitlines()]
+        if len(events) != head["count"]:
+            faults.append(f"count of {name} is wrong")
+    found = []
+    for event in events:
+        wrong = event_faults(event)
+        faults += wrong
+        told = Told(event["id"], event["type"], event["source"], event["subject"], event["data"], left.job, left.at)
+        found.append(replace(told, is_valid=not wrong))
+    return found

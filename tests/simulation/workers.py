@@ -5,15 +5,13 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from shared.errors import StoreUnavailable
-from shared.resource_names import TABLES
 from tests.simulation.plan import Plan
 from tests.simulation.weather import Weather
 from tests.simulation.world import Crash, World
 
-_TABLE_POINTS: Final = tuple(f"{when} {table}" for when in ("before", "after") for table in TABLES)
 _MOST_NESTED: Final = 3
-_STALLS_S: Final = (20.0, 120.0, 240.0)
+#: How long a worker sleeps: shorter and longer than the host hides its message, an order's lease and a late commit.
+_STALLS_S: Final = (20.0, 120.0, 240.0, 900.0, 2400.0)
 
 
 class Workers:
@@ -42,22 +40,22 @@ class Workers:
             self._counts["crash"] += 1
             self.crashed_at[point] += 1
             self._world.note(f"CRASH at {point}")
-            raise Crash(point)
-        if (
-            self._weather.store_p
-            and roll < 1.0
-            and point.startswith(_TABLE_POINTS)
-            and self._rolls.random() < self._weather.store_p
-        ):
-            self._counts["storage fault"] += 1
-            self._world.note(f"storage fault at {point}")
-            raise StoreUnavailable(f"scripted {point}")
+            whole = self._world.is_nested and self._rolls.random() < 0.3
+            self._counts["whole host"] += whole
+            raise Crash(point, whole=whole)
+        if roll < 1.0:
+            self._weather.strike(point)
         if self._nested >= _MOST_NESTED or self._world.sending:
             return
         if self._rolls.random() < self._plan.stall_p:
             self._stall(point)
         elif self._rolls.random() < self._plan.nest_p:
             self._others(point)
+
+    def read(self, point: str) -> None:
+        """Roll whether storage answers a read."""
+        if self.on:
+            self._weather.strike(point)
 
     def _is_overtaken(self) -> bool:
         """Say whether another worker took this one's message.

@@ -50,44 +50,66 @@ ENV: Final = {
     "BC_CLIENT_ID": "6ff7e2f1-1f4d-4a0e-8a86-52b6f1e4a2aa",
     "PUBLIC_URL": PUBLIC_URL,
 }
+#: How long queues are worked on until timers get their turn: calls that time out take minutes each.
+TURN: Final = timedelta(minutes=1)
 #: Processes that serve at the same time.
 HOSTS: Final = 3
 
 
 class Crash(BaseException):
-    """The process is gone."""
+    """The process is gone, and with it all others when the `whole` host is."""
+
+    def __init__(self, point: str = "", *, whole: bool = False) -> None:
+        """Say where it happened."""
+        super().__init__(point)
+        self.whole = whole
 
 
+@dataclass
 class _Tokens:
+    point: Callable[[str], None]
+
     def token(self) -> str:
+        self.point("before token")
         return "good-app"
 
     def discard(self, token: str) -> None:
         """Nothing to discard."""
 
 
+@dataclass
 class _Unlimited:
+    point: Callable[[str], None]
+
     @contextmanager
     def slot(self, *, reserved: bool) -> Iterator[Slot]:
         del reserved
+        self.point("before slot")
         yield Slot(close_for=lambda _: None)
 
 
 @dataclass
 class Secrets:
-    """A vault in memory."""
+    """A vault in memory; `point` is called before each call and may raise."""
 
     values: dict[str, str] = field(
         default_factory=lambda: {resource_names.SECRET_WEBHOOK: "a webhook secret of this world"}
     )
+    point: Callable[[str], None] = lambda _: None
 
     def read(self, name: str) -> str | None:
         """Return a secret."""
+        self.point("before vault")
         return self.values.get(name)
 
     def write(self, name: str, value: str) -> None:
         """Store a secret."""
+        self.point("before vault")
         self.values[name] = value
+
+
+#: Does one message as another release would: queue, body, message id, number of the delivery.
+type OtherRelease = Callable[[str, bytes, str, int], Outputs]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,17 +139,21 @@ class World:
         self.rolls = random.Random(seed)
         self.clock = VirtualClock()
         self.point: Callable[[str], None] = point or (lambda _: None)
+        self.reading: Callable[[str], None] = lambda _: None  # called before each read of a table
         self.note: Callable[[str], None] = lambda _: None  # takes lines for the log of a replayed run
         self.bc = BusinessCentral(self.clock.now, seed=seed, handshake=self._handshake, demo_data=demo_data)
         self.tables = MemoryTables(
-            before=lambda op: self.point(f"before {op}"), after=lambda op: self.point(f"after {op}")
+            before=lambda op: self.point(f"before {op}"),
+            after=lambda op: self.point(f"after {op}"),
+            reading=lambda op: self.reading(f"read {op}"),
         )
         self.queues = Queues()
         self.claim_checks = MemoryClaimChecks(point=self._at)
         self.left: list[Left] = []
-        self.secrets = Secrets()
+        self.on_left: Callable[[Left], object] = lambda _: None
+        self.secrets = Secrets(point=self._at)
         self.settings = read_settings({**ENV, **(env or {})})
-        self.budget = budget or _Unlimited()
+        self.budget = budget or _Unlimited(self._at)
         self.schedule = Schedule()
         self.webhooks_answer = True  # False: the app's HTTP side is down
         self.works = True  # False: no timer and no queue function runs
@@ -139,8 +165,14 @@ class World:
         self.stalled: set[str] = set()  # jobs that two workers were at
         self.refused: list[int] = []  # answers of the webhook route that make BC delete its subscriptions
         self.done_runs: dict[str, datetime] = {}  # runs that were completed
+        self.clock_ahead = [timedelta(0)] * HOSTS  # of each host: what its clock shows beyond BC's
+        self.date_ahead = timedelta(0)  # what a proxy's clock, whose `Date` our calls get, shows beyond BC's
+        #: Workers of another release at the same queues: what they do, and which share of the messages they get.
+        self.other_release: OtherRelease | None = None
+        self.other_share = 0.0
         self._page_rows = page_rows
         self._depth = 0
+        self._is_dying = False  # the host, while BC's sender is at work
         self._clock_of: dict[int, SecondClock] = {}  # by the id of its process's context
         self._kept: list[Context] = []
         self.stores = stores_of(self.tables, self.claim_checks, self.settings.connection)
@@ -150,7 +182,7 @@ class World:
         self.forwarding = Forwarding(
             target=None, sender=None, batches=self.stores.batches, blobs=self.claim_checks, now=self.clock.now
         )
-        self.hosts = [self.new_process() for _ in range(HOSTS)]
+        self.hosts = [self.new_process(number) for number in range(HOSTS)]
 
     @property
     def ctx(self) -> Context:
@@ -158,17 +190,29 @@ class World:
         return self.hosts[self._depth % HOSTS]
 
     @property
+    def is_nested(self) -> bool:
+        """Whether a process works while others are in the middle of something."""
+        return self._depth > 1
+
+    @property
     def connection(self) -> Connection:
         """What the use cases of the process that works now are given."""
         return Connection(context=self.ctx, stores=self.stores, forwarding=self.forwarding)
 
-    def new_process(self) -> Context:
-        """Return a context as a fresh process builds it: nothing in memory."""
-        adapter = PointedAdapter(self.bc, point=self._at, on_delay=self.clock.advance, page_rows=self._page_rows)
+    def new_process(self, host: int = 0) -> Context:
+        """Return a context as a fresh process on a host builds it: nothing in memory."""
+        adapter = PointedAdapter(
+            self.bc, point=self._at, on_delay=self.clock.advance, page_rows=self._page_rows,
+            date_ahead=lambda: self.date_ahead,
+        )  # fmt: skip
+
+        def now() -> datetime:
+            return self.clock.now() + self.clock_ahead[host]
+
         session = mount(requests.Session(), adapter, self.settings.api_url)
         session.trust_env = False
         transport = Transport(
-            self.settings.api_url, _Tokens(), self.budget, new_session=lambda: session,
+            self.settings.api_url, _Tokens(self._at), self.budget, new_session=lambda: session,
             sleep=self._wait,
             roll=self.rolls.random, monotonic=lambda: self.clock.now().timestamp(),
         )  # fmt: skip
@@ -180,17 +224,15 @@ class World:
         context = Context(
             settings=self.settings,
             bc=bc,
-            companies=Companies(bc, self.settings.companies, self.clock.now, self.names),
-            catalogue=EntityCatalogue(self.settings, bc, self.discovery, self.clock.now),
+            companies=Companies(bc, self.settings.companies, now, self.names),
+            catalogue=EntityCatalogue(self.settings, bc, self.discovery, now),
             secrets=self.secrets,
-            webhook_secret=WebhookSecret(self.secrets, now=self.clock.now, new_id=new_id),
-            now=self.clock.now,
+            webhook_secret=WebhookSecret(self.secrets, now=now, new_id=new_id),
+            now=now,
             new_id=new_id,
             sleep=self.clock.advance,
         )
-        self._clock_of[id(context)] = SecondClock(
-            self.stores.timers, status.DEFAULT_TIMERS, now=self.clock.now, new_id=new_id
-        )
+        self._clock_of[id(context)] = SecondClock(self.stores.timers, status.DEFAULT_TIMERS, now=now, new_id=new_id)
         self._kept.append(context)  # an id is not used again
         return context
 
@@ -208,9 +250,14 @@ class World:
         self._depth += 1
         try:
             yield
-        except Crash:
+        except Crash as crash:
             self.note("crash")
-            self.hosts[self._depth % HOSTS] = self.new_process()
+            host = self._depth % HOSTS
+            self.hosts[host] = self.new_process(host)
+            if crash.whole and self._depth > 1:  # the others at work die with it
+                if not self.sending:
+                    raise
+                self._is_dying = True
         finally:
             self._depth -= 1
 
@@ -219,11 +266,9 @@ class World:
         with self._process():
             self.note(f"timer {name}")
             try:
-                outgoing = triggers.do_timer(self.connection, name)
+                self._leave(triggers.do_timer(self.connection, name), "", f"timer {name}")
             except IntegrationError as error:
                 self.note(f"timer {name} failed: {error}")
-                return
-            self._leave(outgoing, "", f"timer {name}")
 
     def step(self, queue: str) -> bool:
         """Work on one message of a queue; False when none is visible."""
@@ -252,6 +297,8 @@ class World:
         if queue.endswith("-poison"):
             self.may_repeat.add(job)  # its worker died before; and taking it aside may be cut off, too
             outgoing = triggers.do_poison(self.connection, queue.removesuffix("-poison"), body, message_id)
+        elif self.other_release is not None and self.rolls.random() < self.other_share:
+            outgoing = self.other_release(queue, body, message_id, message.deliveries)
         else:
             outgoing = frame.guarded(
                 self.ctx, self.stores.dead_letters, queue, body, message_id, message.deliveries,
@@ -287,10 +334,11 @@ class World:
             if state.done_run:
                 self.done_runs.setdefault(state.done_run, self.clock.now())
 
-    def drain(self, most: int = 100_000) -> int:
-        """Work until no message is visible; return how many were worked on."""
+    def drain(self, most: int = 100_000, *, within: timedelta | None = None) -> int:
+        """Work until no message is visible, or a time has passed; return how many were worked on."""
         done = 0
-        while done < most:
+        ends = None if within is None else self.clock.now() + within
+        while done < most and (ends is None or self.clock.now() < ends):
             visible = [queue for queue in self.worked_queues() if self.step(queue)]
             if not visible:
                 break
@@ -319,7 +367,9 @@ class World:
             self.point(f"before put {queue}")
             self.note(f"put {queue} {text[:200]}")
             if queue in {resource_names.QUEUE_EVENTS, resource_names.QUEUE_RESULTS}:
-                self.left.append(Left(queue, text, self.clock.now(), job))
+                left = Left(queue, text, self.clock.now(), job)
+                self.left.append(left)
+                self.on_left(left)
             else:
                 self.queues.put(queue, text, self.clock.now())
             self.point(f"after put {queue}")
@@ -341,9 +391,14 @@ class World:
             return 0
         self.sending = True
         try:
-            return self.bc.run_webhooks(self._post)
+            calls = self.bc.run_webhooks(self._post)
         finally:
             self.sending = False
+        if self._is_dying:
+            self._is_dying = False
+            if self._depth:
+                raise Crash("the whole host, as Business Central called it", whole=True)
+        return calls
 
     def _post(self, url: str, headers: object, body: bytes) -> int | None:
         del headers
@@ -392,7 +447,7 @@ class World:
             return
         for name in self.schedule.due(self.clock.now()) if self.timers_run else ():
             self.run_timer(name)
-        self.drain()
+        self.drain(within=TURN)
 
     def start(self) -> None:
         """Bring the app into its steady state: ledger taken, items pulled, webhooks registered."""

@@ -22,10 +22,11 @@ _PAGE_ROWS = 1000  # as the service: a query sees later rows as they are when it
 
 @dataclass
 class MemoryTables:
-    """All tables of one storage account. `before` and `after` may be set or changed at any time."""
+    """All tables of one storage account. `before` and `after` a write, and `reading`, may be set at any time."""
 
     before: Hook | None = None
     after: Hook | None = None
+    reading: Hook | None = None
     _tables: dict[str, "MemoryTable"] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
@@ -65,6 +66,7 @@ class MemoryTable:
         """Return the row, or None."""
         check_key(partition)
         check_key(key)
+        self._read("get")
         with self._lock:
             rows = self._partitions.get(partition)
             return rows.rows.get(key) if rows else None
@@ -74,7 +76,12 @@ class MemoryTable:
         check_key(partition)
         if limit is not None and limit < 0:
             raise ValueError("limit is 0 or more")
+        self._read("query")
         return self._pages(partition, low, high, limit)
+
+    def _read(self, operation: str) -> None:
+        if self._hooks.reading is not None:
+            self._hooks.reading(f"{self._name}.{operation}")
 
     def insert(self, row: Row) -> Row:
         """Create a row; StateConflict when it exists."""

@@ -448,6 +448,30 @@ def test_an_order_that_waited_without_a_company_is_answered_whatever_has_its_pla
     assert len(shop.orders()) == 1
 
 
+@pytest.mark.parametrize("at", ["BcOrders.delete", "BcOrders.write"])
+@pytest.mark.parametrize("nth", range(1, 9))
+def test_an_order_that_waited_without_a_company_is_answered_wherever_its_worker_dies(
+    shop: Shop, at: str, nth: int
+) -> None:
+    """It is created, and the worker dies as it forgets the row under no company: the half of it, once, for good."""
+    shop.fail(FaultKind.UNAVAILABLE, match="/companies$", times=9)
+    for host in shop.world.hosts:
+        host.companies.forget()
+    shop.submit(shop.message())
+    shop.world.bc.faults.clear()
+    places = iter(range(1, 100))
+
+    def point(name: str) -> None:
+        if name == f"before {at}" and next(places) == nth:
+            raise Crash(name)
+
+    shop.world.point = point
+    shop.wait(timedelta(hours=2))
+    assert {result["status"] for result in results(shop.world)} == {"created"}
+    assert len(shop.orders()) == 1
+    assert shop.world.stores.dead_letters.all(9) == []
+
+
 def test_an_order_that_was_refused_and_waits_for_its_company_is_not_forgotten(shop: Shop) -> None:
     """Its company was unknown, a person redrives, and the companies can't be listed just then."""
     restart(shop.world, BC_COMPANIES="*")
