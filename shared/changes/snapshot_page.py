@@ -115,6 +115,7 @@ def _keep_missed(stores: ChangeStores, job: PageJob) -> None:
     entity = job.entity_row()
     ledger = stores.ledger(job.company, entity)
     page, is_due = job.page, False
+    before = (parse_time(job.began) or NO_TIME) - plan_runs.SECOND_LOOK
     for bucket, (_, went) in zip(all_buckets(), ledger.differences(number), strict=True):
         if not went:
             continue
@@ -127,7 +128,8 @@ def _keep_missed(stores: ChangeStores, job: PageJob) -> None:
             kept = [(key, entries.get(key, SnapshotEntry())) for key in keys]
             ledger.snapshots.add_page(number, page, kept, missed_at=missed_at)
             page += 1
-        is_due = is_due or (entity.modified_by_reads and job.began in by_time)
+        too_young = any((parse_time(missed_at) or NO_TIME) > before for missed_at in by_time)
+        is_due = is_due or (entity.modified_by_reads and too_young)
     stores.streams.change(stream, lambda held: replace(held, looks_again=is_due))
 
 

@@ -37,8 +37,8 @@ LIMITS: Final[Mapping[str, timedelta]] = {
 #: What is made while replicas lag by up to an hour, and of which no notification comes, the daily snapshot finds.
 _LAGGING: Final = " under lag"
 _BY_SNAPSHOT: Final = timedelta(hours=29)
-#: Before the lag began: what a delta reads twice.
-_OVERLAP: Final = timedelta(minutes=10)
+#: What is made so long before a lag begins is hidden by it, too: the interval of two deltas, and what they read twice.
+_BEFORE: Final = timedelta(minutes=40)
 #: Kinds of which only a delta can tell: made under lag, and with no notification, they are found by nothing.
 _BY_DELTA: Final = frozenset({"pulled", "updated"})
 #: What a record does once in its life, whatever its version.
@@ -129,7 +129,7 @@ def judge(facts: Sequence[Fact], watch: Watch, limits: Mapping[str, timedelta] =
 def was_lagging(lags: Iterable[Lagging], moment: datetime) -> bool:
     """Return whether replicas lagged by much at a moment, or began to soon after."""
     lags = list(lags)
-    begun = sum(one.at - _OVERLAP <= moment for one in lags if one.begins)
+    begun = sum(one.at - _BEFORE <= moment for one in lags if one.begins)
     return begun > sum(one.at < moment for one in lags if not one.begins)
 
 

@@ -7,7 +7,8 @@ from business_central_emulator import Fault, FaultKind, Tamper, TamperKind
 from business_central_emulator.data.clock import EMPTY_DATETIME
 from business_central_emulator.data.record import Record
 
-from shared.business_central.entities import ITEMS
+from shared.business_central.entities import ENTITIES, ITEMS
+from shared.changes import plan_runs
 from shared.resource_names import QUEUE_NOTIFICATIONS, QUEUE_PAGES
 from tests.simulation.world import Crash, World
 from tests.support.page_world import CRONUS, LEASE_S, created, items, run, world_of
@@ -172,6 +173,20 @@ def test_what_a_replica_that_lags_does_not_list_is_not_deleted(entity: str) -> N
     user.delete(made)
     world.run_for(timedelta(hours=30), every=timedelta(minutes=5))
     assert announced(world, f"{noun}.deleted") == {(f"{noun}.deleted", subject(made)): 1}
+
+
+def test_a_snapshot_between_the_two_looks_does_not_put_the_second_off_by_a_day() -> None:
+    """One that a collection asked for, twenty minutes after the first look: an hour after it the second is due still."""
+    world = world_of(BC_TRIGGERS="salesInvoices", BC_CHANGES="created,deleted")
+    made = world.bc.user.create_invoice([{"lineType": "Comment", "description": "x"}])
+    world.run_for(timedelta(minutes=30))
+    world.bc.webhooks.tampering.rules.append(Tamper(kind=TamperKind.DROP, times=None))
+    world.bc.user.delete(made)
+    world.clock.advance(timedelta(hours=25))
+    world.run_for(timedelta(minutes=20))
+    plan_runs.plan_snapshot(world.ctx, world.stores.changes, world.bc.company().id, ENTITIES["salesInvoices"])
+    world.run_for(timedelta(hours=3))
+    assert announced(world, "salesInvoice.deleted") == {("salesInvoice.deleted", subject(made)): 1}
 
 
 @pytest.mark.parametrize("changes", ["created", "created,deleted"])
