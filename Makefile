@@ -5,7 +5,7 @@ ARGS ?=
 EVERYTHING := -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo up test hooks simulate soak bench contract doctor format package deploy lock clean
+.PHONY: help setup run demo up test hooks simulate defects soak bench contract doctor format package deploy lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -33,8 +33,11 @@ endif
 hooks: setup ## check style, format, types and unit tests before each commit from now on
 	@.venv/bin/pre-commit install
 
-simulate: setup ## nothing lost, nothing twice: 1,000 seeded runs with crashes and faults
-	@$(RUN) -m tests.simulation $(ARGS)
+simulate: setup ## nothing lost, nothing twice: seeded runs with every kind of fault, whose figures go into docs/promises.md
+	@$(RUN) -m tests.simulation $(or $(ARGS),--write)
+
+defects: setup ## each of the deliberate defects is caught by the simulation within 200 seeds
+	@$(RUN) -m tests.simulation --defects $(or $(ARGS),--write)
 
 soak: setup ## half an hour of life through the real host, which is killed again and again
 	@$(RUN) -m tests.soak $(ARGS)

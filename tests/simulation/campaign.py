@@ -2,14 +2,21 @@
 
 import logging
 import os
-from collections import Counter
-from collections.abc import Iterable, Iterator
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Final
 
+from tests.simulation.defect import Defect
+from tests.simulation.defects import DEFECTS
 from tests.simulation.plan import Plan
 from tests.simulation.run import Outcome, Run
+
+#: What a finding begins with.
+WORDS: Final = ("lost", "doubled", "phantom", "adopted", "late", "wrong")
 
 
 @dataclass(slots=True)
@@ -26,9 +33,10 @@ class Total:
     valid: int = 0
     messages: int = 0
     repeated: int = 0
-    lost: int = 0
-    doubled: int = 0
-    wrong: int = 0
+    found: Counter[str] = field(default_factory=Counter)  # findings by their first word
+    facts: int = 0
+    excused: int = 0
+    delays: dict[str, list[timedelta]] = field(default_factory=lambda: defaultdict(list))
     virtual: timedelta = timedelta(0)
     failed: list[Outcome] = field(default_factory=list)
 
@@ -44,9 +52,11 @@ class Total:
         self.valid += outcome.valid
         self.messages += outcome.messages
         self.repeated += outcome.repeated
-        self.lost += outcome.lost
-        self.doubled += outcome.doubled
-        self.wrong += len(outcome.findings) - outcome.lost - outcome.doubled
+        self.found.update(finding.partition(":")[0] for finding in outcome.findings)
+        self.facts += outcome.facts
+        self.excused += outcome.excused
+        for kind, found in outcome.delays.items():
+            self.delays[kind] += found
         self.virtual += outcome.virtual
         if outcome.findings:
             self.failed.append(outcome)
@@ -61,19 +71,44 @@ class Total:
         yield f"events     {self.events}, announced again under the same id after a crash: {self.repeated}"
         yield f"valid      {self.valid} of {self.events} events by the schemas published for them"
         for title, start in (("BC faults", "api "), ("notified", "notification ")):
-            found = Counter({name.removeprefix(start): n for name, n in self.counts.items() if name.startswith(start)})
+            found = self._of(start)
             yield f"{title:<10} {found.total()}: " + _listed(found)
         spells: Counter[str] = Counter()
         for name, count in self.counts.items():
             if name.startswith("spell "):
                 spells[name.removeprefix("spell ").partition(" on ")[0]] += count
         yield f"spells     {spells.total()}: " + _listed(spells)
-        others = ("crash", "stall", "storage fault", "interleaved", "redriven by hand")
+        others = ("crash", "whole host", "stall", "interleaved", "redriven by hand")
         yield "workers    " + _listed(Counter({name: self.counts[name] for name in others}))
+        yield "faults     " + _listed(self._of("fault "))
         yield f"crashed at {len(self.crashed_at)} different points"
-        yield f"lost       {self.lost}"
-        yield f"doubled    {self.doubled}"
-        yield f"wrong      {self.wrong}"
+        yield f"histories  {self.runs} with {self.facts} facts judged"
+        yield f"hidden     {self.excused} versions by lag, of which nothing told"
+        for kind, delays in sorted(self.delays.items()):
+            yield f"owed       {kind}: {_spread(delays)} after the last fault, {len(delays)} of them"
+        for word in WORDS:
+            yield f"{word:<10} {self.found[word]}"
+
+    def figures(self) -> dict[str, str]:
+        """Return the figures of the promises by name, as `paper` wants them."""
+        api, spells = self._of("api "), self._of("spell ")
+        counts = {
+            "created": self.checked["created"], "events": self.events, "repeated": self.repeated,
+            "notified": self._of("notification ").total(), "orders": self.checked["orders"], "messages": self.messages,
+            "lost": self.found["lost"] + self.found["late"], "doubled": self.found["doubled"],
+            "adopted": self.found["adopted"], "phantoms": self.found["phantom"], "crashes": self.counts["crash"],
+            "subscriptions": spells["subscription deleted silently"], "copies": spells["environment copied"],
+            "outages": self.kinds["outage"], "late_commits": api["late_commit"], "rollbacks": api["late_rollback"],
+            "lags": api["replica_lag"], "broken": spells["broken record"], "stops": spells["timers stop for good"],
+            "excused": self.excused,
+        }  # fmt: skip
+        delays = "; ".join(f"{kind}: {_spread(found)}" for kind, found in sorted(self.delays.items()))
+        return {name: f"{count:,}" for name, count in counts.items()} | {
+            "results": _listed(self.results), "delays": delays or "nothing was owed after a fault",
+        }  # fmt: skip
+
+    def _of(self, start: str) -> Counter[str]:
+        return Counter({name.removeprefix(start): n for name, n in self.counts.items() if name.startswith(start)})
 
 
 def play(plan: Plan) -> Outcome:
@@ -90,6 +125,38 @@ def play_all(plans: Iterable[Plan], *, jobs: int | None = None) -> Iterator[Outc
         return
     with ProcessPoolExecutor(workers) as pool:
         yield from pool.map(play, plans, chunksize=1)
+
+
+type Catch = tuple[str, int | None, str, float]
+
+
+def hunt(name: str, tries: int) -> Catch:
+    """Switch one defect on and play seeds until one catches it; return its name, seed, finding and seconds taken."""
+    logging.disable(logging.CRITICAL)
+    began = time.monotonic()
+    defect = next(defect for defect in DEFECTS if defect.name == name)
+    outcome = defect.caught_by(range(1, tries + 1))
+    took_s = time.monotonic() - began
+    return (name, None, "", took_s) if outcome is None else (name, outcome.plan.seed, outcome.findings[0], took_s)
+
+
+def hunt_all(defects: Sequence[Defect], *, tries: int, jobs: int | None = None) -> Iterator[Catch]:
+    """Do so for many defects, in their order; one process per core unless told otherwise."""
+    names = [defect.name for defect in defects]
+    with ProcessPoolExecutor(jobs or os.cpu_count() or 1) as pool:
+        yield from pool.map(hunt, names, [tries] * len(names), chunksize=1)
+
+
+def _spread(found: list[timedelta]) -> str:
+    """Return the middle, the 99th of a hundred and the worst."""
+    found = sorted(found)
+    p50, p99 = found[len(found) // 2], found[min(len(found) - 1, len(found) * 99 // 100)]
+    return f"p50 {_span(p50)}, p99 {_span(p99)}, worst {_span(found[-1])}"
+
+
+def _span(span: timedelta) -> str:
+    minutes = span / timedelta(minutes=1)
+    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
 def _listed(counts: Counter[str]) -> str:

@@ -231,7 +231,7 @@ def _events_are_of_commits(book: _Book) -> Iterator[str]:
     """P18: what is announced of a record was committed by then, the record itself and the very version."""
     for record, events in book.announced.items():
         for place, event in events:
-            before = [one for at, one in book.committed[record] if at < place]
+            before = [one for at, one in book.committed.get(record, ()) if at < place]
             if not before:
                 yield f"phantom: {event.change} of {event.entity}({record}) at {event.at}, which was never committed"
             elif event.version and event.version not in {one.version for one in before}:
@@ -288,7 +288,7 @@ def _duties(book: _Book, watch: Watch) -> Iterator[_Duty]:
 
 def _results_due(book: _Book) -> Iterator[_Duty]:
     for key, messages in book.submitted.items():
-        results = book.answered[key]
+        results = book.answered.get(key, [])
         for count, (_, sent) in enumerate(messages):
             # copies that arrive together are answered together, so the n-th result is what the n-th message is owed
             met = results[count][1].at if count < len(results) else None

@@ -5,9 +5,7 @@ where it shows quickest: how a run is bent so that few seeds are enough.
 """
 
 import itertools
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -28,10 +26,9 @@ from shared.orders.order_entry import OrderEntry
 from shared.orders.order_store import OrderStore
 from shared.webhooks import receive
 from shared.webhooks.delivery import parse_delivery
-from tests.simulation.plan import Plan, plan_of
-from tests.simulation.run import Outcome, Run
-
-type Patch = tuple[object, str, Any]
+from tests.simulation.change_defects import CHANGE_DEFECTS
+from tests.simulation.defect import Defect, Patch
+from tests.simulation.order_defects import ORDER_DEFECTS
 
 _BLIND: Final = retry.RetryPolicy(attempts=3)
 _LATE: Final = Fault(
@@ -40,41 +37,6 @@ _LATE: Final = Fault(
 _NO_ANSWER: Final = Fault(kind=FaultKind.TIMEOUT_AFTER, match="POST .*salesOrders", times=None, probability=0.6)
 _BAD_LINKS: Final = Fault(kind=FaultKind.SKIP_TOKEN, match="GET .*skiptoken", times=None, probability=0.7)
 _FLAKY: Final = Fault(kind=FaultKind.UNAVAILABLE, match="GET ", times=None, probability=0.55)
-
-
-@dataclass(frozen=True, slots=True)
-class Defect:
-    """One rule broken."""
-
-    name: str
-    rule: str  # what holds without the defect
-    patches: Callable[[], list[Patch]]
-    bend: dict[str, Any] = field(default_factory=dict)  # fields of the plan
-    kind: str = "busy"
-
-    def plan(self, seed: int) -> Plan:
-        """Return a run in which the defect shows."""
-        plan = plan_of(seed, kind=self.kind)
-        env = {**plan.env, **self.bend.get("env", {})}
-        return replace(plan, **{**self.bend, "env": env})
-
-    @contextmanager
-    def installed(self) -> Iterator[None]:
-        """Break the rule while the body runs."""
-        with ExitStack() as stack:
-            for owner, name, value in self.patches():
-                stack.callback(setattr, owner, name, getattr(owner, name))
-                setattr(owner, name, value)
-            yield
-
-    def caught_by(self, seeds: range) -> Outcome | None:
-        """Return the first run that catches the defect, None when all seeds pass."""
-        with self.installed():
-            for seed in seeds:
-                outcome = Run(self.plan(seed)).play()
-                if outcome.findings:
-                    return outcome
-        return None
 
 
 # -- the patches, one function per defect
@@ -249,7 +211,7 @@ _DEAF: Final = {"is_deaf": True, "env": {"BC_CHANGES": "created,updated,deleted"
 _CRASHES: Final = {"crash_p": 0.02, "nest_p": 0.02}
 _MANY_ORDERS: Final = {"orders": 25, "spells": 0}
 
-DEFECTS: Final = (
+DEFECTS: Final[tuple[Defect, ...]] = (
     Defect("watermark first", "output before the watermark", _mark_first, {**_DEAF, "fault": _FLAKY}),
     Defect("no overlap", "a delta reads behind its watermark for late commits", _no_overlap,
            {**_DEAF, **_MANY_ORDERS, "fault": replace(_LATE, queued=False)}),
@@ -281,4 +243,6 @@ DEFECTS: Final = (
     Defect("doubt rejects", "a transient fault is waited out", _doubt_rejects, {**_MANY_ORDERS, "fault": _NO_ANSWER}),
     Defect("posted by status", "a draft that gets its posted number is posted", _status_alone),
     Defect("random event ids", "the same change has the same id", _random_ids, _CRASHES),
+    *ORDER_DEFECTS,
+    *CHANGE_DEFECTS,
 )  # fmt: skip

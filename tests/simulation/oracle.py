@@ -236,6 +236,8 @@ class Oracle:
                 self._add(f"wrong: watermark of {state.stream.key} is ahead of BC's time")
             if state.run and state.ended_at is None:
                 self._add(f"wrong: run {state.run} of {state.stream.key} never ended")
+        for text in dict.fromkeys(world.raised or ()):
+            self._add(f"wrong: {text}")
         if world.refused:
             self._add(f"wrong: the webhook route answered {sorted(set(world.refused))}, after which BC forgets it")
         parked = world.stores.dead_letters.all(1000)

@@ -33,6 +33,8 @@ class Plan:
     lost_subscriptions: int = 0
     is_deaf: bool = False  # no notification ever arrives
     fault: Fault | None = None  # one fault of BC for the whole life
+    more_faults: tuple[Fault, ...] = ()  # and further ones
+    forced: tuple[str, ...] = ()  # spells, by the names in `weather.FORCED`, that last all the life
     outage: timedelta = timedelta(0)
     latency_s: float = 0.0
     companies: int = 1

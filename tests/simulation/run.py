@@ -61,16 +61,6 @@ class Outcome:
     delays: Mapping[str, tuple[timedelta, ...]] = field(default_factory=dict)  # after the last fault, by obligation
     log: list[str] = field(default_factory=list)
 
-    @property
-    def lost(self) -> int:
-        """Findings of something lost."""
-        return sum(finding.startswith("lost") for finding in self.findings)
-
-    @property
-    def doubled(self) -> int:
-        """Findings of something told or done twice."""
-        return sum(finding.startswith("doubled") for finding in self.findings)
-
 
 class _Lines(logging.Handler):
     """Puts the app's own log between the events of a replayed run."""
@@ -113,6 +103,7 @@ class Run:
         self.world.point = self.workers.at
         self.world.reading = self.workers.read
         self.world.looks = True
+        self.world.raised = []
         self.workers.meanwhile = [self._some_work, self._some_work, self._some_work, self.world.deliver_webhooks,
                                   self._people_act, self._look]  # fmt: skip
         self.weather.renames = self.senders.rename

@@ -90,8 +90,21 @@ class Senders:
         if old.key.startswith("MESSAGE-"):
             return  # its key is the id of its message: another message is another order
         old.messages += 1
-        self._put(self._rolls.choice(old.texts))
-        self._recorder.submitted(old.key, old.spelling, old.company, old.mark)
+        text, spelling = old.texts[0], old.spelling
+        if self._rolls.random() < 0.5:
+            text, spelling = self._written_anew(text, spelling)
+        self._put(text)
+        self._recorder.submitted(old.key, spelling, old.company, old.mark)
+
+    def _written_anew(self, text: str, spelling: str) -> tuple[str, str]:
+        """Return a message as another system writes it: members in another order, numbers and its key otherwise."""
+        message = json.loads(text)
+        for line in message.get("order", message).get("salesOrderLines", []):
+            if isinstance(line.get("quantity"), int):
+                line["quantity"] = float(line["quantity"])
+        if isinstance(message.get("orderKey"), str):
+            spelling = message["orderKey"] = f" {message['orderKey'].swapcase()}"
+        return json.dumps(message, sort_keys=True, indent=self._rolls.choice((None, 1))), spelling
 
     def _send_good(self) -> None:
         company = self._rolls.choice(self._companies)

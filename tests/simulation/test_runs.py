@@ -2,15 +2,25 @@
 
 import logging
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
+from business_central_emulator import Fault, FaultKind
 
 from tests.simulation.campaign import Total, play_all
-from tests.simulation.defects import DEFECTS, Defect
+from tests.simulation.defect import Defect
+from tests.simulation.defects import DEFECTS
 from tests.simulation.plan import plan_of
 from tests.simulation.run import Run
+from tests.support.shop import Shop
 
 SEEDS = 14
+#: Every eighth of the defects, and those that an outsider would try first.
+FAMOUS = {
+    "adopts a stranger", "absence from a replica", "presence uncommitted", "digest by rendering",
+    "row removed before its message left", "dead by silence",
+}  # fmt: skip
+SAMPLE = [defect for place, defect in enumerate(DEFECTS) if place % 8 == 0 or defect.name in FAMOUS]
 
 
 @pytest.fixture(autouse=True)
@@ -59,9 +69,36 @@ def test_a_seed_is_a_life() -> None:
     assert len(first.log) > 100
 
 
-@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
+@pytest.mark.parametrize("defect", SAMPLE, ids=lambda defect: defect.name)
 def test_a_deliberate_defect_is_caught(defect: Defect) -> None:
-    """The simulation can fail: it notices each rule of the app that is broken, and only because it is broken."""
+    """The simulation can fail: it notices each rule of the app that is broken, and only because it is broken.
+
+    A sample; `make defects` plays all of them.
+    """
     caught = defect.caught_by(range(1, 41))
     assert caught is not None, f"nobody noticed that this rule is broken: {defect.rule}"
     assert Run(defect.plan(caught.plan.seed)).play().findings == []
+
+
+def test_no_two_defects_bear_one_name() -> None:
+    """There are sixty of them at least."""
+    assert len({defect.name for defect in DEFECTS}) == len(DEFECTS) >= 60
+
+
+def _orders_after_a_lost_answer() -> int:
+    shop = Shop()
+    lag_s = timedelta(minutes=30).total_seconds()
+    shop.fail(FaultKind.GATEWAY_TIMEOUT_AFTER)
+    shop.world.bc.faults.add(
+        Fault(kind=FaultKind.REPLICA_LAG, match="^GET", times=None, least_s=lag_s, window_s=lag_s)
+    )  # fmt: skip
+    shop.submit(shop.message())
+    shop.wait(timedelta(hours=2))
+    return len(shop.orders())
+
+
+def test_a_lost_answer_and_reads_that_lag_by_half_an_hour_make_one_order() -> None:
+    """P8: look-ups that take a replica's word for what is missing made two of it, every time."""
+    assert _orders_after_a_lost_answer() == 1
+    with next(defect for defect in DEFECTS if defect.name == "absence from a replica").installed():
+        assert _orders_after_a_lost_answer() == 2

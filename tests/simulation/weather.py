@@ -135,8 +135,12 @@ class Weather:
         if plan.is_deaf:
             rules = self._world.bc.webhooks.tampering.rules
             rules.append(Tamper(kind=TamperKind.DROP, times=10**6))
-        if plan.fault is not None:
-            self._world.bc.faults.script.append(replace(plan.fault))
+        for fault in (*((plan.fault,) if plan.fault else ()), *plan.more_faults):
+            self._world.bc.faults.script.append(replace(fault))
+        for name in plan.forced:
+            spell = FORCED[name](self, begins + plan.life / 10)
+            spell.ends = begins + plan.life * 0.9
+            self._spells.append(spell)
 
     def change(self) -> None:
         """Begin and end what is due."""
@@ -249,7 +253,9 @@ class Weather:
         return self._spell(at, "no worker runs", (5, 300), lambda: turn(False), lambda: turn(True))
 
     def _storage(self, at: datetime) -> Spell:
-        what = self._rolls.choice(_TROUBLES)
+        return self._trouble_of(at, self._rolls.choice(_TROUBLES))
+
+    def _trouble_of(self, at: datetime, what: str) -> Spell:
         chance = self._rolls.choice((0.02, 0.1, 0.5))
 
         def end() -> None:
@@ -288,7 +294,8 @@ class Weather:
         def end() -> None:
             for record_id in broken:
                 self._world.bc.faults.broken.pop(record_id, None)
-                self._people.mend(record_id)
+                if self._rolls.random() < 0.5:  # else it heals without a change that a delta could see
+                    self._people.mend(record_id)
 
         return self._spell(at, "broken record", (5, 90), begin, end)
 
@@ -380,3 +387,17 @@ class Weather:
         where = self._rolls.choice(("POST .*salesOrders", "GET ", ""))
         fault = Fault(kind=FaultKind.TRANSIENT, match=where, times=None, reason=reason)
         return self._script(at, f"burst: {reason} on '{where}'", (0.2, 3), fault)
+
+
+#: Spells that a plan can ask for.
+FORCED: Final[dict[str, Callable[[Weather, datetime], Spell]]] = {
+    "long lag": Weather._long_lag,
+    "rename": Weather._rename,
+    "clock": Weather._clock_step,
+    "timers": Weather._timers_stop,
+    "date": Weather._wrong_date,
+    "broken": Weather._broken,
+    "budget": lambda weather, at: weather._trouble_of(at, "budget"),
+    "login": lambda weather, at: weather._trouble_of(at, "login"),
+    "table": lambda weather, at: weather._trouble_of(at, "table"),
+}

@@ -163,6 +163,7 @@ class World:
         self.at_work: list[tuple[str, Message]] = []  # messages in workers' hands, the innermost worker last
         self.may_repeat: set[str] = set()  # jobs cut off between their output and the delete of their message
         self.stalled: set[str] = set()  # jobs that two workers were at
+        self.raised: list[str] | None = None  # errors that are none of the app's own, where they are collected
         self.refused: list[int] = []  # answers of the webhook route that make BC delete its subscriptions
         self.done_runs: dict[str, datetime] = {}  # runs that were completed
         self.clock_ahead = [timedelta(0)] * HOSTS  # of each host: what its clock shows beyond BC's
@@ -269,6 +270,8 @@ class World:
                 self._leave(triggers.do_timer(self.connection, name), "", f"timer {name}")
             except IntegrationError as error:
                 self.note(f"timer {name} failed: {error}")
+            except Exception as error:  # noqa: BLE001 the host goes on, whatever a function raises
+                self._raised(f"timer {name}", error)
 
     def step(self, queue: str) -> bool:
         """Work on one message of a queue; False when none is visible."""
@@ -285,6 +288,9 @@ class World:
                 self._work(queue, message)
             except IntegrationError as error:
                 self.note(f"{queue} failed {message.message_id}: {type(error).__name__} {error}")
+                self.queues.failed(queue, message, self.clock.now())
+            except Exception as error:  # noqa: BLE001 the host goes on, whatever a function raises
+                self._raised(queue, error)
                 self.queues.failed(queue, message, self.clock.now())
             finally:
                 self.at_work.pop()
@@ -319,6 +325,12 @@ class World:
                 self.may_repeat |= {job, *sent}
         if queue == resource_names.QUEUE_PAGES:
             self._note_done(message.body)
+
+    def _raised(self, where: str, error: Exception) -> None:
+        """Note an error that no code of the app raises on purpose; tests of one use case let it through."""
+        if self.raised is None:
+            raise error
+        self.raised.append(f"{where} raised {type(error).__name__}: {error}")
 
     def doubt(self, message: Message) -> None:
         """Note that two workers are at one message: its job, and what it sends, may be told twice."""
