@@ -147,6 +147,8 @@ class Run:
         self._pass(SECOND_LOOK)
         trouble = self.outcome.counts["crash"] + self.outcome.counts["stall"] + self.outcome.counts["storage fault"]
         self.oracle.judge(may_repeat=trouble > 0, by_hand=self._by_hand)
+        for key in self.senders.every_key():
+            self.recorder.look(key)
         return self._finish(checker.judge(self.recorder.facts(), self._watch()))
 
     def _watch(self) -> Watch:
@@ -229,7 +231,7 @@ class Run:
 
     def _look(self) -> None:
         """Somebody asks what became of an order."""
-        keys = self.senders.keys()
+        keys = self.senders.every_key()
         if keys:
             with contextlib.suppress(IntegrationError):
                 self.recorder.look(self._rolls.choice(keys))
