@@ -97,8 +97,16 @@ def _differences(ctx: Context, stores: ChangeStores, job: PageJob) -> tuple[Noti
 def _missed_twice(job: PageJob, ledger: Ledger, number: int, bucket: str, went: list[str]) -> list[str]:
     """Return the ids that an earlier read has missed, too, so long before that no replica should lag by it."""
     missed = ledger.snapshots.missed(number - 1, bucket) if went else {}
-    before = (parse_time(job.began) or NO_TIME) - plan_runs.SECOND_LOOK
-    return [key for key in went if key in missed and (parse_time(missed[key]) or NO_TIME) <= before]
+    return [key for key in went if key in missed and _moment(missed[key]) <= _second_look(job)]
+
+
+def _second_look(job: PageJob) -> datetime:
+    """Return when a first look must have been for this read to be a second one."""
+    return _moment(job.began) - plan_runs.SECOND_LOOK
+
+
+def _moment(text: str) -> datetime:
+    return parse_time(text) or NO_TIME
 
 
 def _at_end(ctx: Context, stores: ChangeStores, job: PageJob, began: datetime | None) -> None:
@@ -115,7 +123,6 @@ def _keep_missed(stores: ChangeStores, job: PageJob) -> None:
     entity = job.entity_row()
     ledger = stores.ledger(job.company, entity)
     page, is_due = job.page, False
-    before = (parse_time(job.began) or NO_TIME) - plan_runs.SECOND_LOOK
     for bucket, (_, went) in zip(all_buckets(), ledger.differences(number), strict=True):
         if not went:
             continue
@@ -128,8 +135,7 @@ def _keep_missed(stores: ChangeStores, job: PageJob) -> None:
             kept = [(key, entries.get(key, SnapshotEntry())) for key in keys]
             ledger.snapshots.add_page(number, page, kept, missed_at=missed_at)
             page += 1
-        too_young = any((parse_time(missed_at) or NO_TIME) > before for missed_at in by_time)
-        is_due = is_due or (entity.modified_by_reads and too_young)
+        is_due = is_due or (entity.modified_by_reads and max(map(_moment, by_time)) > _second_look(job))
     stores.streams.change(stream, lambda held: replace(held, looks_again=is_due))
 
 
