@@ -9,7 +9,7 @@ known, page by page of ids with `missed_at`, until a read by id of what is curre
 read may modify what it finds, until two looks at least an hour apart have both missed it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -93,8 +93,16 @@ def _differences(ctx: Context, stores: ChangeStores, job: PageJob) -> tuple[Noti
 def _missed_twice(job: PageJob, ledger: Ledger, number: int, bucket: str, went: list[str]) -> list[str]:
     """Return the ids that an earlier read has missed, too, so long before that no replica should lag by it."""
     missed = ledger.snapshots.missed(number - 1, bucket) if went else {}
-    before = (parse_time(job.began) or NO_TIME) - plan_runs.SECOND_LOOK
-    return [key for key in went if key in missed and (parse_time(missed[key]) or NO_TIME) <= before]
+    return [key for key in went if key in missed and _moment(missed[key]) <= _second_look(job)]
+
+
+def _second_look(job: PageJob) -> datetime:
+    """Return when a first look must have been for this read to be a second one."""
+    return _moment(job.began) - plan_runs.SECOND_LOOK
+
+
+def _moment(text: str) -> datetime:
+    return parse_time(text) or NO_TIME
 
 
 def _at_end(ctx: Context, stores: ChangeStores, job: PageJob, began: datetime | None) -> None:
@@ -116,8 +124,8 @@ def _keep_missed(stores: ChangeStores, job: PageJob) -> None:
         for missed_at, keys in _by_time(went, ledger.snapshots.missed(number - 1, bucket) if went else {}, job).items():
             kept = [(key, entries.get(key, SnapshotEntry())) for key in keys]
             ledger.snapshots.add_page(number, page, kept, missed_at=missed_at)
-            page, youngest = page + 1, max(youngest, parse_time(missed_at) or NO_TIME)
-    looks_again = entity.modified_by_reads and youngest > (parse_time(job.began) or NO_TIME) - plan_runs.SECOND_LOOK
+            page, youngest = page + 1, max(youngest, _moment(missed_at))
+    looks_again = entity.modified_by_reads and youngest > _second_look(job)
     stores.streams.change(stream, lambda held: replace(held, looks_again=looks_again))
 
 

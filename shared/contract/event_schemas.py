@@ -111,7 +111,6 @@ def _event_schema(kind: str, description: str, subject: str) -> Schema:
             "dataschema": {"type": "string", "format": "uri", "description": "left out by release 0.1.0"},
             "bcreplay": {"const": True, "description": "sent once more at an operator's request, under the id it had"},
             "bcconnection": {"type": "string", "pattern": "^[a-z][a-z0-9]{0,15}$"},
-            "bcreplay": {"const": True, "description": "sent again on demand, under the id that it had"},
         },
         "required": ["specversion", "id", "source", "type", "subject"],
     }

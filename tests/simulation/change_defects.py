@@ -85,7 +85,7 @@ def _webhooks_twice() -> list[Patch]:
 
 
 def _second_clock_silent() -> list[Patch]:
-    return [(SecondClock, "look", lambda _: ())]
+    return [(SecondClock, "look", lambda *_: ())]
 
 
 def _poison_dropped() -> list[Patch]:
@@ -95,8 +95,8 @@ def _poison_dropped() -> list[Patch]:
 def _ledger_without_etags() -> list[Patch]:
     real = Ledger._write
 
-    def write(ledger: Ledger, key: str, row: Row | None, *known: Any) -> Any:
-        return Upsert(replace(real(ledger, key, row, *known).row, etag=""))
+    def write(ledger: Ledger, key: str, row: Row | None, *rest: Any) -> Any:
+        return Upsert(replace(real(ledger, key, row, *rest).row, etag=""))
 
     return [(Ledger, "_write", write)]
 

@@ -14,6 +14,7 @@ from tests.simulation.history import (
     Announced,
     Answered,
     Committed,
+    Disputed,
     Fact,
     Healed,
     Lagging,
@@ -30,6 +31,7 @@ LIMITS: Final[Mapping[str, timedelta]] = {
     "created": timedelta(minutes=75),
     "posted": timedelta(minutes=75),
     "result": timedelta(minutes=75),
+    "result of a disputed order": timedelta(hours=75),
     "updated": timedelta(hours=26),
     "deleted": timedelta(hours=29),
     "pulled": timedelta(minutes=75),
@@ -73,6 +75,7 @@ class _Book:
     orders: dict[tuple[str, str], list[tuple[int, Committed]]] = field(default_factory=lambda: defaultdict(list))
     began: int = -1  # place at which the watch began
     healed: datetime | None = None
+    disputed: set[str] = field(default_factory=set)
     lags: list[Lagging] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -84,6 +87,8 @@ class _Book:
                     self.answered[fact.key].append((place, fact))
                 case Looked():
                     self.looked.append((place, fact))
+                case Disputed():
+                    self.disputed.add(fact.key)
                 case PutBack():
                     self.put_back[fact.key].append(place)
                 case Announced():
@@ -99,6 +104,11 @@ class _Book:
                 case Healed():
                     self.healed = fact.at
 
+    def waits(self, key: str) -> bool:
+        """Return whether the last look at an order shows that it waits."""
+        looks = [look for _, look in self.looked if look.key == key]
+        return bool(looks) and any(one.status == "waiting" for one in looks[-1].entries)
+
     def marks(self, key: str) -> frozenset[str]:
         """Return the marks that the messages of a key bear."""
         return frozenset(sent.mark for _, sent in self.submitted[key])
@@ -113,7 +123,7 @@ def judge(facts: Sequence[Fact], watch: Watch, limits: Mapping[str, timedelta] =
     delays: dict[str, list[timedelta]] = defaultdict(list)
     excused = 0
     for duty in _duties(book, watch):
-        delay, is_hidden = duty.delay(book.healed), duty.kind != "result" and was_lagging(book.lags, duty.since)
+        delay, is_hidden = duty.delay(book.healed), "result" not in duty.kind and was_lagging(book.lags, duty.since)
         if delay is None and is_hidden and duty.kind in _BY_DELTA:
             excused += 1
         elif delay is None:
@@ -292,7 +302,12 @@ def _results_due(book: _Book) -> Iterator[_Duty]:
         for count, (_, sent) in enumerate(messages):
             # copies that arrive together are answered together, so the n-th result is what the n-th message is owed
             met = results[count][1].at if count < len(results) else None
-            yield _Duty("result", key, sent.at, met)
+            if key in book.disputed:
+                if met is None and book.waits(key):
+                    continue  # a person is asked once its 72 hours are over
+                yield _Duty("result of a disputed order", key, sent.at, met)
+            else:
+                yield _Duty("result", key, sent.at, met)
 
 
 def _news_due(

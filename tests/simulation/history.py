@@ -20,6 +20,14 @@ class Submitted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Disputed:
+    """A person, or another sender, uses the number of an order: nobody can tell for sure what became of it."""
+
+    at: datetime
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PutBack:
     """A person redrove an order."""
 
@@ -109,7 +117,7 @@ class Lagging:
     begins: bool
 
 
-type Fact = Submitted | PutBack | Answered | Looked | Announced | Committed | WatchBegan | Healed | Lagging
+type Fact = Submitted | Disputed | PutBack | Answered | Looked | Announced | Committed | WatchBegan | Healed | Lagging
 
 
 @dataclass(frozen=True, slots=True)

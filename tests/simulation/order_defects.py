@@ -11,7 +11,7 @@ from business_central_emulator import Fault, FaultKind
 from shared.business_central import order_api
 from shared.business_central.entities import SALES_ORDERS
 from shared.business_central.port import Intent, PostedOrder
-from shared.errors import BCRejected, BCUnavailable, BudgetExhausted, IntegrationError, TokenError
+from shared.errors import BCDenied, BCRejected, BCUnavailable, BudgetExhausted, IntegrationError, TokenError
 from shared.orders import likeness, next_step, order_look_up, order_message, order_store, resume, submit
 from shared.orders.order_entry import OrderEntry
 from shared.orders.order_result import refusal
@@ -108,7 +108,7 @@ def _before_forgotten() -> list[Patch]:
 
 
 def _transient_is_final() -> list[Patch]:
-    return [(next_step, "is_transient", lambda error, *_: error.retryable)]
+    return [(next_step, "_refusal", lambda error: "transient" if error.retryable else "final")]
 
 
 def _doubt_forgotten() -> list[Patch]:
@@ -162,17 +162,14 @@ def _forgotten_in_two_writes() -> list[Patch]:
 
 
 def _customer_ignored() -> list[Patch]:
-    return [(order_api, "_is_of", lambda *_: True), (order_api, "_customer", lambda *_: "")]
+    return [(order_api, "_customer", lambda *_: ""), (order_api, "_is_of", lambda *_: True)]
 
 
 def _more_lines_are_the_same() -> list[Patch]:
-    real = likeness.likeness
+    def is_all(sent: list[Any], found: list[Any], *_: Any) -> bool:
+        return all(any(one.names(line) and one.quantity == line.quantity for line in found) for one in sent)
 
-    def alike(*given: Any) -> likeness.Likeness:
-        found = real(*given)
-        return "same" if found == "unclear" else found
-
-    return [(likeness, "likeness", alike)]
+    return [(likeness, "_is_all", is_all)]
 
 
 def _pause_is_a_refusal() -> list[Patch]:
@@ -186,7 +183,8 @@ def _pause_is_a_refusal() -> list[Patch]:
 
 
 def _denied_is_final() -> list[Patch]:
-    return [(next_step, "_is_final", lambda error: not error.retryable)]
+    real = next_step._refusal
+    return [(next_step, "_refusal", lambda error: "final" if isinstance(error, BCDenied) else real(error))]
 
 
 def _lost_answer_is_a_refusal() -> list[Patch]:

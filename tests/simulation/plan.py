@@ -29,6 +29,9 @@ class Plan:
     crash_p: float = 0.0  # per point
     nest_p: float = 0.0
     stall_p: float = 0.0
+    overtaken_die: bool = False  # workers whose message another one took may die as well
+    clock_steps_s: tuple[int, ...] = (-90, -45, -10, 10, 45, 90)  # how far a host's clock jumps
+    other_share: float = 0.0  # of the messages: done by workers of another release, where the run is given one
     spells: int = 0  # of bad weather
     lost_subscriptions: int = 0
     is_deaf: bool = False  # no notification ever arrives

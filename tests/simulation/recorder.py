@@ -16,6 +16,7 @@ from tests.simulation.history import (
     Announced,
     Answered,
     Committed,
+    Disputed,
     Fact,
     Healed,
     Lagging,
@@ -51,6 +52,10 @@ class Recorder:
     def submitted(self, key: str, spelling: str, company: str, mark: str) -> None:
         """Note that a message was sent."""
         self._facts.append(Submitted(at=self._now(), key=key, spelling=spelling, company=company, mark=mark))
+
+    def disputed(self, key: str) -> None:
+        """Note that somebody else uses the number of an order."""
+        self._facts.append(Disputed(at=self._now(), key=key))
 
     def put_back(self, key: str) -> None:
         """Note that a person redrives an order."""

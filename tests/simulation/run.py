@@ -27,7 +27,7 @@ from tests.simulation.senders import Senders
 from tests.simulation.telling import Telling
 from tests.simulation.weather import Weather
 from tests.simulation.workers import Workers
-from tests.simulation.world import World
+from tests.simulation.world import OtherRelease, World
 
 #: Quiet after the last fault in which everything that waits by itself must have come in.
 HEALING: Final = timedelta(minutes=75)
@@ -77,8 +77,10 @@ class _Lines(logging.Handler):
 class Run:
     """All parts of one run."""
 
-    def __init__(self, plan: Plan, *, verbose: bool = False) -> None:
-        """Build the world of a plan."""
+    def __init__(
+        self, plan: Plan, *, verbose: bool = False, other_release: Callable[[World], OtherRelease] | None = None
+    ) -> None:
+        """Build the world of a plan; `other_release` makes workers of another release that share its state."""
         self.plan = plan
         self.outcome = Outcome(plan)
         rolls = random.Random(plan.seed)
@@ -103,6 +105,8 @@ class Run:
         self.world.point = self.workers.at
         self.world.reading = self.workers.read
         self.world.looks = True
+        if other_release is not None:
+            self.world.other_release, self.world.other_share = other_release(self.world), plan.other_share
         self.world.raised = []
         self.workers.meanwhile = [self._some_work, self._some_work, self._some_work, self.world.deliver_webhooks,
                                   self._people_act, self._look]  # fmt: skip
@@ -147,6 +151,8 @@ class Run:
         self._pass(SECOND_LOOK)
         trouble = self.outcome.counts["crash"] + self.outcome.counts["stall"] + self.outcome.counts["storage fault"]
         self.oracle.judge(may_repeat=trouble > 0, by_hand=self._by_hand)
+        for key in self.senders.every_key():
+            self.recorder.look(key)
         return self._finish(checker.judge(self.recorder.facts(), self._watch()))
 
     def _watch(self) -> Watch:
@@ -229,7 +235,7 @@ class Run:
 
     def _look(self) -> None:
         """Somebody asks what became of an order."""
-        keys = self.senders.keys()
+        keys = self.senders.every_key()
         if keys:
             with contextlib.suppress(IntegrationError):
                 self.recorder.look(self._rolls.choice(keys))

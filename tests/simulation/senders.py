@@ -65,7 +65,7 @@ class Senders:
         else:
             self._send_good()
 
-    def keys(self) -> list[str]:
+    def every_key(self) -> list[str]:
         """Return every key that was used, as it was first written."""
         return list({sent.key: sent.spelling for sent in self.sent}.values())
 
@@ -76,8 +76,9 @@ class Senders:
     def disturb(self, company: str, external: str) -> None:
         """Note that somebody else uses a number: no order that bears it is sure to be made any more."""
         for sent in self.sent:
-            if (sent.company, sent.external) == (company, code_of(external)) and sent.fate == "created":
+            if (sent.company, sent.external) == (company, code_of(external)) and sent.fate != "rejected":
                 sent.fate = "either"
+                self._recorder.disputed(sent.key)
 
     def rename(self, name: str) -> None:
         """Note that a name means no company any more, or another one: an order that bears it may be refused."""
@@ -214,6 +215,8 @@ class Senders:
         sent.order = order
         self.sent.append(sent)
         self._recorder.submitted(key, spelling, company, mark)
+        if fate == "either":
+            self._recorder.disputed(key)
 
     def _put(self, text: str) -> str:
         self.messages += 1

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -104,8 +104,8 @@ def told_in(left: Left, claim_checks: MemoryClaimChecks, faults: list[str]) -> l
             faults.append(f"count of {name} is wrong")
     found = []
     for event in events:
-        invalid = event_faults(event)
-        faults += invalid
-        told = (event["id"], event["type"], event["source"], event["subject"], event["data"], left.job, left.at)
-        found.append(Told(*told, is_valid=not invalid))
+        wrong = event_faults(event)
+        faults += wrong
+        told = Told(event["id"], event["type"], event["source"], event["subject"], event["data"], left.job, left.at)
+        found.append(replace(told, is_valid=not wrong))
     return found

@@ -107,6 +107,7 @@ class Weather:
         self._rolls = rolls
         self._counts = counts
         self._spells: list[Spell] = []
+        self._clock_steps_s: tuple[int, ...] = (0,)
         self._trouble: dict[str, float] = {}  # what is in trouble -> chance that a call of it fails
         self.lags: Callable[[bool], object] = lambda _: None  # told when replicas begin and cease to lag for long
         self.renames: Callable[[str], object] = lambda _: None  # told a name that a company no longer bears
@@ -122,6 +123,7 @@ class Weather:
 
     def plan(self, plan: Plan, begins: datetime) -> None:
         """Roll the spells of a run."""
+        self._clock_steps_s = plan.clock_steps_s
         for _ in range(plan.spells):
             make = self._rolls.choices([one for one, _ in self._kinds], [weight for _, weight in self._kinds])[0]
             self._spells.append(make(begins + plan.life * self._rolls.random()))
@@ -347,7 +349,7 @@ class Weather:
         """The clock of one host jumps; it is put right some time later."""
         ahead = self._world.clock_ahead
         host = self._rolls.randrange(len(ahead))
-        step = timedelta(seconds=self._rolls.choice((-90, -45, -10, 10, 45, 90)))
+        step = timedelta(seconds=self._rolls.choice(self._clock_steps_s))
 
         def turn(to: timedelta) -> None:
             ahead[host] = to

@@ -34,7 +34,8 @@ class Workers:
         """Roll what happens here."""
         if not self.on:
             return
-        roll = 1.0 if self._is_overtaken() else self._rolls.random()
+        is_spared = not self._plan.overtaken_die and self._is_overtaken()
+        roll = 1.0 if is_spared else self._rolls.random()
         if roll < self._plan.crash_p or (self.crash_at and point == self.crash_at):
             self.crash_at = ""
             self._counts["crash"] += 1
@@ -60,8 +61,8 @@ class Workers:
     def _is_overtaken(self) -> bool:
         """Say whether another worker took this one's message.
 
-        Such a worker lives on. If it claimed something after the other one had finished the message, and then died
-        before its output, nobody would come back for the claim: two rare faults within one second, not played here.
+        Such a worker lives on unless the plan says otherwise. If it claims something after the other one has finished
+        the message, and then dies before its output, nobody comes back for the claim: two rare faults within a second.
         """
         return bool(self._world.at_work) and self._world.is_overtaken(self._world.at_work[-1][1])
 
