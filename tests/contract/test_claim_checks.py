@@ -46,6 +46,17 @@ def test_what_is_stored_is_found_at_its_url(account: Account) -> None:
         assert read(urls.pop()) == data
 
 
+def test_what_is_stored_is_got_by_its_name(account: Account) -> None:
+    """For a receiver that can't read our storage; what is gone is None."""
+    checks, _ = account
+    assert isinstance(checks, BlobClaimChecks | MemoryClaimChecks)
+    assert checks.get("nothing.ndjson") is None
+    data = b"x" * 9_000_000
+    checks.put("some.ndjson", data)
+    assert checks.get("some.ndjson") == data
+    assert checks.get("nothing.ndjson") is None
+
+
 @pytest.mark.azurite
 def test_a_blob_bears_its_type_and_is_one_put(azurite: str) -> None:
     """A blob that was put in blocks would list them."""
@@ -67,6 +78,8 @@ def test_an_account_that_does_not_answer_is_unavailable() -> None:
     checks = BlobClaimChecks(StorageSettings(connection_string=text, table_endpoint="", client_id=""))
     with pytest.raises(StoreUnavailable, match="Blob Storage, bc-data"):
         checks.put("x.ndjson", b"x")
+    with pytest.raises(StoreUnavailable, match="Blob Storage, bc-data"):
+        checks.get("x.ndjson")
 
 
 def test_a_wrong_connection_string_is_a_wrong_setting() -> None:

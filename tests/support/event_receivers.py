@@ -159,8 +159,8 @@ def _json(body: bytes) -> Any:
 
 
 @contextmanager
-def serving(receiver: Receiver, authority: trustme.CA, *names: str) -> Iterator[int]:
-    """Serve a receiver over TLS on loopback under some names; yields the port."""
+def serving(receiver: Receiver, tls: ssl.SSLContext) -> Iterator[int]:
+    """Serve a receiver over TLS on loopback; yields the port."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -189,9 +189,7 @@ def serving(receiver: Receiver, authority: trustme.CA, *names: str) -> Iterator[
             """Be quiet: resets are part of the game."""
 
     server = Server(("127.0.0.1", 0), Handler)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(*names).configure_cert(context)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
@@ -200,6 +198,13 @@ def serving(receiver: Receiver, authority: trustme.CA, *names: str) -> Iterator[
         server.shutdown()
         server.server_close()
         thread.join(5)
+
+
+def certified(authority: trustme.CA, *names: str) -> ssl.SSLContext:
+    """Return what a server under these names shows."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(*names).configure_cert(context)
+    return context
 
 
 @contextmanager

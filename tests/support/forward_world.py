@@ -28,6 +28,7 @@ from tests.support.event_receivers import (
     TOKENS,
     Receiver,
     ca_file,
+    certified,
     event_grid,
     routed,
     service_bus,
@@ -167,5 +168,5 @@ def forwarding(kind: TargetKind, folder: Path, authority: trustme.CA, **more: An
     """A world with a receiver of that kind."""
     receiver = Receiver(_JUDGES[kind], **more)
     hosts = (GRID_HOST, BUS_HOST, HOOK_HOST)
-    with serving(receiver, authority, *hosts) as port, routed(dict.fromkeys(hosts, port)):
+    with serving(receiver, certified(authority, *hosts)) as port, routed(dict.fromkeys(hosts, port)):
         yield ForwardWorld(kind, receiver, ca_file(authority, folder))
