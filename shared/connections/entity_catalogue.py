@@ -74,6 +74,15 @@ class EntityCatalogue:
             return held[1]
         return self._hold(self._store.routes() if self._routes else {}, now)
 
+    def _may_list_more(self, kept: Kept[frozenset[str]]) -> bool:
+        missing = {
+            entity.route
+            for entity in self.resolved().watched
+            if entity.by_webhook and entity.webhook_resource not in kept.value
+        }
+        routes = self._store.routes() if missing & self._routes else {}
+        return any(routes[route].at > kept.at for route in missing & routes.keys())
+
     def facts(self) -> Mapping[str, RouteFacts]:
         """Return route -> what is stored of it, of the routes that BC_ENTITIES names. Raises as `resolved`."""
         return {route: one.value for route, one in self._store.routes().items()} if self._routes else {}
@@ -94,12 +103,14 @@ class EntityCatalogue:
     def offered(self, company: str) -> frozenset[str] | None:
         """Return what may be subscribed in a company, at most a day old; None when Business Central gives no list.
 
+        It is asked anew for an entity that is not listed and whose route was read since, as its page may be new.
+
         Raises:
             StoreUnavailable: the table did not answer.
         """
         kept = self._store.webhooks().get(company)
         now = self._now()
-        if kept is not None and now - kept.at < FRESH_FOR:
+        if kept is not None and now - kept.at < FRESH_FOR and not self._may_list_more(kept):
             return kept.value
         try:
             resources = self._bc.webhook_resources(company)

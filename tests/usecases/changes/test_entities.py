@@ -7,13 +7,15 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
+from business_central_emulator import Fault, FaultKind
 from business_central_emulator.business.shop import ROUTE
 from business_central_emulator.business.shop import STOCK as STOCK_ROWS
 
 import scripts.entities
 from shared.contract.built_in import described
 from shared.contract.event_schemas import published_events
-from shared.operations import entity_offers
+from shared.operations import entity_offers, status
+from shared.operations.status_view import LoginView
 from shared.resource_names import QUEUE_PAGES
 from tests.simulation.world import World
 from tests.support.worlds import announced, events, restart
@@ -271,3 +273,60 @@ def test_every_event_of_a_configured_entity_fits_its_published_schema() -> None:
     assert {f"bc.priceTag.{change}.v1" for change in ("created", "deleted")} <= kinds
     for event in found:
         jsonschema_rs.validate(schemas[event["type"]], event)
+
+
+def test_a_wrong_route_is_refused_with_the_nearest_right_one() -> None:
+    """Known routes are those of what may be subscribed; nothing else at that route is asked for."""
+    world = world_of({"entitySet": "customers"}, {**STOCK, "route": "contoso/shp/v1.0"})
+    fault = (
+        f"BC_ENTITIES entry 2 (stockLevels): route: no API is published at contoso/shp/v1.0; did you mean '{ROUTE}'?"
+    )
+    assert world.ctx.catalogue.resolved().faults == (fault,)
+    view = status.view(world.ctx, world.stores, LoginView(state="ok", mode="authorization_code"))
+    assert [one.cause for one in view.findings if one.check == "entities"] == [f"{fault}."]
+    assert {one.entity: one.how for one in view.triggers}["customers"] == "by webhook and reconcile"
+
+
+def test_an_entry_is_served_once_business_central_bears_it_out() -> None:
+    """A page that is published later, or metadata that could not be read: looked at again after an hour."""
+    world = World(demo_data=False, env={"BC_COMPANIES": CRONUS, "BC_ENTITIES": json.dumps([STOCK])})
+    world.start()
+    assert world.ctx.catalogue.named(f"{ROUTE}/stockLevels") is None
+    assert "no API is published" in world.ctx.catalogue.resolved().faults[0]
+    world.bc.add_shop()
+    world.run_for(timedelta(hours=2))
+    assert world.ctx.catalogue.named(f"{ROUTE}/stockLevels") is not None
+    assert any("stockLevels" in one for one in resources(world))
+
+
+def test_while_metadata_cannot_be_read_the_others_go_on() -> None:
+    """An entity that nothing is known of waits; what was read before counts for days."""
+    world = World(demo_data=False, env={"BC_COMPANIES": CRONUS, "BC_ENTITIES": json.dumps([{"entitySet": "vendors"}])})
+    world.bc.faults.add(Fault(kind=FaultKind.SERVER_ERROR, match="metadata", times=None, status=503))
+    world.start()
+    assert world.ctx.catalogue.resolved().waiting == ("BC_ENTITIES: vendors waits until its $metadata can be read",)
+    assert {one.name for one in world.ctx.catalogue.resolved().watched} == {"items", "salesShipments", "salesInvoices"}
+    world.bc.faults.clear()
+    world.run_for(timedelta(hours=1))
+    assert world.ctx.catalogue.named("vendors") is not None
+    world.bc.faults.add(Fault(kind=FaultKind.SERVER_ERROR, match="metadata", times=None, status=503))
+    world.clock.advance(timedelta(days=3))
+    restart(world)
+    world.run_timer("reconcile")
+    assert world.ctx.catalogue.named("vendors") is not None
+
+
+def test_webhooks_of_a_custom_page_are_renewed_and_removed_at_its_route() -> None:
+    """And once the API itself is taken back, there is nothing left to remove."""
+    world = world_of(STOCK)
+    (held,) = [one for one in world.bc.environment.subscriptions if "stockLevels" in one["resource"]]
+    expires = held["expirationDateTime"]
+    world.run_for(timedelta(hours=25), every=timedelta(minutes=15))
+    (held,) = [one for one in world.bc.environment.subscriptions if "stockLevels" in one["resource"]]
+    assert held["expirationDateTime"] > expires
+    del world.bc.environment.apis[ROUTE]
+    world.run_for(timedelta(hours=26), every=timedelta(minutes=15))
+    assert "no API is published" in world.ctx.catalogue.resolved().faults[0]
+    item = world.bc.user.create_item(displayName="goes on")
+    notify(world)
+    assert announced(world, "item.created") == {("item.created", f"items({item.id})"): 1}

@@ -53,7 +53,8 @@ def test_the_page_tells_of_every_kind_of_watch() -> None:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
 def test_the_figures_of_the_page_are_measured(row: tuple[str, ...], idle: tuple[int, int, int]) -> None:
-    """In addition to what is there anyway."""
+    """In addition to what is there anyway; of the writes, which each store may do with a few more or less, a tenth."""
     entry, *said = row
-    found = day_of(json.loads(entry))
-    assert [one - other for one, other in zip(found, idle, strict=True)] == [int(figure) for figure in said]
+    requests, writes, executions = (one - other for one, other in zip(day_of(json.loads(entry)), idle, strict=True))
+    assert [requests, executions] == [int(said[0]), int(said[2])]
+    assert writes == pytest.approx(int(said[1]), rel=0.1)

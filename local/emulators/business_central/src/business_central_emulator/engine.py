@@ -388,6 +388,8 @@ class BusinessCentral(Engine):
         )
         catalog = ENTITIES if address.api == STANDARD_API else self.environment.apis.get(address.api)
         if catalog is None and address.api not in (RUNTIME_API, business_events.ROUTE):
+            if not address.api.startswith("microsoft/"):
+                raise errors.segment_not_found(address.api)  # a partner's API exists where somebody published it
             raise errors.NotEmulatedError(f"the API {address.api}")
         call = Call(
             catalog=catalog or ENTITIES,
