@@ -85,6 +85,13 @@ var alerts = [
     query: loadTextContent('../queries/message-dead-lettered.kql')
   }
   {
+    name: 'events-held'
+    title: 'The receiver of events takes none until a person acts'
+    severity: 2
+    atLeast: 1
+    query: loadTextContent('../queries/events-held.kql')
+  }
+  {
     name: 'poison-written'
     title: 'The host moved a message to a poison queue'
     severity: 2

@@ -30,6 +30,7 @@ EXPECTED_EVENTS: dict[str, set[str]] = {
     "stream-failed": {"stream.failed"},
     "order-parked": {"order.parked"},
     "message-dead-lettered": {"message.dead_lettered"},
+    "events-held": {"events.held"},
     "timer-overdue": {"timer.overdue"},
     "bc-throttled": {
         "bc.throttled",
@@ -246,7 +247,7 @@ def test_every_alert_is_in_the_document_with_its_severity() -> None:
     assert listed == {name: str(severity) for name, (severity, _, _) in alert_rows().items()}
     named = re.search(r"(\w+) log alerts", (bicep.INFRA / "README.md").read_text(encoding="utf-8"))
     assert named
-    assert named[1] == {15: "fifteen"}[len(listed)]
+    assert named[1] == {16: "sixteen"}[len(listed)]
 
 
 def test_the_storage_client_is_quiet_about_queues_that_are_not_there() -> None:

@@ -25,6 +25,8 @@ from shared.errors import (
     StoreUnavailable,
     TokenError,
 )
+from shared.forwarding.forward_step import HELD
+from shared.forwarding.waiting_batches import WaitingBatch
 from shared.operations import doctor
 from shared.operations.diagnosis import JAM, MOST_WEBHOOKS, UNREAD, HandshakeResult
 from shared.operations.doctor import Instruments
@@ -32,7 +34,7 @@ from shared.operations.findings import Finding, Report
 from shared.operations.poison_contents import Peeked
 from shared.operations.timers import timers_of
 from shared.orders.order_entry import OrderEntry
-from shared.resource_names import QUEUE_EVENTS, QUEUE_ORDERS
+from shared.resource_names import QUEUE_EVENTS, QUEUE_ORDERS, SECRET_EVENTS
 from tests.simulation.world import ENV, World
 from tests.support.worlds import restart, small_world
 from tests.unit.operations.test_token_claims import good, jwt
@@ -305,6 +307,19 @@ def _hangs(check: str) -> Callable[[Patient], None]:
 
 
 #: Cause -> how an app falls ill with it. `refused` stands for the whole report of an app with wrong settings.
+def _events_wait(cause: str) -> Callable[[Patient], None]:
+    def seed(patient: Patient) -> None:
+        world = patient.world
+        world.secrets.values[SECRET_EVENTS] = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+        restart(world, BC_EVENTS_TO="https://hooks.example/in")
+        since = world.clock.now() - timedelta(hours=1)
+        batch = WaitingBatch(name="m-1", message="[]", since=since, cause=cause, next_try_at=world.clock.now())
+        stored = world.stores.batches.save(batch, None)
+        patient.mend = lambda: world.stores.batches.done(stored)
+
+    return seed
+
+
 SEEDS: Final[dict[str, Callable[[Patient], None]]] = {
     "entity_refused": _entity_misspelt,
     "setting_unknown": lambda patient: _environment(patient, BC_PULL_ITEM_VARIANT="false"),
@@ -360,6 +375,10 @@ SEEDS: Final[dict[str, Callable[[Patient], None]]] = {
     "order_parked": _order("parked", "outcome_unknown"),
     "order_rejected": _order("rejected", "Application_DialogException"),
     "dead_letter": _dead_letter,
+    **{
+        f"events_{cause}": _events_wait(cause)
+        for cause in sorted(HELD | {"network", "unavailable", "throttled", "vault"})
+    },
 }
 
 
