@@ -9,7 +9,7 @@ known, page by page of ids with `missed_at`, until a read by id of what is curre
 read may modify what it finds, until two looks at least an hour apart have both missed it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
