@@ -37,16 +37,18 @@ app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 
 @app.timer_trigger(schedule="%BC_ITEM_PULL_SCHEDULE%", arg_name="timer")
 @app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
-def pull_items(timer: func.TimerRequest, pages: Texts) -> None:
-    """Plan the scheduled pull of items."""
-    triggers.run_timer("pull_items", {QUEUE_PAGES: pages})
+@app.queue_output(arg_name="notifications", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE)
+def pull_items(timer: func.TimerRequest, notifications: Texts, pages: Texts) -> None:
+    """Plan the scheduled pull of items; of several connections in a run each."""
+    triggers.run_timer("pull_items", {QUEUE_NOTIFICATIONS: notifications, QUEUE_PAGES: pages})
 
 
 @app.timer_trigger(schedule="%BC_RECONCILE_SCHEDULE%", arg_name="timer")
 @app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
-def reconcile(timer: func.TimerRequest, pages: Texts) -> None:
-    """Plan the read of what no notification announced."""
-    triggers.run_timer("reconcile", {QUEUE_PAGES: pages})
+@app.queue_output(arg_name="notifications", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE)
+def reconcile(timer: func.TimerRequest, notifications: Texts, pages: Texts) -> None:
+    """Plan the read of what no notification announced; of several connections in a run each."""
+    triggers.run_timer("reconcile", {QUEUE_NOTIFICATIONS: notifications, QUEUE_PAGES: pages})
 
 
 @app.queue_trigger(arg_name="msg", queue_name=QUEUE_PAGES, connection=STORAGE, data_type=BYTES)
@@ -95,9 +97,10 @@ def process_notifications(
 
 @app.timer_trigger(schedule="%BC_SUBSCRIPTION_SCHEDULE%", arg_name="timer")
 @app.queue_output(arg_name="pages", queue_name=QUEUE_PAGES, connection=STORAGE)
-def keep_subscriptions(timer: func.TimerRequest, pages: Texts) -> None:
-    """Register, renew, rebuild and remove webhooks."""
-    triggers.run_timer("keep_subscriptions", {QUEUE_PAGES: pages})
+@app.queue_output(arg_name="notifications", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE)
+def keep_subscriptions(timer: func.TimerRequest, notifications: Texts, pages: Texts) -> None:
+    """Register, renew, rebuild and remove webhooks; of several connections in a run each."""
+    triggers.run_timer("keep_subscriptions", {QUEUE_NOTIFICATIONS: notifications, QUEUE_PAGES: pages})
 
 
 # -- Sales orders

@@ -4,7 +4,7 @@
 
 targetScope = 'subscription'
 
-import { authModeType, nameOverridesType, principalType, scheduleType, storageSkuType } from 'modules/types.bicep'
+import { authModeType, clientSecretNameOf, connectionsType, nameOverridesType, principalType, scheduleType, storageSkuType } from 'modules/types.bicep'
 
 // ---------------------------------------------------------------------------------------------- where
 
@@ -104,8 +104,12 @@ param bcEventsTo string = 'queue'
 @description('Resource id of that topic or queue, where it is in this subscription: the app gets the role to send to it. Empty: give it by hand.')
 param eventsReceiverId string = ''
 
-@description('Tenant and environment under which state is kept, once they are written in another way: lmints.io.production.')
-param bcStateName string = ''
+@description('Earlier name of the environment, once it was renamed: its state goes on.')
+@maxLength(30)
+param bcRenamedFrom string = ''
+
+@description('Several connections by id, each with what it has of its own: {eu: {BC_ENVIRONMENT: ...}, us: {...}}; empty for one.')
+param bcConnections connectionsType = {}
 
 // ---------------------------------------------------------------------------------------------- size and keeping
 
@@ -203,6 +207,8 @@ param restrictToBusinessCentral bool = false
 @maxLength(50)
 param allowedAddresses string[] = []
 
+var connectionIds = empty(bcConnections) ? ['default'] : objectKeys(bcConnections)
+
 var allTags = union(tags, { 'azd-env-name': environmentName })
 
 resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
@@ -238,7 +244,8 @@ module resources 'resources.bicep' = {
       entities: bcEntities
       pageRows: bcPageRows
       eventsTo: bcEventsTo
-      stateName: bcStateName
+      renamedFrom: bcRenamedFrom
+      connections: bcConnections
     }
     eventsReceiverId: eventsReceiverId
     scale: {
@@ -295,6 +302,9 @@ output IDENTITY_PRINCIPAL_ID string = resources.outputs.identityPrincipalId
 
 @description('Key vault, for az keyvault secret set in client_secret and authorization_code mode.')
 output KEY_VAULT_NAME string = resources.outputs.vaultName
+
+@description('Names under which that vault keeps the client secrets, one a connection, with commas between them.')
+output BC_CLIENT_CREDENTIAL_NAMES string = join(map(connectionIds, id => clientSecretNameOf(id)), ',')
 
 @description('Storage account with the queues.')
 output STORAGE_ACCOUNT_NAME string = resources.outputs.storageAccountName

@@ -38,7 +38,9 @@ param bcEntities = readEnvironmentVariable('BC_ENTITIES', '')
 param bcPageRows = int(readEnvironmentVariable('BC_PAGE_ROWS', '2000'))
 param bcEventsTo = readEnvironmentVariable('BC_EVENTS_TO', 'queue')
 param eventsReceiverId = readEnvironmentVariable('EVENTS_RECEIVER_ID', '')
-param bcStateName = readEnvironmentVariable('BC_STATE_NAME', '')
+param bcRenamedFrom = readEnvironmentVariable('BC_RENAMED_FROM', '')
+// JSON: {"eu": {"BC_ENVIRONMENT": "Production"}, "us": {"BC_TENANT_ID": "contoso.com"}}
+param bcConnections = json(readEnvironmentVariable('BC_CONNECTIONS', '{}'))
 
 // ---------------------------------------------------------------------------------------------- size and keeping
 

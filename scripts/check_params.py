@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from shared.connections.entity_entries import read_entries  # noqa: E402
-from shared.connections.settings_reader import DEFAULTS, read_settings, schedule_faults  # noqa: E402
+from shared.connections.settings_reader import DEFAULTS, read_connections, schedule_faults  # noqa: E402
 from shared.errors import ConfigError  # noqa: E402
 
 #: Settings that the template makes from resources; any well-formed value does for the check.
@@ -40,7 +40,7 @@ FROM_RESOURCES = {
 ANY_GUID = "00000000-0000-0000-0000-000000000000"
 GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 #: Parameters for which empty text means something; any other setting would quietly take its default.
-MAY_BE_EMPTY = {"bcClientId", "bcTenantId", "bcLoginUrl", "bcStateName", "bcEntities"}
+MAY_BE_EMPTY = {"bcClientId", "bcTenantId", "bcLoginUrl", "bcRenamedFrom", "bcEntities"}
 
 #: Text parameter -> (pattern of the whole value, rule in words).
 PATTERNS = {
@@ -107,7 +107,9 @@ def _setting_faults(parameters: dict[str, object], *, registers: bool) -> dict[s
     env = dict(FROM_RESOURCES)
     names = {setting_name(name): name for name in parameters}
     for name, value in parameters.items():
-        if setting_name(name) in DEFAULTS:
+        if name == "bcConnections":
+            env |= _of_connections(value)
+        elif setting_name(name) in DEFAULTS:
             text = str(value).lower() if isinstance(value, bool) else str(value)
             env[setting_name(name)] = text
             if not text.strip() and name not in MAY_BE_EMPTY:
@@ -118,19 +120,34 @@ def _setting_faults(parameters: dict[str, object], *, registers: bool) -> dict[s
         env["BC_CLIENT_ID"] = ANY_GUID
     faults = schedule_faults(env)
     try:
-        read_settings(env)
+        read = read_connections(env)
     except ConfigError as error:
         faults |= error.faults
-    refused = read_entries(env.get("BC_ENTITIES", ""))[1]
-    if refused:
-        faults["BC_ENTITIES"] = "; ".join(refused)
+    else:
+        for refused in read.refused.values():
+            faults |= refused.faults
+        faults |= dict(read.strays)
+    wrong = read_entries(env.get("BC_ENTITIES", ""))[1]
+    if wrong:
+        faults["BC_ENTITIES"] = "; ".join(wrong)
     for setting, rule in faults.items():
         found.setdefault(names.get(setting, _parameter_name(setting)), rule)
     return found
 
 
+def _of_connections(value: object) -> dict[str, str]:
+    """Return the settings that the template makes of the object of connections."""
+    if not isinstance(value, dict) or not all(isinstance(own, dict) for own in value.values()):
+        return {"BC_CONNECTIONS": "(no object)"}  # refused as no id
+    own = {f"{one.upper()}__{name}": str(text) for one, held in value.items() for name, text in held.items()}
+    return {"BC_CONNECTIONS": ",".join(value), **own}
+
+
 def _parameter_name(setting: str) -> str:
-    """Return the parameter of a setting: BC_CLIENT_ID -> bcClientId."""
+    """Return the parameter of a setting: BC_CLIENT_ID -> bcClientId, EU__BC_URL -> bcConnections.eu.BC_URL."""
+    connection, prefixed, own = setting.partition("__")
+    if prefixed:
+        return f"bcConnections.{connection.lower()}.{own}"
     first, *rest = setting.lower().split("_")
     return first + "".join(word.capitalize() for word in rest)
 

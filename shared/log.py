@@ -7,6 +7,9 @@ The alert rules in `infra/` look for the names in `EVENTS`; a test compares the 
 
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Final
 
 from shared.work_counts import count_event
@@ -62,12 +65,26 @@ EVENTS: Final[dict[str, str]] = {
 }
 
 LOGGED_FIELDS: Final = frozenset({
-    "attempt", "attempts", "bc_code", "bc_correlation_id", "company", "count", "due", "entity", "error",
+    "attempt", "attempts", "bc_code", "bc_correlation_id", "company", "connection", "count", "due", "entity", "error",
     "error_code", "events", "expires_at", "faults", "foreign", "job", "kind", "last_at", "message_id", "method",
     "mode", "next_try_at", "order_key", "order_number", "partitions", "path", "queue", "reason", "record_id",
     "records", "retry_after_s", "rows", "run", "skipped", "status", "subscription_id", "unread", "user", "waited_s",
     "watermark",
 })  # fmt: skip
+
+
+#: The connection that this thread works for, "" for none; threads made for a piece of work take it over.
+_connection: Final[ContextVar[str]] = ContextVar("connection", default="")
+
+
+@contextmanager
+def about(connection: str) -> Iterator[None]:
+    """Have every line that is written inside bear the id of a connection."""
+    before = _connection.set(connection)
+    try:
+        yield
+    finally:
+        _connection.reset(before)
 
 
 def log_event(log: logging.Logger, event: str, *, level: int = logging.INFO, **fields: object) -> None:
@@ -76,6 +93,8 @@ def log_event(log: logging.Logger, event: str, *, level: int = logging.INFO, **f
         raise ValueError(f"unknown log event {event}")
     count_event(event, fields)
     safe = {key: value if key in LOGGED_FIELDS else "REDACTED" for key, value in fields.items()}
+    if connection := _connection.get():
+        safe.setdefault("connection", connection)
     log.log(level, "%s %s", event, json.dumps(safe, default=str, sort_keys=True), extra={"event": event})
 
 

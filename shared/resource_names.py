@@ -28,3 +28,11 @@ SECRET_TOKEN_CACHE: Final = "bc-token-cache"
 SECRET_CLIENT: Final = "bc-client-secret"
 SECRET_WEBHOOK: Final = "bc-webhook-secret"
 SECRET_EVENTS: Final = "bc-events-secret"
+
+#: The connection that the flat settings make; what the last release stored is its.
+DEFAULT_CONNECTION: Final = "default"
+
+
+def secret_of(name: str, connection: str) -> str:
+    """Return the name of a connection's own secret; `default` has that of the last release."""
+    return name if connection == DEFAULT_CONNECTION else f"{name}-{connection}"

@@ -1,13 +1,22 @@
-"""Composition root: the only module that names concrete adapters; built once per process, on first use."""
+"""Composition root: the only module that names concrete adapters; built once per process, on first use.
+
+Table, vault, webhook secret and request budgets are the deployment's; everything else is one connection's alone. A
+connection is opened when it is first asked for, so that one that can't work stops no other.
+"""
 
 import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Protocol
+
+import requests
 
 from shared import resource_names
 from shared.business_central.client import BusinessCentralClient
+from shared.business_central.deadline import bounded_session
+from shared.business_central.environment_api import environment_url
 from shared.business_central.request_budget import RequestBudget
 from shared.business_central.transport import Transport
 from shared.changes.change_stores import ChangeStores, ClaimChecks
@@ -19,21 +28,22 @@ from shared.connections.company_names import CompanyNames
 from shared.connections.context import Context
 from shared.connections.discovery_store import DiscoveryStore
 from shared.connections.entity_catalogue import EntityCatalogue
-from shared.connections.settings_reader import read_settings
+from shared.connections.settings_reader import ConnectionSettings, read_connections, setting_name
 from shared.connections.state_owner import StateOwner
 from shared.connections.webhook_secret import WebhookSecret
 from shared.dead_letters.dead_letter_store import DeadLetterStore
-from shared.errors import ConfigError, StoreUnavailable
+from shared.errors import ConfigError, StoreUnavailable, TokenError
 from shared.forwarding.event_sender import EventSender
 from shared.forwarding.event_targets import read_target
-from shared.forwarding.forward import Forwarding
+from shared.forwarding.forward import Blobs, Forwarding
 from shared.forwarding.waiting_batches import WaitingBatches
 from shared.invocation import invocation_id
+from shared.log import about
+from shared.login.tenant_lookup import find_tenant_id
 from shared.login.tokens import EntraTokens
 from shared.operations import doctor, status
 from shared.operations.activity import Activity
 from shared.operations.diagnosis import HandshakeResult
-from shared.operations.failures import settings_findings
 from shared.operations.findings import Report
 from shared.operations.handshake_probe import probe_handshake
 from shared.operations.page_session import derive_key
@@ -45,6 +55,7 @@ from shared.operations.timer_store import TimerStore
 from shared.operations.timers import Timer, timers_of
 from shared.orders.order_store import OrderStore
 from shared.outputs import Outputs
+from shared.resource_names import DEFAULT_CONNECTION
 from shared.settings import Settings
 from shared.storage.azure_tables import AzureTables
 from shared.storage.claim_checks import BlobClaimChecks
@@ -58,6 +69,26 @@ from shared.webhooks.notes import WebhookNoteStore
 THREADS = 4
 
 
+class EventBlobs(ClaimChecks, Blobs, Protocol):
+    """The blobs of large batches, written and read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """How the outside is reached; tests replace it."""
+
+    tables: Callable[[Settings], Tables] = lambda of: AzureTables(of.storage, of.ca_bundle)
+    claim_checks: Callable[[Settings], EventBlobs] = lambda of: BlobClaimChecks(of.storage, of.ca_bundle)
+    vault: Callable[[Settings, str], SecretStore] = lambda of, url: KeyVaultSecrets(
+        url, client_id=of.storage.client_id, ca_bundle=of.ca_bundle
+    )
+    business_central: Callable[[], requests.Session] = bounded_session
+    login: requests.Session | None = None
+    now: Clock = utc_now
+    sleep: Callable[[float], None] | None = None  # must let `now` advance
+    threads: int = THREADS
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
     """One connection at work: what its use cases are given."""
@@ -69,71 +100,217 @@ class Connection:
     activity: Activity | None = None  # None: nobody counts
 
     def counted(self, work: Callable[[], Outputs]) -> Outputs:
-        """Do a job's work, and count what it does."""
-        return self.activity.counted(work) if self.activity else work()
+        """Do a job's work in log lines that bear the id, and count what it does."""
+        with about(self.id):
+            return self.activity.counted(work) if self.activity else work()
+
+    @property
+    def id(self) -> str:
+        """The id that an operator chose."""
+        return self.context.settings.id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """What the triggers work with."""
+    """What the triggers work with. Safe to share between threads."""
 
-    connection: Connection
-    tokens: EntraTokens
-    connections: Table
-    owner: StateOwner
-    second_clock: SecondClock
+    def __init__(self, env: Mapping[str, str], outside: Outside) -> None:
+        """Read the settings; open no connection yet.
 
-    def view(self, key: str = "") -> StatusView:
-        """Return the state of everything; with a `key` only orders and dead letters that bear it are listed."""
-        return status.view(
-            self.connection.context, self.connection.stores, self.login(), self.connection.timers, self._depths().read,
-            key, self._depths().peek, self.connection.activity,
+        Raises:
+            ConfigError: no connection can work; names every wrong setting.
+        """
+        self.settings: ConnectionSettings = read_connections(env)
+        self.timers = timers_of(env)
+        self._env = env
+        self._outside = outside
+        self._lock = threading.RLock()
+        self._opened: dict[str, tuple[Connection, EntraTokens]] = {}
+        self._budgets: dict[str, RequestBudget] = {}
+        self._first = next(iter(self.settings.able.values()))  # what belongs to the deployment is the same in all
+        self._tables = outside.tables(self._first)
+        self._claim_checks = outside.claim_checks(self._first)
+        self._secrets = outside.vault(self._first, self._first.key_vault_url)
+        self.connections: Table = self._tables.table(resource_names.TABLE_CONNECTIONS)
+        self.webhook_secret = WebhookSecret(self._secrets, now=outside.now, new_id=new_id)
+        self._owners = {one.id: self._owner(one) for one in self.settings.able.values()}
+        self.second_clock = SecondClock(self._timer_stores, self.timers, now=outside.now, new_id=new_id)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of all connections, those that can't work included."""
+        return (*self._first.ids, *(one for one in self.settings.refused if one not in self._first.ids))
+
+    def connection(self, connection: str) -> Connection:
+        """Return a connection, once it is sure whose state it is.
+
+        Raises:
+            ConfigError: it can't work; names what is wrong with it.
+            TokenError, StoreUnavailable: whose state it is can't be told for now.
+        """
+        return self._open(connection)[0]
+
+    def tokens(self, connection: str) -> EntraTokens:
+        """Return the token source of a connection. Raises as `connection`."""
+        return self._open(connection)[1]
+
+    def working(self) -> dict[str, Connection]:
+        """Return the connections that can work, by id. Raises StoreUnavailable."""
+        found = {}
+        for one in self.settings.able:
+            try:
+                found[one] = self.connection(one)
+            except (ConfigError, TokenError):
+                continue  # timers and status say so
+        return found
+
+    def states(self) -> dict[str, str]:
+        """Return the name of each working connection's state, by id. Raises StoreUnavailable."""
+        return {one.id: one.context.settings.connection for one in self.working().values()}
+
+    def _open(self, connection: str) -> tuple[Connection, EntraTokens]:
+        refused = self.settings.refused.get(connection)
+        if refused is not None:
+            raise ConfigError(refused.faults)
+        with self._lock:
+            if connection not in self._opened:
+                self._opened[connection] = self._build(self._owners[connection].check())
+            return self._opened[connection]
+
+    def _timer_stores(self) -> dict[str, TimerStore]:
+        return {one.id: one.stores.timers for one in self.working().values()}
+
+    def _owner(self, settings: Settings) -> StateOwner:
+        def find_tenant(tenant: str) -> str:
+            return find_tenant_id(settings.login_url, tenant, ca_bundle=settings.ca_bundle, session=self._outside.login)
+
+        return StateOwner(
+            self.connections, settings,
+            environment_url(settings.api_url, settings.tenant_id, settings.environment), self._outside.now,
+            find_tenant=find_tenant, setting=lambda name: setting_name(self._env, settings.id, name),
         )  # fmt: skip
 
-    def login(self) -> LoginView:
-        """Return the state of the login."""
-        mode = self.connection.context.settings.auth_mode.value
+    def _build(self, settings: Settings) -> tuple[Connection, EntraTokens]:
+        outside, identity = self._outside, settings.storage.client_id
+        tokens = EntraTokens(
+            settings, self._secrets, self.connections, now=outside.now, new_id=new_id,
+            sleep=outside.sleep or time.sleep, assertion=client_assertion(identity), session=outside.login,
+            token_vault=self._token_vault(settings),
+        )  # fmt: skip
+        transport = Transport(
+            settings.api_url, tokens, self._budget(settings), new_session=outside.business_central,
+            ca_bundle=settings.ca_bundle, request_id=invocation_id, sleep=outside.sleep or time.sleep,
+        )  # fmt: skip
+        bc = BusinessCentralClient(
+            transport, tenant_id=settings.tenant_id, environment=settings.environment, threads=outside.threads
+        )
+        names = CompanyNames(self.connections, settings.connection)
+        context = Context(
+            settings=settings,
+            bc=bc,
+            catalogue=EntityCatalogue(settings, bc, DiscoveryStore(self.connections, settings.connection), outside.now),
+            companies=Companies(bc, settings.companies, outside.now, names),
+            secrets=self._secrets,
+            webhook_secret=self.webhook_secret,
+            now=outside.now,
+            new_id=new_id,
+            sleep=outside.sleep or time.sleep,
+            threads=outside.threads,
+        )
+        stores = stores_of(
+            self._tables, self._claim_checks, settings.connection, threads=outside.threads, connection=settings.id
+        )
+        activity = Activity(self._tables.table(resource_names.TABLE_WATERMARKS), settings.connection, outside.now)
+        forwarding = self._forwarding(settings, stores)
+        return Connection(
+            context=context, stores=stores, timers=self.timers, forwarding=forwarding, activity=activity
+        ), tokens
+
+    def _forwarding(self, settings: Settings, stores: Stores) -> Forwarding:
+        """Return what sends the events of a connection on."""
+        target, now = read_target(settings.events_to), self._outside.now
+        sender = None
+        if target is not None:
+            identity = settings.storage.client_id
+            sender = EventSender(target, self._secrets, now=now, client_id=identity, ca_bundle=settings.ca_bundle)
+        return Forwarding(
+            target=target, sender=sender, batches=stores.batches, blobs=self._claim_checks, now=now,
+            connection=settings.id,
+        )  # fmt: skip
+
+    def _budget(self, settings: Settings) -> RequestBudget:
+        """Return the budget of tenant and application, which Business Central counts together, whoever shares it.
+
+        That of `default` stands where the last release keeps it, as both may run for some minutes.
+        """
+        partition = f"budget|{settings.identity}"
+        default = self.settings.able.get(DEFAULT_CONNECTION)
+        if default is not None:
+            try:
+                default = settings if settings.id == DEFAULT_CONNECTION else self._owners[DEFAULT_CONNECTION].check()
+            except (ConfigError, TokenError):
+                default = None
+            if default is not None and default.identity == settings.identity:
+                partition = default.connection
+        if partition not in self._budgets:
+            self._budgets[partition] = RequestBudget(
+                self.connections, partition, now=self._outside.now, new_id=new_id, sleep=self._outside.sleep
+            )
+        return self._budgets[partition]
+
+    def _token_vault(self, settings: Settings) -> SecretStore:
+        """Return the vault of the token cache; what an earlier release kept in the other one is read there once."""
+        if settings.token_vault_url == settings.key_vault_url:
+            return self._secrets
+        own = self._outside.vault(settings, settings.token_vault_url)
+        return MovedSecrets(own, before=self._secrets) if settings.id == DEFAULT_CONNECTION else own
+
+    # -- what people see
+
+    def view(self, connection: str, key: str = "") -> StatusView:
+        """Return the state of a connection; with a `key` only orders and dead letters that bear it are listed."""
+        at_work = self.connection(connection)
+        return status.view(
+            at_work.context, at_work.stores, self.login(connection), at_work.timers, self._depths().read, key,
+            self._depths().peek, at_work.activity,
+        )  # fmt: skip
+
+    def login(self, connection: str) -> LoginView:
+        """Return the state of a connection's login."""
+        at_work, tokens = self._open(connection)
+        mode = at_work.context.settings.auth_mode.value
         try:
-            held = self.tokens.login()
+            held = tokens.login()
         except StoreUnavailable as error:
             return LoginView(state="", mode=mode, reason=str(error))
         return LoginView(
             state=held.state, mode=mode, user=held.user, code=held.code, reason=held.reason, since=held.since
         )
 
-    def examine(self) -> Report:
-        """Return why nothing arrives."""
-        settings = self.connection.context.settings
+    def examine(self, connection: str) -> Report:
+        """Return why nothing arrives on a connection. Raises as `connection`."""
+        at_work, tokens = self._open(connection)
+        settings = at_work.context.settings
 
         def handshake(url: str) -> HandshakeResult:
-            return probe_handshake(url, self.connection.context.new_id(), ca_bundle=settings.ca_bundle)
+            return probe_handshake(url, at_work.context.new_id(), ca_bundle=settings.ca_bundle)
 
         instruments = doctor.Instruments(
-            token=self.tokens.token,
-            login=self.login,
+            token=tokens.token,
+            login=lambda: self.login(connection),
             handshake=handshake,
             depth=self._depths().read,
-            timers=self.connection.timers,
+            timers=self.timers,
             peek=self._depths().peek,
-            env=os.environ,
+            env=self._env,
         )
-        report = doctor.examine(self.connection.context, self.connection.stores, instruments)
-        try:
-            self.owner.check()
-        except ConfigError as error:
-            return replace(report, findings=settings_findings(error) + report.findings)
-        except StoreUnavailable:
-            return report  # the doctor has met it, too
-        return report
+        return doctor.examine(at_work.context, at_work.stores, instruments)
 
     def _depths(self) -> QueueDepths:
-        settings = self.connection.context.settings
-        return QueueDepths(settings.storage, ca_bundle=settings.ca_bundle)
+        return QueueDepths(self._first.storage, ca_bundle=self._first.ca_bundle)
 
     def session_key(self, *, make: bool) -> bytes | None:
         """Return the key that signs the connect page's sessions; without `make` None where there is no secret yet."""
-        secret = self.connection.context.webhook_secret
-        found = secret.made() if make else secret.read()
+        found = self.webhook_secret.made() if make else self.webhook_secret.read()
         return None if found is None else derive_key(found.decode())
 
 
@@ -145,7 +322,7 @@ def services() -> Services:
     """Return the services of this process; a failed build is tried again at the next call.
 
     Raises:
-        ConfigError: names every wrong setting.
+        ConfigError: no connection can work; names every wrong setting.
     """
     global _built  # noqa: PLW0603 - one object per process is what this module is for
     with _building:
@@ -154,102 +331,38 @@ def services() -> Services:
         return _built
 
 
-def connection() -> Connection:
-    """Return the connection of this process, once it is sure whose state it is.
-
-    Raises:
-        ConfigError: as `services` and `StateOwner.check`.
-        StoreUnavailable: the table did not answer.
-    """
-    made = services()
-    made.owner.check()
-    return made.connection
-
-
 def refused(error: ConfigError) -> Report:
     """Return the doctor's report of an app that can't be built."""
     return doctor.refused(error, utc_now(), os.environ)
 
 
-def build(env: Mapping[str, str], *, now: Clock = utc_now) -> Services:
+def build(env: Mapping[str, str], outside: Outside | None = None) -> Services:
     """Build everything from the settings; opens no connection yet."""
-    settings = read_settings(env)
-    identity = settings.storage.client_id
-    tables = AzureTables(settings.storage, settings.ca_bundle)
-    secrets = KeyVaultSecrets(settings.key_vault_url, client_id=identity, ca_bundle=settings.ca_bundle)
-    connections = tables.table(resource_names.TABLE_CONNECTIONS)
-    tokens = EntraTokens(
-        settings, secrets, connections, now=now, new_id=new_id, assertion=client_assertion(identity),
-        token_vault=_token_vault(settings, secrets),
-    )  # fmt: skip
-    budget = RequestBudget(connections, settings.connection, now=now, new_id=new_id)
-    transport = Transport(settings.api_url, tokens, budget, ca_bundle=settings.ca_bundle, request_id=invocation_id)
-    bc = BusinessCentralClient(
-        transport, tenant_id=settings.tenant_id, environment=settings.environment, threads=THREADS
-    )
-    context = Context(
-        settings=settings,
-        bc=bc,
-        catalogue=EntityCatalogue(settings, bc, DiscoveryStore(connections, settings.connection), now),
-        companies=Companies(bc, settings.companies, now, CompanyNames(connections, settings.connection)),
-        secrets=secrets,
-        webhook_secret=WebhookSecret(secrets, now=now, new_id=new_id),
-        now=now,
-        new_id=new_id,
-        sleep=time.sleep,
-        threads=THREADS,
-    )
-    claim_checks = BlobClaimChecks(settings.storage, settings.ca_bundle)
-    stores = stores_of(tables, claim_checks, settings.connection, threads=THREADS)
-    timers = timers_of(env)
-    return Services(
-        connection=Connection(
-            context=context, stores=stores, timers=timers,
-            forwarding=_forwarding(settings, secrets, stores, claim_checks, now),
-            activity=Activity(tables.table(resource_names.TABLE_WATERMARKS), settings.connection, now),
-        ),
-        tokens=tokens, connections=connections,
-        owner=StateOwner(connections, settings, now),
-        second_clock=SecondClock(stores.timers, timers, now=now, new_id=new_id),
-    )  # fmt: skip
+    return Services(dict(env), outside or Outside())
 
 
-def _forwarding(
-    settings: Settings, secrets: SecretStore, stores: Stores, blobs: BlobClaimChecks, now: Clock
-) -> Forwarding:
-    """Return what sends events on."""
-    target = read_target(settings.events_to)
-    sender = None
-    if target is not None:
-        identity = settings.storage.client_id
-        sender = EventSender(target, secrets, now=now, client_id=identity, ca_bundle=settings.ca_bundle)
-    return Forwarding(target=target, sender=sender, batches=stores.batches, blobs=blobs, now=now)
-
-
-def _token_vault(settings: Settings, secrets: SecretStore) -> SecretStore:
-    """Return the vault of the token cache; what an earlier release kept in the other one is read from there once."""
-    if settings.token_vault_url == settings.key_vault_url:
-        return secrets
-    identity = settings.storage.client_id
-    own = KeyVaultSecrets(settings.token_vault_url, client_id=identity, ca_bundle=settings.ca_bundle)
-    return MovedSecrets(own, before=secrets)
-
-
-def stores_of(tables: Tables, claim_checks: ClaimChecks, connection: str, *, threads: int = 1) -> Stores:
-    """Build the stores of one connection over its tables and blobs."""
+def stores_of(
+    tables: Tables,
+    claim_checks: ClaimChecks,
+    state: str,
+    *,
+    threads: int = 1,
+    connection: str = DEFAULT_CONNECTION,
+) -> Stores:
+    """Build the stores of one connection; `state` begins the keys of its partitions, `connection` is its id."""
     watermarks = tables.table(resource_names.TABLE_WATERMARKS)
     return Stores(
         changes=ChangeStores(
-            streams=StreamStore(watermarks, connection),
-            runs=RunStore(watermarks, connection),
+            streams=StreamStore(watermarks, state),
+            runs=RunStore(watermarks, state),
             records=tables.table(resource_names.TABLE_RECORDS),
             claim_checks=claim_checks,
-            connection=connection,
+            connection=state,
             threads=threads,
         ),
-        orders=OrderStore(tables.table(resource_names.TABLE_ORDERS), connection),
-        notes=WebhookNoteStore(tables.table(resource_names.TABLE_SUBSCRIPTIONS), connection),
-        dead_letters=DeadLetterStore(watermarks, connection),
-        timers=TimerStore(watermarks, connection),
-        batches=WaitingBatches(watermarks, connection),
+        orders=OrderStore(tables.table(resource_names.TABLE_ORDERS), state, connection),
+        notes=WebhookNoteStore(tables.table(resource_names.TABLE_SUBSCRIPTIONS), state),
+        dead_letters=DeadLetterStore(watermarks, state, connection),
+        timers=TimerStore(watermarks, state),
+        batches=WaitingBatches(watermarks, state),
     )

@@ -10,6 +10,8 @@ from enum import StrEnum
 from typing import Final
 from urllib.parse import urlsplit
 
+from shared.resource_names import DEFAULT_CONNECTION, secret_of
+
 MAX_PAGE_ROWS: Final = 20_000  # Business Central serves no larger page (OData, server-driven paging)
 
 
@@ -32,8 +34,10 @@ class StorageSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """All settings, checked; design and meaning of each is in the README's table."""
+    """All settings of one connection and of its deployment, checked; the meaning of each is in the README's table."""
 
+    id: str = DEFAULT_CONNECTION  # the connection's, which an operator chose
+    ids: tuple[str, ...] = (DEFAULT_CONNECTION,)  # of all connections of the deployment, in their order
     storage: StorageSettings
     key_vault_url: str
     token_vault_url: str  # where bc-token-cache is kept; the same vault unless one of its own is named
@@ -52,12 +56,31 @@ class Settings:
     page_rows: int
     entities: str = ""  # further entities, or other options of those that the app brings along: JSON, read elsewhere
     events_to: str = field(default="queue", repr=False)  # `queue`, or the address of a receiver: may hold a secret
-    state_name: str = ""  # names the state of a tenant written in another way, or of a renamed environment
+    renamed_from: str = ""  # an earlier name of the environment, whose state goes on
+    state: str = ""  # as `shared.connections.state_owner` found it; "": the connection's first day
+    tenant_guid: str = ""  # GUID of the tenant, where that is known
+    first_url: str = ""  # the environment's URL on the connection's first day, of which event ids are made
 
     @property
     def connection(self) -> str:
-        """Name of the connection's state, the first part of every partition key."""
-        return self.state_name or f"{self.tenant_id.lower()}.{self.environment.lower()}"
+        """Name of the connection's state, the first part of every partition key.
+
+        It is the id. The state of `default` is named by tenant and environment as they were on its first day, as the
+        last release does it, which must find it after a rollback.
+        """
+        if self.state or self.id != DEFAULT_CONNECTION:
+            return self.state or self.id
+        return f"{self.tenant_id.lower()}.{self.environment.lower()}"
+
+    @property
+    def identity(self) -> str:
+        """Name of who asks Business Central, whose requests it counts together: a person or the app, in a tenant."""
+        who = "person" if self.auth_mode is AuthMode.AUTHORIZATION_CODE else "app"
+        return f"{self.tenant_guid or self.tenant_id.lower()}|{self.client_id.lower()}|{who}"
+
+    def secret(self, name: str) -> str:
+        """Return the name under which the vault keeps a secret of this connection."""
+        return secret_of(name, self.id)
 
 
 _TRUE_FALSE = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -68,33 +91,45 @@ _ENTRY = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^",\s](?:[^,]*[^,\s])?|))\s*(?=,|
 
 
 class EnvReader:
-    """Reads names from the environment and gathers the faults instead of stopping at the first."""
+    """Reads names from the environment and gathers the faults instead of stopping at the first.
 
-    def __init__(self, env: Mapping[str, str], defaults: Mapping[str, str | None]) -> None:
+    With a prefix it reads the settings of one connection: `EU__BC_TENANT_ID`, and where that is not set the plain name.
+    A fault bears the name that was read, so that what is wrong for all connections is one fault.
+    """
+
+    def __init__(self, env: Mapping[str, str], defaults: Mapping[str, str | None], prefix: str = "") -> None:
         """Take name -> default; None: the setting is required."""
         self._env = env
         self._defaults = defaults
+        self._prefix = prefix
         self.faults: dict[str, str] = {}
 
     def text(self, name: str) -> str:
         """Return the trimmed value or the default; a missing required setting is a fault."""
-        value = self._env.get(name, "").strip()
+        value = self._env.get(self.named(name), "").strip()
         if value:
             return value
         default = self._defaults[name]
         if default is None:
-            self.faults[name] = "is required"
+            is_own = self._prefix and name.startswith("BC_")
+            rule = f"is required, or {name} for all connections" if is_own else "is required"
+            self.faults[f"{self._prefix}{name}" if is_own else name] = rule
             return ""
         return default
 
+    def named(self, name: str) -> str:
+        """Return the name under which a setting is set: with the prefix if there is one, else the plain one."""
+        prefixed = f"{self._prefix}{name}"
+        return prefixed if name.startswith("BC_") and self._env.get(prefixed, "").strip() else name
+
     def _checked[T](self, name: str, convert: Callable[[str], T], fallback: T) -> T:
         value = self.text(name)
-        if name in self.faults:
-            return fallback
+        if not value and self._defaults[name] is None:
+            return fallback  # a fault already
         try:
             return convert(value)
         except ValueError as error:
-            self.faults[name] = f"must be {error}"
+            self.faults[self.named(name)] = f"must be {error}"
             return fallback
 
     def valid(self, name: str, check: Callable[[str], object]) -> str:

@@ -12,23 +12,24 @@ from typing import Final
 
 import azure.functions as func
 
-from shared import message_text, resource_names
+from shared import message_text, overview, resource_names, routing
 from shared import services as root
 from shared.changes import notification_job, page_job, plan_runs, replay
 from shared.changes.jobs import NotificationJob, PageJob
+from shared.connections.context import Context
 from shared.contract import schema_answer
 from shared.contract.built_in import described
 from shared.dead_letters import frame, redrive
 from shared.errors import ConfigError, IntegrationError, InvalidMessage
 from shared.forwarding import forward
-from shared.log import log_event
+from shared.log import about, log_event
 from shared.operations import connect_page, entity_offers, find, second_clock, status
 from shared.operations.connect_page import ConnectPages
 from shared.operations.connect_values import Reply, Request
 from shared.operations.ended_sessions import EndedSessions
 from shared.operations.page_actions import actions
 from shared.operations.pending_sign_ins import PendingSignIns
-from shared.operations.timers import timer_of_job
+from shared.operations.timers import read_timer_job
 from shared.orders import resume, submit
 from shared.outputs import Outputs, together
 from shared.services import Connection, Services
@@ -42,43 +43,29 @@ _TEXT: Final = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"
 
 
 def run_timer(function: str, outputs: dict[str, Texts]) -> None:
-    """Do what a timer starts; a login that needs a person or wrong settings are logged and not raised.
-
-    A timer's failure is not retried by the host anyway, and the next run is minutes away.
-    """
+    """Do what a timer starts, for every connection; what fails is logged and not raised."""
     try:
-        conn = root.connection()
-        outgoing = conn.counted(lambda: do_timer(conn, function))
+        made = root.services()
     except ConfigError as error:
         log_event(log, "settings.refused", level=logging.ERROR, faults=len(error.faults), reason=str(error))
         return
-    except IntegrationError as error:
-        log_event(log, "bc.failed", level=logging.WARNING, error=type(error).__name__, reason=str(error))
-        return
-    _leave(outgoing, outputs)
+    _leave(routing.run_timer(made, function, lambda conn: do_timer(conn, function)), outputs)
 
 
-def run_queue(
-    msg: func.QueueMessage,
-    queue: str,
-    outputs: dict[str, Texts],
-) -> None:
+def run_queue(msg: func.QueueMessage, queue: str, outputs: dict[str, Texts]) -> None:
     """Do the work of one queue message; raising leaves the message to the queue."""
-    conn = root.connection()
-    message_id = str(msg.id or "")
-    outgoing = conn.counted(
-        lambda: frame.guarded(
-            conn.context, conn.stores.dead_letters, queue, msg.get_body(), message_id, msg.dequeue_count or 1,
-            lambda of, text, name: WORK[of](conn, text, name),
-        )
-    )  # fmt: skip
-    outgoing = replace(outgoing, notifications=outgoing.notifications + root.services().second_clock.look())
+    made = root.services()
+    outgoing = routing.do_message(made, queue, msg.get_body(), str(msg.id or ""), msg.dequeue_count or 1, WORK)
+    outgoing = replace(outgoing, notifications=outgoing.notifications + made.second_clock.look())
     _leave(outgoing, outputs)
 
 
 def run_poison(msg: func.QueueMessage, queue: str) -> None:
     """Keep a poison message as a dead letter."""
-    do_poison(root.connection(), queue, msg.get_body(), str(msg.id or ""))
+    conn = routing.of_message(root.services(), queue, msg.get_body())
+    if conn is not None:
+        with about(conn.id):
+            do_poison(conn, queue, msg.get_body(), str(msg.id or ""))
 
 
 def _leave(outgoing: Outputs, outputs: dict[str, Texts]) -> None:
@@ -118,9 +105,9 @@ def do_page_job(conn: Connection, body: bytes, message_id: str) -> Outputs:
 def do_notification_job(conn: Connection, body: bytes, message_id: str) -> Outputs:  # noqa: ARG001 - one shape for all queues
     """Do one notification job, or the work of a timer that is overdue."""
     text = message_text.decode(body)
-    function = timer_of_job(text)
-    if function is not None:
-        return do_overdue(conn, function)
+    timer = read_timer_job(text)
+    if timer is not None:
+        return do_overdue(conn, timer.function, by_timer=timer.by_timer)
     return notification_job.process(conn.context, conn.stores.changes, NotificationJob.from_text(text))
 
 
@@ -181,10 +168,10 @@ def do_timer(conn: Connection, function: str, *, by_timer: bool = True) -> Outpu
     return second_clock.run_once(conn.stores.timers, timer, lambda: work(conn), now=conn.context.now, by_timer=by_timer)
 
 
-def do_overdue(conn: Connection, function: str) -> Outputs:
-    """Do the work of a timer that the second clock has sent for; what fails is sent for again, and no dead letter."""
+def do_overdue(conn: Connection, function: str, *, by_timer: bool = False) -> Outputs:
+    """Do the work of a timer that was sent for; what fails is sent for again, and no dead letter."""
     try:
-        return do_timer(conn, function, by_timer=False)
+        return do_timer(conn, function, by_timer=by_timer)
     except IntegrationError as error:
         log_event(log, "bc.failed", level=logging.WARNING, error=type(error).__name__, reason=str(error))
         return Outputs()
@@ -192,9 +179,11 @@ def do_overdue(conn: Connection, function: str) -> Outputs:
 
 def do_poison(conn: Connection, queue: str, body: bytes, message_id: str) -> Outputs:
     """Keep a poison message as a dead letter, unless it runs a timer's work: what is overdue is sent for again."""
-    function = timer_of_job(frame.plain(body).decode(errors="replace"))
-    if queue == resource_names.QUEUE_NOTIFICATIONS and function is not None:
-        log_event(log, "timer.skipped", kind=function, reason="workers died on it too often; it is sent for again")
+    timer = read_timer_job(frame.plain(body).decode(errors="replace"))
+    if queue == resource_names.QUEUE_NOTIFICATIONS and timer is not None:
+        log_event(
+            log, "timer.skipped", kind=timer.function, reason="workers died on it too often; it is sent for again"
+        )
         return Outputs()
     if queue == resource_names.QUEUE_FORWARD and forward.give_up(conn.forwarding, body, _dead_letters_of(conn)):
         return Outputs()
@@ -206,11 +195,15 @@ def receive_notification(req: func.HttpRequest, jobs: Texts) -> func.HttpRespons
     path = str(req.route_params.get("subscription", ""))
     headers = {name.lower(): str(value) for name, value in req.headers.items()}
     sent_a_body = "transfer-encoding" in headers or headers.get("content-length", "0").strip() not in {"", "0"}
-    reply = receive.receive(
-        req.params, path, req.get_body(), lambda: root.connection().context, sent_a_body=sent_a_body
-    )
+
+    def context(connection: str) -> Context | None:
+        made = root.services()
+        return made.connection(connection).context if connection in made.ids else None
+
+    reply = receive.receive(req.params, path, req.get_body(), context, sent_a_body=sent_a_body)
     if reply.jobs:
-        if (activity := root.services().connection.activity) is not None:
+        conn = root.services().connection(reply.jobs[0].connection)
+        if (activity := conn.activity) is not None:
             activity.delivered(reply.jobs[0].company, reply.jobs[0].entity)
         texts = [*(job.to_text() for job in reply.jobs), *root.services().second_clock.look()]
         jobs.set([message_text.encode(text) for text in texts])
@@ -227,15 +220,21 @@ def show_health(outputs: dict[str, Texts]) -> func.HttpResponse:
 
 
 def show_status(req: func.HttpRequest) -> func.HttpResponse:
-    """Answer `status` with everything as JSON, `?doctor=1` with what the doctor finds, `?entities=1` with offers."""
+    """Answer `status` with everything as JSON, `?doctor=1` with what the doctor finds, `?entities=1` with offers.
+
+    With `connection=` of one connection; without it of the only one, or of several in short.
+    """
+    named, key = _named(req), str(req.params.get("key", ""))
     if req.params.get("entities", "").lower() in {"1", "true"}:
-        return _json_or_error(lambda: entity_offers.offered(root.connection().context))
+        return _json_or_error(lambda: entity_offers.offered(routing.only(root.services(), named).context))
     if req.params.get("doctor", "").lower() not in {"1", "true"}:
-        return _json_or_error(lambda: asdict(root.services().view(str(req.params.get("key", "")))))
+        return _json_or_error(lambda: asdict(overview.status_of(root.services(), named, key)))
     try:
-        report = root.services().examine()
+        report = overview.examine(root.services(), named)
     except ConfigError as error:
         report = root.refused(error)
+    except IntegrationError as error:
+        return _json({"error": str(error)}, 400 if isinstance(error, InvalidMessage) else 503)
     return _json(asdict(report) | {"is_healthy": report.is_healthy}, 200)
 
 
@@ -243,7 +242,7 @@ def find_key(req: func.HttpRequest) -> func.HttpResponse:
     """Answer `find?key=...` with what is known of an order key, record id or record number."""
 
     def look() -> object:
-        conn = root.connection()
+        conn = routing.only(root.services(), _named(req))
         key, company = str(req.params.get("key", "")), str(req.params.get("company", ""))
         return asdict(find.find(conn.context, conn.stores, key, company))
 
@@ -254,7 +253,7 @@ def replay_events(req: func.HttpRequest, outputs: dict[str, Texts]) -> func.Http
     """Answer `replay?entity=...&company=...&since=...`: send what was announced once more."""
 
     def act() -> object:
-        conn = root.connection()
+        conn = routing.only(root.services(), _named(req))
         entity, company, since = (str(req.params.get(name, "")) for name in ("entity", "company", "since"))
         ask = replay.parse_ask(conn.context.catalogue.resolved().entities, entity, company, since, conn.context.now())
         runs, outgoing = replay.start(conn.context, conn.stores.changes, ask)
@@ -268,7 +267,7 @@ def show_schema(req: func.HttpRequest) -> func.HttpResponse:
     """Answer `schema`: the AsyncAPI document, or with `?type=` or `?data=` one schema."""
 
     def found() -> object:
-        ctx = root.services().connection.context
+        ctx = routing.chosen(root.services(), _named(req))[0].context
         rows = described(ctx.catalogue.resolved().entities, ctx.catalogue.facts())
         return schema_answer.answer(rows, ctx.settings.public_url, req.params)
 
@@ -279,8 +278,9 @@ def show_order(req: func.HttpRequest) -> func.HttpResponse:
     """Answer `orders?key=...` and, for simple keys, `orders/{key}` with the story of an order."""
 
     def story() -> object:
-        orders = root.connection().stores.orders
-        return status.order_story(orders, _order_key(req, "GET /api/orders?key=<key>"))
+        key = _order_key(req, "GET /api/orders?key=<key>")
+        asked = routing.chosen(root.services(), _named(req))
+        return [one for conn in asked for one in status.order_story(conn.stores.orders, key)]
 
     return _json_or_error(story)
 
@@ -303,13 +303,19 @@ def redrive_order(req: func.HttpRequest, outputs: dict[str, Texts]) -> func.Http
     """Answer `orders/redrive?key=...` and, for simple keys, `orders/{key}/redrive`."""
 
     def act() -> object:
-        orders = root.connection().stores.orders
         key = _order_key(req, "POST /api/orders/redrive?key=<key>")
+        orders = routing.holder_of(root.services(), _named(req), key)
         found, outgoing = resume.redrive(orders, key)
         _leave(outgoing, outputs)
-        return {"orderKey": key, "found": found, "redriven": len(outgoing.resumes)} if found else []
+        told = {"orderKey": key, "connection": orders.connection, "found": found, "redriven": len(outgoing.resumes)}
+        return told if found else []
 
     return _json_or_error(act)
+
+
+def _named(req: func.HttpRequest) -> str:
+    """Return the connection that a request names, "" for none."""
+    return str(req.params.get("connection", ""))
 
 
 def _json_or_error(answer: Callable[[], object]) -> func.HttpResponse:
@@ -365,23 +371,27 @@ def _page(
     request = Request(
         method=req.method, query=dict(req.params), body=req.get_body(), cookie=req.headers.get("cookie", "")
     )
-    reply = answer(lambda: _pages(root.services(), leaving, has_key=has_key), request)
+    named = _named(req)
+    reply = answer(lambda: _pages(root.services(), named, leaving, has_key=has_key), request)
     _leave(together(leaving), outputs)
     return reply.to_text(req.url)
 
 
-def _pages(made: Services, leaving: list[Outputs], *, has_key: bool) -> ConnectPages:
-    ctx, stores = made.connection.context, made.connection.stores
+def _pages(made: Services, named: str, leaving: list[Outputs], *, has_key: bool) -> ConnectPages:
+    conn = routing.chosen(made, named)[0]
+    ctx, stores = conn.context, conn.stores
 
     return ConnectPages(
+        connection=conn.id,
+        has_several=len(made.ids) > 1,
         sign_in=made.tokens,
-        pending=PendingSignIns(made.connections, ctx.settings.connection),
+        pending=PendingSignIns(made.connections, made.states()),
         public_url=ctx.settings.public_url,
-        ended=EndedSessions(made.connections, ctx.settings.connection),
+        ended=EndedSessions(made.connections),
         key=made.session_key(make=has_key),
-        view=made.view,
+        view=lambda key: overview.in_full(made, conn.id, key),
         find=lambda key: find.find_in_time(ctx, stores, key),
-        do=actions(ctx, stores, leaving.append, lambda name: _sync(root.connection(), name)),
+        do=actions(ctx, stores, leaving.append, lambda name: _sync(conn, name)),
         now=ctx.now,
         new_id=ctx.new_id,
     )

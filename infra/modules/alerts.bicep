@@ -32,6 +32,15 @@ var silences = {
   'keep-subscriptions-silent': silenceAfter(bc.subscriptionSchedule)
 }
 
+// One rule serves all connections: each has an alert of its own, which names it.
+var byConnection = [
+  {
+    name: 'connection'
+    operator: 'Include'
+    values: ['*']
+  }
+]
+
 // severity: 1 a person must act now, 2 a person must act today, 3 worth knowing.
 // atLeast: rows that raise the alert. silent: the alert is raised when there is no row at all.
 var alerts = [
@@ -40,6 +49,7 @@ var alerts = [
     title: 'A person must log in to Business Central again'
     severity: 1
     atLeast: 1
+    dimensions: byConnection
     query: loadTextContent('../queries/login-needed.kql')
   }
   {
@@ -47,6 +57,7 @@ var alerts = [
     title: 'The app has wrong settings and does nothing'
     severity: 1
     atLeast: 1
+    dimensions: byConnection
     query: loadTextContent('../queries/settings-refused.kql')
   }
   {
@@ -54,6 +65,7 @@ var alerts = [
     title: 'Business Central lost a webhook subscription'
     severity: 3
     atLeast: 1
+    dimensions: byConnection
     query: loadTextContent('../queries/subscription-lost.kql')
   }
   {
@@ -61,6 +73,7 @@ var alerts = [
     title: 'A webhook subscription cannot be registered or renewed'
     severity: 2
     atLeast: 1
+    dimensions: byConnection
     query: loadTextContent('../queries/subscription-failed.kql')
   }
   {
@@ -68,6 +81,7 @@ var alerts = [
     title: 'An entity of a company cannot be read'
     severity: 2
     atLeast: 1
+    dimensions: byConnection
     query: loadTextContent('../queries/stream-failed.kql')
   }
   {
@@ -75,6 +89,7 @@ var alerts = [
     title: 'A sales order was given up'
     severity: 2
     atLeast: 1
+    dimensions: byConnection
     query: loadTextContent('../queries/order-parked.kql')
   }
   {
@@ -82,6 +97,7 @@ var alerts = [
     title: 'A queue message became a dead letter'
     severity: 2
     atLeast: 1
+    dimensions: byConnection
     query: loadTextContent('../queries/message-dead-lettered.kql')
   }
   {
@@ -96,6 +112,7 @@ var alerts = [
     title: 'The host moved a message to a poison queue'
     severity: 2
     atLeast: 1
+    dimensions: []
     query: loadTextContent('../queries/poison-written.kql')
   }
   {
@@ -103,6 +120,7 @@ var alerts = [
     title: 'Business Central refuses more than a tenth of the calls'
     severity: 3
     atLeast: 1
+    dimensions: byConnection
     query: loadTextContent('../queries/bc-throttled.kql')
   }
   {
@@ -110,6 +128,7 @@ var alerts = [
     title: 'A function fails again and again'
     severity: 2
     atLeast: 1
+    dimensions: []
     query: loadTextContent('../queries/invocations-failed.kql')
   }
   {
@@ -117,6 +136,7 @@ var alerts = [
     title: 'A timer has stopped'
     severity: 2
     atLeast: 1
+    dimensions: byConnection
     query: loadTextContent('../queries/timer-overdue.kql')
   }
   {
@@ -124,6 +144,7 @@ var alerts = [
     title: 'The log has reached its daily cap; all other alerts are blind'
     severity: 1
     atLeast: 1
+    dimensions: []
     query: loadTextContent('../queries/log-cap-reached.kql')
   }
   {
@@ -131,6 +152,7 @@ var alerts = [
     title: 'No successful item pull'
     severity: 2
     atLeast: 0
+    dimensions: []
     query: loadTextContent('../queries/pull-items-silent.kql')
   }
   {
@@ -138,6 +160,7 @@ var alerts = [
     title: 'No successful reconcile'
     severity: 1
     atLeast: 0
+    dimensions: []
     query: loadTextContent('../queries/reconcile-silent.kql')
   }
   {
@@ -145,6 +168,7 @@ var alerts = [
     title: 'No successful subscription run'
     severity: 2
     atLeast: 0
+    dimensions: []
     query: loadTextContent('../queries/keep-subscriptions-silent.kql')
   }
 ]
@@ -185,6 +209,7 @@ resource rules 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
           {
             query: alert.query
             timeAggregation: 'Count'
+            dimensions: alert.dimensions
             operator: alert.atLeast > 0 ? 'GreaterThanOrEqual' : 'LessThan'
             threshold: alert.atLeast > 0 ? alert.atLeast : 1
             failingPeriods: {

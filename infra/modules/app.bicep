@@ -109,8 +109,18 @@ var settings = {
   BC_ENTITIES: bc.entities
   BC_PAGE_ROWS: string(bc.pageRows)
   BC_EVENTS_TO: bc.eventsTo
-  BC_STATE_NAME: bc.stateName
+  BC_RENAMED_FROM: bc.renamedFrom
+  BC_CONNECTIONS: join(objectKeys(bc.connections), ',')
 }
+
+// EU__BC_ENVIRONMENT and so on: what a connection has of its own
+var connectionSettings = flatten(map(
+  items(bc.connections),
+  connection => map(items(connection.value), setting => {
+    name: '${toUpper(connection.key)}__${setting.key}'
+    value: setting.value
+  })
+))
 
 // A rule matches addresses and forwarding headers, never a path, so it cannot be laid on the notification route alone.
 var businessCentralRule = {
@@ -203,10 +213,13 @@ resource site 'Microsoft.Web/sites@2025-03-01' = {
       }
     }
     siteConfig: {
-      appSettings: map(items(settings), setting => {
-        name: setting.key
-        value: setting.value
-      })
+      appSettings: concat(
+        map(items(settings), setting => {
+          name: setting.key
+          value: setting.value
+        }),
+        connectionSettings
+      )
       ftpsState: 'Disabled'
       http20Enabled: true
       minTlsVersion: '1.2'

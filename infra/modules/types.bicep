@@ -134,8 +134,77 @@ type businessCentralType = {
   @minLength(5)
   eventsTo: string
 
-  @description('BC_STATE_NAME: <tenant>.<environment>, or empty.')
-  stateName: string
+  @description('BC_RENAMED_FROM: earlier name of the environment, or empty.')
+  @maxLength(30)
+  renamedFrom: string
+
+  @description('BC_CONNECTIONS, and the settings of each connection under its prefix; empty for one made of the above.')
+  connections: connectionsType
+}
+
+@export()
+@sealed()
+@description('What one connection has of its own; what it leaves out is that of all. The members are app settings without prefix.')
+type connectionType = {
+  @description('Tenant GUID or verified domain.')
+  @minLength(4)
+  @maxLength(253)
+  BC_TENANT_ID: string?
+
+  @minLength(1)
+  @maxLength(30)
+  BC_ENVIRONMENT: string?
+
+  @description('Comma list of ids or names, or *.')
+  @minLength(1)
+  BC_COMPANIES: string?
+
+  @description('Application (client) id, a GUID.')
+  @minLength(36)
+  @maxLength(36)
+  BC_CLIENT_ID: string?
+
+  BC_AUTH_MODE: authModeType?
+
+  @minLength(9)
+  BC_API_URL: string?
+
+  @minLength(9)
+  BC_LOGIN_URL: string?
+
+  BC_PULL_ITEM_VARIANTS: 'true' | 'false'?
+
+  BC_PULL_SALES_SHIPMENT_LINES: 'true' | 'false'?
+
+  BC_PULL_SALES_INVOICE_LINES: 'true' | 'false'?
+
+  @description('Comma list of watched entities.')
+  @minLength(5)
+  BC_TRIGGERS: string?
+
+  @description('Comma list of emitted changes.')
+  @minLength(7)
+  BC_CHANGES: string?
+
+  @description('1 to 20000.')
+  @minLength(1)
+  @maxLength(5)
+  BC_PAGE_ROWS: string?
+
+  @description('JSON list of further entities.')
+  @minLength(2)
+  BC_ENTITIES: string?
+
+  @description('Earlier name of the environment.')
+  @minLength(1)
+  @maxLength(30)
+  BC_RENAMED_FROM: string?
+}
+
+@export()
+@description('Connections by id: a letter a-z, then up to 15 letters a-z and digits (scripts/check_params.py checks it).')
+type connectionsType = {
+  *: connectionType
 }
 
 @export()
@@ -244,6 +313,10 @@ func identityNameOf(environmentName string, token string) string => 'id-${enviro
 @export()
 @description('Name of the function app.')
 func functionAppNameOf(environmentName string, token string) string => 'func-${environmentName}-${token}'
+
+@export()
+@description('Name of the client secret of a connection in the vault.')
+func clientSecretNameOf(id string) string => id == 'default' ? 'bc-client-secret' : 'bc-client-secret-${id}'
 
 @export()
 @description('Where a login returns to: the callback route at the public address of the app.')

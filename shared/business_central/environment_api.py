@@ -34,7 +34,7 @@ class EnvironmentApi:
         """Take the transport and the environment's place."""
         self.transport = transport
         self._refused: set[str] = set()  # collections whose refusal of an intent was logged
-        self._root = f"{transport.api_url}/v2.0/{quote(tenant_id, safe='')}/{quote(environment, safe='')}"
+        self._root = environment_url(transport.api_url, tenant_id, environment)
 
     def url(self, resource: str) -> str:
         """Return the URL of a resource, which begins with `api/`."""
@@ -127,6 +127,11 @@ class EnvironmentApi:
             return read_metadata(answer.body)
         except ValueError as error:
             raise BCUnavailable(str(error), status=answer.status, code="body") from error
+
+
+def environment_url(api_url: str, tenant_id: str, environment: str) -> str:
+    """Return the URL of an environment."""
+    return f"{api_url}/v2.0/{quote(tenant_id, safe='')}/{quote(environment, safe='')}"
 
 
 def too_many_pages() -> BCRejected:

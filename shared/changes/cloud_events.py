@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from shared.business_central.entities import Entity
 from shared.business_central.records import Record
 from shared.clock import NO_TIME, parse_time
+from shared.resource_names import DEFAULT_CONNECTION
 
 if TYPE_CHECKING:
     from hashlib import _Hash as HASH
@@ -28,10 +29,12 @@ NDJSON: Final = "application/x-ndjson"
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What all events of one company share."""
+    """Where events come from: a company of one connection."""
 
     source: str  # the company's URL in Business Central
     schemas: str  # what `dataschema` begins with; the event type ends it
+    seed: str = ""  # the URL as it was on the connection's first day: ids outlive a new name of tenant or environment
+    connection: str = DEFAULT_CONNECTION  # id
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +100,9 @@ def _event(origin: Origin, kind: str, entity: Entity, key: str, version: str, at
 @lru_cache(maxsize=256)
 def _frame(origin: Origin, kind: str, entity: str) -> "tuple[HASH, str]":
     """Return what all events of one kind share: the hash of the id's beginning, and the text from source to subject."""
-    begun = sha256(f"{origin.source}|{kind}|".encode())
-    schema = f'"dataschema":{json.dumps(origin.schemas + kind)}'
-    return begun, f'"source":{json.dumps(origin.source)},"type":"{kind}",{schema},"subject":"{entity}'
+    begun = sha256(f"{origin.seed or origin.source}|{kind}|".encode())
+    shared = f'"source":{json.dumps(origin.source)},"type":"{kind}","bcconnection":"{origin.connection}"'
+    return begun, f'{shared},"dataschema":{json.dumps(origin.schemas + kind)},"subject":"{entity}'
 
 
 def pack(events: Iterable[str]) -> Batch | None:
@@ -125,9 +128,10 @@ def claim_check(origin: Origin, job: str, blob: Blob, url: str, *, now: datetime
     """Return the message that refers to a blob at an absolute URL."""
     reference = {
         "specversion": "1.0",
-        "id": sha256(f"{origin.source}|{BATCH_TYPE}|{job}|{blob.digest}".encode()).hexdigest()[:32],
+        "id": sha256(f"{origin.seed or origin.source}|{BATCH_TYPE}|{job}|{blob.digest}".encode()).hexdigest()[:32],
         "source": origin.source,
         "type": BATCH_TYPE,
+        "bcconnection": origin.connection,
         "dataschema": origin.schemas + BATCH_TYPE,
         "subject": job,
         "time": now.astimezone(UTC).isoformat().replace("+00:00", "Z"),

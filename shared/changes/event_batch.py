@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from shared.business_central.entities import STANDARD_ROUTE
+from shared.business_central.environment_api import environment_url
 from shared.changes import cloud_events
 from shared.changes.change_stores import ChangeStores
 from shared.changes.cloud_events import Origin
@@ -12,7 +13,11 @@ from shared.contract.schema_urls import data_url
 
 def origin_of(ctx: Context, company: str, route: str = STANDARD_ROUTE) -> Origin:
     """Return what the events of a company share that are of records at one API route."""
-    return Origin(ctx.bc.company_url(company, route), data_url(ctx.settings.public_url))
+    settings = ctx.settings
+    source = ctx.bc.company_url(company, route)
+    now = environment_url(settings.api_url, settings.tenant_id, settings.environment)
+    seed = source.replace(now, settings.first_url or now, 1)
+    return Origin(source, data_url(settings.public_url), seed, settings.id)
 
 
 def messages(ctx: Context, stores: ChangeStores, origin: Origin, job: str, events: Iterable[str]) -> tuple[str, ...]:

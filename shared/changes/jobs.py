@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, Self
 
 from shared.business_central.entities import Entity
 from shared.errors import InvalidMessage
+from shared.resource_names import DEFAULT_CONNECTION
 
 #: Most record ids in one notification job; also what one read fetches with `id eq .. or id eq ..` (5.4 KB of URL).
 GROUP: Final = 100
@@ -79,6 +80,7 @@ class PageJob:
     total: int = 0  # rows read so far in this slice
     redrive: int = 0  # how often this job came back from the dead letters
     again: int = 0  # how often this job was put again, as it did not come in its time
+    connection: str = DEFAULT_CONNECTION  # id
     row: Entity | None = field(default=None, compare=False, repr=False)  # facts of its entity; they do not travel
 
     @property
@@ -99,7 +101,7 @@ class PageJob:
             "page": self.page, "phase": _STORED_PHASES[self.phase], "link": cursor.link, "since": part.since,
             "low": part.low, "high": part.high, "after": cursor.last, "after_ids": cursor.done, "edge": cursor.linked,
             "jumps": cursor.doubts, "began": self.began, "rows": cursor.rows, "total": self.total,
-            "redrive": self.redrive, "most_rows": cursor.most_rows, "again": self.again,
+            "redrive": self.redrive, "most_rows": cursor.most_rows, "again": self.again, **_of(self.connection),
         }  # fmt: skip
         return json.dumps(members, separators=(",", ":"))
 
@@ -137,6 +139,7 @@ class NotificationJob:
     collection: Literal["", "filtered", "plain"] = ""  # more changed than BC lists; `plain` when deletes are among them
     from_snapshot: bool = False  # a snapshot found the changes: what is gone was known, though no snapshot holds it now
     redrive: int = 0
+    connection: str = DEFAULT_CONNECTION  # id
     row: Entity | None = field(default=None, compare=False, repr=False)  # as `PageJob.row`
 
     def to_text(self) -> str:
@@ -145,7 +148,7 @@ class NotificationJob:
             "kind": "notification", "job": self.job, "company": self.company, "entity": self.entity,
             "changes": [[change.key, change.kind, change.at] for change in self.changes],
             "collection": self.collection, "compared": self.from_snapshot,
-            "redrive": self.redrive,
+            "redrive": self.redrive, **_of(self.connection),
         }  # fmt: skip
         return json.dumps(members, separators=(",", ":"))
 
@@ -164,6 +167,11 @@ class NotificationJob:
 
 
 type Job = PageJob | NotificationJob
+
+
+def _of(connection: str) -> dict[str, str]:
+    """Return the member that names a connection; jobs of `default` have none, as those of 0.1.0."""
+    return {} if connection == DEFAULT_CONNECTION else {"connection": connection}
 
 
 def group_changes(changes: Iterable[RecordChange]) -> list[tuple[RecordChange, ...]]:
@@ -270,6 +278,7 @@ def _read_page(members: _Members) -> PageJob:
         total=members.number("total"),
         redrive=members.number("redrive"),
         again=members.number("again"),
+        connection=members.text("connection", DEFAULT_CONNECTION),
     )
 
 
@@ -282,6 +291,7 @@ def _read_notification(members: _Members) -> NotificationJob:
         collection=members.word("collection", _COLLECTIONS, ""),
         from_snapshot=bool(members.number("compared")),
         redrive=members.number("redrive"),
+        connection=members.text("connection", DEFAULT_CONNECTION),
     )
 
 

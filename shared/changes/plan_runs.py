@@ -167,6 +167,7 @@ def start_run(
             company=state.stream.company,
             entity=state.stream.entity,
             slice=Slice(number=number, since=since, low=low, high=high),
+            connection=ctx.settings.id,
         )
         for number, (low, high) in enumerate(itertools.pairwise(bounds))
     ]

@@ -85,6 +85,7 @@ def _differences(ctx: Context, stores: ChangeStores, job: PageJob) -> tuple[Noti
             entity=job.entity,
             changes=group,
             from_snapshot=True,
+            connection=job.connection,
         )
         for n, group in enumerate(group_changes(changes))
     )

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from shared.errors import StateConflict
+from shared.resource_names import DEFAULT_CONNECTION
 from shared.storage.keys import after, row_key
 from shared.storage.table import Row, Table, Value
 
@@ -47,12 +48,13 @@ class DeadLetter:
 class DeadLetterStore:
     """The dead letters of one connection. Every method raises StoreUnavailable."""
 
-    def __init__(self, table: Table, connection: str) -> None:
-        """Take the table and the connection whose letters it keeps."""
+    def __init__(self, table: Table, state: str, connection: str = DEFAULT_CONNECTION) -> None:
+        """Take the table, the name of the state, and the id of the connection whose letters it keeps."""
         self._table = table
-        self._partition = row_key(connection, "parked")
-        self._index = row_key(connection, "parked-index")
-        self._done = row_key(connection, "parked-done")
+        self._partition = row_key(state, "parked")
+        self._index = row_key(state, "parked-index")
+        self._done = row_key(state, "parked-done")
+        self.connection = connection
 
     def add(self, letter: DeadLetter, *, retryable: bool, now: datetime) -> DeadLetter:
         """Keep a letter; one that was kept before waits longer each time."""

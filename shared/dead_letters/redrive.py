@@ -87,7 +87,7 @@ def _messages(ctx: Context, letters: DeadLetterStore, taken: list[DeadLetter]) -
                 notifications.append(_served(ctx, notification).to_text())
             else:
                 of = forwards if letter.queue == QUEUE_FORWARD else resumes
-                of.append(Reference(queue=letter.queue, name=letter.name, copy=letter.tries).to_text())
+                of.append(_reference(letters, letter).to_text())
         except InvalidMessage as error:
             letters.leave_to_a_person(letter, f"no message of this version of the app: {error}")
             log_event(log, "message.dead_lettered", level=logging.WARNING, queue=letter.queue, reason=str(error))
@@ -103,6 +103,10 @@ def _served[T: (PageJob, NotificationJob)](ctx: Context, job: T) -> T:
     if ctx.catalogue.named(job.entity) is None:
         raise InvalidMessage([f"entity: '{job.entity}' is not configured"])
     return job
+
+
+def _reference(letters: DeadLetterStore, letter: DeadLetter) -> Reference:
+    return Reference(queue=letter.queue, name=letter.name, copy=letter.tries, connection=letters.connection)
 
 
 def _numbered(text: str, tries: int) -> str:

@@ -7,7 +7,7 @@ It travels in a queue that nobody else writes to: `sales-orders-resume`, as on `
 import json
 from dataclasses import dataclass
 
-from shared.resource_names import QUEUE_FORWARD, QUEUE_ORDER_RESUMES
+from shared.resource_names import DEFAULT_CONNECTION, QUEUE_FORWARD, QUEUE_ORDER_RESUMES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,10 +17,12 @@ class Reference:
     queue: str
     name: str
     copy: int
+    connection: str = DEFAULT_CONNECTION  # id
 
     def to_text(self) -> str:
         """Return the queue message."""
-        return json.dumps({"deadLetter": self.name, "queue": self.queue, "redrive": self.copy})
+        of = {} if self.connection == DEFAULT_CONNECTION else {"connection": self.connection}
+        return json.dumps({"deadLetter": self.name, "queue": self.queue, "redrive": self.copy, **of})
 
 
 def read_reference(queue: str, body: bytes) -> Reference | None:

@@ -33,6 +33,7 @@ from shared.forwarding.forward_step import (
 from shared.forwarding.waiting_batches import LOST_AFTER, WaitingBatch, WaitingBatches
 from shared.log import log_event
 from shared.outputs import Outputs
+from shared.resource_names import DEFAULT_CONNECTION
 
 log: Final = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ class Forwarding:
     batches: WaitingBatches
     blobs: Blobs
     now: Clock
+    connection: str = DEFAULT_CONNECTION  # id
 
 
 def routed(outgoing: Outputs, *, is_forwarded: bool) -> Outputs:
@@ -84,7 +86,7 @@ def routed(outgoing: Outputs, *, is_forwarded: bool) -> Outputs:
 def due(fw: Forwarding) -> Outputs:
     """Send for waiting batches whose time has come."""
     taken = fw.batches.take_due(fw.now(), _DUE_AT_ONCE)
-    return Outputs(forwards=tuple(_resume(batch.name) for batch in taken))
+    return Outputs(forwards=tuple(_resume(fw, batch.name) for batch in taken))
 
 
 def forward(fw: Forwarding, body: bytes, name: str, dead_letter: DeadLetters) -> Outputs:
@@ -152,7 +154,7 @@ class _Run:
                 return self._wait(hold)
             if self._fw.now() - began > _AT_WORK:
                 self._note("", self._fw.now() + LOST_AFTER)
-                return Outputs(forwards=(_resume(self._batch.name),))
+                return Outputs(forwards=(_resume(self._fw, self._batch.name),))
             if number % _NOTE_EVERY == 0:
                 self._note("", self._fw.now() + LOST_AFTER)
         if self._stored is None and not self._sent and len(self._refused) == 1:
@@ -266,8 +268,9 @@ def _lines(data: bytes) -> Iterator[str]:
         at = end + 1
 
 
-def _resume(name: str) -> str:
-    return json.dumps({"batch": name})
+def _resume(fw: Forwarding, name: str) -> str:
+    of = {} if fw.connection == DEFAULT_CONNECTION else {"connection": fw.connection}
+    return json.dumps({"batch": name, **of})
 
 
 def _resumed(text: str) -> str | None:

@@ -83,6 +83,8 @@ class EntraTokens:
         """
         self._mode = settings.auth_mode
         self._client_id = settings.client_id
+        self._cache_name = settings.secret(SECRET_TOKEN_CACHE)
+        self._secret_name = settings.secret(SECRET_CLIENT)
         self._secrets = secrets
         self._vault = token_vault or secrets
         self._now = now
@@ -178,7 +180,7 @@ class EntraTokens:
         """
         self._check_delegated()
         with self._lock, self._leased():
-            base = self._vault.read(SECRET_TOKEN_CACHE)
+            base = self._vault.read(self._cache_name)
             began_at = self._now()
             grant = self._ask(lambda: self._entra.redeem(flow, answer))
             self._failure = None
@@ -197,7 +199,7 @@ class EntraTokens:
         """
         self._check_delegated()
         with self._lock, self._leased():
-            self._vault.write(SECRET_TOKEN_CACHE, EMPTY)
+            self._vault.write(self._cache_name, EMPTY)
             self._entra.load(EMPTY)
             self._access = self._unsaved = self._failure = None
             self._login_state.signed_out()
@@ -237,12 +239,12 @@ class EntraTokens:
 
     def _obtain_shared(self, now: datetime) -> AccessToken:
         if not self._has_looked:  # a new process: mostly another one has refreshed lately, and no lease is needed
-            stored = self._vault.read(SECRET_TOKEN_CACHE)
+            stored = self._vault.read(self._cache_name)
             self._has_looked = True
             if (found := self._usable(stored)) is not None:
                 return self._adopt(stored, found)
         with self._leased():
-            stored = self._vault.read(SECRET_TOKEN_CACHE)
+            stored = self._vault.read(self._cache_name)
             if self._unsaved is not None and stored not in {self._unsaved.base, self._unsaved.cache}:
                 self._unsaved = None  # another instance has stored a newer login since
             if self._unsaved is not None:
@@ -283,10 +285,10 @@ class EntraTokens:
         unsaved = self._unsaved
         if unsaved is None:
             raise TokenError("there is nothing to save", code="refresh_busy", retryable=True)
-        if not self._lease.extend() and self._vault.read(SECRET_TOKEN_CACHE) != unsaved.base:
+        if not self._lease.extend() and self._vault.read(self._cache_name) != unsaved.base:
             self._unsaved = None
             raise TokenError("another instance has stored a newer token", code="refresh_busy", retryable=True)
-        self._vault.write(SECRET_TOKEN_CACHE, unsaved.cache)
+        self._vault.write(self._cache_name, unsaved.cache)
         self._unsaved = None
         self._access = unsaved.access
         self._login_state.ok(user_name(unsaved.cache))
@@ -327,7 +329,7 @@ class EntraTokens:
             may_use_identity = self._mode is not AuthMode.CLIENT_SECRET
             credential: Credential | None = secret or (self._assertion if may_use_identity else None)
             if not credential:
-                error = _no_credential(self._mode)
+                error = _no_credential(self._mode, self._secret_name)
                 self._note_refusal(error)
                 raise error
             self._credential = credential
@@ -335,7 +337,7 @@ class EntraTokens:
 
     def _client_secret(self) -> str:
         """Return the client secret, "" when the vault holds none; a file or a shell adds a line break at its end."""
-        return (self._secrets.read(SECRET_CLIENT) or "").strip()
+        return (self._secrets.read(self._secret_name) or "").strip()
 
     def _has_new_secret(self) -> bool:
         if not isinstance(self._credential, str):
@@ -352,8 +354,8 @@ class EntraTokens:
             raise TokenError(f"in mode {self._mode} the app signs in as itself", code="no_person_needed")
 
 
-def _no_credential(mode: AuthMode) -> TokenError:
+def _no_credential(mode: AuthMode, secret: str) -> TokenError:
     if mode is AuthMode.MANAGED_IDENTITY:
         message = "the app has no managed identity here (IDENTITY_ENDPOINT is not set)"
         return TokenError(message, code="managed_identity_missing")
-    return TokenError(f"the vault holds no secret {SECRET_CLIENT}", code="client_secret_missing")
+    return TokenError(f"the vault holds no secret {secret}", code="client_secret_missing")

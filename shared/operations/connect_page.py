@@ -61,7 +61,9 @@ class SignIn(Protocol):
 class ConnectPages:
     """What the three routes need; one per process or per call, it holds no state."""
 
-    sign_in: SignIn
+    connection: str  # id of the one that the call is about
+    has_several: bool  # connections
+    sign_in: Callable[[str], SignIn]  # (id)
     pending: PendingSignIns
     public_url: str
     ended: EndedSessions
@@ -119,13 +121,14 @@ def callback(open_pages: Callable[[], ConnectPages], request: Request) -> Reply:
     if answer is None:
         return not_begun_here()
     try:
-        pending = pages.pending.take(answer["state"], session=session, now=pages.now())
-        if pending is None:
+        taken = pages.pending.take(answer["state"], session=session, now=pages.now())
+        if taken is None:
             return not_begun_here()
-        pages.sign_in.finish_sign_in(pending.flow, answer)
+        connection, pending = taken
+        pages.sign_in(connection).finish_sign_in(pending.flow, answer)
     except IntegrationError as error:
         return failure_page(error)
-    return see_other(f"{PAGE_PATH}?done=connected")
+    return see_other(_back(pages, "connected", connection))
 
 
 def _entered(open_pages: Callable[[], ConnectPages], session: str) -> ConnectPages | Reply:
@@ -151,21 +154,27 @@ def _act(pages: ConnectPages, request: Request, session: str) -> Reply:
         case Action.CONNECT:
             return _begin(pages, session)
         case Action.DISCONNECT:
-            pages.sign_in.sign_out()
+            pages.sign_in(pages.connection).sign_out()
             pages.ended.add(session, pages.now())
-            return see_other(f"{PAGE_PATH}?done=disconnected", cookie=_new_cookie(pages))
+            return see_other(_back(pages, "disconnected"), cookie=_new_cookie(pages))
         case Action.END_SESSION:
             pages.ended.add(session, pages.now())
             return session_ended()
         case action if action in pages.do:
-            return see_other(f"{PAGE_PATH}?done={pages.do[action](form)}")
+            return see_other(_back(pages, pages.do[action](form)))
     return not_done(400, "The page knows no such action.")
+
+
+def _back(pages: ConnectPages, done: str, connection: str = "") -> str:
+    """Return the address of a connection's page, which says what was done."""
+    of = f"connection={connection or pages.connection}&" if pages.has_several else ""
+    return f"{PAGE_PATH}?{of}done={done}"
 
 
 def _begin(pages: ConnectPages, session: str) -> Reply:
     """Note the sign-in, then send the browser to Entra: a callback that overtook its row would be refused."""
-    address, flow = pages.sign_in.begin_sign_in(f"{pages.public_url}{CALLBACK_PATH}")
-    pages.pending.begin(flow, session=session, now=pages.now())
+    address, flow = pages.sign_in(pages.connection).begin_sign_in(f"{pages.public_url}{CALLBACK_PATH}")
+    pages.pending.begin(pages.connection, flow, session=session, now=pages.now())
     return see_other(address)
 
 

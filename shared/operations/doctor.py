@@ -137,10 +137,10 @@ def _from_vault_to_business_central(ctx: Context, stores: Stores, instruments: I
 
 
 def _vault(ctx: Context) -> list[Finding]:
-    webhook_secret = ctx.secrets.read(SECRET_WEBHOOK)
-    client_secret = ctx.secrets.read(SECRET_CLIENT) if ctx.settings.auth_mode is AuthMode.CLIENT_SECRET else "-"
+    webhook_secret, secret = ctx.secrets.read(SECRET_WEBHOOK), ctx.settings.secret(SECRET_CLIENT)
+    client_secret = ctx.secrets.read(secret) if ctx.settings.auth_mode is AuthMode.CLIENT_SECRET else "-"
     if not client_secret:
-        cause = f"Nobody has stored {SECRET_CLIENT}."
+        cause = f"Nobody has stored {secret}."
         do = "Create a client secret in the app registration and store its value in the vault under that name."
         return [wrong("vault", "client_secret_missing", "The vault holds no client secret.", cause, do)]
     if not webhook_secret:

@@ -10,12 +10,12 @@ from shared.storage.table import Row, Table
 
 
 class EndedSessions:
-    """The ended sessions of one connection. Every method raises StoreUnavailable when the table does not answer."""
+    """The ended sessions of the deployment. Every method raises StoreUnavailable when the table does not answer."""
 
-    def __init__(self, table: Table, connection: str) -> None:
-        """Take the table and the connection whose page it is."""
+    def __init__(self, table: Table) -> None:
+        """Take the table."""
         self._table = table
-        self._partition = f"{connection}|ended-session"
+        self._partition = "deployment|ended-session"
 
     def add(self, session: str, now: datetime) -> None:
         """End a session, and clear away those whose time is over (a handful at most)."""

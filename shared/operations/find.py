@@ -13,7 +13,7 @@ from shared.business_central.code_text import code_of
 from shared.business_central.entities import SALES_ORDERS, Entity
 from shared.business_central.port import Company, PageAsk, PostedOrder
 from shared.business_central.records import Record
-from shared.changes import cloud_events, ledger_rules
+from shared.changes import cloud_events, event_batch, ledger_rules
 from shared.changes.ledger_rules import Known
 from shared.changes.streams import Stream
 from shared.clock import NO_TIME
@@ -209,7 +209,9 @@ class _Look:
             )  # fmt: skip
 
     def _id(self, company: Company, entity: Entity, change: str, key: str, version: str) -> str:
-        return cloud_events.event_id(self._ctx.bc.company_url(company.key, entity.route), entity, change, key, version)
+        return cloud_events.event_id(
+            event_batch.origin_of(self._ctx, company.key, entity.route).seed, entity, change, key, version
+        )
 
     def orders(self, companies: list[Company]) -> Iterator[dict[str, Any]]:
         """Yield the story of each order with this key, or whose document bears this number."""

@@ -39,6 +39,7 @@ class Finding:
     seen: str
     cause: str = ""
     do: str = ""
+    connection: str = ""  # id; "" where it is the deployment's
 
     @property
     def is_wrong(self) -> bool:

@@ -86,7 +86,8 @@ def button(
     )
     style = f' class="{kind}"' if kind else ""
     spoken = f' aria-label="{escape(f"{label}: {of}")}"' if of else ""
-    return f'<form method="post" action="{PAGE_PATH}">{inputs}<button{style}{spoken}>{escape(label)}</button></form>'
+    # without an address it posts to that of the page, which says of which connection it is
+    return f'<form method="post">{inputs}<button{style}{spoken}>{escape(label)}</button></form>'
 
 
 def folded(label: str, content: str) -> str:

@@ -6,16 +6,16 @@ table. What is overdue leaves as a message on bc-notifications, so that nobody w
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from shared.clock import Clock, NewId
 from shared.errors import IntegrationError
-from shared.log import log_event
+from shared.log import about, log_event
 from shared.operations.timer_store import TimerRun, TimerStore
-from shared.operations.timers import Timer, timer_job
+from shared.operations.timers import Timer, TimerJob
 from shared.outputs import Outputs
 
 log: Final = logging.getLogger(__name__)
@@ -66,9 +66,11 @@ def _end(store: TimerStore, noted: TimerRun) -> None:
 class SecondClock:
     """The look at the timers, throttled; one per process. Safe to share between threads."""
 
-    def __init__(self, store: TimerStore, timers: Sequence[Timer], *, now: Clock, new_id: NewId) -> None:
-        """Look at nothing yet."""
-        self._store = store
+    def __init__(
+        self, stores: Callable[[], Mapping[str, TimerStore]], timers: Sequence[Timer], *, now: Clock, new_id: NewId
+    ) -> None:
+        """Look at nothing yet; `stores` gives those of the connections that can work, by id."""
+        self._stores = stores
         self._timers = timers
         self._now = now
         self._new_id = new_id
@@ -82,25 +84,32 @@ class SecondClock:
             if self._looked_at is not None and timedelta(0) <= now - self._looked_at < LOOK_EVERY:
                 return ()
             self._looked_at = now
+        sent: list[str] = []
         try:
-            known = self._store.all()
-            sent = [job for timer in self._timers if (job := self._send_for(timer, known.get(timer.function), now))]
+            for connection, store in self._stores().items():
+                known = store.all()
+                with about(connection):
+                    for timer in self._timers:
+                        if self._send_for(store, timer, known.get(timer.function), now):
+                            job = TimerJob(function=timer.function, job=self._new_id(), connection=connection)
+                            sent.append(job.to_text())
         except IntegrationError as error:
             log_event(log, "bc.failed", level=logging.WARNING, error=type(error).__name__, reason=str(error))
-            return ()
         return tuple(sent)
 
-    def _send_for(self, timer: Timer, known: TimerRun | None, now: datetime) -> str | None:
+    @staticmethod
+    def _send_for(store: TimerStore, timer: Timer, known: TimerRun | None, now: datetime) -> bool:
+        """Return whether a timer's work must be sent for, which is noted."""
         if known is None or known.last is None:
-            self._store.save(TimerRun(function=timer.function, since=now))
-            return None
+            store.save(TimerRun(function=timer.function, since=now))
+            return False
         is_new = known.started_at is None and now - known.last < FIRST_HOUR
         if is_new or known.is_busy(now) or not timer.is_overdue(known.last, now):
-            return None
-        if self._store.save(replace(known, planned_at=now)) is None:
-            return None  # another process sends for it, or it has just begun
+            return False
+        if store.save(replace(known, planned_at=now)) is None:
+            return False  # another process sends for it, or it has just begun
         log_event(
             log, "timer.overdue", level=logging.ERROR, kind=timer.function, last_at=known.last,
             due=timer.second_due(known.last), reason=timer.fault or "its timer has not started it",
         )  # fmt: skip
-        return timer_job(timer.function, self._new_id())
+        return True

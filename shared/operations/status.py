@@ -23,6 +23,7 @@ from shared.forwarding.forward_step import cause_and_do
 from shared.forwarding.waiting_batches import WaitingBatches
 from shared.operations import view_findings
 from shared.operations.activity import Activity, Week
+from shared.operations.connection_health import health_of
 from shared.operations.failures import explain
 from shared.operations.findings import Finding, fine, in_plain_words, warning
 from shared.operations.poison_contents import Peeked, poison_findings
@@ -95,6 +96,7 @@ def view(
     week = activity.week() if activity else Week(Counter(), {})
     gathered = StatusView(
         at=ctx.now(),
+        connection=settings.id,
         environment=settings.environment,
         login=login,
         companies=companies,
@@ -122,7 +124,7 @@ def view(
         business_central=business_central,
     )
     found = view_findings.findings(gathered)
-    return replace(gathered, findings=found, health=view_findings.health(found))
+    return replace(gathered, findings=found, health=health_of(found).word)
 
 
 def _triggers(ctx: Context, entities: Resolved) -> tuple[TriggerView, ...]:
@@ -312,6 +314,7 @@ def order_story(orders: OrderStore, key: str) -> list[dict[str, Any]]:
     """Return what is known of an order key, in whatever company; empty when it was never seen."""
     return [
         {
+            "connection": orders.connection,
             "orderKey": entry.shown_key,
             "company": entry.company,
             "status": entry.status,

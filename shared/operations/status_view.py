@@ -9,6 +9,7 @@ from datetime import datetime
 from shared.business_central.entities import Entity
 from shared.connections.entity_rules import how_served
 from shared.operations.findings import Finding
+from shared.resource_names import DEFAULT_CONNECTION
 from shared.version import VERSION
 
 
@@ -145,12 +146,29 @@ class CountView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionView:
+    """One connection in short."""
+
+    id: str
+    health: str  # connected, login_needed, unreachable, degraded, stopped
+    reason: str = ""  # one sentence, "" when all is well
+    next_step: str = ""
+    environment: str = ""
+    orders_waiting: int = 0
+    orders_parked: int = 0
+    orders_rejected: int = 0
+    dead_letters: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StatusView:
     """Everything at one moment. Lists may be cut; the counts are whole."""
 
     at: datetime
     environment: str
     login: LoginView
+    connection: str = DEFAULT_CONNECTION  # id
+    connections: tuple[ConnectionView, ...] = ()  # in short: this one
     version: str = VERSION  # of this app
     companies: tuple[CompanyView, ...] = ()
     triggers: tuple[TriggerView, ...] = ()

@@ -13,6 +13,7 @@ from typing import Final
 
 from shared.connections.settings_reader import DEFAULTS
 from shared.ncrontab import Schedule, ncrontab_fault, read_schedule
+from shared.resource_names import DEFAULT_CONNECTION
 
 #: Function -> app setting of its schedule; "": its schedule is in `function_app`.
 SETTINGS: Final[dict[str, str]] = {
@@ -74,13 +75,23 @@ def _timer(function: str, setting: str, env: Mapping[str, str]) -> Timer:
     )  # fmt: skip
 
 
-def timer_job(function: str, job: str) -> str:
-    """Return the message on bc-notifications by which the work of a timer is done; `job` is a fresh name."""
-    return json.dumps({"kind": "timer", "timer": function, "job": job})
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimerJob:
+    """The message on bc-notifications by which the work of a timer is done for one connection."""
+
+    function: str
+    job: str  # a fresh name
+    connection: str = DEFAULT_CONNECTION  # id
+    by_timer: bool = False  # the host's timer has sent it, which then runs
+
+    def to_text(self) -> str:
+        """Return the queue message."""
+        members = {"kind": "timer", "timer": self.function, "job": self.job, "connection": self.connection}
+        return json.dumps({**members, "by_timer": self.by_timer})
 
 
-def timer_of_job(text: str) -> str | None:
-    """Return the function whose work a message asks for, None for a message of another kind."""
+def read_timer_job(text: str) -> TimerJob | None:
+    """Return what a message asks for, None for a message of another kind."""
     if '"timer"' not in text:  # nearly all: not worth a look inside
         return None
     try:
@@ -89,5 +100,8 @@ def timer_of_job(text: str) -> str | None:
         return None
     if not isinstance(members, dict) or members.get("kind") != "timer":
         return None
-    function = members.get("timer")
-    return function if isinstance(function, str) and function in SETTINGS else None
+    function, connection = members.get("timer"), members.get("connection", DEFAULT_CONNECTION)
+    if not isinstance(function, str) or function not in SETTINGS or not isinstance(connection, str):
+        return None
+    job, by_timer = str(members.get("job", "")), members.get("by_timer") is True
+    return TimerJob(function=function, job=job, connection=connection, by_timer=by_timer)

@@ -5,7 +5,6 @@ streams or webhooks it hits. What has to be asked for (tokens, queues, public ad
 """
 
 from collections import Counter
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -27,12 +26,6 @@ _OPEN: Final = frozenset({OUTCOME_UNKNOWN, LOOKS_ALIKE, TOO_MANY, "poison"})
 #: A receiver that does not take events for so long is worth a look; nearly all faults are shorter.
 PASSES_WITHIN: Final = timedelta(minutes=15)
 EXAMPLE: Final = "0 */15 * * * *"
-_UNREACHABLE: Final = frozenset({
-    "bc_unreachable", "bc_down", "bc_throttled", "business_central_hangs", "login_unavailable", "budget_busy",
-    "storage_unreachable", "vault_unreachable",
-})  # fmt: skip
-#: What slows or stops the flow of records; orders and dead letters wait for a person while it flows.
-_PATH: Final = frozenset({"companies", "timers", "runs", "webhooks", "queues", "forwarding"})
 
 NOT_RUNNING: Final = (
     "its timer is disabled, the Function App is stopped or was not deployed, or the login does not work"
@@ -129,17 +122,6 @@ def timer_findings(view: StatusView) -> list[Finding]:
 
 def _at(moment: datetime | None) -> str:
     return f"{moment:%Y-%m-%d %H:%M} UTC" if moment else "never"
-
-
-def health(found: Sequence[Finding]) -> str:
-    """Return the state of the connection in one word (design of connections): the worst that the findings say."""
-    for one in found:
-        if one.check == "login" and one.is_wrong:
-            is_signing_in = advice(one.code.removeprefix("login_"), "").by_signing_in
-            return "login_needed" if is_signing_in else "stopped"
-        if one.check == "business_central" and one.is_wrong:
-            return "unreachable" if one.code in _UNREACHABLE else "stopped"
-    return "degraded" if any(one.is_wrong and one.check in _PATH for one in found) else "connected"
 
 
 def never_read(view: StatusView) -> list[Finding]:

@@ -5,7 +5,7 @@ in `order_fields`. No member of a message is an instruction to this app.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from difflib import get_close_matches
@@ -109,6 +109,31 @@ def sent_key_of(text: str, message_id: str) -> str:
         if isinstance(value, str) and value.strip():
             return value.strip()[:KEY_LENGTH] if len(value) > KEY_LENGTH else value
     return message_id
+
+
+def connection_of(text: str) -> str:
+    """Return the connection that a message names, as sent; "" when it names none, or is no message."""
+    try:
+        document = _document(text)
+    except InvalidMessage:
+        return ""
+    named = document.get("connection") if _is_envelope(document) else None
+    return named.strip() if isinstance(named, str) else ""
+
+
+def connection_fault(named: str, mine: str, ids: Sequence[str]) -> str:
+    """Return what is wrong with a message that came to connection `mine` and names one; "" when nothing is."""
+    if named == mine or (not named and len(ids) == 1):
+        return ""
+    if len(ids) == 1:
+        return f"must be {ids[0]}"
+    listed = ", ".join(ids)
+    if not named:
+        return f"is required: several are connected ({listed})"
+    if named in ids:
+        return f"is {named}, and the order is kept by {mine}; send it anew"
+    near = get_close_matches(named.lower(), ids, n=1)
+    return f"must be one of: {listed}" + (f"; did you mean {near[0]}?" if near else "")
 
 
 def external_of(key: str) -> str:

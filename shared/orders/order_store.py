@@ -26,6 +26,7 @@ from shared.orders.likeness import are_alike
 from shared.orders.order_cause import cause_of
 from shared.orders.order_entry import Numbering, OrderEntry, OrderStatus, Sender
 from shared.orders.order_message import sent_key_of
+from shared.resource_names import DEFAULT_CONNECTION
 from shared.storage.keys import after, row_key, split_key
 from shared.storage.table import Change, Delete, Insert, Replace, Row, Table, Upsert, Value
 
@@ -66,10 +67,11 @@ class Held:
 class OrderStore:
     """The orders of one connection, in table BcOrders."""
 
-    def __init__(self, table: Table, connection: str) -> None:
-        """Take the table and the connection whose orders it keeps."""
+    def __init__(self, table: Table, state: str, connection: str = DEFAULT_CONNECTION) -> None:
+        """Take the table, the name of the state, and the id of the connection whose orders it keeps."""
         self._table = table
-        self._partition = row_key(connection)
+        self._partition = row_key(state)
+        self.connection = connection
 
     def load(self, key: str, company: str) -> OrderEntry | None:
         """Return the entry of a sender's key in one company."""

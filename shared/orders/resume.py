@@ -23,7 +23,7 @@ from shared.orders.order_result import outcome
 from shared.orders.order_store import OrderStore
 from shared.orders.submit import ANSWERED, Delivery, carry_out, is_same_order, patiently, take
 from shared.outputs import Outputs
-from shared.resource_names import QUEUE_ORDER_RESUMES
+from shared.resource_names import DEFAULT_CONNECTION, QUEUE_ORDER_RESUMES
 
 log: Final = logging.getLogger(__name__)
 
@@ -37,6 +37,9 @@ _POISONED_WITHIN: Final = timedelta(hours=2)
 #: Code of an order whose message failed too often.
 _POISON: Final = "poison"
 
+#: What a message that resumes an order holds at most.
+_PLACE: Final = frozenset({"orderKey", "company", "connection"})
+
 #: Key and company of a stored order, as stored.
 type Place = tuple[str, str]
 
@@ -49,7 +52,7 @@ def due(orders: OrderStore, now: datetime) -> Outputs:
             orders.save(replace(entry, next_try_at=now + _REQUEUE))
         except StateConflict:
             continue  # somebody is at it
-        messages.append(resume_message(entry))
+        messages.append(resume_message(orders, entry))
     return Outputs(resumes=tuple(messages))
 
 
@@ -62,7 +65,7 @@ def redrive(orders: OrderStore, key: str) -> tuple[bool, Outputs]:
     messages = []
     for entry in entries:
         if entry.status in {"rejected", "parked"}:
-            messages.append(resume_message(entry))
+            messages.append(resume_message(orders, entry))
             log_event(log, "order.redriven", order_key=entry.key, company=entry.company)
     return bool(entries), Outputs(resumes=tuple(messages))
 
@@ -72,12 +75,13 @@ def redrive_cause(orders: OrderStore, cause: str, of: int) -> Outputs:
     entries = orders.of_cause(cause, _BATCH, of)
     for entry in entries:
         log_event(log, "order.redriven", order_key=entry.key, company=entry.company)
-    return Outputs(resumes=tuple(resume_message(entry) for entry in entries))
+    return Outputs(resumes=tuple(resume_message(orders, entry) for entry in entries))
 
 
-def resume_message(entry: OrderEntry) -> str:
-    """Return the message of `sales-orders-resume` that resumes a stored order."""
-    return json.dumps({"orderKey": entry.key, "company": entry.company})
+def resume_message(orders: OrderStore, entry: OrderEntry) -> str:
+    """Return the message of `sales-orders-resume` that resumes a stored order; one of `default` names no connection."""
+    of = {} if orders.connection == DEFAULT_CONNECTION else {"connection": orders.connection}
+    return json.dumps({"orderKey": entry.key, "company": entry.company, **of})
 
 
 def resume(ctx: Context, orders: OrderStore, body: bytes, message_id: str) -> Outputs:
@@ -116,7 +120,7 @@ def _members(body: bytes) -> dict[str, object]:
 
 def _place(members: dict[str, object]) -> Place | None:
     key, company = members.get("orderKey"), members.get("company")
-    is_place = len(members) == 2 and isinstance(key, str) and isinstance(company, str)
+    is_place = members.keys() <= _PLACE and isinstance(key, str) and isinstance(company, str)
     return (str(key), str(company)) if is_place else None
 
 
@@ -135,7 +139,7 @@ def _resume(ctx: Context, orders: OrderStore, place: Place, message_id: str) -> 
         orders.forget(entry)  # an hour ago
         return Outputs()
     if entry.status == "created":
-        return outcome(entry) if entry.reported_to in {"", message_id} else Outputs()
+        return outcome(orders.connection, entry) if entry.reported_to in {"", message_id} else Outputs()
     if entry.status == "waiting" and entry.error_code == _POISON:
         step = next_step.wait_or_park(entry, _poisoned(), ctx.now(), unknown=entry.unknown)
         if isinstance(step, Park):  # a poison function answers nobody, and another try may kill its worker again

@@ -29,7 +29,7 @@ from shared.orders import likeness, next_step
 from shared.orders.next_step import Adopt, Park, Post, Reject, Step, Wait
 from shared.orders.order_entry import OrderEntry, Sender
 from shared.orders.order_look_up import look_up
-from shared.orders.order_message import OrderRequest, parse_message, sent_key_of
+from shared.orders.order_message import OrderRequest, connection_fault, parse_message, sent_key_of
 from shared.orders.order_result import answer, outcome, refusal
 from shared.orders.order_store import LEASE_S, Held, OrderStore, is_too_long
 from shared.outputs import Outputs
@@ -40,8 +40,6 @@ log: Final = logging.getLogger(__name__)
 _PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0)
 #: Bytes of a refused message that are kept: what a table property holds, and the longest message there is.
 _KEPT: Final = 65_536
-#: The id of the one connection that the flat settings make (design.md 3.2).
-_ONLY_CONNECTION: Final = "default"
 #: Marks an order without a company whose messages are answered; its row stays, so that a delivery can be repeated.
 ANSWERED: Final = "answered"
 _KEPT_FOR: Final = timedelta(hours=1)
@@ -119,13 +117,13 @@ def _place(
 
 def _read(ctx: Context, delivery: Delivery) -> OrderRequest:
     held = delivery.held
-    if held is None:
-        request = parse_message(decode(delivery.body), message_id=delivery.message_id)
-        if request.connection not in {"", _ONLY_CONNECTION, ctx.settings.connection}:
-            raise InvalidMessage([f"connection: must be {_ONLY_CONNECTION}"])
-        return request
-    was_taken = bool(held.content or held.digest)
-    return parse_message(decode(delivery.body), message_id=held.shown_key, is_checked=was_taken)
+    was_taken = held is not None and bool(held.content or held.digest)
+    name = held.shown_key if held is not None else delivery.message_id
+    request = parse_message(decode(delivery.body), message_id=name, is_checked=was_taken)
+    fault = "" if was_taken else connection_fault(request.connection, ctx.settings.id, ctx.settings.ids)
+    if fault:
+        raise InvalidMessage([f"connection: {fault}"])
+    return request
 
 
 def _company(ctx: Context, request: OrderRequest) -> str:
@@ -152,7 +150,7 @@ def _known(
 ) -> Outputs | None:
     """Return the answer to a message whose order needs no work now; None when it does."""
     if entry.is_over and entry.reported_to == delivery.message_id:
-        return outcome(entry)  # delivered again after the results were written
+        return outcome(orders.connection, entry)  # delivered again after the results were written
     is_busy = _is_busy(entry, delivery.message_id, ctx.now())
     if entry is delivery.held:
         # whoever holds it goes on, or its message comes back
@@ -165,9 +163,9 @@ def _answered(
 ) -> Outputs | None:
     """Return the answer to messages that found an order under their key; None when they try it anew."""
     if entry.status != "rejected" and not is_same_order(entry, request):
-        return refusal(senders, entry.company, _OTHER_ORDER)
+        return refusal(orders.connection, senders, entry.company, _OTHER_ORDER)
     if entry.status == "created":
-        return answer(entry, senders)
+        return answer(orders.connection, entry, senders)
     return _join(orders, entry, senders) if is_busy or entry.status == "waiting" else None
 
 
@@ -180,7 +178,7 @@ def _join(orders: OrderStore, entry: OrderEntry, senders: tuple[Sender, ...]) ->
     """Have messages answered together with those that await the order already."""
     joined = entry.joined_by(*senders)
     if is_too_long(joined):
-        return refusal(senders, entry.company, _TOO_MANY)
+        return refusal(orders.connection, senders, entry.company, _TOO_MANY)
     if joined != entry:
         orders.save(joined)
     return Outputs()
@@ -302,7 +300,7 @@ def _end(orders: OrderStore, entry: OrderEntry, error: IntegrationError | None) 
         order_number=ended.number, bc_code=ended.error_code, bc_correlation_id=ended.correlation_id,
         attempts=ended.attempts, reason=ended.error,
     )  # fmt: skip
-    return outcome(ended)
+    return outcome(orders.connection, ended)
 
 
 def _save(orders: OrderStore, entry: OrderEntry, held: OrderEntry) -> OrderEntry:
@@ -367,7 +365,7 @@ def _reject_unread(ctx: Context, orders: OrderStore, delivery: Delivery, error: 
     key = code_of(sender.sent_key)
     entry = delivery.held or orders.load(key, "") or OrderEntry(key=key, company="", status="rejected", message=b"")
     if not delivery.held and not entry.is_over:
-        return refusal((sender,), "", str(error))  # another message's order waits under this key
+        return refusal(orders.connection, (sender,), "", str(error))  # another message's order waits under this key
     entry = replace(
         entry, status="rejected", worker=delivery.message_id, message=_kept(delivery.body),
         first_at=entry.first_at or ctx.now(), senders=entry.senders if delivery.held else (sender,),

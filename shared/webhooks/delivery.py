@@ -15,6 +15,7 @@ from urllib.parse import unquote
 from shared import exact_json, guid
 from shared.business_central.entities import Entity
 from shared.changes.jobs import NotificationJob, RecordChange, group_changes
+from shared.resource_names import DEFAULT_CONNECTION
 
 #: Largest body looked at, in bytes: BC sends at most 1,000 entries of some 500 bytes.
 MAX_BODY: Final = 1024 * 1024
@@ -52,9 +53,23 @@ class Delivery:
     unread: int  # entries or bodies that make no sense
 
 
-def subscription_path(secret: bytes, connection: str, target: Target) -> str:
-    """Return the unguessable last segment of the subscription's own URL: 32 hex digits."""
-    return _digest(secret, f"path|{connection}|{target.entity.resource(target.company)}")[:32]
+def subscription_path(secret: bytes, state: str, target: Target, connection: str = DEFAULT_CONNECTION) -> str:
+    """Return the rest of the subscription's own URL: the connection's id, but for `default`, and 32 hex digits.
+
+    Nobody can guess these. `state` is the name of the connection's state, which no new name of the environment changes.
+    """
+    return path_prefix(connection) + _digest(secret, f"path|{state}|{target.entity.resource(target.company)}")[:32]
+
+
+def path_prefix(connection: str) -> str:
+    """Return what the paths of a connection begin with; those of `default` stay as they were made."""
+    return "" if connection == DEFAULT_CONNECTION else f"{connection}/"
+
+
+def connection_of(path: str) -> str:
+    """Return the id of the connection to which a path may belong."""
+    before, slash, _ = path.partition("/")
+    return before if slash else DEFAULT_CONNECTION
 
 
 def client_state(secret: bytes, path: str) -> str:
@@ -67,7 +82,14 @@ def _digest(secret: bytes, text: str) -> str:
 
 
 def parse_delivery(
-    body: bytes, *, path: str, secret: bytes, connection: str, api_url: str, entities: Sequence[Entity]
+    body: bytes,
+    *,
+    path: str,
+    secret: bytes,
+    state: str,
+    api_url: str,
+    entities: Sequence[Entity],
+    connection: str = DEFAULT_CONNECTION,
 ) -> Delivery:
     """Sort one delivery to `path`; never raises, as BC deletes all subscriptions of a URL after a 4xx.
 
@@ -92,7 +114,7 @@ def parse_delivery(
             foreign += notified is _Dropped.FOREIGN
             unread += notified is _Dropped.UNREAD
             continue
-        if notified.target != target and subscription_path(secret, connection, notified.target) != path:
+        if notified.target != target and subscription_path(secret, state, notified.target, connection) != path:
             foreign += 1  # nothing to guess: the clientState was right
             continue
         target = notified.target
@@ -180,15 +202,23 @@ def _target(match: re.Match[str] | None, entities: Sequence[Entity]) -> Target |
     return None
 
 
-def plan_jobs(delivery: Delivery, new_id: Callable[[], str]) -> list[NotificationJob]:
-    """Return the jobs for one delivery; every job has a fresh name, so that a repeated delivery is another job."""
+def plan_jobs(
+    delivery: Delivery, new_id: Callable[[], str], connection: str = DEFAULT_CONNECTION
+) -> list[NotificationJob]:
+    """Return the jobs for one delivery to a connection.
+
+    Every job has a fresh name, so that a repeated delivery is another job.
+    """
     if delivery.target is None:
         return []
     company, entity = delivery.target.company, delivery.target.entity.name
     jobs = [
-        NotificationJob(job=new_id(), company=company, entity=entity, changes=group)
+        NotificationJob(job=new_id(), connection=connection, company=company, entity=entity, changes=group)
         for group in group_changes(delivery.changes)
     ]
     if delivery.collection:
-        jobs.append(NotificationJob(job=new_id(), company=company, entity=entity, collection=delivery.collection))
+        collection = delivery.collection
+        jobs.append(
+            NotificationJob(job=new_id(), connection=connection, company=company, entity=entity, collection=collection)
+        )
     return jobs

@@ -12,7 +12,7 @@ from shared.connections.context import Context
 from shared.errors import BCError, BCNotFound, BudgetExhausted, IntegrationError, StateConflict
 from shared.log import log_event
 from shared.outputs import Outputs
-from shared.webhooks.delivery import ROUTE, Target, client_state, subscription_path
+from shared.webhooks.delivery import ROUTE, Target, client_state, path_prefix, subscription_path
 from shared.webhooks.notes import WebhookNote, WebhookNoteStore
 from shared.webhooks.plan import Keep, Register, Remove, Renew, Step, plan
 
@@ -75,8 +75,8 @@ def _companies(ctx: Context, notes: WebhookNoteStore) -> tuple[list[str], bool]:
 
 
 def own_prefix(ctx: Context) -> str:
-    """Return what the notification URLs of this app begin with."""
-    return f"{ctx.settings.public_url}/api/{ROUTE}/"
+    """Return what the notification URLs of a connection begin with; behind it no slash follows."""
+    return f"{ctx.settings.public_url}/api/{ROUTE}/{path_prefix(ctx.settings.id)}"
 
 
 def _wanted(ctx: Context, notes: WebhookNoteStore, secret: bytes, company: str) -> list[Wanted]:
@@ -95,11 +95,12 @@ def _wanted(ctx: Context, notes: WebhookNoteStore, secret: bytes, company: str) 
 
 def want_webhook(ctx: Context, secret: bytes, company: str, entity: Entity) -> Wanted:
     """Return the webhook of one company's entity as it should be."""
-    path = subscription_path(secret, ctx.settings.connection, Target(company, entity))
+    settings = ctx.settings
+    path = subscription_path(secret, settings.connection, Target(company, entity), settings.id)
     return Wanted(
         company=company,
         entity=entity.name,
-        url=own_prefix(ctx) + path,
+        url=f"{settings.public_url}/api/{ROUTE}/{path}",
         resource=entity.resource(company),
         client_state=client_state(secret, path),
     )

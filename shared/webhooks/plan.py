@@ -48,14 +48,15 @@ type Step = Register | Renew | Keep | Remove
 
 
 def plan(wanted: Iterable[Wanted], existing: Iterable[Subscription], *, own_prefix: str, now: datetime) -> list[Step]:
-    """Return one step per wanted webhook and one per webhook of ours (URL under `own_prefix`) that is too many.
+    """Return one step per wanted webhook and one per webhook of ours (URL right under `own_prefix`) that is too many.
 
     A row of BC's list without an id can be neither renewed nor removed, so it counts as absent. One whose expiry cannot
     be read is renewed, which gives it a new one.
     """
     by_url: dict[str, list[Subscription]] = {}
     for subscription in existing:
-        if subscription.subscription_id and subscription.url.startswith(own_prefix):
+        behind = subscription.url.removeprefix(own_prefix)  # with a slash in it: of another connection
+        if subscription.subscription_id and behind != subscription.url and "/" not in behind:
             by_url.setdefault(subscription.url, []).append(subscription)
     steps: list[Step] = []
     for want in wanted:

@@ -14,7 +14,7 @@ from shared.clock import utc_now
 from shared.connections.context import Context
 from shared.errors import IntegrationError
 from shared.log import log_event
-from shared.webhooks.delivery import Delivery, parse_delivery, plan_jobs
+from shared.webhooks.delivery import Delivery, connection_of, parse_delivery, plan_jobs
 from shared.webhooks.tally import Tally
 
 log: Final = logging.getLogger(__name__)
@@ -34,12 +34,14 @@ def receive(
     query: Mapping[str, str],
     path: str,
     body: bytes,
-    context: Callable[[], Context],
+    context: Callable[[str], Context | None],
     *,
     sent_a_body: bool = False,
     tally: Tally = _tally,
 ) -> Reply:
     """Answer one call. A handshake touches neither settings nor vault nor storage: `context` is not called for it.
+
+    `context` gives the connection of an id, None for one that there is not (any more).
 
     A call that is not from BC is dropped with 202, so that its sender learns nothing and BC never sees a 4xx. While
     settings or vault are unusable the answer is 503 and BC sends again (for about 18 hours). `sent_a_body`: the headers
@@ -53,7 +55,11 @@ def receive(
             _refused(tally, "the host lost a body sent in chunks")
         return Reply(503 if sent_a_body else 200)
     try:
-        ctx = context()
+        connection = connection_of(path := path.lower())
+        ctx = context(connection)
+        if ctx is None:
+            _log(Delivery(None, (), "", 1, 0), False, tally)
+            return Reply(202)
         secret = ctx.webhook_secret.read()
     except IntegrationError as error:
         _refused(tally, str(error))
@@ -63,10 +69,10 @@ def receive(
         return Reply(503)
     settings = ctx.settings
     delivery = parse_delivery(
-        body, path=path.lower(), secret=secret, connection=settings.connection, api_url=settings.api_url,
+        body, path=path, secret=secret, connection=connection, state=settings.connection, api_url=settings.api_url,
         entities=ctx.catalogue.declared,
     )  # fmt: skip
-    jobs = tuple(plan_jobs(delivery, ctx.new_id))
+    jobs = tuple(plan_jobs(delivery, ctx.new_id, connection))
     _log(delivery, bool(jobs), tally)
     return Reply(202, "", jobs)
 

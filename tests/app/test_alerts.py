@@ -59,7 +59,7 @@ def alert_rows() -> dict[str, tuple[int, int, str]]:
     """Return alert -> (severity, rows that raise it, query file) as written in alerts.bicep."""
     table = bicep.variable(ALERTS, "alerts")
     pattern = (
-        r"name: '([\w-]+)'\s+title: '[^']+'\s+severity: (\d)\s+atLeast: (\d)\s+"
+        r"name: '([\w-]+)'\s+title: '[^']+'\s+severity: (\d)\s+atLeast: (\d)\s+dimensions: (?:\[\]|byConnection)\s+"
         r"query: loadTextContent\('\.\./queries/([\w-]+)\.kql'\)"
     )
     rows = {match[1]: (int(match[2]), int(match[3]), match[4]) for match in re.finditer(pattern, table)}
@@ -122,7 +122,17 @@ def test_query_reads_fields_that_are_logged(name: str) -> None:
     read = set(re.findall(r"\bfields\.(\w+)", ALL_QUERIES[name]))
     written = logged_fields()
     assert read <= LOGGED_FIELDS
-    assert read <= set().union(*(written.get(event, set()) for event in events_in(ALL_QUERIES[name])))
+    written_by = (written.get(event, set()) for event in events_in(ALL_QUERIES[name]))
+    assert read <= {"connection"}.union(*written_by)  # every line says of which connection it is
+
+
+def test_an_alert_on_lines_of_the_log_is_one_a_connection() -> None:
+    """By a dimension of one rule, and not by a rule for each; the query shows the column that it splits by."""
+    table = bicep.variable(ALERTS, "alerts")
+    form = r"dimensions: byConnection\s+query: loadTextContent\('\.\./queries/([\w-]+)\.kql'\)"
+    split = set(re.findall(form, table))
+    assert split == {name for name, query in QUERIES.items() if events_in(query)}
+    assert all("connection = tostring(fields.connection)" in QUERIES[name] for name in split)
 
 
 @pytest.mark.parametrize("name", sorted(ALL_QUERIES))

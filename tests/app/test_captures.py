@@ -189,13 +189,13 @@ def test_a_recorded_notification_is_understood(name: str) -> None:
     """Only its clientState was replaced by ours; as it was recorded it is somebody else's."""
     content, path, entry = readdressed(name)
     delivery = parse_delivery(
-        content, path=path, secret=SECRET, connection="c", api_url=API, entities=tuple(ENTITIES.values())
+        content, path=path, secret=SECRET, state="c", api_url=API, entities=tuple(ENTITIES.values())
     )
     (change,) = delivery.changes
     assert (change.kind, change.at) == (entry["changeType"], entry["lastModifiedDateTime"])
     assert change.key in entry["resource"]
     foreign = parse_delivery(
-        body(name), path=path, secret=SECRET, connection="c", api_url=API, entities=tuple(ENTITIES.values())
+        body(name), path=path, secret=SECRET, state="c", api_url=API, entities=tuple(ENTITIES.values())
     )
     assert (foreign.target, foreign.foreign) == (None, 1)
 
@@ -204,7 +204,7 @@ def test_the_documented_notification_is_sorted() -> None:
     """Of four entries about three entity sets, those of other URLs and unknown sets are dropped."""
     content, path, _ = readdressed("doc-notification-four-change-types.json")
     delivery = parse_delivery(
-        content, path=path, secret=SECRET, connection="c", api_url=API, entities=tuple(ENTITIES.values())
+        content, path=path, secret=SECRET, state="c", api_url=API, entities=tuple(ENTITIES.values())
     )
     assert len(delivery.changes) == 1
     assert (delivery.foreign, delivery.unread) == (1, 2)
@@ -227,7 +227,7 @@ def test_a_recorded_subscription_is_recognised_and_renewed_in_time() -> None:
         company=company[1], entity="items", url=row["notificationUrl"], resource=ITEMS.resource(company[1]),
         client_state="s",
     )  # fmt: skip
-    (step,) = plan([want], [held], own_prefix="https://test.url/", now=made + RENEW_AGE)
+    (step,) = plan([want], [held], own_prefix="https://test.url/test/", now=made + RENEW_AGE)
     assert step == Renew(want, held)
 
 

@@ -12,8 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 #: The floors, top first. A module imports from its own room, or from rooms on floors below, never from above.
 FLOORS: Final = (
-    "function_app", "triggers", "services", "operations", "webhooks", "dead_letters", "changes", "contract", "orders",
-    "connections", "forwarding", "business_central", "login", "storage",
+    "function_app", "triggers", "overview", "routing", "services", "operations", "webhooks", "dead_letters", "changes",
+    "contract", "orders", "connections", "forwarding", "business_central", "login", "storage",
     "settings", "outputs", "log", "resource_names", "ncrontab", "exact_json", "message_text", "invocation",
     "work_counts", "clock", "concurrency",
     "guid", "version", "errors",
@@ -32,7 +32,8 @@ PURE: Final = frozenset({
     "operations/connect_orders", "operations/connect_companies", "operations/connect_plot",
     "operations/page_script",
     "operations/page_style", "operations/page_session",
-    "operations/findings", "operations/failures", "operations/view_findings", "operations/diagnosis",
+    "operations/findings", "operations/connection_health",
+    "operations/failures", "operations/view_findings", "operations/diagnosis",
     "operations/poison_contents", "operations/setting_doubts",
     "operations/status_view", "operations/page_parts", "operations/connect_values", "operations/sign_in_answer",
     "operations/refusal_pages", "operations/token_claims", "operations/timers", "connections/settings_reader",
@@ -50,6 +51,7 @@ PACKAGES: Final[dict[str, set[str]]] = {
     "operations": {"azure", "requests"},
     "triggers": {"azure"},
     "function_app": {"azure"},
+    "services": {"requests"},
 }
 #: What use cases and rules may not even take from the standard library: networks, processes, clocks, environment.
 OUTSIDE: Final = {

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from shared import resource_names
-from shared.connections.settings_reader import DEFAULTS
+from shared.connections.settings_reader import DEFAULTS, OF_DEPLOYMENT
+from shared.resource_names import secret_of
 from shared.settings import AuthMode
 from tests.app import bicep_reading as bicep
 
@@ -37,6 +38,9 @@ HOST_SETTINGS = {
 FROM_RESOURCES = {"KEY_VAULT_URL", "TOKEN_VAULT_URL"}
 #: Settings that Azure does not get: the plain connection string, and the CA of the local stack, unset in Azure.
 NOT_IN_AZURE = {"AzureWebJobsStorage", "CA_BUNDLE"}
+
+#: How an empty object is no setting.
+NOTHING = {"{}": ""}
 
 #: Built-in roles as Microsoft lists them.
 ROLES = {
@@ -103,7 +107,7 @@ def test_parameter_defaults_are_the_defaults_of_the_code() -> None:
             login = "loginUrl: empty(bcLoginUrl) ? environment().authentication.loginEndpoint : bcLoginUrl"
             assert login in ALL_TEXT[MAIN]
         else:
-            assert value.strip("'") == (default or ""), setting
+            assert NOTHING.get(value, value.strip("'")) == (default or ""), setting
 
 
 def test_every_setting_takes_its_own_parameter() -> None:
@@ -185,7 +189,27 @@ def test_settings_of_the_code_are_read_with_the_defaults_of_the_code() -> None:
     found = read_from_environment()
     for setting, default in DEFAULTS.items():
         if setting not in NOT_IN_AZURE | FROM_RESOURCES | {"BC_LOGIN_URL"}:
-            assert found[parameter_name(setting)] == (setting, default or "")
+            variable, value = found[parameter_name(setting)]
+            assert (variable, NOTHING.get(value, value)) == (setting, default or "")
+
+
+def test_a_connection_may_have_every_setting_of_its_own_that_the_code_reads() -> None:
+    """What the type of a connection lists is what bears a prefix; the deployment's settings are not among it."""
+    source = bicep.text(TYPES)
+    body = bicep.block(source, source.index("type connectionType = {"))
+    own = {name for name in DEFAULTS if name.startswith("BC_")} - OF_DEPLOYMENT
+    assert set(bicep.keys(body)) == own
+    assert "@sealed()" in source.partition("type connectionType")[0].rpartition("@export()")[2]
+
+
+@pytest.mark.parametrize("connection", ["default", "eu"])
+def test_secrets_have_the_names_that_the_code_reads(connection: str) -> None:
+    """The output tells an operator under which names the client secrets are read."""
+    form = r"func clientSecretNameOf\(.*'(bc-client-secret)' : '(bc-client-secret-)\$\{id\}'"
+    suffix = re.search(form, ALL_TEXT[TYPES])
+    assert suffix
+    name = suffix[1] if connection == "default" else f"{suffix[2]}{connection}"
+    assert name == secret_of("bc-client-secret", connection)
 
 
 def test_azure_looks_the_kind_of_the_operator_up() -> None:

@@ -23,9 +23,9 @@ STORAGE = "AzureWebJobsStorage"
 ANY_METHOD: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 #: name -> (trigger, queues and blob it writes). HTTP: route, methods, level; timer: schedule; queue: name.
 WIRING: Final[dict[str, tuple[tuple[object, ...], set[str]]]] = {
-    "pull_items": (("timerTrigger", "%BC_ITEM_PULL_SCHEDULE%"), {"bc-pages"}),
-    "reconcile": (("timerTrigger", "%BC_RECONCILE_SCHEDULE%"), {"bc-pages"}),
-    "keep_subscriptions": (("timerTrigger", "%BC_SUBSCRIPTION_SCHEDULE%"), {"bc-pages"}),
+    "pull_items": (("timerTrigger", "%BC_ITEM_PULL_SCHEDULE%"), {"bc-notifications", "bc-pages"}),
+    "reconcile": (("timerTrigger", "%BC_RECONCILE_SCHEDULE%"), {"bc-notifications", "bc-pages"}),
+    "keep_subscriptions": (("timerTrigger", "%BC_SUBSCRIPTION_SCHEDULE%"), {"bc-notifications", "bc-pages"}),
     "retry_sales_orders": (
         ("timerTrigger", EVERY_MINUTE), {"sales-orders-resume", "bc-notifications", "bc-pages", "bc-events-forward"},
     ),

@@ -218,7 +218,7 @@ def _results_go_back() -> list[Patch]:
 
     def answered(orders: Any, entry: OrderEntry, *rest: Any, **named: Any) -> Outputs | None:
         done = real(orders, entry, *rest, **named)
-        return done if entry.status != "created" else refusal(rest[1], entry.company, "")
+        return done if entry.status != "created" else refusal("default", rest[1], entry.company, "")
 
     return [(submit, "_answered", answered)]
 

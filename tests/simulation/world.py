@@ -34,6 +34,7 @@ from shared.forwarding.forward import Forwarding
 from shared.operations import status
 from shared.operations.second_clock import SecondClock
 from shared.outputs import Outputs
+from shared.resource_names import DEFAULT_CONNECTION
 from shared.services import Connection, stores_of
 from shared.webhooks import receive
 from tests.simulation.network import PointedAdapter
@@ -233,7 +234,9 @@ class World:
             new_id=new_id,
             sleep=self.clock.advance,
         )
-        self._clock_of[id(context)] = SecondClock(self.stores.timers, status.DEFAULT_TIMERS, now=now, new_id=new_id)
+        self._clock_of[id(context)] = SecondClock(
+            lambda: {DEFAULT_CONNECTION: self.stores.timers}, status.DEFAULT_TIMERS, now=now, new_id=new_id
+        )
         self._kept.append(context)  # an id is not used again
         return context
 
@@ -430,7 +433,7 @@ class World:
         answer: tuple[int | None, str] = (None, "")
         with self._process():
             try:
-                reply = receive.receive(query, parts.path.rpartition("/")[2], body, lambda: self.ctx)
+                reply = receive.receive(query, parts.path.rpartition("/")[2], body, lambda _: self.ctx)
                 jobs = [job.to_text() for job in reply.jobs]
                 for text in [*jobs, *(self._look() if jobs else ())]:
                     self.point(f"before put {resource_names.QUEUE_NOTIFICATIONS}")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.connections.settings_reader import DEFAULTS, read_settings, schedule_faults
+from shared.connections.settings_reader import DEFAULTS, read_connections, read_settings, schedule_faults
 from shared.errors import ConfigError
 from shared.settings import AuthMode, Settings
 
@@ -73,7 +73,7 @@ WRONG = {
     "BC_CHANGES": "renamed",
     "BC_PAGE_ROWS": "20001",
     "TOKEN_VAULT_URL": "vault",
-    "BC_STATE_NAME": "production",
+    "BC_RENAMED_FROM": "pro duction",
 }
 
 
@@ -194,13 +194,6 @@ def test_tokens_may_have_a_vault_of_their_own() -> None:
     assert set(faults({**GOOD, "TOKEN_VAULT_URL": "http://tokens.example"})) == {"TOKEN_VAULT_URL"}
 
 
-def test_a_renamed_environment_keeps_its_state_by_one_setting() -> None:
-    """BC_STATE_NAME says under which tenant and environment the state was begun."""
-    assert read(BC_STATE_NAME="LMints.io.Production", BC_ENVIRONMENT="Live").connection == "lmints.io.production"
-    guid_name = "6ff7e2f1-1f4d-4a0e-8a86-52b6f1e4a2aa.production"
-    assert read(BC_STATE_NAME=guid_name).connection == guid_name
-
-
 def test_a_schedule_that_cannot_be_read_is_a_finding() -> None:
     """The host reads schedules; an app that answered 503 for one would lose its webhooks for nothing."""
     wrong = {
@@ -211,3 +204,89 @@ def test_a_schedule_that_cannot_be_read_is_a_finding() -> None:
     assert read(**wrong)
     assert set(schedule_faults(wrong)) == set(wrong)
     assert schedule_faults({"BC_RECONCILE_SCHEDULE": " "}) == {}
+
+
+TWO = {
+    **GOOD,
+    "BC_CONNECTIONS": "eu, us",
+    "EU__BC_ENVIRONMENT": "eu-prod",
+    "US__BC_TENANT_ID": "contoso.com",
+    "US__BC_COMPANIES": "CRONUS USA",
+    "BC_PAGE_ROWS": "500",
+}
+
+
+def test_without_a_list_there_is_one_connection_of_the_plain_settings() -> None:
+    """As ever, and its secrets have the names of the last release."""
+    found = read_connections(GOOD)
+    assert (list(found.able), found.refused, found.strays) == (["default"], {}, {})
+    settings = found.able["default"]
+    assert settings == read()
+    assert settings.secret("bc-token-cache") == "bc-token-cache"
+
+
+def test_each_connection_has_its_own_settings_and_inherits_the_rest() -> None:
+    """A prefix of its id in upper case; secrets by a suffix."""
+    found = read_connections(TWO)
+    eu, us = found.able["eu"], found.able["us"]
+    assert (eu.id, eu.tenant_id, eu.environment, eu.page_rows) == ("eu", "lmints.io", "eu-prod", 500)
+    assert (us.id, us.tenant_id, us.environment, us.companies) == ("us", "contoso.com", "production", ("CRONUS USA",))
+    assert (eu.connection, us.connection, eu.ids) == ("eu", "us", ("eu", "us"))
+    assert us.secret("bc-client-secret") == "bc-client-secret-us"
+
+
+@pytest.mark.parametrize(
+    ("changes", "refused"),
+    [
+        ({"EU__BC_TENANT_ID": "my tenant"}, {"eu": {"EU__BC_TENANT_ID"}}),
+        ({"EU__BC_PAGE_ROWS": "0", "EU__BC_CHANGES": "x"}, {"eu": {"EU__BC_PAGE_ROWS", "EU__BC_CHANGES"}}),
+        ({"BC_TENANT_ID": ""}, {"eu": {"EU__BC_TENANT_ID"}}),
+        ({"BC_TENANT_ID": "my tenant"}, {"eu": {"BC_TENANT_ID"}}),
+        ({"BC_CONNECTIONS": "EU!,us"}, {"#1": {"BC_CONNECTIONS"}}),
+        ({"BC_CONNECTIONS": "us,0eu,abcdefghijklmnopq"}, {"#2": {"BC_CONNECTIONS"}, "#3": {"BC_CONNECTIONS"}}),
+        ({"BC_CONNECTIONS": "us,eu", "EU__BC_TENANT_ID": "CONTOSO.com", "EU__BC_ENVIRONMENT": "Production"},
+         {"eu": {"EU__BC_ENVIRONMENT"}}),
+    ],
+)  # fmt: skip
+def test_one_wrong_connection_stops_no_other(changes: dict[str, str], refused: dict[str, set[str]]) -> None:
+    """What is wrong names the setting as it is set; `us` works in every case."""
+    found = read_connections({**TWO, **changes})
+    assert {one: set(error.faults) for one, error in found.refused.items()} == refused
+    assert "us" in found.able
+
+
+def test_a_missing_setting_says_where_it_could_be() -> None:
+    """Under the prefix, or plain for all connections."""
+    error = read_connections({**TWO, "BC_TENANT_ID": ""}).refused["eu"]
+    assert str(error) == "wrong settings (1): EU__BC_TENANT_ID: is required, or BC_TENANT_ID for all connections"
+
+
+def test_nothing_works_without_what_belongs_to_the_deployment() -> None:
+    """Then the faults of all connections are one message."""
+    with pytest.raises(ConfigError) as refused:
+        read_connections({**TWO, "KEY_VAULT_URL": "", "EU__BC_TENANT_ID": "my tenant"})
+    assert set(refused.value.faults) == {"KEY_VAULT_URL", "EU__BC_TENANT_ID"}
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("UK__BC_TENANT_ID", "has the prefix of no connection"),
+        ("EU__BC_TENNANT_ID", "did you mean EU__BC_TENANT_ID?"),
+        ("EU__PUBLIC_URL", "belongs to the deployment"),
+        ("EU__BC_ITEM_PULL_SCHEDULE", "belongs to the deployment"),
+    ],
+)
+def test_a_setting_that_nobody_reads_is_a_finding(name: str, rule: str) -> None:
+    """It is misspelt or left over; every connection goes on."""
+    found = read_connections({**TWO, name: "https://x.example"})
+    assert list(found.strays) == [name]
+    assert rule in found.strays[name]
+    assert list(found.able) == ["eu", "us"]
+    assert found.able["eu"].public_url == "https://connect.example"
+
+
+def test_settings_of_the_platform_are_no_strays() -> None:
+    """Two underscores stand in their names, too."""
+    env = {**TWO, "AzureWebJobsStorage__accountName": "a", "AzureWebJobs__reconcile__Disabled": "1"}
+    assert read_connections(env).strays == {}

@@ -18,7 +18,7 @@ AT = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 URL = "https://store.blob.core.windows.net/bc-data/x.ndjson"
 SOURCE = "https://api.example/v2.0/t/p/api/v2.0/companies(1)"
 SCHEMAS = "https://app.example/api/schema?data="
-ORIGIN = cloud_events.Origin(SOURCE, SCHEMAS)
+ORIGIN = cloud_events.Origin(SOURCE, SCHEMAS, SOURCE, "eu")
 ID = "7b1c4a52-91d3-f011-8d4c-6045bd1a2c10"
 
 
@@ -36,8 +36,8 @@ def test_an_event_is_a_cloud_event_with_the_record_inside() -> None:
     assert event.pop("data") == json.loads(record().raw, parse_float=Decimal)
     assert len(event.pop("id")) == 32
     assert event == {
-        "specversion": "1.0", "source": SOURCE, "type": "bc.item.created.v1", "subject": f"items({ID})",
-        "dataschema": f"{SCHEMAS}bc.item.created.v1",
+        "specversion": "1.0", "source": SOURCE, "type": "bc.item.created.v1", "bcconnection": "eu",
+        "subject": f"items({ID})", "dataschema": f"{SCHEMAS}bc.item.created.v1",
         "time": "2026-02-11T09:14:27.53Z", "datacontenttype": "application/json",
     }  # fmt: skip
 

@@ -84,7 +84,7 @@ def test_a_message_that_is_invalid_is_refused(message: Any) -> None:
 )
 def test_results_are_valid(entry: OrderEntry) -> None:
     """As the app writes them, and no more members than the schema names."""
-    (text,) = order_result.answer(entry, [Sender("m-1", "shop-1")]).results
+    (text,) = order_result.answer("default", entry, [Sender("m-1", "shop-1")]).results
     result = json.loads(text)
     assert result_faults(result) == []
     assert set(result) <= set(order_schemas()["sales-order-results"]["properties"])

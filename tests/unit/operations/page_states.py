@@ -7,6 +7,7 @@ from typing import Any
 
 from shared.business_central.entities import ENTITIES
 from shared.errors import BCUnavailable
+from shared.operations.connection_health import health_of
 from shared.operations.failures import explain
 from shared.operations.find import Announced, Found, InBusinessCentral, RecordStory
 from shared.operations.findings import fine
@@ -23,7 +24,7 @@ from shared.operations.status_view import (
     describe_trigger,
 )
 from shared.operations.timers import SETTINGS
-from shared.operations.view_findings import findings, health
+from shared.operations.view_findings import findings
 from tests.unit.operations.test_connect_html import AT
 
 LONG: str = "[b5a0] 400 Application_DialogException: " + "The field cannot be found in the related table. " * 6
@@ -32,7 +33,7 @@ LONG: str = "[b5a0] 400 Application_DialogException: " + "The field cannot be fo
 def settled(view: StatusView) -> StatusView:
     """The view with its findings, as `status.view` makes it."""
     found = findings(view)
-    return replace(view, findings=found, health=health(found))
+    return replace(view, findings=found, health=health_of(found).word)
 
 
 def healthy(companies: int = 2) -> StatusView:

@@ -73,10 +73,12 @@ class World:
         self.find_fails: Exception | None = None
         self._ids = 0
         self.pages = ConnectPages(
-            sign_in=self.sign_in,
-            pending=PendingSignIns(self.table, "lmints.io.production"),
+            connection="default",
+            has_several=False,
+            sign_in=lambda _: self.sign_in,
+            pending=PendingSignIns(self.table, {"default": "lmints.io.production"}),
             public_url=PUBLIC,
-            ended=EndedSessions(self.table, "lmints.io.production"),
+            ended=EndedSessions(self.table),
             key=derive_key("webhook secret"),
             view=self.view,
             find=self.find,
@@ -523,7 +525,7 @@ def test_ended_sessions_are_forgotten_when_their_time_is_over(world: World, brow
     world.clock.advance(SESSION_LIFETIME.total_seconds() + 600)
     browser.open()
     browser.press("end_session")
-    assert len(list(world.table.query("lmints.io.production|ended-session"))) == 1
+    assert len(list(world.table.query("deployment|ended-session"))) == 1
 
 
 @pytest.mark.parametrize(

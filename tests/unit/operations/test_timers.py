@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shared.connections.settings_reader import DEFAULTS
-from shared.operations.timers import EVERY_MINUTE, LEAST, SETTINGS, Timer, timer_job, timer_of_job, timers_of
+from shared.operations.timers import EVERY_MINUTE, LEAST, SETTINGS, Timer, TimerJob, read_timer_job, timers_of
 
 GOOD = {name: value for name, value in DEFAULTS.items() if value}
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
@@ -74,13 +74,18 @@ def test_a_run_counts_as_at_work_for_less_than_its_interval(text: str, minutes: 
 
 def test_the_message_names_the_timer_and_nothing_else_is_one() -> None:
     """Messages of other kinds, odd ones and timers that are none are left to whom they belong."""
-    assert timer_of_job(timer_job("reconcile", "abc")) == "reconcile"
+    for job in (
+        TimerJob(function="reconcile", job="abc"),
+        TimerJob(function="pull_items", job="abc", connection="eu", by_timer=True),
+    ):
+        assert read_timer_job(job.to_text()) == job
+    assert read_timer_job('{"kind": "timer", "timer": "reconcile"}') == TimerJob(function="reconcile", job="")
     for text in (
         "",
         "{",
         '{"timer": "reconcile"}',
         '["timer"]',
-        timer_job("rm -rf", "x"),
+        TimerJob(function="rm -rf", job="x").to_text(),
         '{"kind": "timer", "timer": 1}',
     ):
-        assert timer_of_job(text) is None
+        assert read_timer_job(text) is None

@@ -8,6 +8,7 @@ import pytest
 
 from shared.errors import TokenError
 from shared.login.entra_codes import advice, entra_code
+from shared.operations.connection_health import health_of
 from shared.operations.findings import named, wrong
 from shared.operations.status_view import (
     CompanyView,
@@ -19,7 +20,7 @@ from shared.operations.status_view import (
     SubscriptionView,
     TimerView,
 )
-from shared.operations.view_findings import findings, health
+from shared.operations.view_findings import findings
 from tests.unit.operations.test_connect_html import AT, healthy_view
 
 FIVE = tuple(f"Company {number}" for number in range(5))
@@ -128,7 +129,7 @@ def test_a_dead_business_central_is_one_finding() -> None:
     failed = StreamView(company="A", entity="items", purpose="pull", state="failed", error="503")
     view = replace(healthy_view(), business_central=down, streams=(failed,), orders_parked=1)
     assert codes(view) == ["bc_down", "order_parked"]
-    assert health(findings(view)) == "unreachable"
+    assert health_of(findings(view)).word == "unreachable"
 
 
 def test_a_nightly_pull_is_no_fault_at_noon() -> None:
@@ -186,4 +187,4 @@ def test_messages_in_poison_queues_are_told() -> None:
 )
 def test_health_is_one_word(changes: dict[str, Any], word: str) -> None:
     """An expired client secret asks nobody to sign in; a refused order does not make a connection ill."""
-    assert health(findings(replace(healthy_view(), **changes))) == word
+    assert health_of(findings(replace(healthy_view(), **changes))).word == word

@@ -39,7 +39,7 @@ def entry(resource: str = f"{RESOURCE}({KEY})", kind: object = "created", state:
 def parse(*entries: object, path: str = PATH, secret: bytes = SECRET) -> Delivery:
     """Parse a delivery of these entries."""
     body = json.dumps({"value": list(entries)}).encode()
-    return parse_delivery(body, path=path, secret=secret, connection=CONNECTION, api_url=API, entities=ALL)
+    return parse_delivery(body, path=path, secret=secret, state=CONNECTION, api_url=API, entities=ALL)
 
 
 FORMS = {
@@ -160,7 +160,7 @@ def test_paths_and_states_are_unguessable_and_differ() -> None:
 @given(st.binary(max_size=300) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_no_body_raises(body: bytes) -> None:
     """Bytes of any kind are one unread delivery and never an exception, which would be answered 500."""
-    delivery = parse_delivery(body, path=PATH, secret=SECRET, connection=CONNECTION, api_url=API, entities=ALL)
+    delivery = parse_delivery(body, path=PATH, secret=SECRET, state=CONNECTION, api_url=API, entities=ALL)
     assert delivery.target is None
 
 
@@ -177,18 +177,14 @@ def test_no_forged_entry_is_ever_taken(value: object, path: str) -> None:
     for body in ({"value": value}, {"value": [value]}, value):
         encoded = json.dumps(body).encode()
         for where in (path, PATH):
-            delivery = parse_delivery(
-                encoded, path=where, secret=SECRET, connection=CONNECTION, api_url=API, entities=ALL
-            )
+            delivery = parse_delivery(encoded, path=where, secret=SECRET, state=CONNECTION, api_url=API, entities=ALL)
             assert (delivery.target, delivery.changes, delivery.collection) == (None, (), "")
 
 
 def test_an_oversized_body_is_not_looked_at() -> None:
     """BC sends at most some 400 KB; five megabytes are not from it."""
     body = json.dumps({"value": [entry()], "pad": "x" * (5 * 1024 * 1024)}).encode()
-    assert (
-        parse_delivery(body, path=PATH, secret=SECRET, connection=CONNECTION, api_url=API, entities=ALL).changes == ()
-    )
+    assert parse_delivery(body, path=PATH, secret=SECRET, state=CONNECTION, api_url=API, entities=ALL).changes == ()
 
 
 def ids() -> Iterator[str]:

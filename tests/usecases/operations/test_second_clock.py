@@ -13,7 +13,7 @@ from shared.operations import status
 from shared.operations.second_clock import LOOK_EVERY
 from shared.operations.status_view import LoginView
 from shared.operations.timer_store import TimerRun, TimerStore
-from shared.operations.timers import SETTINGS, timer_job, timers_of
+from shared.operations.timers import SETTINGS, TimerJob, timers_of
 from shared.outputs import Outputs
 from shared.resource_names import QUEUE_NOTIFICATIONS
 from shared.webhooks.plan import LIFETIME
@@ -166,7 +166,12 @@ def test_a_message_for_a_timer_that_died_too_often_is_no_dead_letter(
 ) -> None:
     """The platform ended five workers on it: nobody can put it back, and what is overdue is sent for again anyway."""
     world = without_timers()
-    triggers.do_poison(world.connection, QUEUE_NOTIFICATIONS, encode(timer_job("reconcile", "j-1")).encode(), "m-1")
+    triggers.do_poison(
+        world.connection,
+        QUEUE_NOTIFICATIONS,
+        encode(TimerJob(function="reconcile", job="j-1").to_text()).encode(),
+        "m-1",
+    )
     assert world.stores.dead_letters.all(10) == []
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
     triggers.do_poison(world.connection, QUEUE_NOTIFICATIONS, b'{"kind": "timer", "timer": "none"}', "m-2")

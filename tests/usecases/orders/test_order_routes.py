@@ -16,8 +16,21 @@ from tests.support.worlds import results
 def shop(monkeypatch: pytest.MonkeyPatch) -> Shop:
     """A fresh shop, which the triggers serve."""
     shop = Shop()
-    monkeypatch.setattr(services, "connection", lambda: shop.world.connection)
+    monkeypatch.setattr(services, "services", lambda: Only(shop.world.connection))
     return shop
+
+
+class Only:
+    """The services of a deployment with one connection."""
+
+    ids = ("default",)
+
+    def __init__(self, connection: services.Connection) -> None:
+        self._connection = connection
+
+    def working(self) -> dict[str, services.Connection]:
+        """All of them."""
+        return {"default": self._connection}
 
 
 class Box(func.Out[list[str]]):
@@ -55,7 +68,7 @@ def test_any_key_is_looked_up_and_redriven_by_the_query(shop: Shop, key: str) ->
     shop.world.bc.user.create_customer(number="LATER", displayName="x")
     box = Box()
     reply = triggers.redrive_order(call(key=key), {QUEUE_ORDER_RESUMES: box})
-    assert json.loads(reply.get_body()) == {"orderKey": key, "found": True, "redriven": 1}
+    assert json.loads(reply.get_body()) == {"orderKey": key, "connection": "default", "found": True, "redriven": 1}
     (text,) = box.texts
     shop.world.queues.put(QUEUE_ORDER_RESUMES, message_text.decode(text.encode()), shop.world.clock.now())
     shop.world.drain()

@@ -27,7 +27,8 @@ def test_an_order_is_posted_and_its_result_told(shop: Shop) -> None:
     (result,) = shop.submit(shop.message())
     (order,) = shop.orders()
     assert result == {
-        "orderKey": "web-1", "status": "created", "company": shop.world.bc.company().id, "id": order.id,
+        "connection": "default", "orderKey": "web-1", "status": "created",
+        "company": shop.world.bc.company().id, "id": order.id,
         "number": order["number"], "error": None, "correlationId": "", "attempts": 1,
     }  # fmt: skip
     assert order["externalDocumentNumber"] == "WEB-1"

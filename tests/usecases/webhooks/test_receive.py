@@ -57,7 +57,7 @@ class Hook:
         """Send a delivery."""
         content = json.dumps({"value": list(entries)}).encode() if body is None else body
         path = self.path if path is None else path
-        return receive({}, path, content, lambda: self.world.ctx, tally=tally or Tally())
+        return receive({}, path, content, lambda _: self.world.ctx, tally=tally or Tally())
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def hook() -> Hook:
     return Hook(small_world())
 
 
-def never() -> Context:
+def never(_: str) -> Context:
     """A context that must not be asked for."""
     raise AssertionError("the handshake touched the settings")
 
@@ -189,7 +189,7 @@ bodies = st.one_of(
 def test_no_call_gets_another_answer_or_a_job(hook: Hook, query: dict[str, str], path: str, body: bytes) -> None:
     """Fuzz of path, query and body: 200, 202 or 503 and nothing else; BC deletes all webhooks after a 4xx (P3)."""
     for where in (path, hook.path):
-        reply = receive(query, where, body, lambda: hook.world.ctx)
+        reply = receive(query, where, body, lambda _: hook.world.ctx)
         assert reply.status in {200, 202, 503}
         assert reply.jobs == ()
 
@@ -214,7 +214,7 @@ def test_without_settings_or_vault_bc_is_asked_to_come_again(
 ) -> None:
     """503: BC repeats for some 18 hours, and the handshake goes on working (P16)."""
 
-    def broken() -> Context:
+    def broken(_: str) -> Context:
         raise error
 
     assert receive({}, "x", b'{"value": []}', broken, tally=Tally()) == Reply(503)
@@ -256,7 +256,7 @@ def test_a_flood_of_forged_calls_is_one_line_and_one_vault_read(
     tally = Tally()
     context = hook.world.ctx
     for _ in range(200):
-        assert receive({}, "x", b"{}", lambda: context, tally=tally).status == 202
+        assert receive({}, "x", b"{}", lambda _: context, tally=tally).status == 202
     lines = [line for line in caplog.messages if line.startswith("webhook.dropped")]
     assert len(lines) == 1
     assert len(reads) == 1
@@ -278,10 +278,10 @@ def test_forged_posts_ask_a_vault_that_has_nothing_once_a_minute(
     monkeypatch.setattr(hook.world.secrets, "read", read)
     context, tally = hook.world.ctx, Tally()
     for _ in range(5):
-        assert receive({}, "x", b"{}", lambda: context, tally=tally).status == 503
+        assert receive({}, "x", b"{}", lambda _: context, tally=tally).status == 503
     assert len(reads) == 1
     assert len([line for line in caplog.messages if line.startswith("webhook.refused")]) == 1
     hook.world.clock.advance(61)
-    assert receive({}, "x", b"{}", lambda: context, tally=tally).status == 503
+    assert receive({}, "x", b"{}", lambda _: context, tally=tally).status == 503
     assert len(reads) == 2
     restart(hook.world)
