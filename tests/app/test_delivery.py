@@ -78,6 +78,8 @@ def test_good_values_of_every_kind_pass() -> None:
                 "zoneRedundant": True,
                 "healthTestLocation": "us-va-ash-azr",
                 "runbookUrl": "https://wiki.example/runbook",
+                "bcEventsTo": "https://contoso.servicebus.windows.net/bc-events",
+                "eventsReceiverId": "/subscriptions/s/resourceGroups/g/providers/Microsoft.EventGrid/topics/orders",
                 "budgetStartDate": "2026-11-01",
             }
             | BUDGET
@@ -132,6 +134,9 @@ def test_good_values_of_every_kind_pass() -> None:
         ("zoneRedundant", True),
         ("healthTestLocation", "West Europe"),
         ("runbookUrl", "wiki"),
+        ("bcEventsTo", "sb://contoso.servicebus.windows.net/bc-events"),
+        ("eventsReceiverId", "bc-events"),
+        ("eventsReceiverId", "/subscriptions/s/resourceGroups/g/providers/Microsoft.ServiceBus/namespaces/n"),
     ],
 )
 def test_wrong_parameter_is_named(wrong: str, value: object) -> None:
