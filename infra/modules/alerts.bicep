@@ -105,6 +105,7 @@ var alerts = [
     title: 'The receiver of events takes none until a person acts'
     severity: 2
     atLeast: 1
+    dimensions: byConnection
     query: loadTextContent('../queries/events-held.kql')
   }
   {
