@@ -20,7 +20,7 @@ _UNREACHABLE: Final = frozenset({
 #: Without these nothing flows.
 _STOPPING: Final = frozenset({"settings", "state", "login", "business_central"})
 #: What slows or stops the flow of records; orders and dead letters wait for a person while it flows.
-_PATH: Final = frozenset({"companies", "timers", "runs", "webhooks", "queues"})
+_PATH: Final = frozenset({"companies", "timers", "runs", "webhooks", "queues", "forwarding"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
