@@ -128,11 +128,8 @@ def do_forward(conn: Connection, body: bytes, message_id: str) -> Outputs:
 
 
 def _dead_letters_of(conn: Connection) -> forward.DeadLetters:
-    def keep(name: str, body: bytes, reason: str) -> None:
-        letters, queue = conn.stores.dead_letters, resource_names.QUEUE_FORWARD
-        frame.dead_letter(conn.context, letters, queue, body, name, reason, retryable=False)
-
-    return keep
+    ctx, letters, queue = conn.context, conn.stores.dead_letters, resource_names.QUEUE_FORWARD
+    return lambda name, body, reason: frame.dead_letter(ctx, letters, queue, body, name, reason, retryable=False)
 
 
 #: Queue -> what is done with one of its messages.
