@@ -6,6 +6,7 @@ runs, and some of them to a deployed app (`--url`).
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -124,15 +125,20 @@ def demo(**options: Any) -> None:
 
 def _app(*, has_queues: bool = False) -> Callable[[Command], Command]:
     def add(command: Command) -> Command:
+        @functools.wraps(command)
+        def with_app(*, url: str, key: str, storage: str, connection: str, **options: Any) -> None:
+            command(app=target(url, key, storage, connection), **options)
+
         options = [
             click.option("--url", envvar="CONNECT_URL", default="", help="A deployed app, https://<app>."),
             click.option("--key", envvar=KEY_NAME, default="", help=f"Its function key. Or {KEY_NAME}."),
+            click.option("--connection", default="", hidden=has_queues, help="Its id, where there are several."),
             click.option("--storage", envvar="CONNECT_STORAGE", default="", hidden=not has_queues,
                          help="Its storage account: name (with your az login) or connection string."),
         ]  # fmt: skip
         for option in reversed(options):
-            command = option(command)
-        return command
+            with_app = option(with_app)
+        return with_app
 
     return add
 
@@ -192,11 +198,9 @@ def _prepare(demo: Demo, company: str) -> None:
 @click.option("--all", "from_start", is_flag=True, help="Also those that lie in the queue already.")
 @click.option("--json", "as_json", is_flag=True, help="Print events as JSON, one a line.")
 @click.option("--for", "limit_s", type=float, metavar="S", help="End after so many seconds (default: Ctrl-C).")
-def listen(
-    url: str, key: str, storage: str, forward_to: str | None, limit_s: float | None, *, from_start: bool, as_json: bool
-) -> None:
+def listen(app: Target, forward_to: str | None, limit_s: float | None, *, from_start: bool, as_json: bool) -> None:
     """Print events as they come. Peeks: no message is taken away from a consumer."""
-    watch = Watch(Mailbox(target(url, key, storage).queues))
+    watch = Watch(Mailbox(app.queues))
     lies = 0 if from_start else watch.skip()
     _progress(f"listening to bc-events{f'; {lies} messages lie there already (--all shows them)' if lies else ''}")
     if count := watch.blocked_by():
@@ -225,9 +229,9 @@ def _forwarded(event: dict[str, Any], address: str) -> str:
 @main.command()
 @_app(has_queues=True)
 @click.confirmation_option(prompt="Take all events out of bc-events, as a consumer does?")
-def take(url: str, key: str, storage: str) -> None:
+def take(app: Target) -> None:
     """Take all events out of bc-events and print them, as a consumer would."""
-    for event in Mailbox(target(url, key, storage).queues).take():
+    for event in Mailbox(app.queues).take():
         click.echo(json.dumps(event))
 
 
@@ -236,9 +240,9 @@ def take(url: str, key: str, storage: str) -> None:
 @_app(has_queues=True)
 @click.option("--wait", is_flag=True, help="Wait for its result.")
 @click.option("--patience", "patience_s", type=float, default=60.0, show_default=True, metavar="S")
-def send(file: Any, url: str, key: str, storage: str, patience_s: float, *, wait: bool) -> None:
+def send(file: Any, app: Target, patience_s: float, *, wait: bool) -> None:
     """Send FILE ('-': standard input) to the queue sales-orders: an envelope, or a bare order of Business Central."""
-    app, raw = target(url, key, storage), file.read()
+    raw = file.read()
     try:
         text = message_text.decode(raw)
         json.loads(text)
@@ -277,9 +281,9 @@ def _result(app: Target, mailbox: Mailbox, order_key: str, patience_s: float) ->
 @_app()
 @click.option("--company", default="", help="Id or name; by default all of them.")
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
-def find(key_or_id: str, url: str, key: str, storage: str, company: str, *, as_json: bool) -> None:
+def find(key_or_id: str, app: Target, company: str, *, as_json: bool) -> None:
     """Show what is known of KEY, an order key, record id or record number: events, jobs, Business Central's word."""
-    answer = target(url, key, storage).ask("GET", "find", {"key": key_or_id, "company": company})
+    answer = app.ask("GET", "find", {"key": key_or_id, "company": company})
     click.echo(show.as_json(answer)) if as_json else show.found(show.console(), answer)
     if not (answer["records"] or answer["orders"] or answer["dead_letters"]):
         sys.exit(1)
@@ -290,10 +294,10 @@ def find(key_or_id: str, url: str, key: str, storage: str, company: str, *, as_j
 @click.option("--entity", required=True, help="items, salesShipments, salesInvoices, or '*' for all.")
 @click.option("--company", default="", help="Id or name; by default all of them.")
 @click.option("--since", required=True, help="ISO 8601 (2026-02-01, 2026-02-01T09:30:00Z), or an age: 90m, 12h, 3d.")
-def replay(url: str, key: str, storage: str, entity: str, company: str, since: str) -> None:
+def replay(app: Target, entity: str, company: str, since: str) -> None:
     """Send once more what was announced of records changed since a time: same event ids, marked bcreplay."""
     query = {"entity": entity, "company": company, "since": _since(since, datetime.now(UTC))}
-    show.runs(show.console(), target(url, key, storage).ask("POST", "replay", query))
+    show.runs(show.console(), app.ask("POST", "replay", query))
 
 
 def _since(text: str, now: datetime) -> str:
@@ -304,18 +308,18 @@ def _since(text: str, now: datetime) -> str:
 @main.command()
 @_app()
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
-def status(url: str, key: str, storage: str, *, as_json: bool) -> None:
+def status(app: Target, *, as_json: bool) -> None:
     """Show login, companies, streams, webhooks, orders and dead letters."""
-    view = target(url, key, storage).ask("GET", "status")
+    view = app.ask("GET", "status")
     click.echo(show.as_json(view)) if as_json else show.status(show.console(), view)
 
 
 @main.command()
-@_app()
+@click.option("--url", envvar="CONNECT_URL", default="", help="A deployed app, https://<app>.")
+@click.option("--key", envvar=KEY_NAME, default="", help=f"Its function key. Or {KEY_NAME}.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def doctor(url: str, key: str, storage: str, *, as_json: bool) -> None:
+def doctor(url: str, key: str, *, as_json: bool) -> None:
     """Say why nothing arrives: the app examines itself; a cause and a next step for each finding."""
-    del storage
     command = [sys.executable, str(ROOT / "scripts" / "doctor.py"), *([url] if url else [])]
     command += ["--json"] if as_json else []
     sys.exit(subprocess.run(command, env={**os.environ, KEY_NAME: key}, check=False).returncode)

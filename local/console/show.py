@@ -115,6 +115,21 @@ def runs(out: Console, answer: Mapping[str, Any]) -> None:
 
 def status(out: Console, view: Mapping[str, Any]) -> None:
     """Print the state of an app."""
+    if "login" not in view:  # several connections in short
+        heads = ("connection", "health", "waiting", "parked", "rejected", "dead letters", "reason", "next step")
+        names = (
+            "id",
+            "health",
+            "orders_waiting",
+            "orders_parked",
+            "orders_rejected",
+            "dead_letters",
+            "reason",
+            "next_step",
+        )
+        out.print(_table("", heads, [[one[name] for name in names] for one in view["connections"]]))
+        out.print("One of them in full: --connection <id>")
+        return
     login, at = view["login"], _plain(view["at"])
     out.print(f"version {view['version']}, environment {view['environment']}, {at} UTC: {view.get('health', '')}")
     out.print(f"login: {login['state'] or 'not tried yet'} {login['user']} {login['reason']}".rstrip())

@@ -36,6 +36,7 @@ class Target:
     url: str
     key: str = ""
     storage: str = ""  # connection string or account name; "" when queues can't be reached
+    connection: str = ""  # which one is meant, where the app has several
     running: Running | None = None  # the local stack
 
     @property
@@ -70,10 +71,11 @@ class Target:
         if self.running is not None:
             session.trust_env = False  # REQUESTS_CA_BUNDLE would outrank `verify`
             session.verify = str(self.running.ca_file)
+        params = {**(query or {}), **({"connection": self.connection} if self.connection else {})}
         headers = {"x-functions-key": self.key} if self.key else {}
         try:
             answer = session.request(
-                method, f"{self.url}/api/{path}", params=dict(query or {}), headers=headers, timeout=TIMEOUT_S,
+                method, f"{self.url}/api/{path}", params=params, headers=headers, timeout=TIMEOUT_S,
                 allow_redirects=False,
             )  # fmt: skip
         except requests.RequestException as error:
@@ -92,7 +94,7 @@ def _said(answer: requests.Response, url: str) -> Any:
     raise Refused(str(body.get("error", body)) if isinstance(body, dict) else str(body))
 
 
-def target(url: str, key: str, storage: str) -> Target:
+def target(url: str, key: str, storage: str, connection: str = "") -> Target:
     """Return the app that is meant; without an address the local stack that was started last.
 
     Raises:
@@ -102,10 +104,11 @@ def target(url: str, key: str, storage: str) -> Target:
         parts = urlsplit(url)
         if parts.scheme != "https" and parts.hostname not in {"127.0.0.1", "localhost"}:
             raise Refused("the address must begin with https://: a key is sent there")
-        return Target(url=url.rstrip("/"), key=key, storage=storage)
+        return Target(url=url.rstrip("/"), key=key, storage=storage, connection=connection)
     running = find_running(STACKS)
     if running is None:
         raise Refused("no local stack runs: start one with 'make up' or 'make run', or name a deployed app with --url")
     return Target(
-        url=running.public_url, key=key, storage=storage or running.storage_connection_string, running=running
-    )
+        url=running.public_url, key=key, storage=storage or running.storage_connection_string, connection=connection,
+        running=running,
+    )  # fmt: skip

@@ -349,11 +349,13 @@ class Demo:
         stack.start_host({"BC_ENTITIES": json.dumps([STOCK_LEVELS])})
         for function in ("reconcile", "keep_subscriptions"):
             self._run(function)
+        companies = len(self._served())
         self._until(
             "the page to be watched",
             lambda: (
-                sum("stockLevels" in one["entity"] and bool(one["last_run"]) for one in self._status()["streams"]) >= 2
-                and sum("stockLevels" in one["resource"] for one in self._subscriptions()) == 2
+                sum("stockLevels" in one["entity"] and bool(one["last_run"]) for one in self._status()["streams"])
+                >= companies
+                and sum("stockLevels" in one["resource"] for one in self._subscriptions()) == companies
             ),
         )
         page = f"{STOCK_LEVELS['route']}/{STOCK_LEVELS['entitySet']}"

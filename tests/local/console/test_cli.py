@@ -94,8 +94,17 @@ def test_a_key_goes_to_https_only(app: App) -> None:
     """Loopback is the exception."""
     said = ask("status", "--url", "http://example.com", "--key", "k")
     assert "must begin with https://" in said.output
-    ask("find", "a/b", "--url", app.url, "--key", "k")
-    assert app.asked == [("GET", "/api/find?key=a%2Fb&company=", "k")]
+    ask("find", "a/b", "--url", app.url, "--key", "k", "--connection", "eu")
+    assert app.asked == [("GET", "/api/find?key=a%2Fb&company=&connection=eu", "k")]
+
+
+def test_several_connections_are_shown_in_short(app: App) -> None:
+    one = {"id": "eu", "health": "login_needed", "orders_waiting": 1, "orders_parked": 2, "orders_rejected": 3,
+           "dead_letters": 4, "reason": "nobody has signed in", "next_step": "sign in"}  # fmt: skip
+    app.body = json.dumps({"at": "", "version": "0.2.0", "connections": [one]}).encode()
+    said = ask("status", "--url", app.url).output
+    for part in ("eu", "login_needed", "nobody has signed in", "--connection <id>"):
+        assert part in said
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,23 @@ def test_a_wrong_ask_is_refused(key: str, company: str, says: str) -> None:
         look(small_world(), key, company)
 
 
+class Only:
+    """The services of a deployment with one connection."""
+
+    ids = ("default",)
+
+    def __init__(self, connection: services.Connection) -> None:
+        self._connection = connection
+
+    def working(self) -> dict[str, services.Connection]:
+        """All of them."""
+        return {"default": self._connection}
+
+    def connection(self, _: str) -> services.Connection:
+        """The only one."""
+        return self._connection
+
+
 class Box(func.Out[list[str]]):
     """An output binding."""
 
@@ -143,7 +160,7 @@ class Box(func.Out[list[str]]):
 def test_the_routes_answer_json_and_name_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     """`find` and `replay` as a caller sees them."""
     world = small_world()
-    monkeypatch.setattr(services, "connection", lambda: world.connection)
+    monkeypatch.setattr(services, "services", lambda: Only(world.connection))
     item = world.bc.user.create_item(number="P-1")
     work(world)
 
