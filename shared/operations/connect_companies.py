@@ -30,7 +30,7 @@ def company_section(view: StatusView) -> str:
 
 
 def _line(company: CompanyView, entities: list[str], states: "_States") -> Line:
-    name = f'<span title="{escape(company.id)}">{escape(company.name)}</span>'
+    name = escape(company.name)
     if company.error:
         name += f" {mark('failed', 'not served')}{small(in_plain_words(company.error))}"
         return Line(name, *(("", "") for _ in entities))

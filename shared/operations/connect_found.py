@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from shared.operations.find import Announced, Found, InBusinessCentral, RecordStory
-from shared.operations.page_parts import PAGE_PATH, ago, bullets, section, when
+from shared.operations.page_parts import PAGE_PATH, ago, section, when
 
 
 def found_section(found: Found) -> str:
@@ -21,9 +21,8 @@ def found_section(found: Found) -> str:
     if found.not_asked:
         said += f'<p class="soft">Business Central was not asked in {len(found.not_asked)} more companies.</p>'
     way_back = f'<p><a href="{PAGE_PATH}">Show all</a></p>'
-    return section(
-        "found", f"What bears {found.key}", nothing + (bullets("".join(parts)) if parts else "") + said + way_back
-    )
+    listed = f'<ul class="story">{"".join(parts)}</ul>' if parts else ""
+    return section("found", f"What bears {found.key}", nothing + listed + said + way_back)
 
 
 def _order(order: dict[str, Any], at: datetime) -> str:

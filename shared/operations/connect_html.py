@@ -39,7 +39,7 @@ _MODES: Final = {
 #: Check of a finding -> where on the page it belongs.
 _PLACES: Final = {
     "login": "login", "business_central": "login", "companies": "companies", "runs": "companies",
-    "webhooks": "companies", "timers": "details", "queues": "dead-letters", "orders": "orders",
+    "webhooks": "companies", "timers": "details", "entities": "details", "queues": "dead-letters", "orders": "orders",
     "dead_letters": "dead-letters",
 }  # fmt: skip
 #: Causes that a read of everything may end.
@@ -159,7 +159,7 @@ def _state(view: StatusView) -> tuple[str, str]:
         case "login_needed" if view.login.mode == "authorization_code":
             return "bad", mark("needed", "A person must sign in")
     is_tried = view.login.state or view.business_central is not None
-    return "bad", mark("failed", "Stopped: see above" if is_tried else "Not tried yet")
+    return "bad", mark("failed", "Stopped" if is_tried else "Not tried yet")
 
 
 def _login_actions(login: LoginView, form_token: str) -> str:

@@ -21,6 +21,7 @@ def detail_section(view: StatusView) -> str:
     triggers = "".join(
         f"<li><strong>{escape(trigger.entity)}</strong>: {escape(trigger.does)}</li>" for trigger in view.triggers
     )
+    ids = "".join(f"<li>{escape(one.name)}{small(one.id)}</li>" for one in view.companies if one.id)
     return section(
         "details", "Details",
         '<div class="folds">'
@@ -31,6 +32,7 @@ def detail_section(view: StatusView) -> str:
                  sum(one.state != "ok" or bool(one.error) for one in webhooks))
         + _table("Timers", ("Function", "Schedule", "State", "Last start", "Next"),
                  [_timer_line(one, at) for one in timers], sum(_is_off(one) for one in timers))
+        + folded("Company ids", bullets(ids))
         + folded("What is watched", bullets(triggers)) + folded("If nothing arrives", _HELP) + "</div>",
     )  # fmt: skip
 

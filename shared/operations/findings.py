@@ -17,7 +17,7 @@ from shared import guid
 _PARTICULAR: Final = re.compile(rf"\[[^\]\s]{{1,80}}\]|{guid.PATTERN}|\d{{4}}-\d\d-\d\dT[\d:.]+Z?|\b[0-9a-f]{{12,}}\b")
 
 #: What stands before the words of an answer: `register: [id] 400 Application_DialogException: `.
-_MACHINES: Final = re.compile(r"^(?:\w+: )?(?:\[[^\]\s]{1,80}\] )?(?:\d{3}|no answer)(?: [A-Za-z]\w*)?: ")
+_MACHINES: Final = re.compile(r"(?:^|(?<=: ))(?:\[[^\]\s]{1,80}\] (?:\d{3}|no answer)|\d{3})(?: [A-Za-z]\w*)?: ")
 
 
 class Severity(StrEnum):
@@ -100,7 +100,7 @@ def shortened(text: str, most: int = 200) -> str:
 
 
 def in_plain_words(text: str, most: int = 200) -> str:
-    """Return what was said without what only machines read: the id of the request, status and code, in front of it."""
+    """Return what was said without what only machines read: the id of the request, status and code."""
     return shortened(_MACHINES.sub("", text, count=1) or text, most)
 
 

@@ -48,6 +48,7 @@ figcaption{color:var(--soft);font-size:.875rem}
 .days{stroke:var(--line);fill:none;vector-effect:non-scaling-stroke}
 .axis{display:flex;margin:0 0 .4rem;font-size:.8rem;color:var(--soft)}
 .axis span{flex:1}
+.story small{display:inline}
 .matrix td,.matrix th{padding:.08rem .75rem .08rem 0}
 .matrix thead th{padding-bottom:.3rem}
 .matrix tbody th{font-weight:400;font-size:.95rem}

@@ -114,6 +114,7 @@ def test_a_healthy_app_gets_a_clean_bill(patient: Patient) -> None:
     assert {found["check"] for found in report["findings"]} == {
         "settings", "vault", "login", "token", "business_central", "companies", "permissions", "clock", "webhooks",
         "public_url", "queues", "timers", "runs", "orders", "dead_letters", "bc_log",
+        "entities",
     }  # fmt: skip
 
 
@@ -258,19 +259,21 @@ def test_cause_message_set_aside(patient: Patient) -> None:
 
 
 def test_cause_order_rejected(patient: Patient) -> None:
-    """16: an order that Business Central refuses, with its code."""
+    """16: an order that Business Central refuses, in its own words."""
     message = {"company": COMPANY, "orderKey": "no-such-customer", "order": {"customerNumber": "NOBODY"}}
     patient.demo.events.put(resource_names.QUEUE_ORDERS, json.dumps(message))
     until(lambda: "order_rejected" in codes(patient.examine()), "the refusal")
-    assert "(" in named(patient.examine(), "order_rejected")["seen"]
+    assert "The sell-to customer cannot be found." in named(patient.examine(), "order_rejected")["seen"]
 
 
 def test_cause_poison_is_not_taken_up(patient: Patient) -> None:
-    """17: a poison queue that nobody empties, because its function is disabled."""
+    """17: a poison queue that nobody empties: told by what is in it; two minutes later that nobody comes for it."""
     with patient.restarted(**{"AzureWebJobs.dead_letter_order.Disabled": "true"}):
         patient.demo.events.put(f"{resource_names.QUEUE_ORDERS}-poison", "{}")
-        until(lambda: "poison_waits" in codes(patient.examine()), "the message")
-        assert f"{resource_names.QUEUE_ORDERS}-poison" in named(patient.examine(), "poison_waits")["seen"]
+        until(lambda: "poison_moving" in {one["code"] for one in patient.examine()["findings"]}, "the message")
+        found = named(patient.examine(), "poison_moving")
+        assert f"{resource_names.QUEUE_ORDERS}-poison 1, the oldest since" in found["seen"]
+        assert "dead_letter_order" in found["do"]
 
 
 def test_cause_the_app_is_not_there(patient: Patient) -> None:

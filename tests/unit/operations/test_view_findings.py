@@ -9,7 +9,7 @@ import pytest
 from shared.errors import TokenError
 from shared.login.entra_codes import advice, entra_code
 from shared.operations.connection_health import health_of
-from shared.operations.findings import named, wrong
+from shared.operations.findings import in_plain_words, named, wrong
 from shared.operations.status_view import (
     CompanyView,
     DeadLetterView,
@@ -188,3 +188,25 @@ def test_messages_in_poison_queues_are_told() -> None:
 def test_health_is_one_word(changes: dict[str, Any], word: str) -> None:
     """An expired client secret asks nobody to sign in; a refused order does not make a connection ill."""
     assert health_of(findings(replace(healthy_view(), **changes))).word == word
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("[b5a0-1] 400 Application_DialogException: No such customer.", "No such customer."),
+        ("register: [b5a0] 400 BadRequest: handshake refused", "register: handshake refused"),
+        (
+            "Could not list the companies: 503: down for maintenance.",
+            "Could not list the companies: down for maintenance.",
+        ),
+        (
+            "Could not list the companies: no answer: ConnectTimeout.",
+            "Could not list the companies: no answer: ConnectTimeout.",
+        ),
+        ("[c] no answer network: reset", "reset"),
+        ("orderDate: must be a date such as 2026-03-04", "orderDate: must be a date such as 2026-03-04"),
+    ],
+)
+def test_words_for_people_hold_nothing_that_only_machines_read(said: str, words: str) -> None:
+    """Ids, status and code are left out wherever they stand; nothing else is."""
+    assert in_plain_words(said) == words
