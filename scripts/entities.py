@@ -14,7 +14,7 @@ import sys
 import urllib.error
 import urllib.request
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from scripts import doctor
 
@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write("entities: the address must begin with https://\n")
         return 2
     try:
-        found = ask(address, os.environ.get("FUNCTIONS_KEY", ""), ca_file)
+        found = ask(address, os.environ.get("FUNCTIONS_KEY", ""), ca_file, options.connection)
     except urllib.error.HTTPError as error:
         said = error.read(doctor.MOST_BYTES).decode(errors="replace")[:300]
         sys.stderr.write(f"entities: {address} answered {error.code}: {said}\n")
@@ -45,9 +45,10 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if found["refused"] else 0
 
 
-def ask(address: str, key: str, ca_file: str) -> dict[str, Any]:
-    """Return the list of an app."""
-    request = urllib.request.Request(f"{address}/api/status?entities=1")  # noqa: S310  https, or loopback: checked above
+def ask(address: str, key: str, ca_file: str, connection: str = "") -> dict[str, Any]:
+    """Return the list of an app, of one connection where it has several."""
+    query = urlencode({"entities": "1", **({"connection": connection} if connection else {})})
+    request = urllib.request.Request(f"{address}/api/status?{query}")  # noqa: S310  https, or loopback: checked above
     if key:
         request.add_header("x-functions-key", key)
     with doctor.opener(ca_file).open(request, timeout=TIMEOUT_S) as answer:
@@ -79,6 +80,7 @@ def readable(found: dict[str, Any], words: str = "") -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("app", nargs="?", default="", help="address of a deployed app (default: the local stack)")
+    parser.add_argument("--connection", default="", help="id of the connection, where there are several")
     parser.add_argument("--words", default="", help="only sets whose name or route holds this")
     parser.add_argument("--json", action="store_true", help="print the list as JSON")
     parser.add_argument("--ca-bundle", default="", metavar="FILE", help="further CA to trust, PEM")

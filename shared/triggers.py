@@ -217,10 +217,7 @@ def show_health(outputs: dict[str, Texts]) -> func.HttpResponse:
 
 
 def show_status(req: func.HttpRequest) -> func.HttpResponse:
-    """Answer `status` with everything as JSON, `?doctor=1` with what the doctor finds, `?entities=1` with offers.
-
-    With `connection=` of one connection; without it of the only one, or of several in short.
-    """
+    """Answer `status`, `?doctor=1` or `?entities=1`, of the only connection, `connection=`, or several in short."""
     named, key = _named(req), str(req.params.get("key", ""))
     if req.params.get("entities", "").lower() in {"1", "true"}:
         return _json_or_error(lambda: entity_offers.offered(routing.only(root.services(), named).context))

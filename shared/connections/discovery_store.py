@@ -61,6 +61,12 @@ class DiscoveryStore:
                 found[split_key(row.key)[1]] = Kept(frozenset(map(str, json.loads(kept.value))), kept.at)
         return found
 
+    def webhooks_of(self, company: str) -> Kept[frozenset[str]] | None:
+        """Return what may be subscribed in one company; None when it was never read."""
+        row = self._table.get(self._connection, row_key("webhooks", company))
+        kept = None if row is None else _unpacked(row)
+        return None if kept is None else Kept(frozenset(map(str, json.loads(kept.value))), kept.at)
+
     def save_webhooks(self, company: str, resources: frozenset[str], at: datetime) -> None:
         """Keep what may be subscribed in a company."""
         self._save(row_key("webhooks", company), json.dumps(sorted(resources)).encode(), at)

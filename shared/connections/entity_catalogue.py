@@ -41,6 +41,7 @@ class EntityCatalogue:
         self._bc = bc
         self._store = store
         self._now = now
+        self._of = settings.id if len(settings.ids) > 1 else ""
         entries, self._entry_faults = read_entries(settings.entities)
         self._declared = entity_rules.declared(
             entries, triggers=settings.triggers, expanded=settings.expanded, changes=settings.changes
@@ -108,7 +109,7 @@ class EntityCatalogue:
         Raises:
             StoreUnavailable: the table did not answer.
         """
-        kept = self._store.webhooks().get(company)
+        kept = self._store.webhooks_of(company)
         now = self._now()
         if kept is not None and now - kept.at < FRESH_FOR and not self._may_list_more(kept):
             return kept.value
@@ -178,8 +179,13 @@ class EntityCatalogue:
         facts = {route: one.value for route, one in kept.items() if route in self._routes}
         published = in_sight | {route for route, one in kept.items() if one.value}
         found = entity_rules.resolved(self._declared, facts, known_routes=published)
-        waiting = tuple(f"{SETTING}: {name} waits until its $metadata can be read" for name in found.waiting)
-        return Resolved(found.entities, (*self._entry_faults, *found.faults), waiting)
+        waiting = [f"{SETTING}: {name} waits until its $metadata can be read" for name in found.waiting]
+        faults = [*self._entry_faults, *found.faults]
+        return Resolved(found.entities, tuple(map(self._named, faults)), tuple(map(self._named, waiting)))
+
+    def _named(self, fault: str) -> str:
+        """Return a message with the connection that it is about, where there are several."""
+        return fault.replace(SETTING, f"{SETTING} of {self._of}", 1) if self._of else fault
 
 
 def _routes_in(resources: frozenset[str]) -> frozenset[str]:

@@ -12,7 +12,6 @@ from typing import Any
 from business_central_emulator.data.environment import Company, Event
 from business_central_emulator.data.record import Record
 
-from shared.business_central.entities import ENTITIES
 from shared.operations import status
 from tests.simulation.people import People
 from tests.simulation.recorder import MARK
@@ -49,11 +48,12 @@ class Oracle:
 
     def _judge_created(self) -> None:
         """Check what must have been told: P4; that it was in time the history's checker says."""
-        for name in self._world.settings.triggers:
+        for entity in self._world.watched:
+            name = entity.name
             for record in self._news(name, "created"):
                 self.checked["created"] += 1
                 self._must("created", name, record)
-            if ENTITIES[name].posts:
+            if entity.posts:
                 for record in self._news(name, "posted"):
                     self.checked["posted"] += 1
                     self._must("posted", name, record)
@@ -144,7 +144,7 @@ class Oracle:
                     self._add(f"lost: last version of items({item.id}) number {item['number']} was not pulled")
 
     def _judge_updated(self) -> None:
-        for name in self._world.settings.triggers:
+        for name in (entity.name for entity in self._world.watched):
             for record in self._news(name, "updated"):
                 self.checked["updated"] += 1
                 if self.was_lagging(record["lastModifiedDateTime"]):
@@ -154,7 +154,7 @@ class Oracle:
                     self._add(f"lost: last change of {name}({record.id}) number {record['number']}")
 
     def _judge_deleted(self) -> None:
-        for name in self._world.settings.triggers:
+        for name in (entity.name for entity in self._world.watched):
             for event in self._events(name, "deleted"):
                 was_known = self._telling.has("created", event.record_id) or self._is_old(event)
                 if was_known:
@@ -253,7 +253,7 @@ class Oracle:
         parked = world.stores.dead_letters.all(1000)
         if parked:
             self._add(f"lost: {len(parked)} messages are still set aside, the first: {parked[0].reason}")
-        wanted = len(self._companies) * len(world.settings.triggers)
+        wanted = len(self._companies) * len(world.watched)
         held = Counter(row["resource"] for row in world.bc.environment.subscriptions)
         if len(held) != wanted or any(count > 1 for count in held.values()):
             self._add(f"wrong: {wanted} webhooks are wanted and BC holds {dict(held)}")

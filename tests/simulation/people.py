@@ -31,7 +31,9 @@ class Numbered:
 class People:
     """Acts in all companies; refusals of BC are part of the day."""
 
-    def __init__(self, bc: BusinessCentral, rolls: random.Random, companies: list[Company]) -> None:
+    def __init__(
+        self, bc: BusinessCentral, rolls: random.Random, companies: list[Company], *, changes_customers: bool = False
+    ) -> None:
         """Take the engine and the companies that people work in."""
         self._bc = bc
         self._rolls = rolls
@@ -50,6 +52,21 @@ class People:
             (self._type_a_senders_number, 4), (self._amend_an_order, 1), (self._delete_an_order, 1),
             (self._change_their_mind, 4),
         ]  # fmt: skip
+        if changes_customers:
+            self._acts += [(self._add_customer, 20), (self._change_customer, 12), (self._delete_customer, 5)]
+
+    def _add_customer(self, company: Company) -> None:
+        self._bc.user.create_customer(company=company.id, displayName=f"New {self._rolls.randrange(10**6)}")
+
+    def _change_customer(self, company: Company) -> None:
+        customer = self._some(company, "customers")
+        if customer is not None:
+            self._bc.user.update(customer, {"website": f"https://{self._rolls.randrange(10**6)}.example"})
+
+    def _delete_customer(self, company: Company) -> None:
+        customer = self._some(company, "customers", lambda row: row["displayName"].startswith("New "))
+        if customer is not None:
+            self._bc.user.delete(customer)
 
     def settle_in(self) -> None:
         """Fill the companies with what was there before the app came."""

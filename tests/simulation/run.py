@@ -12,7 +12,6 @@ from typing import Final
 
 from business_central_emulator.data.clock import DEFAULT_START
 
-from shared.business_central.entities import ENTITIES
 from shared.dead_letters import redrive
 from shared.errors import IntegrationError
 from shared.orders import resume
@@ -94,7 +93,8 @@ class Run:
             self.world.note = self._note
         bc = self.world.bc
         self.companies = list(bc.environment.companies.values())[: plan.companies]
-        self.people = People(bc, rolls, self.companies)
+        with_customers = "customers" in plan.env.get("BC_ENTITIES", "")
+        self.people = People(bc, rolls, self.companies, changes_customers=with_customers)
         self.recorder = Recorder(self.world)
         self.senders = Senders(self.world, rolls, self.companies, self.recorder)
         self.telling = Telling(self.world)
@@ -156,9 +156,10 @@ class Run:
         return self._finish(checker.judge(self.recorder.facts(), self._watch()))
 
     def _watch(self) -> Watch:
-        settings = self.world.settings
-        posting = frozenset(name for name in settings.triggers if ENTITIES[name].posts)
-        return Watch(entities=frozenset(settings.triggers), posting=posting, changes=settings.changes)
+        watched = self.world.watched
+        posting = frozenset(entity.name for entity in watched if entity.posts)
+        names = frozenset(entity.name for entity in watched)
+        return Watch(entities=names, posting=posting, changes=self.world.settings.changes)
 
     def _live(self) -> None:
         world, plan = self.world, self.plan

@@ -9,6 +9,8 @@ from typing import Any
 
 from shared.business_central.code_text import code_of
 from shared.changes.cloud_events import BATCH_TYPE
+from shared.contract.built_in import BUILT_IN, described
+from shared.contract.event_schemas import Described
 from shared.resource_names import QUEUE_EVENTS, QUEUE_RESULTS
 from tests.simulation.world import Left, World
 from tests.support.memory_claim_checks import MemoryClaimChecks
@@ -77,24 +79,32 @@ class Telling:
                 self._add(left)
 
     def _add(self, left: Left) -> None:
-        for told in told_in(left, self._world.claim_checks, self.faults):
+        for told in told_in(left, self._world.claim_checks, self.faults, self._rows()):
             self.valid += told.is_valid
             self.events.append(told)
             self.by_record[told.change, told.record].append(told)
             self.by_id[told.event_id].append(told)
+
+    def _rows(self) -> tuple[Described, ...]:
+        if not self._world.settings.entities:
+            return BUILT_IN
+        catalogue = self._world.ctx.catalogue
+        return described(catalogue.resolved().entities, catalogue.facts())
 
     def has(self, change: str, record: str) -> bool:
         """Say whether a change of a record has been told."""
         return bool(self.by_record.get((change, record)))
 
 
-def told_in(left: Left, claim_checks: MemoryClaimChecks, faults: list[str]) -> list[Told]:
+def told_in(
+    left: Left, claim_checks: MemoryClaimChecks, faults: list[str], rows: tuple[Described, ...] = BUILT_IN
+) -> list[Told]:
     """Return the events of one message, with those of its claim check; what is wrong goes into `faults`."""
     if len(left.body.encode()) > 48 * 1024:
         faults.append(f"a message of {len(left.body)} characters does not fit its queue")
     events = json.loads(left.body)
     if events[0]["type"] == BATCH_TYPE:
-        faults += event_faults(events[0])
+        faults += event_faults(events[0], rows)
         head, name = events[0], events[0]["dataref"]
         blob = claim_checks.read(name)
         if f"sha256:{hashlib.sha256(blob).hexdigest()}" != head["checksum"]:
@@ -104,7 +114,7 @@ def told_in(left: Left, claim_checks: MemoryClaimChecks, faults: list[str]) -> l
             faults.append(f"count of {name} is wrong")
     found = []
     for event in events:
-        wrong = event_faults(event)
+        wrong = event_faults(event, rows)
         faults += wrong
         told = Told(event["id"], event["type"], event["source"], event["subject"], event["data"], left.job, left.at)
         found.append(replace(told, is_valid=not wrong))

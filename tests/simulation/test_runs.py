@@ -1,7 +1,9 @@
 """Short seeded runs: nothing lost, nothing twice; the long form is `python -m tests.simulation`."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -55,6 +57,20 @@ def test_every_kind_of_life_ends_well(kind: str, seed: int, hours: float) -> Non
     outcome = Run(plan_of(seed, kind=kind, hours=hours)).play()
     assert outcome.findings == []
     assert outcome.events > 0
+
+
+def test_a_further_entity_is_as_safe_as_those_that_come_along() -> None:
+    """P22: an entry of BC_ENTITIES, through the same weather; its events fit the schema published for it."""
+    told: Counter[str] = Counter()
+    env = {"BC_ENTITIES": '[{"entitySet": "customers"}]', "BC_CHANGES": "created,updated,deleted"}
+    for seed in (2, 6, 8):
+        plan = plan_of(seed, kind="busy")
+        run = Run(replace(plan, env={**plan.env, **env}))
+        assert run.play().findings == [], f"seed {seed}"
+        told.update(event.type for event in run.telling.events)
+    assert told["bc.customer.created.v1"] > 10
+    assert told["bc.customer.updated.v1"] > 5
+    assert told["bc.customer.deleted.v1"] > 1
 
 
 def test_without_a_crash_nothing_is_told_again() -> None:

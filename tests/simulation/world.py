@@ -19,6 +19,7 @@ from business_central_emulator import BusinessCentral, HandshakeAnswer, VirtualC
 
 from shared import resource_names, triggers
 from shared.business_central.client import BusinessCentralClient
+from shared.business_central.entities import Entity
 from shared.business_central.port import Budget, Slot
 from shared.business_central.transport import Transport
 from shared.connections.companies import Companies
@@ -200,6 +201,11 @@ class World:
     def connection(self) -> Connection:
         """What the use cases of the process that works now are given."""
         return Connection(context=self.ctx, stores=self.stores, forwarding=self.forwarding)
+
+    @property
+    def watched(self) -> tuple[Entity, ...]:
+        """The entities whose changes are announced, those of BC_ENTITIES included."""
+        return self.ctx.catalogue.resolved().watched
 
     def new_process(self, host: int = 0) -> Context:
         """Return a context as a fresh process on a host builds it: nothing in memory."""

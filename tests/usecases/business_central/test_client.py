@@ -464,3 +464,28 @@ def test_a_document_that_refuses_the_intent_is_read_without_once(caplog: pytest.
     with pytest.raises(BCRejected):
         client.page(PageAsk(company="c", entity=ITEMS))
     assert len(network.asked) == 1
+
+
+def test_metadata_of_a_route_names_its_sets(place: Place) -> None:
+    """A custom API has a document of its own; one that is not published is not found; a page of a gateway is none."""
+    place.bc.add_shop()
+    assert len(place.client.metadata("v2.0")) == 87
+    found = place.client.metadata("contoso/shop/v1.0")
+    assert {"stockLevels", "bins", "priceTags"} <= set(found)
+    assert (found["priceTags"].keys, found["priceTags"].has_times) == (("systemId",), False)
+    with pytest.raises(BCNotFound):
+        place.client.metadata("contoso/other/v1.0")
+
+
+def test_a_page_with_another_key_is_read_by_it(place: Place) -> None:
+    """In pages and by id; what is selected is what was chosen and what the app needs."""
+    place.bc.add_shop()
+    tags = Entity(
+        name="contoso/shop/v1.0/priceTags", event="priceTag", route="contoso/shop/v1.0", key="systemId", sort="code",
+        has_times=False, select=("price",),
+    )  # fmt: skip
+    page = place.client.page(PageAsk(company=place.company, entity=tags, order="code", rows=1)).page
+    assert page.records[0].text("code") == "TAG-1896"
+    assert set(page.records[0].fields) == {"@odata.etag", "systemId", "code", "price"}
+    (found,) = place.client.records(place.company, tags, [page.records[0].key], expanded=False)
+    assert found.key == page.records[0].key

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from business_central_emulator.business.shop import ROUTE
 from business_central_emulator.business.shop import STOCK as STOCK_ROWS
 
 import scripts.entities
+from shared.connections.entity_catalogue import EntityCatalogue
 from shared.contract.built_in import described
 from shared.contract.event_schemas import published_events
 from shared.operations import entity_offers, status
@@ -285,6 +287,16 @@ def test_a_wrong_route_is_refused_with_the_nearest_right_one() -> None:
     view = status.view(world.ctx, world.stores, LoginView(state="ok", mode="authorization_code"))
     assert [one.cause for one in view.findings if one.check == "entities"] == [f"{fault}."]
     assert {one.entity: one.how for one in view.triggers}["customers"] == "by webhook and reconcile"
+
+
+def test_a_message_names_the_connection_where_there_are_several() -> None:
+    """Setting, connection, entry and rule; the form of the setting is judged before anything is read."""
+    world = world_of()
+    settings = replace(world.settings, id="eu", ids=("default", "eu"), entities='[{"entityset": "customers"}]')
+    catalogue = EntityCatalogue(settings, world.ctx.bc, world.discovery, world.clock.now)
+    (fault,) = catalogue.resolved().faults
+    assert fault.startswith("BC_ENTITIES of eu entry 1: entityset: is no member of an entry; did you mean 'entitySet'?")
+    assert {one.name for one in catalogue.resolved().watched} == {"items", "salesShipments", "salesInvoices"}
 
 
 def test_an_entry_is_served_once_business_central_bears_it_out() -> None:
