@@ -237,8 +237,7 @@ def find_key(req: func.HttpRequest) -> func.HttpResponse:
 
     def look() -> object:
         conn = routing.only(root.services(), _named(req))
-        key, company = str(req.params.get("key", "")), str(req.params.get("company", ""))
-        return asdict(find.find(conn.context, conn.stores, key, company))
+        return asdict(find.find(conn.context, conn.stores, *(str(req.params.get(n, "")) for n in ("key", "company"))))
 
     return _json_or_error(look)
 
