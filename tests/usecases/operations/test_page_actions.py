@@ -45,34 +45,34 @@ def test_orders_of_one_cause_are_told_together_and_redriven_by_one_button(shop: 
     """The value that Business Central stumbled over does not part them; the others stay as they are."""
     view = look(shop.world)
     causes = {order.key: order.cause for order in view.orders}
-    assert len({causes[f"WEB-{number}"] for number in range(3)}) == 1
-    assert view.order_causes == {causes["WEB-0"]: 3, causes["WRONG"]: 1}
+    assert len({causes[f"web-{number}"] for number in range(3)}) == 1
+    assert view.order_causes == {causes["web-0"]: 3, causes["wrong"]: 1}
     for number in range(3):
         shop.world.bc.user.create_customer(number=f"NOBODY-{number}", displayName="Somebody")
-    assert buttons(shop.world)[Action.REDRIVE_CAUSE]({"cause": causes["WEB-0"]}) == Done.REDRIVEN
+    assert buttons(shop.world)[Action.REDRIVE_CAUSE]({"cause": causes["web-0"]}) == Done.REDRIVEN
     shop.world.drain()
-    assert [order.key for order in look(shop.world).orders] == ["WRONG"]
+    assert [order.key for order in look(shop.world).orders] == ["wrong"]
     assert [one["status"] for one in results(shop.world)[-3:]] == ["created"] * 3
-    assert buttons(shop.world)[Action.REDRIVE_CAUSE]({"cause": causes["WEB-0"]}) == Done.NOT_FOUND
+    assert buttons(shop.world)[Action.REDRIVE_CAUSE]({"cause": causes["web-0"]}) == Done.NOT_FOUND
 
 
 def test_what_trying_again_cannot_help_says_so(shop: Shop) -> None:
     """A message that is no order is none the second time; a customer may be entered meanwhile."""
     by_key = {order.key: order for order in look(shop.world).orders}
-    assert "Its sender corrects it" in by_key["WRONG"].no_redrive
-    assert by_key["WEB-0"].no_redrive == ""
-    assert by_key["WEB-0"].reason == "The sell-to customer cannot be found."
+    assert "Its sender corrects it" in by_key["wrong"].no_redrive
+    assert by_key["web-0"].no_redrive == ""
+    assert by_key["web-0"].reason == "The sell-to customer cannot be found."
 
 
 def test_a_dismissed_order_is_kept_and_asks_for_nobody(shop: Shop) -> None:
     """It is not red, its story stays, and it can be tried again."""
     act = buttons(shop.world)
-    (order,) = [one for one in look(shop.world).orders if one.key == "WEB-1"]
+    (order,) = [one for one in look(shop.world).orders if one.key == "web-1"]
     form = {"key": order.key, "company": order.company_id}
     assert act[Action.DISMISS_ORDER](form) == Done.DISMISSED
     view = look(shop.world)
     assert (view.orders_rejected, view.orders_dismissed) == (3, 1)
-    assert [one.key for one in view.orders if one.is_dismissed] == ["WEB-1"]
+    assert [one.key for one in view.orders if one.is_dismissed] == ["web-1"]
     assert view.order_causes[order.cause] == 2
     assert status.order_story(shop.world.stores.orders, "web-1")[0]["status"] == "rejected"
     assert act[Action.DISMISS_ORDER]({**form, "key": "NOBODY"}) == Done.NOT_FOUND
@@ -82,7 +82,7 @@ def test_a_dismissed_order_is_kept_and_asks_for_nobody(shop: Shop) -> None:
 def test_an_order_that_ends_anew_asks_again(shop: Shop) -> None:
     """Dismissed was how it ended then."""
     act = buttons(shop.world)
-    (order,) = [one for one in look(shop.world).orders if one.key == "WEB-1"]
+    (order,) = [one for one in look(shop.world).orders if one.key == "web-1"]
     form = {"key": order.key, "company": order.company_id}
     act[Action.DISMISS_ORDER](form)
     act[Action.REDRIVE_ORDER](form)
