@@ -286,6 +286,7 @@ def _hangs(check: str) -> Callable[[Patient], None]:
 
         def hang(*_: object, **__: object) -> Any:
             gate.wait(20)
+            raise BCUnavailable("hung up", code="network")
 
         if check == "queues":
             patient.seeing(depth=hang)
