@@ -102,6 +102,8 @@ def test_good_values_of_every_kind_pass() -> None:
         ("bcTenantId", "not a tenant"),
         ("bcTriggers", "items,customers"),
         ("bcTriggers", ""),
+        ("bcEntities", "customers"),
+        ("bcEntities", '[{"entitySet": "customers", "pul": true}]'),
         ("bcChanges", "renamed"),
         ("bcPageRows", 20001),
         ("bcEnvironment", "sand box"),

@@ -14,6 +14,7 @@ import requests
 from local.stack.demo import COMPANY, Demo
 from local.stack.mailbox import Mailbox
 from local.stack.stack import Stack
+from scripts import entities
 from shared import resource_names
 from shared.changes import plan_runs
 from tests.support.published import demo_rows, event_faults, result_faults
@@ -99,6 +100,11 @@ def test_the_main_job_happens_from_login_to_renewal(demo: Demo, mailbox: JudgedM
     valid = sum(served[event["dataschema"]].is_valid(event["data"]) for event in mailbox.seen)
     sys.stdout.write(f"events that validate / events seen: {valid} / {len(mailbox.seen)}\n")
     assert valid == len(mailbox.seen) > 50
+    offered = entities.ask(demo.stack.public_url, "", str(demo.stack.ca_file))
+    printed = entities.readable(offered, "stock")
+    assert "contoso/shop/v1.0/stockLevels        by webhook and reconcile" in printed
+    assert '{"entitySet": "stockLevels", "route": "contoso/shop/v1.0"}' in printed
+    assert len(offered["offers"]) == 81 + 3
 
 
 @pytest.mark.parametrize(

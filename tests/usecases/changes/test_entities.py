@@ -16,9 +16,12 @@ import scripts.entities
 from shared.connections.entity_catalogue import EntityCatalogue
 from shared.contract.built_in import described
 from shared.contract.event_schemas import published_events
+from shared.errors import StoreUnavailable
 from shared.operations import entity_offers, status
 from shared.operations.status_view import LoginView
 from shared.resource_names import QUEUE_PAGES
+from shared.webhooks import receive
+from shared.webhooks.delivery import Target, client_state, subscription_path
 from tests.simulation.world import World
 from tests.support.worlds import announced, events, restart
 
@@ -342,3 +345,29 @@ def test_webhooks_of_a_custom_page_are_renewed_and_removed_at_its_route() -> Non
     item = world.bc.user.create_item(displayName="goes on")
     notify(world)
     assert announced(world, "item.created") == {("item.created", f"items({item.id})"): 1}
+
+
+def test_a_notification_of_a_configured_entity_is_taken_without_table_or_metadata(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the settings say is enough to know it; storage and Business Central may be down."""
+    world = world_of(STOCK)
+    restart(world, BC_COMPANIES=CRONUS, BC_ENTITIES=json.dumps([STOCK]))
+    ctx, company = world.ctx, world.bc.company().id
+    entity = next(one for one in ctx.catalogue.declared if one.entity_set == "stockLevels")
+    secret = ctx.webhook_secret.made()
+    path = subscription_path(secret, ctx.settings.connection, Target(company, entity))
+
+    def down(*_: object, **__: object) -> None:
+        raise StoreUnavailable("down")
+
+    for name in ("routes", "webhooks", "webhooks_of"):
+        monkeypatch.setattr(world.discovery, name, down)
+    monkeypatch.setattr(ctx.bc, "metadata", down)
+    entry = {
+        "clientState": client_state(secret, path), "changeType": "created",
+        "resource": f"api/{ROUTE}/companies({company})/stockLevels({company})",
+    }  # fmt: skip
+    reply = receive.receive({}, path, json.dumps({"value": [entry]}).encode(), lambda _: ctx)
+    assert reply.status == 202
+    assert [job.entity for job in reply.jobs] == [f"{ROUTE}/stockLevels"]
