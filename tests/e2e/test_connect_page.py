@@ -227,14 +227,14 @@ def test_a_refused_order_is_put_back_to_work_from_the_page(connected: Site) -> N
     connected.demo.events.put(resource_names.QUEUE_ORDERS, json.dumps(message))
     until(lambda: connected.demo._status()["orders_rejected"] == 1, "the refusal")
     connected.visit()
-    assert "SHOP-4711" in connected.browser.text
-    assert "Try again: order SHOP-4711" in connected.browser.ax_nodes("button")
+    assert "shop-4711" in connected.browser.text
+    assert "Try again: order shop-4711" in connected.browser.ax_nodes("button")
     with connected.browser.navigation():
-        connected.browser.click('button[aria-label="Try again: order SHOP-4711"]')
+        connected.browser.click('button[aria-label="Try again: order shop-4711"]')
     assert "Redriven" in connected.browser.text
     until(lambda: connected.demo._status()["orders_rejected"] == 0, "the order")
     connected.visit()
-    assert "SHOP-4711" not in connected.browser.text
+    assert "shop-4711" not in connected.browser.text
     orders = connected.demo._records("salesOrders").values()
     assert sum(order["externalDocumentNumber"] == "SHOP-4711" for order in orders) == 1
 
@@ -253,7 +253,7 @@ def test_an_order_is_found_and_dismissed_on_the_page(connected: Site) -> None:
     assert "What bears shop-99" in connected.browser.text
     assert "The sell-to customer cannot be found." in connected.browser.text
     with connected.browser.navigation():
-        connected.browser.click('button[aria-label="Dismiss: order SHOP-99"]')
+        connected.browser.click('button[aria-label="Dismiss: order shop-99"]')
     assert "Dismissed." in connected.browser.text
     assert "Needs attention" not in connected.browser.text
     assert "1 order dismissed" in connected.browser.text
