@@ -159,7 +159,7 @@ CHANGE_DEFECTS: Final = (
     Defect("names kept", "a name that is not known is looked up anew", _names_kept,
            {"orders": 40, "spells": 0, "forced": ("rename", "rename")}),
     Defect("dead by silence", "slow is not dead", _dead_by_silence,
-           {**_SLOW_PAGES, "nest_p": 0.1, "stall_p": 0.01}),
+           {"latency_s": 40.0, "page_rows": 1, "actions": 150, "orders": 8, "spells": 0, "is_deaf": True}),
     Defect("pull forgets its page", "a page delivered again announces what it claimed", _pull_forgets_its_page,
            {**_SLOW_PAGES, "crash_p": 0.02}),
     Defect("links trusted", "a link that led over rows is not followed", _links_trusted,
