@@ -124,10 +124,6 @@ def _pull_forgets_its_page() -> list[Patch]:
     return [(PulledVersionStore, "claims", lambda *_: None)]
 
 
-def _links_trusted() -> list[Patch]:
-    return [(page_reader, "_has_led_over", lambda *_: False)]
-
-
 def _snapshot_without_drafts() -> list[Patch]:
     return [(Ledger, "keep_drafts", lambda *_: [])]
 
@@ -159,11 +155,9 @@ CHANGE_DEFECTS: Final = (
     Defect("names kept", "a name that is not known is looked up anew", _names_kept,
            {"orders": 40, "spells": 0, "forced": ("rename", "rename")}),
     Defect("dead by silence", "slow is not dead", _dead_by_silence,
-           {**_SLOW_PAGES, "nest_p": 0.1, "stall_p": 0.01}),
+           {"latency_s": 5.0, "page_rows": 1, "actions": 150, "orders": 8, "spells": 0, "is_deaf": True}),
     Defect("pull forgets its page", "a page delivered again announces what it claimed", _pull_forgets_its_page,
            {**_SLOW_PAGES, "crash_p": 0.02}),
-    Defect("links trusted", "a link that led over rows is not followed", _links_trusted,
-           {**_SLOW_PAGES, **_DEAF, "nest_p": 0.3}),
     Defect("snapshot without drafts", "a draft's number outlives its snapshot", _snapshot_without_drafts,
            {"is_deaf": True, "actions": 150}, "compare"),
 )  # fmt: skip

@@ -37,10 +37,10 @@ class Defect:
             yield
 
     def caught_by(self, seeds: range) -> Outcome | None:
-        """Return the first run that catches the defect, None when all seeds pass."""
-        with self.installed():
-            for seed in seeds:
+        """Return the first run that catches the defect and passes without it, None when there is none."""
+        for seed in seeds:
+            with self.installed():
                 outcome = Run(self.plan(seed)).play()
-                if outcome.findings:
-                    return outcome
+            if outcome.findings and not Run(self.plan(seed)).play().findings:
+                return outcome
         return None

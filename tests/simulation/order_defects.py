@@ -17,7 +17,6 @@ from shared.orders.order_entry import OrderEntry
 from shared.orders.order_result import refusal
 from shared.orders.order_store import OrderStore
 from shared.outputs import Outputs
-from shared.storage.keys import row_key
 from tests.simulation.defect import Defect, Patch
 
 _POST: Final = "POST .*salesOrders"
@@ -33,7 +32,14 @@ _NO_COMPANIES: Final = _fault(FaultKind.UNAVAILABLE, "/companies$", 0.8)
 _HALF_AN_HOUR: Final = _fault(FaultKind.REPLICA_LAG, "GET ", 1.0, window_s=1800.0)
 _ORDERS: Final = {"orders": 25, "spells": 0}
 _IN_DOUBT: Final = {**_ORDERS, "fault": _NO_ANSWER}
-_WITH_CLERKS: Final = {**_IN_DOUBT, "orders": 40, "actions": 160}
+_WITH_CLERKS: Final = {**_IN_DOUBT, "orders": 30, "actions": 90}
+#: No post is carried out at first, so that only somebody else's document bears the number.
+_STRANGERS: Final = {
+    **_ORDERS,
+    "fault": _fault(FaultKind.TIMEOUT_BEFORE, probability=0.8),
+    "orders": 30,
+    "actions": 150,
+}
 _CRASHES: Final = {**_ORDERS, "crash_p": 0.03, "nest_p": 0.02}
 
 
@@ -151,16 +157,6 @@ def _unplaced_forgotten() -> list[Patch]:
     return [(submit, "_wait_unplaced", lambda *_: Outputs())]
 
 
-def _forgotten_in_two_writes() -> list[Patch]:
-    def forget(book: OrderStore, entry: OrderEntry) -> None:
-        row = book._table.get(book._partition, entry.place or row_key("order", entry.key, entry.company))
-        if row is not None:
-            book._table.delete(book._partition, row.text("index"))
-            book._table.delete(book._partition, row.key)
-
-    return [(OrderStore, "forget", forget)]
-
-
 def _customer_ignored() -> list[Patch]:
     return [(order_api, "_customer", lambda *_: ""), (order_api, "_is_of", lambda *_: True)]
 
@@ -224,7 +220,7 @@ def _results_go_back() -> list[Patch]:
 
 
 ORDER_DEFECTS: Final = (
-    Defect("adopts a stranger", "a document with other content is no order of ours", _adopts_a_stranger, _WITH_CLERKS),
+    Defect("adopts a stranger", "a document with other content is no order of ours", _adopts_a_stranger, _STRANGERS),
     Defect("absence from a replica", "missing counts when current", _absence_from_a_replica,
            {**_IN_DOUBT, "more_faults": (_HALF_AN_HOUR,)}),
     Defect("presence uncommitted", "found counts when committed", _presence_uncommitted,
@@ -236,7 +232,9 @@ ORDER_DEFECTS: Final = (
     Defect("leaves late", "a post leaves within a minute of its note", _leaves_late,
            {**_IN_DOUBT, "stall_p": 0.03, "nest_p": 0.2}),
     Defect("claims forgotten", "a document is claimed by one key", _claims_forgotten, _WITH_CLERKS),
-    Defect("nothing held back", "what could be mistaken for an order in doubt waits", _nothing_held_back, _WITH_CLERKS),
+    Defect("nothing held back", "what could be mistaken for an order in doubt waits", _nothing_held_back,
+           {**_ORDERS, "orders": 30, "life": timedelta(hours=1),
+            "fault": _fault(FaultKind.LATE_COMMIT, probability=0.8, late_s=470.0, queued=True)}),
     Defect("hold kept", "an order with an outcome holds nothing back", _hold_kept, _WITH_CLERKS),
     Defect("before forgotten", "what bore the number before is not the order", _before_forgotten, _WITH_CLERKS),
     Defect("transient is final", "a 4xx that passes is waited out", _transient_is_final,
@@ -248,11 +246,9 @@ ORDER_DEFECTS: Final = (
     Defect("key by case", "keys are equal after trimming and upper-casing", _key_by_case, {**_ORDERS, "orders": 60}),
     Defect("unplaced forgotten", "an order without a company waits", _unplaced_forgotten,
            {**_ORDERS, "fault": _NO_COMPANIES}),
-    Defect("forgotten in two writes", "a row goes with its index row", _forgotten_in_two_writes,
-           {**_CRASHES, "fault": _NO_COMPANIES}),
-    Defect("customer ignored", "an order of another customer is another order", _customer_ignored, _WITH_CLERKS),
+    Defect("customer ignored", "an order of another customer is another order", _customer_ignored, _STRANGERS),
     Defect("more lines are the same", "a document with other lines is not surely the order", _more_lines_are_the_same,
-           _WITH_CLERKS),
+           _STRANGERS),
     Defect("pause is a refusal", "no slot and no token are waited out", _pause_is_a_refusal,
            {**_ORDERS, "forced": ("budget", "login")}),
     Defect("denied is final", "a missing permission is mended by a person", _denied_is_final,

@@ -232,7 +232,7 @@ class People:
         known = [one for one in self.numbered(company) if one.is_given or one.external in shown]
         if not known:
             return
-        one = self._rolls.choice(known)
+        one = self._rolls.choice(known[-4:] if self._rolls.random() < 0.7 else known)
         self.disturb(company.id, one.external)
         lines = [{**line, "quantity": line["quantity"] + 7} for line in one.order["salesOrderLines"]]
         given = {"externalDocumentNumber": one.external, "customerNumber": one.order["customerNumber"]}

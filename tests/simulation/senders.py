@@ -128,7 +128,10 @@ class Senders:
             message = order  # a bare order; its message's id is its key
             key = ""
         elif style == 5:
-            external = self._old_number(company)
+            old = self._old_order(company)
+            external = old.external if old else f"PO/{len(self.sent):05d}"
+            if old and self._rolls.random() < 0.5:  # word by word what another key ordered, and ordered once more
+                order = message["order"] = {**old.order}
             order["externalDocumentNumber"] = external
             message["orderKey"] = key
         elif style == 6:
@@ -183,12 +186,10 @@ class Senders:
             names.append(company.display_name)
         return self._rolls.choice(names)
 
-    def _old_number(self, company: Company) -> str:
-        """Return a customer's own number: often one that another order bears, too, finished or under way."""
+    def _old_order(self, company: Company) -> Sent | None:
+        """Return an order that bears a customer's own number, finished or under way; often none."""
         old = [sent for sent in self.sent if sent.company == company.id and sent.external.startswith("PO/")]
-        if old and self._rolls.random() < 0.5:
-            return self._rolls.choice(old).external
-        return f"PO/{len(self.sent):05d}"
+        return self._rolls.choice(old) if old and self._rolls.random() < 0.5 else None
 
     def _order(self, company: Company) -> dict[str, Any]:
         sold = [item for item in company.tables["items"] if item["hasEntries"] and item["unitPrice"] > 0]

@@ -108,7 +108,6 @@ def test_a_deliberate_defect_is_caught(defect: Defect) -> None:
     """
     caught = defect.caught_by(range(1, 41))
     assert caught is not None, f"nobody noticed that this rule is broken: {defect.rule}"
-    assert Run(defect.plan(caught.plan.seed)).play().findings == []
 
 
 def test_no_two_defects_bear_one_name() -> None:

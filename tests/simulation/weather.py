@@ -108,6 +108,7 @@ class Weather:
         self._counts = counts
         self._spells: list[Spell] = []
         self._clock_steps_s: tuple[int, ...] = (0,)
+        self._lags_to_end = 0  # lags of the plan, which nothing ends before the healing
         self._trouble: dict[str, float] = {}  # what is in trouble -> chance that a call of it fails
         self.lags: Callable[[bool], object] = lambda _: None  # told when replicas begin and cease to lag for long
         self.renames: Callable[[str], object] = lambda _: None  # told a name that a company no longer bears
@@ -139,6 +140,9 @@ class Weather:
             rules.append(Tamper(kind=TamperKind.DROP, times=10**6))
         for fault in (*((plan.fault,) if plan.fault else ()), *plan.more_faults):
             self._world.bc.faults.script.append(replace(fault))
+            if fault.kind is FaultKind.REPLICA_LAG:
+                self.lags(True)
+                self._lags_to_end += 1
         for name in plan.forced:
             spell = FORCED[name](self, begins + plan.life / 10)
             spell.ends = begins + plan.life * 0.9
@@ -165,6 +169,8 @@ class Weather:
                 spell.end()
         self._spells.clear()
         self._world.bc.faults.clear()
+        for _ in range(self._lags_to_end):
+            self.lags(False)
         self._world.bc.webhooks.tampering.rules.clear()
         self._trouble.clear()
 
