@@ -11,6 +11,7 @@ from business_central_emulator import Fault, FaultKind
 
 from shared import overview, routing, triggers
 from shared.errors import InvalidMessage
+from shared.operations import bc_checks
 from shared.resource_names import TABLES
 from shared.storage.table import Row
 from tests.support.connected_worlds import PUBLIC_URL, Deployment
@@ -183,3 +184,23 @@ def test_what_ails_one_connection_delays_no_other(ails: object) -> None:
     health = {one.id: one.health for one in overview.in_short(made.made)}
     assert health["us"] in {"connected", "degraded"}
     assert health["eu"] != "connected"
+
+
+def test_a_misspelt_environment_is_told_with_those_that_there_are() -> None:
+    """On page and status as from the doctor; it is stopped, and the other goes on."""
+    made = Deployment("eu", "us", US__BC_ENVIRONMENT="Prod")
+    seen = "There is no environment Prod; there are Prod-us."
+    (found,) = bc_checks.list_companies(made.made.connection("us").context, [])
+    assert (found.code, found.seen) == ("bc_environment", seen)
+    health = {one.id: (one.health, one.reason) for one in overview.in_short(made.made)}
+    assert health["us"] == ("stopped", seen)
+    assert health["eu"][0] != "stopped"
+    assert overview.in_full(made.made, "us").connection == "us"
+
+
+def test_budgets_are_shared_where_business_central_counts_together() -> None:
+    """Two environments of one tenant and application share one; another tenant has its own, as has `default`."""
+    made = Deployment("default", "us", "uk", UK__BC_TENANT_ID="us.example", UK__BC_LOGIN_URL="https://login-us.example")
+    budgets = {one: made.made.connection(one).context.settings.identity for one in made.places}
+    assert budgets["us"] == budgets["uk"] != budgets["default"]
+    assert set(made.made._budgets) == {"default.example.prod-default", f"budget|{budgets['us']}"}
