@@ -373,10 +373,9 @@ def _page(
 def _pages(made: Services, named: str, leaving: list[Outputs], *, has_key: bool) -> ConnectPages:
     conn = routing.chosen(made, named)[0]
     ctx, stores = conn.context, conn.stores
-
     return ConnectPages(
         connection=conn.id,
-        has_several=len(made.ids) > 1,
+        connections=(lambda: overview.in_short(made)) if len(made.ids) > 1 else None,
         sign_in=made.tokens,
         pending=PendingSignIns(made.connections, made.states()),
         public_url=ctx.settings.public_url,

@@ -46,6 +46,10 @@ class BusinessCentralClient:
         """Return the API URL of a company."""
         return self._api.url(f"api/{route}/companies({company})")
 
+    def environments(self) -> list[str]:
+        """Return the names of the tenant's environments."""
+        return self._api.environments()
+
     def companies(self) -> list[Company]:
         """Return all companies the connection may list."""
         rows = self._api.records(f"api/{ROUTE}/companies", intent=Intent.CURRENT)

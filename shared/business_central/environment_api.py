@@ -77,6 +77,11 @@ class EnvironmentApi:
             self._log_refusal(url, error)
             return answer
 
+    def environments(self) -> list[str]:
+        """Return the names of the tenant's environments (Microsoft Learn, "Get environments": version 1.2)."""
+        answer = self.transport.send("GET", f"{self.transport.api_url}/environments/v1.2", policy=ONCE)
+        return [str(row.get("name", "")) for row in rows_of(answer)[1]]
+
     def _send(self, url: str, headers: Mapping[str, str], reserved: bool, policy: RetryPolicy) -> Answer:
         return self.transport.send("GET", url, headers=headers, reserved=reserved, policy=policy)
 

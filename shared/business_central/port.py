@@ -164,6 +164,10 @@ class BusinessCentral(Protocol):
         """Return the URL of a company in one of its APIs: the `source` of its events."""
         ...
 
+    def environments(self) -> list[str]:
+        """Return the names of the environments that the tenant has; asked once."""
+        ...
+
     def companies(self) -> list[Company]:
         """Return all companies the connection may list, as is current: one that is missing can't be served."""
         ...

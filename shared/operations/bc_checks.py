@@ -45,7 +45,10 @@ class _Refusal:
 def list_companies(ctx: Context, companies: list[Company]) -> list[Finding]:
     """Fill `companies` with those that are served, and judge what Business Central lists."""
     ctx.companies.forget()
-    companies += ctx.companies.served()
+    try:
+        companies += ctx.companies.served()
+    except BCNotFound as error:
+        return [environment_finding(ctx, error)]
     missing = ctx.companies.unknown()
     found = [fine("business_central", "Business Central answers.")]
     if missing:
@@ -61,6 +64,21 @@ def list_companies(ctx: Context, companies: list[Company]) -> list[Finding]:
     if companies:
         found.append(fine("companies", f"Served: {', '.join(company.name for company in companies)}."))
     return found
+
+
+def environment_finding(ctx: Context, error: BCNotFound) -> Finding:
+    """Return why there is no such environment, with those that there are; without them where they can't be listed."""
+    try:
+        there = ctx.bc.environments()
+    except IntegrationError:
+        return explain("business_central", error, "list the companies")
+    mine = ctx.settings.environment
+    if mine.lower() in {name.lower() for name in there}:
+        return explain("business_central", error, "list the companies")
+    seen = f"There is no environment {mine}; there are {named(sorted(there)) or 'none'}."
+    cause = "BC_ENVIRONMENT is misspelt, the environment was renamed or removed, or BC_TENANT_ID names another tenant."
+    do = "Correct BC_ENVIRONMENT; for an environment that was renamed set BC_RENAMED_FROM to its earlier name, too."
+    return wrong("business_central", "bc_environment", seen, cause, do)
 
 
 def check_permissions(ctx: Context, companies: list[Company]) -> list[Finding]:

@@ -46,8 +46,11 @@ _PLACES: Final = {
 _SYNC_HELPS: Final = frozenset({"run_failed", "run_stale", "run_never", "timer_stopped"})
 
 
-def status_page(view: StatusView, *, form_token: str, notice: str = "", found: str = "") -> str:
-    """Return the page; `notice` is a key of NOTICES, anything else says nothing; `found` is HTML."""
+def status_page(view: StatusView, *, form_token: str, notice: str = "", found: str = "", connection: str = "") -> str:
+    """Return the page; `notice` is a key of NOTICES, anything else says nothing; `found` is HTML.
+
+    `connection` is the id of one of several.
+    """
     noticed = f'<p class="notice" role="status">{NOTICES[notice]}</p>' if notice in NOTICES else ""
     if is_first_visit(view):
         body = [noticed, _welcome_section(view, form_token), _session_section(form_token)]
@@ -59,8 +62,13 @@ def status_page(view: StatusView, *, form_token: str, notice: str = "", found: s
         ]  # fmt: skip
     is_at_work = notice in _AT_WORK or any(stream.state == "running" for stream in view.streams)
     subtitle = f"Environment <strong>{escape(view.environment)}</strong>, as of {stamp(view.at)} {_state(view)[1]}"
-    beside = "" if is_first_visit(view) else find_form(view.key)
-    fresh = PAGE_PATH if is_at_work and not view.key else ""
+    address = PAGE_PATH
+    if connection:
+        address = f"{PAGE_PATH}?connection={escape(connection)}"
+        way_back = f'<a href="{PAGE_PATH}">all connections</a>'
+        subtitle = f"Connection <strong>{escape(connection)}</strong> ({way_back}). {subtitle}"
+    beside = "" if is_first_visit(view) else find_form(view.key, connection)
+    fresh = address if is_at_work and not view.key else ""
     return document("Business Central Connect", subtitle, "".join(body), beside=beside, fresh=fresh)
 
 
@@ -71,10 +79,11 @@ def is_first_visit(view: StatusView) -> bool:
     return has_nobody and view.login.mode == "authorization_code" and is_empty
 
 
-def find_form(key: str) -> str:
+def find_form(key: str, connection: str = "") -> str:
     """Return the field that finds an order, a record or a message by what it is called."""
+    of = f'<input type="hidden" name="connection" value="{escape(connection)}">' if connection else ""
     return (
-        f'<form method="get" action="{PAGE_PATH}" class="find" role="search"><label for="key">Find an order key, '
+        f'<form method="get" action="{PAGE_PATH}" class="find" role="search">{of}<label for="key">Find an order key, '
         f'record number or id</label> <input id="key" name="key" value="{escape(key)}"> <button>Find</button></form>'
     )
 

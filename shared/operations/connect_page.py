@@ -10,7 +10,7 @@ before anything else: nothing is parsed, built, read or written for a call witho
 Values in, a `Reply` out; no redirect ever leads to an address that came with the request.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -18,6 +18,7 @@ from shared.clock import Clock, NewId
 from shared.errors import IntegrationError
 from shared.operations.connect_found import found_section
 from shared.operations.connect_html import status_page
+from shared.operations.connect_list import connections_page
 from shared.operations.connect_values import Action, Reply, Request, see_other
 from shared.operations.ended_sessions import EndedSessions
 from shared.operations.find import Found
@@ -36,7 +37,7 @@ from shared.operations.page_session import (
 from shared.operations.pending_sign_ins import PendingSignIns
 from shared.operations.refusal_pages import failure_page, no_session, not_begun_here, not_done, not_now, session_ended
 from shared.operations.sign_in_answer import sign_in_answer
-from shared.operations.status_view import StatusView
+from shared.operations.status_view import ConnectionView, StatusView
 
 CALLBACK_PATH: Final = "/api/connect/callback"
 
@@ -62,7 +63,7 @@ class ConnectPages:
     """What the three routes need; one per process or per call, it holds no state."""
 
     connection: str  # id of the one that the call is about
-    has_several: bool  # connections
+    connections: Callable[[], Sequence[ConnectionView]] | None  # all in short; None: there is only one
     sign_in: Callable[[str], SignIn]  # (id)
     pending: PendingSignIns
     public_url: str
@@ -94,10 +95,14 @@ def page(open_pages: Callable[[], ConnectPages], request: Request) -> Reply:
     try:
         if request.method == "POST":
             return _act(pages, request, session)
+        if pages.connections is not None and not request.query.get("connection"):
+            return Reply(status=200, body=connections_page(pages.connections()))
         token = form_token(session, pages.key or b"")
         key = request.query.get("key", "").strip()
         found = found_section(_found(pages, key)) if key else ""
-        body = status_page(pages.view(key), form_token=token, notice=request.query.get("done", ""), found=found)
+        of = "" if pages.connections is None else pages.connection
+        notice = request.query.get("done", "")
+        body = status_page(pages.view(key), form_token=token, notice=notice, found=found, connection=of)
         return Reply(status=200, body=body)
     except IntegrationError as error:
         return failure_page(error)
@@ -167,7 +172,7 @@ def _act(pages: ConnectPages, request: Request, session: str) -> Reply:
 
 def _back(pages: ConnectPages, done: str, connection: str = "") -> str:
     """Return the address of a connection's page, which says what was done."""
-    of = f"connection={connection or pages.connection}&" if pages.has_several else ""
+    of = "" if pages.connections is None else f"connection={connection or pages.connection}&"
     return f"{PAGE_PATH}?{of}done={done}"
 
 

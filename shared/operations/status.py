@@ -17,11 +17,11 @@ from shared.connections.entity_rules import Resolved
 from shared.connections.settings_reader import DEFAULTS
 from shared.dead_letters import redrive
 from shared.dead_letters.dead_letter_store import DeadLetter
-from shared.errors import BudgetExhausted, IntegrationError, StoreUnavailable, TokenError
+from shared.errors import BCNotFound, BudgetExhausted, IntegrationError, StoreUnavailable, TokenError
 from shared.forwarding.event_targets import read_target
 from shared.forwarding.forward_step import cause_and_do
 from shared.forwarding.waiting_batches import WaitingBatches
-from shared.operations import view_findings
+from shared.operations import bc_checks, view_findings
 from shared.operations.activity import Activity, Week
 from shared.operations.connection_health import health_of
 from shared.operations.failures import explain
@@ -207,6 +207,9 @@ def _companies(ctx: Context, login: LoginView) -> tuple[tuple[CompanyView, ...],
         recently = ctx.now() - _RECENT
         found = within(_BC_LIMIT_S, lambda: ctx.companies.served(not_before=recently))
         missing = ctx.companies.unknown()
+    except BCNotFound as error:
+        unknown = tuple(_company(company) for company in ctx.companies.last_known())
+        return unknown, bc_checks.environment_finding(ctx, error)
     except (IntegrationError, TookTooLong) as error:
         companies = tuple(_company(company) for company in ctx.companies.last_known())
         return companies, _no_answer(error, login)

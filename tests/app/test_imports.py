@@ -29,7 +29,7 @@ PURE: Final = frozenset({
     "business_central/page_parser", "business_central/rate", "business_central/retry", "business_central/odata",
     "business_central/port", "login/token_cache", "login/entra_codes", "storage/table", "storage/table_rules",
     "storage/keys", "storage/packed_ids", "operations/connect_html", "operations/connect_tables",
-    "operations/connect_orders", "operations/connect_companies", "operations/connect_plot",
+    "operations/connect_list", "operations/connect_orders", "operations/connect_companies", "operations/connect_plot",
     "operations/page_script",
     "operations/page_style", "operations/page_session",
     "operations/findings", "operations/connection_health",

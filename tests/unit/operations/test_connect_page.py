@@ -19,7 +19,7 @@ from shared.operations.page_actions import Done
 from shared.operations.page_session import COOKIE, FLOW_LIFETIME, SESSION_LIFETIME, derive_key, new_session
 from shared.operations.pending_sign_ins import PendingSignIns
 from shared.operations.refusal_pages import failure_page
-from shared.operations.status_view import DeadLetterView, LoginView, OrderView, StatusView
+from shared.operations.status_view import ConnectionView, DeadLetterView, LoginView, OrderView, StatusView
 from shared.resource_names import TABLE_CONNECTIONS
 from tests.conftest import FixedClock
 from tests.support.memory_storage import MemoryTables
@@ -74,7 +74,7 @@ class World:
         self._ids = 0
         self.pages = ConnectPages(
             connection="default",
-            has_several=False,
+            connections=None,
             sign_in=lambda _: self.sign_in,
             pending=PendingSignIns(self.table, {"default": "lmints.io.production"}),
             public_url=PUBLIC,
@@ -540,3 +540,23 @@ def test_browsers_are_told_to_stay_with_tls(world: World, url: str, is_strict: b
     """Everywhere but on a developer's own machine, whose other ports it would hit."""
     headers = json.loads(open_page(lambda: world.pages).to_text(url))["headers"]
     assert ("Strict-Transport-Security" in headers) == is_strict
+
+
+def test_several_connections_are_listed_and_lead_into_each(world: World, browser: Browser) -> None:
+    """Each with its health, reason and next step; what is done on the page of one leads back to that page."""
+    reason = "A <b>person</b> must sign in."
+    views = (
+        ConnectionView(id="default", health="connected", environment="Prod"),
+        ConnectionView(id="eu", health="login_needed", reason=reason, next_step="Press Connect.", environment="EU"),
+        ConnectionView(id="#3", health="stopped"),
+    )
+    world.pages = replace(world.pages, connection="eu", connections=lambda: views)
+    listed = browser.get().body
+    assert 'href="/api/connect/start?connection=eu">eu</a>' in listed
+    assert "login_needed" in listed
+    assert "Press Connect." in listed
+    assert "<b>person" not in listed
+    assert "connection=#3" not in listed
+    one = browser.get(connection="eu").body
+    assert "all connections" in one
+    assert '<input type="hidden" name="connection" value="eu">' in one
