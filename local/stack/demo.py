@@ -26,6 +26,9 @@ from shared.settings import AuthMode, Settings
 COMPANY: Final = "CRONUS International Ltd."
 #: The entry of BC_ENTITIES that the last step adds; the emulator publishes this page.
 STOCK_LEVELS: Final = {"entitySet": "stockLevels", "route": "contoso/shop/v1.0", "expand": ["bins"]}
+#: The connection that the last step adds, and the environment that it is to.
+CONNECTION: Final = "us"
+ENVIRONMENT: Final = "Sandbox-US"
 USER: Final = "megan@lmints.io"
 _PATIENCE_S: Final = 60.0
 _POLL_S: Final = 0.25
@@ -91,6 +94,10 @@ class Restartable(Protocol):
         """Start the host with further variables."""
         ...
 
+    def start_second_environment(self, connection: str, environment: str) -> str:
+        """Start one more environment, ready for a connection; return its origin."""
+        ...
+
 
 @dataclass
 class Demo:
@@ -139,7 +146,10 @@ class Demo:
         if not isinstance(self.stack, Restartable) or self.settings.entities:
             return []
         stack = self.stack
-        return [("Add a custom API page by configuration", lambda: self.add_entity(stack))]
+        return [
+            ("Add a custom API page by configuration", lambda: self.add_entity(stack)),
+            ("Add a second connection by configuration", lambda: self.add_connection(stack)),
+        ]
 
     def run(self) -> None:
         """Do the main job once.
@@ -372,6 +382,29 @@ class Demo:
         return (
             f"{page}: one entry of BC_ENTITIES, watched by a webhook at its own route; a new stock level was announced"
         )
+
+    def add_connection(self, stack: "Restartable") -> str:
+        """Name a second environment in BC_CONNECTIONS, and send an order to it."""
+        url = stack.start_second_environment(CONNECTION, ENVIRONMENT)
+        stack.stop_host()
+        own = {"BC_API_URL": url, "BC_ENVIRONMENT": ENVIRONMENT, "BC_AUTH_MODE": "client_secret"}
+        prefixed = {f"{CONNECTION.upper()}__{name}": value for name, value in own.items()}
+        stack.start_host({"BC_CONNECTIONS": f"default,{CONNECTION}", **prefixed})
+        customer = next(iter(self._records("customers").values()))["number"]  # both environments hold the demo data
+        order = {"customerNumber": customer, "orderDate": "2026-02-11"}
+        message = {"connection": CONNECTION, "company": COMPANY, "orderKey": "demo-0002", "order": order}
+        self.events.put(resource_names.QUEUE_ORDERS, json.dumps(message))
+        results: list[dict[str, Any]] = []
+        self._until("the result of the second connection", lambda: bool(results.__iadd__(self.events.results())))
+        (result,) = results
+        if (result["connection"], result["status"]) != (CONNECTION, "created"):
+            raise StepFailed(f"the order for {CONNECTION} was not created: {result}")
+        if any(row["externalDocumentNumber"] == "DEMO-0002" for row in self._records("salesOrders").values()):
+            raise StepFailed(f"the order for {CONNECTION} is in the environment of the other connection, too")
+        shown = ("connection", "orderKey", "status", "number")
+        self.samples.append(json.dumps({name: result[name] for name in shown}))
+        listed = {one["id"]: one["health"] for one in self._status()["connections"]}
+        return f"order {result['number']} is in {ENVIRONMENT}, and there alone; connections: {listed}"
 
     # -- asking
 

@@ -39,7 +39,8 @@ START_TIMEOUT_S = 30.0
 HOST_TIMEOUT_S = 120.0  # Core Tools loads its extension bundle first
 REQUEST_TIMEOUT_S = 10.0
 PORT_NAMES = tuple(DEFAULT_PORTS)
-CHILDREN = ("login", "key_vault", "business_central", "azurite", "tls_proxy", "host")  # as they start
+SECOND = "second_environment"  # one more Business Central environment, of the same tenant; started on demand
+CHILDREN = ("login", "key_vault", "business_central", SECOND, "azurite", "tls_proxy", "host")  # as they start
 NEVER = "0 0 0 29 2 Mon"  # how timers are off under Core Tools, which has no switch for it
 
 Say = Callable[[str], None]
@@ -159,6 +160,25 @@ class Stack:
         child = Child("host", command, log_path=self._log_path("host"), env=environment, cwd=cwd)
         self._children["host"] = child
         child.wait_until(self._host_answers, timeout_s=HOST_TIMEOUT_S, what=f" ({kind}, port {port})")
+
+    def start_second_environment(self, connection: str, environment: str) -> str:
+        """Start one more environment of the tenant; store the client secret of a connection to it; return its origin.
+
+        Raises:
+            StartError: it did not come up.
+        """
+        ports = choose({"business_central": 0})
+        commands = emulator_commands(
+            Addresses(ports={**self._addresses.ports, **ports}), self._tls, webhook_delay_s=self._webhook_delay_s,
+            business_central_options=("--environment", environment),
+        )  # fmt: skip
+        env = {**self._environment, "PYTHONPATH": f"{ROOT}{os.pathsep}{EMULATOR_SOURCE}"}
+        child = Child(SECOND, commands["business_central"], log_path=self._log_path(SECOND), env=env, cwd=ROOT)
+        self._children[SECOND] = child
+        port = ports["business_central"]
+        child.wait_until(lambda: accepts(port), timeout_s=START_TIMEOUT_S, what=f" (port {port})")
+        self._store_secret(f"bc-client-secret-{connection}", self.client_secret)
+        return f"https://localhost:{port}"
 
     def stop_host(self) -> None:
         """Stop the host as a deployment does: it is asked to end and finishes what it is doing."""
@@ -375,16 +395,15 @@ class Stack:
 
     def _seed_vault(self) -> None:
         for name, value in (("bc-client-secret", self.client_secret), ("bc-webhook-secret", self.webhook_secret)):
-            try:
-                answer = requests.put(
-                    f"{self.vault_url}/_emulator/secrets/{name}",
-                    json={"value": value},
-                    verify=str(self.ca_file),
-                    timeout=REQUEST_TIMEOUT_S,
-                )
-                answer.raise_for_status()
-            except requests.RequestException as error:
-                raise StartError(f"key_vault: cannot be given its secrets: {type(error).__name__}") from error
+            self._store_secret(name, value)
+
+    def _store_secret(self, name: str, value: str) -> None:
+        url = f"{self.vault_url}/_emulator/secrets/{name}"
+        try:
+            answer = requests.put(url, json={"value": value}, verify=str(self.ca_file), timeout=REQUEST_TIMEOUT_S)
+            answer.raise_for_status()
+        except requests.RequestException as error:
+            raise StartError(f"key_vault: cannot be given its secrets: {type(error).__name__}") from error
 
     def _host_answers(self) -> bool:
         with contextlib.suppress(requests.RequestException):
