@@ -15,6 +15,7 @@ from shared.clock import new_id
 from shared.concurrency import at_once
 from shared.dead_letters import frame
 from shared.errors import ConfigError, IntegrationError, InvalidMessage
+from shared.forwarding.forward import text_of
 from shared.log import about, log_event
 from shared.operations.timers import TimerJob
 from shared.orders.order_message import connection_of
@@ -42,7 +43,7 @@ def of_message(made: Services, queue: str, body: bytes) -> Connection | None:
         ConfigError, TokenError, StoreUnavailable: that connection can't work for now; the queue delivers again.
     """
     try:
-        text = message_text.decode(body)
+        text = text_of(body) if queue == QUEUE_FORWARD else message_text.decode(body)
     except InvalidMessage:
         text = ""
     named = connection_of(text) if queue == QUEUE_ORDERS else _member(text)

@@ -117,7 +117,7 @@ def forward(fw: Forwarding, body: bytes, name: str, dead_letter: DeadLetters) ->
 
 def give_up(fw: Forwarding, body: bytes, dead_letter: DeadLetters) -> bool:
     """Take a message that killed its workers; False when it brought its events itself, and is kept as it is."""
-    resumed = _resumed(_text(body))
+    resumed = _resumed(text_of(body))
     if resumed is None:
         return False
     batch = fw.batches.get(resumed)
@@ -226,7 +226,7 @@ class _Run:
 
 def _batch_of(fw: Forwarding, body: bytes, name: str) -> tuple[WaitingBatch | None, bool]:
     """Return the events of a message, and whether they are stored: then as far as an earlier delivery got."""
-    text = _text(body)
+    text = text_of(body)
     resumed = _resumed(text)
     stored = fw.batches.get(resumed or name)
     if stored is not None or resumed is not None:
@@ -309,7 +309,7 @@ def _range_of(text: str) -> tuple[str, int, int | None]:
     return json.dumps(message, separators=(",", ":")), start, end
 
 
-def _text(body: bytes) -> str:
+def text_of(body: bytes) -> str:
     """Return the text of a message: our own are base64 on the queue; what the frame has unpacked, or kept, is plain."""
     stripped = body.strip()
     try:
