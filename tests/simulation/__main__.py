@@ -26,7 +26,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--seeds", default="600", help="how many runs, or a range of seeds: 600 (default), 501-1000")
     parser.add_argument("--replay", type=int, metavar="SEED", help="run one seed again and show its findings")
-    parser.add_argument("--kind", choices=("calm", "busy", "compare", "outage", "month"), help="runs of this kind only")
+    parser.add_argument(
+        "--kind", choices=("calm", "busy", "rollout", "compare", "outage", "month"), help="runs of this kind only"
+    )
     parser.add_argument("--orders", type=int, help="orders per run instead of what the seed says")
     parser.add_argument("--hours", type=float, help="virtual hours of trouble instead of what the seed says")
     parser.add_argument("--jobs", type=int, help="processes; one per core by default")
