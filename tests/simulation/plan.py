@@ -12,6 +12,7 @@ _COMPANY: Final = "CRONUS International Ltd."
 _COMPANY_ID: Final = "262f81f2-9490-516c-9c50-9fd2565a0489"
 #: Kinds of a run, with how many of 100 seeds they get.
 _KINDS: Final = (("calm", 6), ("busy", 60), ("rollout", 4), ("compare", 20), ("outage", 9), ("month", 1))
+KINDS: Final = tuple(name for name, _ in _KINDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +54,8 @@ def plan_of(seed: int, *, orders: int | None = None, hours: float | None = None,
     rolls = random.Random(seed * 7919 + 17)
     rolled = rolls.choices([name for name, _ in _KINDS], [weight for _, weight in _KINDS])[0]
     kind = kind or rolled
-    life_h = {
-        "calm": 3.0,
-        "rollout": 3.0,
-        "busy": rolls.uniform(1.5, 5),
-        "compare": rolls.uniform(26, 30),
-        "outage": 84.0,
-    }.get(kind, 720)
+    lives_h = {"busy": rolls.uniform(1.5, 5), "compare": rolls.uniform(26, 30), "outage": 84.0, "month": 720.0}
+    life_h = lives_h.get(kind, 3.0)
     env = {
         "BC_CHANGES": rolls.choice(_CHANGES),
         "BC_PAGE_ROWS": str(rolls.choice((3, 5, 10, 40, 100))),
