@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.simulation.campaign import Total, hunt_all, play_all
 from tests.simulation.defects import DEFECTS
 from tests.simulation.paper import with_block, with_cells
-from tests.simulation.plan import plan_of
+from tests.simulation.plan import KINDS, plan_of
 from tests.simulation.run import Run
 
 PAPER = Path(__file__).resolve().parents[2] / "docs" / "promises.md"
@@ -26,7 +26,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--seeds", default="600", help="how many runs, or a range of seeds: 600 (default), 501-1000")
     parser.add_argument("--replay", type=int, metavar="SEED", help="run one seed again and show its findings")
-    parser.add_argument("--kind", choices=("calm", "busy", "compare", "outage", "month"), help="runs of this kind only")
+    parser.add_argument("--kind", choices=KINDS, help="runs of this kind only")
     parser.add_argument("--orders", type=int, help="orders per run instead of what the seed says")
     parser.add_argument("--hours", type=float, help="virtual hours of trouble instead of what the seed says")
     parser.add_argument("--jobs", type=int, help="processes; one per core by default")

@@ -78,7 +78,7 @@ class Total:
             if name.startswith("spell "):
                 spells[name.removeprefix("spell ").partition(" on ")[0]] += count
         yield f"spells     {spells.total()}: " + _listed(spells)
-        others = ("crash", "whole host", "stall", "interleaved", "redriven by hand")
+        others = ("crash", "whole host", "stall", "interleaved", "redriven by hand", "messages taken by 0.1.0")
         yield "workers    " + _listed(Counter({name: self.counts[name] for name in others}))
         yield "faults     " + _listed(self._of("fault "))
         yield f"crashed at {len(self.crashed_at)} different points"

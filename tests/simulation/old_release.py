@@ -34,6 +34,8 @@ _MODULES: Final = (
     "errors", "ports", "settings", "triggers", "bc.client", "bc.transport", "handlers.context", "handlers.parking",
     "state.orders", "state.parked", "state.streams", "state.webhooks",
 )  # fmt: skip
+#: What is said of its events: they name no schema, as there was none.
+NO_SCHEMA: Final = "/dataschema: None is not where its schema is published"
 #: The queues that 0.1.0 listens to.
 QUEUES: Final = (resource_names.QUEUE_PAGES, resource_names.QUEUE_NOTIFICATIONS, resource_names.QUEUE_ORDERS)
 

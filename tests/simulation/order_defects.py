@@ -233,7 +233,7 @@ ORDER_DEFECTS: Final = (
            {**_IN_DOUBT, "stall_p": 0.03, "nest_p": 0.2}),
     Defect("claims forgotten", "a document is claimed by one key", _claims_forgotten, _WITH_CLERKS),
     Defect("nothing held back", "what could be mistaken for an order in doubt waits", _nothing_held_back,
-           {**_ORDERS, "orders": 30, "life": timedelta(hours=1),
+           {**_ORDERS, "orders": 30, "life": timedelta(minutes=40),
             "fault": _fault(FaultKind.LATE_COMMIT, probability=0.8, late_s=470.0, queued=True)}),
     Defect("hold kept", "an order with an outcome holds nothing back", _hold_kept, _WITH_CLERKS),
     Defect("before forgotten", "what bore the number before is not the order", _before_forgotten, _WITH_CLERKS),

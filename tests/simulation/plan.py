@@ -11,7 +11,8 @@ _CHANGES: Final = ("created", "created", "created,updated", "created,deleted", "
 _COMPANY: Final = "CRONUS International Ltd."
 _COMPANY_ID: Final = "262f81f2-9490-516c-9c50-9fd2565a0489"
 #: Kinds of a run, with how many of 100 seeds they get.
-_KINDS: Final = (("calm", 6), ("busy", 64), ("compare", 20), ("outage", 9), ("month", 1))
+_KINDS: Final = (("calm", 6), ("busy", 60), ("rollout", 4), ("compare", 20), ("outage", 9), ("month", 1))
+KINDS: Final = tuple(name for name, _ in _KINDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,6 @@ class Plan:
     stall_p: float = 0.0
     overtaken_die: bool = False  # workers whose message another one took may die as well
     clock_steps_s: tuple[int, ...] = (-90, -45, -10, 10, 45, 90)  # how far a host's clock jumps
-    other_share: float = 0.0  # of the messages: done by workers of another release, where the run is given one
     spells: int = 0  # of bad weather
     lost_subscriptions: int = 0
     is_deaf: bool = False  # no notification ever arrives
@@ -46,7 +46,7 @@ class Plan:
     @property
     def is_calm(self) -> bool:
         """Whether nothing ever goes wrong."""
-        return self.kind == "calm"
+        return self.kind in {"calm", "rollout"}
 
 
 def plan_of(seed: int, *, orders: int | None = None, hours: float | None = None, kind: str | None = None) -> Plan:
@@ -54,16 +54,15 @@ def plan_of(seed: int, *, orders: int | None = None, hours: float | None = None,
     rolls = random.Random(seed * 7919 + 17)
     rolled = rolls.choices([name for name, _ in _KINDS], [weight for _, weight in _KINDS])[0]
     kind = kind or rolled
-    life_h = {"calm": 3.0, "busy": rolls.uniform(1.5, 5), "compare": rolls.uniform(26, 30), "outage": 84.0}.get(
-        kind, 720
-    )
+    lives_h = {"busy": rolls.uniform(1.5, 5), "compare": rolls.uniform(26, 30), "outage": 84.0, "month": 720.0}
+    life_h = lives_h.get(kind, 3.0)
     env = {
         "BC_CHANGES": rolls.choice(_CHANGES),
         "BC_PAGE_ROWS": str(rolls.choice((3, 5, 10, 40, 100))),
     }
     if kind == "month":
         env |= {"BC_TRIGGERS": rolls.choice(("items", "salesInvoices")), "BC_CHANGES": "created"}
-    calm = kind == "calm"
+    calm = kind in {"calm", "rollout"}
     companies = rolls.choice((1, 1, 1, 2))
     return Plan(
         seed=seed,

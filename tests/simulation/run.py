@@ -18,6 +18,7 @@ from shared.orders import resume
 from tests.simulation import checker
 from tests.simulation.checker import Verdict
 from tests.simulation.history import Watch
+from tests.simulation.old_release import NO_SCHEMA, OldRelease
 from tests.simulation.oracle import Oracle
 from tests.simulation.people import People
 from tests.simulation.plan import Plan
@@ -26,7 +27,7 @@ from tests.simulation.senders import Senders
 from tests.simulation.telling import Telling
 from tests.simulation.weather import Weather
 from tests.simulation.workers import Workers
-from tests.simulation.world import OtherRelease, World
+from tests.simulation.world import ENV, World
 
 #: Quiet after the last fault in which everything that waits by itself must have come in.
 HEALING: Final = timedelta(minutes=75)
@@ -76,10 +77,8 @@ class _Lines(logging.Handler):
 class Run:
     """All parts of one run."""
 
-    def __init__(
-        self, plan: Plan, *, verbose: bool = False, other_release: Callable[[World], OtherRelease] | None = None
-    ) -> None:
-        """Build the world of a plan; `other_release` makes workers of another release that share its state."""
+    def __init__(self, plan: Plan, *, verbose: bool = False) -> None:
+        """Build the world of a plan."""
         self.plan = plan
         self.outcome = Outcome(plan)
         rolls = random.Random(plan.seed)
@@ -105,8 +104,11 @@ class Run:
         self.world.point = self.workers.at
         self.world.reading = self.workers.read
         self.world.looks = True
-        if other_release is not None:
-            self.world.other_release, self.world.other_share = other_release(self.world), plan.other_share
+        self._old: OldRelease | None = None
+        if plan.kind == "rollout":  # half an hour both releases are at work, half an hour this one, and again
+            self._old = OldRelease(self.world, {**ENV, "BC_COMPANIES": names, **plan.env}, random.Random(plan.seed))
+            self._old.alternate(timedelta(minutes=30))
+            self.oracle.excused = NO_SCHEMA
         self.world.raised = []
         self.workers.meanwhile = [self._some_work, self._some_work, self._some_work, self.world.deliver_webhooks,
                                   self._people_act, self._look]  # fmt: skip
@@ -249,6 +251,7 @@ class Run:
         outcome.results = self.oracle.results()
         outcome.repeated = self.oracle.repeated
         outcome.crashed_at = self.workers.crashed_at
+        outcome.counts["messages taken by 0.1.0"] = self._old.took if self._old else 0
         outcome.events = len(self.telling.events)
         outcome.valid = self.telling.valid
         outcome.messages = self.senders.messages

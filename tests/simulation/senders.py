@@ -189,7 +189,7 @@ class Senders:
     def _old_order(self, company: Company) -> Sent | None:
         """Return an order that bears a customer's own number, finished or under way; often none."""
         old = [sent for sent in self.sent if sent.company == company.id and sent.external.startswith("PO/")]
-        return self._rolls.choice(old) if old and self._rolls.random() < 0.5 else None
+        return self._rolls.choice(old[-2:]) if old and self._rolls.random() < 0.6 else None
 
     def _order(self, company: Company) -> dict[str, Any]:
         sold = [item for item in company.tables["items"] if item["hasEntries"] and item["unitPrice"] > 0]
