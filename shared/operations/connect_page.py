@@ -96,7 +96,7 @@ def page(open_pages: Callable[[], ConnectPages], request: Request) -> Reply:
             return _act(pages, request, session)
         token = form_token(session, pages.key or b"")
         key = request.query.get("key", "").strip()
-        found = found_section(_found(pages, key)) if key else ""
+        found = found_section(_found(pages, key), token) if key else ""
         body = status_page(pages.view(key), form_token=token, notice=request.query.get("done", ""), found=found)
         return Reply(status=200, body=body)
     except IntegrationError as error:
