@@ -249,6 +249,18 @@ def redrive_order_by_key(req: func.HttpRequest, resumes: Texts) -> func.HttpResp
     return triggers.redrive_order(req, {QUEUE_ORDER_RESUMES: resumes})
 
 
+@app.route("orders/erase", methods=["POST"])
+def erase_order(req: func.HttpRequest) -> func.HttpResponse:
+    """Forget what orders and dead letters of a key held: `?key=...`."""
+    return triggers.erase_order(req)
+
+
+@app.route("orders/import", methods=["POST"])
+def import_orders(req: func.HttpRequest) -> func.HttpResponse:
+    """Add orders that are missing from the order book of a day: `?day=...`."""
+    return triggers.import_orders(req)
+
+
 @app.route("schema", methods=["GET"])
 def show_schema(req: func.HttpRequest) -> func.HttpResponse:
     """Show the published contract, or with `?type=` or `?data=` one schema of it."""

@@ -111,6 +111,11 @@ param bcRenamedFrom string = ''
 @description('Several connections by id, each with what it has of its own: {eu: {BC_ENVIRONMENT: ...}, us: {...}}; empty for one.')
 param bcConnections connectionsType = {}
 
+@description('Days after which what an order that ended held is erased; what stops a second post stays.')
+@minValue(1)
+@maxValue(3650)
+param bcKeepOrdersDays int = 90
+
 // ---------------------------------------------------------------------------------------------- size and keeping
 
 @description('Memory of an instance in MB.')
@@ -137,7 +142,10 @@ param zoneRedundant bool = false
 @description('Replication of the storage account.')
 param storageSku storageSkuType = 'Standard_LRS'
 
-@description('Days after which the blob of a claim check is deleted: seven that its message lives, and a week.')
+@description('Locks the storage account against being deleted, by whoever may delete it otherwise: it holds the order book.')
+param storageLock bool = false
+
+@description('Days after which a blob of bc-data is deleted. A claim check: seven that its message lives, and a week. The order book: as far back as it can be brought back.')
 @minValue(14)
 @maxValue(3650)
 param batchRetentionInDays int = 14
@@ -245,6 +253,7 @@ module resources 'resources.bicep' = {
       pageRows: bcPageRows
       eventsTo: bcEventsTo
       renamedFrom: bcRenamedFrom
+      keepOrdersDays: bcKeepOrdersDays
       connections: bcConnections
     }
     eventsReceiverId: eventsReceiverId
@@ -256,6 +265,7 @@ module resources 'resources.bicep' = {
       zoneRedundant: zoneRedundant
     }
     storageSku: storageSku
+    storageLock: storageLock
     batchRetentionInDays: batchRetentionInDays
     vaultPurgeProtection: vaultPurgeProtection
     vaultRetentionInDays: vaultRetentionInDays

@@ -39,6 +39,7 @@ param bcPageRows = int(readEnvironmentVariable('BC_PAGE_ROWS', '2000'))
 param bcEventsTo = readEnvironmentVariable('BC_EVENTS_TO', 'queue')
 param eventsReceiverId = readEnvironmentVariable('EVENTS_RECEIVER_ID', '')
 param bcRenamedFrom = readEnvironmentVariable('BC_RENAMED_FROM', '')
+param bcKeepOrdersDays = int(readEnvironmentVariable('BC_KEEP_ORDERS_DAYS', '90'))
 // JSON: {"eu": {"BC_ENVIRONMENT": "Production"}, "us": {"BC_TENANT_ID": "contoso.com"}}
 param bcConnections = json(readEnvironmentVariable('BC_CONNECTIONS', '{}'))
 
@@ -57,6 +58,7 @@ param alwaysReadyHttpInstances = int(readEnvironmentVariable('ALWAYS_READY_HTTP_
 param zoneRedundant = bool(readEnvironmentVariable('ZONE_REDUNDANT', 'false'))
 #disable-next-line BCP036
 param storageSku = readEnvironmentVariable('STORAGE_SKU', 'Standard_LRS')
+param storageLock = bool(readEnvironmentVariable('STORAGE_LOCK', 'false'))
 param batchRetentionInDays = int(readEnvironmentVariable('BATCH_RETENTION_IN_DAYS', '14'))
 param vaultPurgeProtection = bool(readEnvironmentVariable('VAULT_PURGE_PROTECTION', 'true'))
 param vaultRetentionInDays = int(readEnvironmentVariable('VAULT_RETENTION_IN_DAYS', '90'))

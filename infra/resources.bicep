@@ -43,7 +43,10 @@ param nameOverrides nameOverridesType = {}
 @description('Replication of the storage account.')
 param storageSku storageSkuType = 'Standard_LRS'
 
-@description('Days after which the blob of a claim check is deleted: seven that its message lives, and a week.')
+@description('Locks the storage account against being deleted.')
+param storageLock bool = false
+
+@description('Days after which a blob of bc-data is deleted: seven that the message of a claim check lives, and a week.')
 @minValue(14)
 @maxValue(3650)
 param batchRetentionInDays int = 14
@@ -144,6 +147,7 @@ module storage 'modules/storage.bicep' = {
     location: location
     tags: tags
     sku: storageSku
+    isLocked: storageLock
     batchRetentionInDays: batchRetentionInDays
     privateOnly: vnetEnabled
     workspaceId: monitoring.outputs.workspaceId

@@ -7,13 +7,14 @@ where the work comes back by itself, and refused where somebody waits for an ans
 import json
 import logging
 from collections.abc import Callable, Mapping
-from typing import Final
+from dataclasses import asdict
+from typing import Any, Final
 
 from shared import message_text
 from shared.business_central.code_text import code_of
 from shared.clock import new_id
 from shared.concurrency import at_once
-from shared.dead_letters import frame
+from shared.dead_letters import erase, frame
 from shared.errors import ConfigError, IntegrationError, InvalidMessage
 from shared.forwarding.forward import text_of
 from shared.log import about, log_event
@@ -127,6 +128,12 @@ def holder_of(made: Services, named: str, key: str) -> OrderStore:
         listed = ", ".join(orders.connection for orders in holders)
         raise InvalidMessage([f"connection: is required: several have an order of this key ({listed})"])
     return (holders or asked)[0]
+
+
+def erased(made: Services, named: str, key: str) -> list[dict[str, Any]]:
+    """Erase what bears an order key; return what that was in each connection that has any. Raises as `chosen`."""
+    asked = [(conn.context, conn.stores.orders, conn.stores.dead_letters) for conn in chosen(made, named)]
+    return [asdict(one) for stores in asked if (one := erase.erase(*stores, key)).found]
 
 
 def run_timer(made: Services, function: str, work: Callable[[Connection], Outputs]) -> Outputs:

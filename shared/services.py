@@ -53,6 +53,7 @@ from shared.operations.status_view import LoginView, StatusView
 from shared.operations.stores import Stores
 from shared.operations.timer_store import TimerStore
 from shared.operations.timers import Timer, timers_of
+from shared.orders.order_book import OrderBook
 from shared.orders.order_store import OrderStore
 from shared.outputs import Outputs
 from shared.resource_names import DEFAULT_CONNECTION
@@ -343,7 +344,7 @@ def build(env: Mapping[str, str], outside: Outside | None = None) -> Services:
 
 def stores_of(
     tables: Tables,
-    claim_checks: ClaimChecks,
+    claim_checks: EventBlobs,
     state: str,
     *,
     threads: int = 1,
@@ -361,6 +362,7 @@ def stores_of(
             threads=threads,
         ),
         orders=OrderStore(tables.table(resource_names.TABLE_ORDERS), state, connection),
+        book=OrderBook(claim_checks, state),
         notes=WebhookNoteStore(tables.table(resource_names.TABLE_SUBSCRIPTIONS), state),
         dead_letters=DeadLetterStore(watermarks, state, connection),
         timers=TimerStore(watermarks, state),

@@ -56,6 +56,7 @@ class Settings:
     page_rows: int
     entities: str = ""  # further entities, or other options of those that the app brings along: JSON, read elsewhere
     events_to: str = field(default="queue", repr=False)  # `queue`, or the address of a receiver: may hold a secret
+    keep_orders_days: int = 90  # after which what an order that ended held goes
     renamed_from: str = ""  # an earlier name of the environment, whose state goes on
     state: str = ""  # as `shared.connections.state_owner` found it; "": the connection's first day
     tenant_guid: str = ""  # GUID of the tenant, where that is known

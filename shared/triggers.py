@@ -30,7 +30,8 @@ from shared.operations.ended_sessions import EndedSessions
 from shared.operations.page_actions import actions
 from shared.operations.pending_sign_ins import PendingSignIns
 from shared.operations.timers import read_timer_job
-from shared.orders import resume, submit
+from shared.orders import daily_round, order_import, resume, submit
+from shared.orders.asked_key import asked_key
 from shared.outputs import Outputs, together
 from shared.services import Connection, Services
 from shared.version import VERSION
@@ -143,7 +144,8 @@ WORK: Final[dict[str, Callable[[Connection, bytes, str], Outputs]]] = {
 
 
 def retry(conn: Connection) -> Outputs:
-    """Retry waiting orders, events and dead letters whose time has come."""
+    """Retry waiting orders, events and dead letters whose time has come; go on with the daily round over the orders."""
+    daily_round.go_on(conn.context, conn.stores.orders, conn.stores.book)
     orders = resume.due(conn.stores.orders, conn.context.now())
     events = forward.due(conn.forwarding)
     return together([orders, events, redrive.retry_due(conn.context, conn.stores.dead_letters)])
@@ -271,37 +273,40 @@ def show_order(req: func.HttpRequest) -> func.HttpResponse:
     """Answer `orders?key=...` and, for simple keys, `orders/{key}` with the story of an order."""
 
     def story() -> object:
-        key = _order_key(req, "GET /api/orders?key=<key>")
+        key = asked_key(req.params, req.route_params, "GET /api/orders?key=<key>")
         asked = routing.chosen(root.services(), _named(req))
         return [one for conn in asked for one in status.order_story(conn.stores.orders, key)]
 
     return _json_or_error(story)
 
 
-_ASK_BY_KEY: Final = "a key that holds / \\ % or nothing is no part of a path; ask with it percent-encoded in the query"
-
-
-def _order_key(req: func.HttpRequest, way: str) -> str:
-    """Return the order key that a request names; InvalidMessage says `way` when its path can't name one.
-
-    The host leaves `%2F` encoded in a route value, where it looks like `%252F` (reference: functions-host 10.2).
-    """
-    key = str(req.params.get("key", "") or req.route_params.get("key", ""))
-    if not key or (set(key) & set("/\\%") and not req.params.get("key")):
-        raise InvalidMessage([f"{_ASK_BY_KEY}: {way}"])
-    return key
-
-
 def redrive_order(req: func.HttpRequest, outputs: dict[str, Texts]) -> func.HttpResponse:
     """Answer `orders/redrive?key=...` and, for simple keys, `orders/{key}/redrive`."""
 
     def act() -> object:
-        key = _order_key(req, "POST /api/orders/redrive?key=<key>")
+        key = asked_key(req.params, req.route_params, "POST /api/orders/redrive?key=<key>")
         orders = routing.holder_of(root.services(), _named(req), key)
         found, outgoing = resume.redrive(orders, key)
         _leave(outgoing, outputs)
         told = {"orderKey": key, "connection": orders.connection, "found": found, "redriven": len(outgoing.resumes)}
         return told if found else []
+
+    return _json_or_error(act)
+
+
+def erase_order(req: func.HttpRequest) -> func.HttpResponse:
+    """Answer `orders/erase?key=...`: what orders and dead letters of a key held is forgotten."""
+    way = "POST /api/orders/erase?key=<key>"
+    return _json_or_error(lambda: routing.erased(root.services(), _named(req), asked_key(req.params, {}, way)))
+
+
+def import_orders(req: func.HttpRequest) -> func.HttpResponse:
+    """Answer `orders/import?day=...`: add orders of the order book that are missing; go on while it names a `next`."""
+
+    def act() -> object:
+        conn = routing.only(root.services(), _named(req))
+        day, part = (str(req.params.get(name, "")) for name in ("day", "next"))
+        return asdict(order_import.bring_back(conn.context, conn.stores.orders, conn.stores.book, day, part))
 
     return _json_or_error(act)
 

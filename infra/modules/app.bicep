@@ -110,6 +110,7 @@ var settings = {
   BC_PAGE_ROWS: string(bc.pageRows)
   BC_EVENTS_TO: bc.eventsTo
   BC_RENAMED_FROM: bc.renamedFrom
+  BC_KEEP_ORDERS_DAYS: string(bc.keepOrdersDays)
   BC_CONNECTIONS: join(objectKeys(bc.connections), ',')
 }
 

@@ -16,7 +16,10 @@ param tags object
 @description('Replication.')
 param sku storageSkuType
 
-@description('Days after which the blob of a claim check is deleted: seven that its message lives, and a week.')
+@description('Locks the account against being deleted.')
+param isLocked bool
+
+@description('Days after which a blob of the data container is deleted: seven that the message of a claim check lives, and a week.')
 @minValue(14)
 @maxValue(3650)
 param batchRetentionInDays int
@@ -51,6 +54,16 @@ resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
       bypass: 'AzureServices'
       defaultAction: privateOnly ? 'Deny' : 'Allow'
     }
+  }
+}
+
+// Its tables hold the order book and can't be rebuilt. Deploying needs no delete; who takes the group down removes it first.
+resource lock 'Microsoft.Authorization/locks@2020-05-01' = if (isLocked) {
+  scope: account
+  name: 'keep-orders'
+  properties: {
+    level: 'CanNotDelete'
+    notes: 'The tables of this account say which orders were posted. docs/runbook/lost-tables.md'
   }
 }
 

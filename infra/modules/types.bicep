@@ -138,6 +138,11 @@ type businessCentralType = {
   @maxLength(30)
   renamedFrom: string
 
+  @description('BC_KEEP_ORDERS_DAYS')
+  @minValue(1)
+  @maxValue(3650)
+  keepOrdersDays: int
+
   @description('BC_CONNECTIONS, and the settings of each connection under its prefix; empty for one made of the above.')
   connections: connectionsType
 }

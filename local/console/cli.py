@@ -306,6 +306,36 @@ def _since(text: str, now: datetime) -> str:
 
 
 @main.command()
+@click.argument("order_key", metavar="KEY")
+@_app()
+@click.confirmation_option(prompt="Erase what orders and dead letters of this key hold, for good?")
+def erase(order_key: str, url: str, key: str, storage: str) -> None:
+    """Forget what orders of KEY that ended held, and its dead letters; what stops a second order stays."""
+    erased = target(url, key, storage).ask("POST", "orders/erase", {"key": order_key})
+    if not erased:
+        raise Refused(f"no order and no dead letter bears {order_key}")
+    for one in erased:
+        told = f"{one['connection']}: {one['orders']} orders and {one['dead_letters']} dead letters are erased"
+        left = f"; {one['under_way']} orders are under way: erase them once they have ended" if one["under_way"] else ""
+        click.echo(told + left)
+
+
+@main.command("import-orders")
+@click.argument("day", default="")
+@_app()
+@click.option("--connection", default="", help="Id; needed where there are several.")
+def import_orders(day: str, connection: str, url: str, key: str, storage: str) -> None:
+    """Bring orders back that the table has lost, from the order book of DAY; without one, say which there are."""
+    app, part, added, there = target(url, key, storage), "", 0, 0
+    while True:
+        done = app.ask("POST", "orders/import", {"day": day, "next": part, "connection": connection})
+        added, there, part = added + done["added"], there + done["there"], done["next"]
+        click.echo(f"{added} orders added, {there} were there")
+        if not part:
+            return
+
+
+@main.command()
 @_app()
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 def status(app: Target, *, as_json: bool) -> None:

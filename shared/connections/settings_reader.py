@@ -45,13 +45,15 @@ DEFAULTS: Final[dict[str, str | None]] = {
     "BC_ENTITIES": "",
     "BC_PAGE_ROWS": "2000",
     "BC_EVENTS_TO": QUEUE,
+    "BC_KEEP_ORDERS_DAYS": "90",
     "BC_RENAMED_FROM": "",
 }
 
 _SCHEDULES: Final = ("BC_ITEM_PULL_SCHEDULE", "BC_RECONCILE_SCHEDULE", "BC_SUBSCRIPTION_SCHEDULE")
 #: What belongs to the deployment and bears no prefix.
 OF_DEPLOYMENT: Final = frozenset(
-    {"BC_CONNECTIONS", "BC_EVENTS_TO", *_SCHEDULES, *(name for name in DEFAULTS if name[:3] != "BC_")}
+    {"BC_CONNECTIONS", "BC_EVENTS_TO", "BC_KEEP_ORDERS_DAYS", *_SCHEDULES}
+    | {name for name in DEFAULTS if name[:3] != "BC_"}
 )
 _ID: Final = re.compile(r"[a-z][a-z0-9]{0,15}")
 _ID_RULE: Final = "a letter a-z, then up to 15 letters a-z and digits"
@@ -171,6 +173,7 @@ def read_settings(
         page_rows=read.whole("BC_PAGE_ROWS", 1, MAX_PAGE_ROWS),
         entities=read.text("BC_ENTITIES"),  # a wrong entry stops no other: `entity_entries` reads it
         events_to=read.valid("BC_EVENTS_TO", read_target),
+        keep_orders_days=read.whole("BC_KEEP_ORDERS_DAYS", 1, 3650),
         renamed_from=read.match("BC_RENAMED_FROM", f"({_ENVIRONMENT})?", "an earlier name of the environment"),
     )
     if read.faults:

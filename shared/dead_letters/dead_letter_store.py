@@ -9,7 +9,7 @@ A letter whose work is done moves to partition `<connection>|parked-done` for as
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -143,6 +143,19 @@ class DeadLetterStore:
             at = old.time("at")
             if at is None or at < now - _REMEMBERED:
                 self._table.delete(self._done, old.key)
+
+    def erase(self, letter: DeadLetter) -> None:
+        """Forget a letter: its work is given up."""
+        self._table.delete(self._partition, row_key(letter.queue, letter.name))
+        self._table.delete(self._index, _index_key(letter))
+
+    def erase_done(self, is_meant: Callable[[DeadLetter], bool], queues: Iterable[str]) -> None:
+        """Forget letters whose work is done, sooner than copies of their messages have ended."""
+        for queue in queues:
+            prefix = f"{row_key(queue)}|"
+            for row in list(self._table.query(self._done, prefix, after(prefix))):
+                if is_meant(_letter(row)):
+                    self._table.delete(self._done, row.key)
 
     def _save(self, letter: DeadLetter, before: DeadLetter | None, *, whatever_is_there: bool = False) -> DeadLetter:
         self._write_index(letter)

@@ -15,14 +15,20 @@ from shared.log import log_event
 from shared.message_text import decode
 from shared.orders.order_message import sent_key_of
 from shared.outputs import Outputs
-from shared.resource_names import QUEUE_FORWARD, QUEUE_NOTIFICATIONS, QUEUE_ORDER_RESUMES, QUEUE_ORDERS, QUEUE_PAGES
+from shared.resource_names import (
+    QUEUE_FORWARD,
+    QUEUE_NOTIFICATIONS,
+    QUEUE_ORDER_RESUMES,
+    QUEUE_ORDERS,
+    QUEUE_PAGES,
+)
 
 log: Final = logging.getLogger(__name__)
 
 #: Letters retried by one run of the timer: their messages leave with one function.
 _BATCH: Final = 100
 #: Queues whose messages are looked into for the key of an order, and how many of each.
-_ORDERS: Final = frozenset({QUEUE_ORDERS, QUEUE_ORDER_RESUMES})
+ORDER_QUEUES: Final = frozenset({QUEUE_ORDERS, QUEUE_ORDER_RESUMES})
 _LOOKED_AT: Final = 1000
 
 
@@ -53,15 +59,22 @@ def redrive_queue(ctx: Context, letters: DeadLetterStore, queue: str) -> Outputs
     return _messages(ctx, letters, taken)
 
 
-def find(letters: DeadLetterStore, key: str, now: datetime) -> list[DeadLetter]:
+def find(letters: DeadLetterStore, key: str, now: datetime, *, of_orders: bool = False) -> list[DeadLetter]:
     """Return the letters that bear a key: the id of a message, the name of a job, or the key of an order."""
     found: list[DeadLetter] = []
     for queue in sorted(letters.counts(now)):
+        if of_orders and queue not in ORDER_QUEUES:
+            continue
         named = letters.get(queue, key)
         found += [named] if named is not None else []
-        if queue in _ORDERS:
+        if queue in ORDER_QUEUES:
             found += [one for one in letters.of_queue(queue, _LOOKED_AT) if one.name != key and _is_of_order(one, key)]
     return found
+
+
+def is_of_key(letter: DeadLetter, key: str) -> bool:
+    """Return whether a letter bears a key: the id of its message, or the key of its order."""
+    return letter.name == key or _is_of_order(letter, key)
 
 
 def _is_of_order(letter: DeadLetter, key: str) -> bool:

@@ -5,14 +5,18 @@ Everything from outside is escaped.
 
 from datetime import datetime
 from html import escape
-from typing import Any
+from typing import Any, Final
 
+from shared.operations.connect_values import Action
 from shared.operations.find import Announced, Found, InBusinessCentral, RecordStory
-from shared.operations.page_parts import PAGE_PATH, ago, section, when
+from shared.operations.page_parts import PAGE_PATH, ago, button, folded, section, when
+
+#: States of an order whose contents may be erased.
+_ENDED: Final = frozenset({"created", "rejected", "parked"})
 
 
-def found_section(found: Found) -> str:
-    """Return everything that bears the key, and the way back."""
+def found_section(found: Found, form_token: str) -> str:
+    """Return everything that bears the key, what erases it, and the way back."""
     parts = [_order(order, found.at) for order in found.orders]
     parts += [_record(record, found.at) for record in found.records]
     parts += [f"<li>Dead letter <code>{escape(letter)}</code>, below.</li>" for letter in found.dead_letters]
@@ -20,9 +24,22 @@ def found_section(found: Found) -> str:
     said = "".join(f'<p class="soft">{escape(error)}</p>' for error in found.errors)
     if found.not_asked:
         said += f'<p class="soft">Business Central was not asked in {len(found.not_asked)} more companies.</p>'
+    said += _eraser(found, form_token)
     way_back = f'<p><a href="{PAGE_PATH}">Show all</a></p>'
     listed = f'<ul class="story">{"".join(parts)}</ul>' if parts else ""
     return section("found", f"What bears {found.key}", nothing + listed + said + way_back)
+
+
+def _eraser(found: Found, form_token: str) -> str:
+    """Return the button that erases what orders and dead letters of the key held, folded, as there is no way back."""
+    held = [one for one in found.orders if one["status"] in _ENDED and not one["isErased"]]
+    if not (held or found.dead_letters):
+        return ""
+    told = "<p>The message goes, and so do dead letters of the key. What stops a second order stays.</p>"
+    press = button(
+        Action.ERASE_KEY, form_token, "Erase for good", fields={"key": found.key}, of=found.key, kind="quiet"
+    )
+    return folded("Erase what is kept of it", told + press)
 
 
 def _order(order: dict[str, Any], at: datetime) -> str:
@@ -35,6 +52,8 @@ def _order(order: dict[str, Any], at: datetime) -> str:
         told.append(f"next try {when(order['nextTry'], at)}")
     if order["error"]:
         told.append(escape(str(order["error"]["message"])))
+    if order["isErased"]:
+        told.append("what it held is erased")
     if order["correlationId"]:
         told.append(f"correlation id <code>{escape(str(order['correlationId']))}</code>")
     told += _now(order.get("businessCentral"), at)

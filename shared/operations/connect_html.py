@@ -25,6 +25,7 @@ NOTICES: Final[dict[str, str]] = {
     "redriven": "Redriven. The result shows here in a minute or so.",
     "synced": "A read of everything has begun. What it finds is announced as it comes.",
     "dismissed": "Dismissed. It is kept, and asks for nobody any more.",
+    "erased": "Erased. Only what stops a second order is left.",
     "unchanged": "Nothing to do: it is at work or done already.",
     "not_found": "It is not there any more.",
 }

@@ -99,7 +99,7 @@ def page(open_pages: Callable[[], ConnectPages], request: Request) -> Reply:
             return Reply(status=200, body=connections_page(pages.connections()))
         token = form_token(session, pages.key or b"")
         key = request.query.get("key", "").strip()
-        found = found_section(_found(pages, key)) if key else ""
+        found = found_section(_found(pages, key), token) if key else ""
         of = "" if pages.connections is None else pages.connection
         notice = request.query.get("done", "")
         body = status_page(pages.view(key), form_token=token, notice=notice, found=found, connection=of)

@@ -26,6 +26,7 @@ class Action(StrEnum):
     REDRIVE_ORDER = "redrive_order"
     REDRIVE_CAUSE = "redrive_cause"
     DISMISS_ORDER = "dismiss_order"
+    ERASE_KEY = "erase_key"
     REDRIVE_DEAD_LETTER = "redrive_dead_letter"
     REDRIVE_QUEUE = "redrive_queue"
 

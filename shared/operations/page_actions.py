@@ -1,4 +1,4 @@
-"""What the buttons of the connect page do beside sign-in and session: redrive, dismiss, sync now.
+"""What the buttons of the connect page do beside sign-in and session: redrive, dismiss, erase, sync now.
 
 Owns which use case a button calls and the word for what came of it; the messages leave with the page's answer.
 """
@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from shared.connections.context import Context
-from shared.dead_letters import redrive
+from shared.dead_letters import erase, redrive
 from shared.operations.connect_values import Action
 from shared.operations.stores import Stores
 from shared.orders import resume
@@ -26,6 +26,7 @@ class Done(StrEnum):
     REDRIVEN = "redriven"
     SYNCED = "synced"
     DISMISSED = "dismissed"
+    ERASED = "erased"
     UNCHANGED = "unchanged"
     NOT_FOUND = "not_found"
 
@@ -53,6 +54,11 @@ def actions(
         is_done = stores.orders.dismiss(form.get("key", ""), form.get("company", ""), ctx.now())
         return Done.DISMISSED if is_done else Done.NOT_FOUND
 
+    def erase_key(form: Mapping[str, str]) -> Done:
+        erased = erase.erase(ctx, stores.orders, stores.dead_letters, form.get("key", ""))
+        gone = erased.orders + erased.dead_letters
+        return Done.ERASED if gone else Done.UNCHANGED if erased.found else Done.NOT_FOUND
+
     def redrive_dead_letter(form: Mapping[str, str]) -> Done:
         queue, _, job = form.get("id", "").partition("/")
         outgoing = redrive.redrive(ctx, stores.dead_letters, queue, job)
@@ -74,5 +80,6 @@ def actions(
 
     return {
         Action.REDRIVE_ORDER: redrive_order, Action.REDRIVE_CAUSE: redrive_cause, Action.DISMISS_ORDER: dismiss_order,
-        Action.REDRIVE_DEAD_LETTER: redrive_dead_letter, Action.REDRIVE_QUEUE: redrive_queue, Action.SYNC: sync,
+        Action.ERASE_KEY: erase_key, Action.REDRIVE_DEAD_LETTER: redrive_dead_letter,
+        Action.REDRIVE_QUEUE: redrive_queue, Action.SYNC: sync,
     }  # fmt: skip

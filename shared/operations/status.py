@@ -329,6 +329,7 @@ def order_story(orders: OrderStore, key: str) -> list[dict[str, Any]]:
             "lastPost": entry.posted_at,
             "outcomeUnknown": entry.unknown,
             "nextTry": entry.next_try_at,
+            "isErased": entry.is_erased,
             "error": {"code": entry.error_code, "message": entry.error} if entry.error else None,
             "correlationId": entry.correlation_id,
         }

@@ -6,6 +6,7 @@ from shared.changes.change_stores import ChangeStores
 from shared.dead_letters.dead_letter_store import DeadLetterStore
 from shared.forwarding.waiting_batches import WaitingBatches
 from shared.operations.timer_store import TimerStore
+from shared.orders.order_book import OrderBook
 from shared.orders.order_store import OrderStore
 from shared.webhooks.notes import WebhookNoteStore
 
@@ -16,6 +17,7 @@ class Stores:
 
     changes: ChangeStores
     orders: OrderStore
+    book: OrderBook
     notes: WebhookNoteStore
     dead_letters: DeadLetterStore
     timers: TimerStore

@@ -21,6 +21,8 @@ def cause_of(entry: OrderEntry) -> str:
 
 def why_no_redrive(entry: OrderEntry) -> str:
     """Return why trying an order again can't help, "" where it may."""
+    if entry.is_erased:
+        return "Trying again can't help: what it held is erased. Its sender sends it anew."
     if entry.error_code == "InvalidMessage" and not entry.error.startswith("company"):
         return "Trying again can't help: the message itself is wrong. Its sender corrects it and sends it anew."
     return ""

@@ -27,8 +27,10 @@ class OrderEntry:
     company: str  # company id; "" while it could not be found
     status: OrderStatus
     message: bytes  # JSON text of the message, or its raw bytes when it has none; for a redrive
+    is_erased: bool = False  # what it held is gone, and only what stops a second post is left
     digest: str = ""  # of the order as 0.1.0 rendered it; no longer written
     content: str = ""  # digest of what the sender meant; "" in rows of 0.1.0
+    own_key: str = ""  # its key as keys compare, where 0.1.0 filed it under another and its message is erased
     external_number: str = ""
     numbering: Numbering = "given"
     likeness: str = ""  # mark of what a look-up compares, by which orders that could be mistaken for it are held back

@@ -10,22 +10,32 @@ Rows stand where 0.1.0 looks for them: under the key in upper case, a readable h
 0.1.0 filed under Python's upper case (`STRASSE` for `straße`) is found by the key in its message.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 from shared.business_central.code_text import code_of
 from shared.business_central.port import PostedOrder
-from shared.errors import InvalidMessage, StateConflict
-from shared.message_text import decode
+from shared.errors import StateConflict
 from shared.orders.likeness import are_alike
 from shared.orders.order_cause import cause_of
-from shared.orders.order_entry import Numbering, OrderEntry, OrderStatus, Sender
-from shared.orders.order_message import sent_key_of
+from shared.orders.order_contents import without_contents
+from shared.orders.order_entry import OrderEntry, OrderStatus
+from shared.orders.order_rows import (
+    STOPPED,
+    claim_row,
+    entry_of,
+    index_key,
+    index_row,
+    is_of,
+    order_row,
+    spellings,
+    stamp,
+)
+from shared.orders.upkeep_notes import UpkeepNotes
 from shared.resource_names import DEFAULT_CONNECTION
 from shared.storage.keys import after, row_key, split_key
 from shared.storage.table import Change, Delete, Insert, Replace, Row, Table, Upsert, Value
@@ -34,21 +44,6 @@ from shared.storage.table import Change, Delete, Insert, Replace, Row, Table, Up
 LEASE_S: Final = 600
 #: Characters of a key's head that every row of that key begins with, shortened or not.
 _HEAD: Final = 440
-#: Characters of a text property; a longer text goes on in `<name>_1`, `<name>_2`, ...
-_PIECE: Final = 30_000
-#: What a row holds at most is 1 MiB; longer lists of numbers or senders are refused before.
-LONGEST: Final = 8 * _PIECE
-
-_TEXTS: Final = (
-    "key", "company", "status", "digest", "content", "external_number", "numbering", "likeness", "worker", "order_id",
-    "number", "error_code", "error", "correlation_id", "reported_to", "index", "hold",
-)  # fmt: skip
-_TIMES: Final = ("first_at", "posted_at", "next_try_at", "lease_until", "refused_at")
-_STATUSES: Final[dict[str, OrderStatus]] = {
-    "posting": "posting", "waiting": "waiting", "created": "created", "rejected": "rejected", "parked": "parked",
-}  # fmt: skip
-_STOPPED: Final = frozenset({"rejected", "parked"})
-_NUMBERINGS: Final[dict[str, Numbering]] = {"generated": "generated", "given": "given", "shared": "shared"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,27 +67,28 @@ class OrderStore:
         self._table = table
         self._partition = row_key(state)
         self.connection = connection
+        self.upkeep = UpkeepNotes(table, state)
 
     def load(self, key: str, company: str) -> OrderEntry | None:
         """Return the entry of a sender's key in one company."""
-        for spelling in _spellings(key):
+        for spelling in spellings(key):
             row = self._table.get(self._partition, row_key("order", spelling, company))
-            if row is not None and _is_of(row, key):
-                return _entry(row)
+            if row is not None and is_of(row, key):
+                return entry_of(row)
         return None
 
     def at(self, key: str, company: str) -> OrderEntry | None:
         """Return the entry whose key is stored so."""
         row = self._table.get(self._partition, row_key("order", key, company))
-        return None if row is None else _entry(row)
+        return None if row is None else entry_of(row)
 
     def find(self, key: str) -> list[OrderEntry]:
         """Return the entries of a sender's key in whatever company."""
         found = []
-        for spelling in _spellings(key):
+        for spelling in spellings(key):
             head = (row_key("order", spelling) + "|")[:_HEAD]
             rows = self._table.query(self._partition, head, after(head))
-            found += [_entry(row) for row in rows if row.text("key") == spelling and _is_of(row, key)]
+            found += [entry_of(row) for row in rows if row.text("key") == spelling and is_of(row, key)]
         return found
 
     def by_message(self, message: bytes, since: datetime) -> OrderEntry | None:
@@ -100,7 +96,7 @@ class OrderStore:
         prefix, found = "order|", None
         for row in self._table.query(self._partition, prefix, after(prefix)):
             if row.data("message") == message:
-                entry = _entry(row)
+                entry = entry_of(row)
                 if entry.status in {"posting", "waiting"}:
                     return entry
                 if entry.status == "created" and entry.posted_at is not None and entry.posted_at >= since:
@@ -169,28 +165,22 @@ class OrderStore:
         return row.text("order")
 
     def _write(self, entry: OrderEntry, stored: OrderEntry, more: list[Change]) -> OrderEntry:
-        entry = replace(entry, index=_index_key(entry), place=entry.place or row_key("order", entry.key, entry.company))
-        row = self._row(entry)
+        entry = replace(entry, index=index_key(entry), place=entry.place or row_key("order", entry.key, entry.company))
+        row = order_row(self._partition, entry)
         writes: list[Change] = [Replace(row) if entry.etag else Insert(row), *more]
         writes += self._deletes([
             old for old, new in ((stored.index, entry.index), (stored.hold, entry.hold)) if old != new
         ])  # fmt: skip
         if entry.index:
-            values: dict[str, Value] = {"order": entry.key, "company": entry.company, "status": entry.status}
-            values |= {"cause": cause_of(entry)} if entry.is_over else {}
-            writes.append(Upsert(Row(partition=self._partition, key=entry.index, values=values)))
+            writes.append(Upsert(index_row(self._partition, entry)))
         if entry.status == "created" and entry.number:
-            writes.append(Insert(self._claim(entry)))
+            writes.append(Insert(claim_row(self._partition, entry)))
         return replace(entry, etag=self._table.write(writes)[0])
 
     def _deletes(self, keys: list[str]) -> list[Change]:
         """Return what deletes these rows; one that is gone already, as 0.1.0 may have left it, stops nobody."""
         rows = [self._table.get(self._partition, key) for key in keys if key]
         return [Delete(Row(partition=row.partition, key=row.key)) for row in rows if row is not None]
-
-    def _claim(self, entry: OrderEntry) -> Row:
-        values: dict[str, Value] = {"order": entry.key, "company": entry.company, "order_id": entry.order_id}
-        return Row(partition=self._partition, key=row_key("claim", entry.company, entry.number), values=values)
 
     def forget(self, entry: OrderEntry) -> None:
         """Delete an entry that has moved to another key, with its index row, both or none."""
@@ -205,9 +195,44 @@ class OrderStore:
         if entry is not None and entry.status == "rejected":
             self.forget(entry)
 
+    def page(self, behind: str, limit: int) -> list[Row]:
+        """Return rows as they are stored, those of one kind after those of another, from behind a key on."""
+        low = f"{behind}!" if behind else ""  # the next possible key
+        return list(self._table.query(self._partition, low, limit=limit))
+
+    def for_the_book(self, row: Row) -> Row:
+        """Return a row as the order book has it: an order that is in BC without what it held."""
+        is_created = row.text("status") == "created" and row.text("key") != ""
+        return order_row(self._partition, without_contents(entry_of(row))) if is_created else row
+
+    def restore(self, entry: OrderEntry) -> bool:
+        """Store an order that is missing, with what follows from it; False when it is there."""
+        entry = replace(entry, etag="", index=index_key(entry))
+        if self._table.get(self._partition, entry.place) is not None:
+            return False
+        beside = [index_row(self._partition, entry)] if entry.index else []
+        beside += [claim_row(self._partition, entry)] if entry.status == "created" and entry.number else []
+        beside = [row for row in beside if self._table.get(self._partition, row.key) is None]
+        try:
+            self._table.write([Insert(order_row(self._partition, entry)), *map(Insert, beside)])
+        except StateConflict:
+            return False
+        return True
+
+    def add(self, row: Row) -> bool:
+        """Store a row beside orders that is missing; False when it is there, or its order goes on without it."""
+        is_there = self._table.get(self._partition, row.key) is not None
+        if is_there or (row.key.startswith("stop|") and self.at(row.text("order"), row.text("company")) is not None):
+            return False
+        try:
+            self._table.insert(row)
+        except StateConflict:
+            return False
+        return True
+
     def due(self, now: datetime, limit: int) -> list[OrderEntry]:
         """Return orders whose time has come, the longest waiting first."""
-        high = row_key("due", _stamp(now)) + "~"
+        high = row_key("due", stamp(now)) + "~"
         return [entry for entry in self._entries(self._index("due", high, limit)) if entry.status == "waiting"]
 
     def waiting(self, limit: int) -> list[OrderEntry]:
@@ -241,11 +266,26 @@ class OrderStore:
         writes anew.
         """
         entry = self.load(code_of(key), company)
-        row = self._table.get(self._partition, entry.index) if entry is not None and entry.status in _STOPPED else None
+        row = self._table.get(self._partition, entry.index) if entry is not None and entry.status in STOPPED else None
         if row is None:
             return False
         try:
             self._table.replace(row.with_values(dismissed_at=now))
+        except StateConflict:
+            return False
+        return True
+
+    def erase(self, entry: OrderEntry) -> bool:
+        """Forget what an order that ended held, but for what stops a second post; False when it goes on just now.
+
+        Its rows beside it stay, a dismissal too.
+        """
+        erased = without_contents(entry)
+        stop = self._table.get(self._partition, entry.index) if entry.index else None
+        writes: list[Change] = [Replace(order_row(self._partition, erased))]
+        writes += [Replace(stop.with_values(cause=cause_of(erased)))] if stop is not None else []
+        try:
+            self._table.write(writes)
         except StateConflict:
             return False
         return True
@@ -273,79 +313,3 @@ class OrderStore:
             entry = self.at(row.text("order"), row.text("company"))
             if entry is not None:
                 yield entry
-
-    def _row(self, entry: OrderEntry) -> Row:
-        values: dict[str, Value] = {name: getattr(entry, name) for name in _TEXTS}
-        values |= {name: moment for name in _TIMES if (moment := getattr(entry, name)) is not None}
-        values |= {"message": entry.message, "attempts": entry.attempts, "waits": entry.waits, "unknown": entry.unknown}
-        values |= _pieces("before", entry.before) | _pieces("senders", _written(entry.senders))
-        return Row(partition=self._partition, key=entry.place, values=values, etag=entry.etag)
-
-
-def is_too_long(entry: OrderEntry) -> bool:
-    """Return whether a row can't hold the numbers and senders of an entry."""
-    return max(len(entry.before), len(_written(entry.senders))) > LONGEST
-
-
-def _spellings(key: str) -> list[str]:
-    """Return the keys under which an order may be filed: as keys compare, and as 0.1.0 wrote it."""
-    return list(dict.fromkeys((key, key.upper())))
-
-
-def _is_of(row: Row, key: str) -> bool:
-    """Return whether a row is of this sender's key; rows of 0.1.0 may stand where another key has its place."""
-    if row.text("content"):
-        return row.text("key") == key
-    try:
-        text = decode(row.data("message"))
-    except InvalidMessage:
-        return row.text("key") == key
-    return code_of(sent_key_of(text, row.text("key"))) == key
-
-
-def _index_key(entry: OrderEntry) -> str:
-    if entry.status == "waiting" and entry.next_try_at is not None:
-        return row_key("due", _stamp(entry.next_try_at), entry.key, entry.company)
-    if entry.status in _STOPPED:
-        return row_key("stop", entry.key, entry.company)
-    return ""
-
-
-def _stamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _written(senders: tuple[Sender, ...]) -> str:
-    return json.dumps([[one.message_id, one.sent_key] for one in senders]) if senders else ""
-
-
-def _pieces(name: str, text: str) -> dict[str, Value]:
-    cuts = range(0, max(len(text), 1), _PIECE)
-    return {name + (f"_{part}" if part else ""): text[at : at + _PIECE] for part, at in enumerate(cuts)}
-
-
-def _whole(row: Row, name: str) -> str:
-    pieces = [row.text(name)]
-    while piece := row.text(f"{name}_{len(pieces)}"):
-        pieces.append(piece)
-    return "".join(pieces)
-
-
-def _entry(row: Row) -> OrderEntry:
-    texts: dict[str, Any] = {name: row.text(name) for name in _TEXTS if name not in {"status", "numbering"}}
-    times: dict[str, Any] = {name: row.time(name) for name in _TIMES}
-    senders = _whole(row, "senders")
-    return OrderEntry(
-        status=_STATUSES.get(row.text("status"), "parked"),
-        numbering=_NUMBERINGS.get(row.text("numbering"), "given"),
-        message=row.data("message"),
-        before=_whole(row, "before"),
-        senders=tuple(Sender(*one) for one in json.loads(senders)) if senders else (),
-        attempts=row.number("attempts"),
-        waits=row.number("waits"),
-        unknown=bool(row.number("unknown")),
-        place=row.key,
-        etag=row.etag,
-        **texts,
-        **times,
-    )

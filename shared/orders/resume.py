@@ -59,12 +59,12 @@ def due(orders: OrderStore, now: datetime) -> Outputs:
 def redrive(orders: OrderStore, key: str) -> tuple[bool, Outputs]:
     """Redrive a rejected or parked order; (False, nothing) when there is no such order.
 
-    An order that was created, or waits anyway, stays as it is.
+    An order that was created, waits anyway, or is erased, stays as it is.
     """
     entries = orders.find(code_of(key))
     messages = []
     for entry in entries:
-        if entry.status in {"rejected", "parked"}:
+        if entry.status in {"rejected", "parked"} and not entry.is_erased:
             messages.append(resume_message(orders, entry))
             log_event(log, "order.redriven", order_key=entry.key, company=entry.company)
     return bool(entries), Outputs(resumes=tuple(messages))
@@ -72,7 +72,7 @@ def redrive(orders: OrderStore, key: str) -> tuple[bool, Outputs]:
 
 def redrive_cause(orders: OrderStore, cause: str, of: int) -> Outputs:
     """Redrive the orders that were refused or parked for one cause, at most 200 at a time, of the first `of`."""
-    entries = orders.of_cause(cause, _BATCH, of)
+    entries = [entry for entry in orders.of_cause(cause, _BATCH, of) if not entry.is_erased]
     for entry in entries:
         log_event(log, "order.redriven", order_key=entry.key, company=entry.company)
     return Outputs(resumes=tuple(resume_message(orders, entry) for entry in entries))
@@ -140,6 +140,9 @@ def _resume(ctx: Context, orders: OrderStore, place: Place, message_id: str) -> 
         return Outputs()
     if entry.status == "created":
         return outcome(orders.connection, entry) if entry.reported_to in {"", message_id} else Outputs()
+    if entry.is_erased:
+        log_event(log, "order.skipped", order_key=key, company=company, reason="what it held is erased")
+        return Outputs()
     if entry.status == "waiting" and entry.error_code == _POISON:
         step = next_step.wait_or_park(entry, _poisoned(), ctx.now(), unknown=entry.unknown)
         if isinstance(step, Park):  # a poison function answers nobody, and another try may kill its worker again

@@ -31,7 +31,8 @@ from shared.orders.order_entry import OrderEntry, Sender
 from shared.orders.order_look_up import look_up
 from shared.orders.order_message import OrderRequest, connection_fault, parse_message, sent_key_of
 from shared.orders.order_result import answer, outcome, refusal
-from shared.orders.order_store import LEASE_S, Held, OrderStore, is_too_long
+from shared.orders.order_rows import is_too_long
+from shared.orders.order_store import LEASE_S, Held, OrderStore
 from shared.outputs import Outputs
 
 log: Final = logging.getLogger(__name__)
@@ -96,7 +97,9 @@ def take(ctx: Context, orders: OrderStore, delivery: Delivery) -> Outputs:
         return _place(ctx, orders, request, company, delivery, held)
     entry = held or orders.load(request.key, company)
     done = None if entry is None else _known(ctx, orders, entry, request, delivery)
-    return _go_on(ctx, orders, request, _taken(ctx, entry, request, company, delivery)) if done is None else done
+    if done is not None:
+        return done
+    return _go_on(ctx, orders, request, _taken(ctx, entry or _first(ctx, orders, request, company), request, delivery))
 
 
 def _place(
@@ -106,7 +109,8 @@ def _place(
     entry = orders.load(request.key, company)
     done = None if entry is None else _known(ctx, orders, entry, request, delivery)
     if done is None:
-        done = _go_on(ctx, orders, request, _taken(ctx, entry, request, company, delivery))
+        entry = entry or _first(ctx, orders, request, company, held)
+        done = _go_on(ctx, orders, request, _taken(ctx, entry, request, delivery))
     elif done.results:  # written after this function returned: until then the row says what to answer
         kept = replace(held, reported_to=delivery.message_id, error_code=ANSWERED, error="its messages are answered")
         orders.save(replace(kept, next_try_at=ctx.now() + _KEPT_FOR))
@@ -188,6 +192,8 @@ def is_same_order(entry: OrderEntry, request: OrderRequest) -> bool:
     """Return whether a message means the order of an entry; what another release stored is judged by its message."""
     if entry.content == request.content or not (entry.content or entry.digest):
         return True
+    if entry.is_erased:
+        return not entry.content  # nothing to compare with
     try:
         stored = parse_message(decode(entry.message), message_id=entry.key, is_checked=True)
     except InvalidMessage:
@@ -195,19 +201,29 @@ def is_same_order(entry: OrderEntry, request: OrderRequest) -> bool:
     return stored.content == request.content
 
 
-def _taken(
-    ctx: Context, entry: OrderEntry | None, request: OrderRequest, company: str, delivery: Delivery
+def _first(
+    ctx: Context, orders: OrderStore, request: OrderRequest, company: str, unplaced: OrderEntry | None = None
 ) -> OrderEntry:
+    """Return the entry of a key that is not in the store: a new one, or one that was lost with its table (P31).
+
+    A lost one may have been posted since the order book was written. Where the sender gave its number, the look-up
+    before a first post finds that.
+    """
+    lost = unplaced.posted_at if unplaced is not None and unplaced.unknown else orders.upkeep.lost_since(ctx.now())
+    entry = OrderEntry(key=request.key, company=company, status="posting", message=b"")
+    return entry if lost is None or request.numbering == "given" else replace(entry, unknown=True, posted_at=lost)
+
+
+def _taken(ctx: Context, entry: OrderEntry, request: OrderRequest, delivery: Delivery) -> OrderEntry:
     """Return the entry as held by this worker."""
-    now = ctx.now()
-    entry = entry or OrderEntry(key=request.key, company=company, status="posting", message=b"")
+    now, company = ctx.now(), entry.company
     if entry.is_over:  # a person, or the sender, tries it anew
         entry = replace(entry, first_at=now, waits=0, senders=(), refused_at=None)
     entry = entry.joined_by(*delivery.senders(request))
-    if not entry.in_doubt:
+    if not (entry.in_doubt and entry.external_number):
         entry = replace(entry, external_number=request.external_number)
     return replace(
-        entry, first_at=entry.first_at or now, message=_kept(delivery.body), content=request.content,
+        entry, first_at=entry.first_at or now, message=_kept(delivery.body), is_erased=False, content=request.content,
         numbering=request.numbering, worker=delivery.message_id, lease_until=now + timedelta(seconds=LEASE_S),
         likeness=likeness.mark(company, request.external_number, request.order),
     )  # fmt: skip
@@ -344,7 +360,7 @@ def _wait_unplaced(
         entry = replace(entry, status="waiting", first_at=ctx.now(), waits=0, senders=())
     entry = entry.joined_by(*delivery.senders(request))
     entry = replace(
-        entry, message=_kept(delivery.body), content=request.content, numbering=request.numbering,
+        entry, message=_kept(delivery.body), is_erased=False, content=request.content, numbering=request.numbering,
         worker=delivery.message_id,
     )  # fmt: skip
     return carry_out(ctx, orders, entry, next_step.wait_or_park(entry, error, ctx.now(), unknown=entry.unknown))
@@ -367,7 +383,7 @@ def _reject_unread(ctx: Context, orders: OrderStore, delivery: Delivery, error: 
     if not delivery.held and not entry.is_over:
         return refusal(orders.connection, (sender,), "", str(error))  # another message's order waits under this key
     entry = replace(
-        entry, status="rejected", worker=delivery.message_id, message=_kept(delivery.body),
+        entry, status="rejected", worker=delivery.message_id, message=_kept(delivery.body), is_erased=False,
         first_at=entry.first_at or ctx.now(), senders=entry.senders if delivery.held else (sender,),
     )  # fmt: skip
     return _end(orders, entry, error)

@@ -22,6 +22,7 @@ FLOORS: Final = (
 PURE: Final = frozenset({
     "webhooks/delivery", "webhooks/plan", "changes/jobs", "changes/ledger_rules", "changes/cloud_events",
     "orders/order_message", "orders/order_fields",
+    "orders/asked_key", "orders/order_rows", "orders/order_contents",
     "orders/order_cause", "orders/order_entry", "orders/next_step", "orders/order_result",
     "orders/likeness", "business_central/code_text", "business_central/transient", "message_text",
     "business_central/entities", "business_central/metadata", "business_central/records",

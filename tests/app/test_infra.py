@@ -278,6 +278,15 @@ def test_a_claim_check_lives_as_long_as_its_message_and_a_week() -> None:
         assert rest == "int = 14"
 
 
+def test_the_account_is_locked_where_that_is_asked_for() -> None:
+    """Only its deletion is forbidden: a read-only lock would stop listing keys, and deployments with it."""
+    body = declared("storage.lock").body
+    assert "if (isLocked)" in body
+    assert "level: 'CanNotDelete'" in body
+    assert "scope: account" in body
+    assert bicep.parameters(MAIN)["storageLock"][1] == "bool = false"
+
+
 def test_old_claim_checks_are_cleared_away_and_nothing_else() -> None:
     """The lifecycle rule is limited to the data container; package and host state stay."""
     body = declared("storage.lifecycle").body

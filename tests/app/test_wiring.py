@@ -61,6 +61,8 @@ WIRING: Final[dict[str, tuple[tuple[object, ...], set[str]]]] = {
     "show_order": (("httpTrigger", "orders/{key?}", ("GET",), "function"), set()),
     "redrive_order": (("httpTrigger", "orders/{key}/redrive", ("POST",), "function"), {"sales-orders-resume"}),
     "redrive_order_by_key": (("httpTrigger", "orders/redrive", ("POST",), "function"), {"sales-orders-resume"}),
+    "erase_order": (("httpTrigger", "orders/erase", ("POST",), "function"), set()),
+    "import_orders": (("httpTrigger", "orders/import", ("POST",), "function"), set()),
     "show_schema": (("httpTrigger", "schema", ("GET",), "function"), set()),
     "health": (("httpTrigger", "health", ("GET",), "anonymous"), {"bc-notifications"}),
 }  # fmt: skip
@@ -220,6 +222,8 @@ def test_with_wrong_settings_operators_get_one_message_with_every_name() -> None
         triggers.show_order(call("GET")),
         triggers.show_schema(call("GET")),
         triggers.redrive_order(call("POST"), {}),
+        triggers.erase_order(call("POST")),
+        triggers.import_orders(call("POST")),
     ]
     for reply in replies:
         assert reply.status_code == 503

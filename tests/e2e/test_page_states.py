@@ -34,8 +34,8 @@ def pages() -> dict[str, str]:
     """Every page by its name in an address."""
     made = {name: status_page(view, form_token="t") for name, view in states().items()}
     good = states()["healthy"]
-    made["found"] = status_page(good, form_token="t", found=found_section(found_something()))
-    made["nothing found"] = status_page(good, form_token="t", found=found_section(Found(key="SO-9", at=AT)))
+    made["found"] = status_page(good, form_token="t", found=found_section(found_something(), "t"))
+    made["nothing found"] = status_page(good, form_token="t", found=found_section(Found(key="SO-9", at=AT), "t"))
     return {name.replace(" ", "-"): page for name, page in made.items()}
 
 

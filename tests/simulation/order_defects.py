@@ -12,7 +12,7 @@ from shared.business_central import order_api
 from shared.business_central.entities import SALES_ORDERS
 from shared.business_central.port import Intent, PostedOrder
 from shared.errors import BCDenied, BCRejected, BCUnavailable, BudgetExhausted, IntegrationError, TokenError
-from shared.orders import likeness, next_step, order_look_up, order_message, order_store, resume, submit
+from shared.orders import likeness, next_step, order_look_up, order_message, order_rows, order_store, resume, submit
 from shared.orders.order_entry import OrderEntry
 from shared.orders.order_result import refusal
 from shared.orders.order_store import OrderStore
@@ -80,12 +80,12 @@ def _claims_forgotten() -> list[Patch]:
 
     return [
         (OrderStore, "claimant", lambda *_: ""),
-        (OrderStore, "_claim", _unique_claim),
+        (order_store, "claim_row", _unique_claim),
         (OrderStore, "_write", write),
     ]
 
 
-def _unique_claim(book: OrderStore, entry: OrderEntry) -> Any:
+def _unique_claim(partition: str, entry: OrderEntry) -> Any:
     raise AssertionError("no claim is written without a number")
 
 
@@ -201,8 +201,8 @@ def _settles_early() -> list[Patch]:
 
 
 def _no_due_time() -> list[Patch]:
-    real = order_store._index_key
-    return [(order_store, "_index_key", lambda entry: "" if entry.status == "waiting" else real(entry))]
+    real = order_rows.index_key
+    return [(order_store, "index_key", lambda entry: "" if entry.status == "waiting" else real(entry))]
 
 
 def _doubt_rejects_early() -> list[Patch]:

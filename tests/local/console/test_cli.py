@@ -3,7 +3,7 @@
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,6 +37,7 @@ class App:
 
     def __init__(self) -> None:
         self.status, self.body = 200, b"{}"
+        self.answer: Callable[[], bytes] = lambda: self.body
         self.asked: list[tuple[str, str, str]] = []  # method, path, key
         app = self
 
@@ -46,7 +47,7 @@ class App:
                 self.send_response(app.status)
                 self.send_header("Content-Type", "application/json")
                 self.end_headers()
-                self.wfile.write(app.body)
+                self.wfile.write(app.answer())
 
             do_POST = do_GET  # noqa: N815 - the library names it
 
@@ -73,7 +74,10 @@ def test_every_command_says_what_it_does() -> None:
     """One entry point; each command has a help of its own."""
     said = ask("--help")
     assert said.exit_code == 0
-    names = {"up", "run", "demo", "trigger", "listen", "take", "send", "find", "replay", "status", "doctor"}
+    names = {"up", "run", "demo", "trigger", "listen", "take", "send", "find", "replay", "status", "doctor"} | {
+        "erase",
+        "import-orders",
+    }
     assert set(cli.main.commands) == names
     for name in names:
         assert ask(name, "--help").exit_code == 0
@@ -170,6 +174,30 @@ def test_find_shows_events_jobs_and_what_business_central_says(app: App) -> None
     assert json.loads(ask("find", "P-1", "--url", app.url, "--json").output) == answer
     app.body = json.dumps({**answer, "records": [], "dead_letters": []}).encode()
     assert ask("find", "P-1", "--url", app.url).exit_code == 1
+
+
+def test_erasing_asks_first_and_says_what_is_left(app: App) -> None:
+    """Without a yes nothing is asked of the app."""
+    app.body = b'[{"key": "a", "connection": "default", "orders": 2, "under_way": 1, "dead_letters": 0}]'
+    assert ask("erase", "a", "--url", app.url).exit_code == 1
+    assert app.asked == []
+    said = ask("erase", "a/b", "--url", app.url, "--yes")
+    assert "2 orders and 0 dead letters are erased; 1 orders are under way" in said.output
+    assert app.asked == [("POST", "/api/orders/erase?key=a%2Fb", "")]
+    app.status, app.body = 404, b"[]"
+    assert "no order and no dead letter bears a" in ask("erase", "a", "--url", app.url, "--yes").output
+
+
+def test_an_import_goes_on_to_the_end(app: App) -> None:
+    """Part by part; what the app refuses is one line."""
+    parts = iter([{"day": "2026-02-01", "added": 3, "there": 0, "next": "p1"},
+                  {"day": "2026-02-01", "added": 1, "there": 2, "next": ""}])  # fmt: skip
+    app.answer = lambda: json.dumps(next(parts)).encode()
+    said = ask("import-orders", "2026-02-01", "--url", app.url)
+    assert said.output.splitlines() == ["3 orders added, 0 were there", "4 orders added, 2 were there"]
+    assert [path for _, path, _ in app.asked] == [
+        "/api/orders/import?day=2026-02-01&next=&connection=", "/api/orders/import?day=2026-02-01&next=p1&connection=",
+    ]  # fmt: skip
 
 
 def test_wrong_settings_are_refused_before_anything_starts(tmp_path: Path) -> None:

@@ -116,7 +116,8 @@ def found_something() -> Found:
     order = {
         "orderKey": "SO-1", "company": "c0", "status": "created", "id": "x", "number": "101001", "attempts": 2,
         "externalDocumentNumber": "SO-1", "firstSeen": AT - timedelta(hours=1), "lastPost": AT - timedelta(minutes=51),
-        "outcomeUnknown": False, "nextTry": None, "error": None, "correlationId": "5f2a", "businessCentral": said,
+        "outcomeUnknown": False, "nextTry": None, "isErased": False, "error": None, "correlationId": "5f2a",
+        "businessCentral": said,
     }  # fmt: skip
     event = Announced(type="bc.item.created.v1", event_id="e" * 64, job="j-1", at=AT - timedelta(minutes=49))
     record = RecordStory(

@@ -87,6 +87,7 @@ class World:
                 Action.REDRIVE_DEAD_LETTER: lambda form: self._redrive("message", form["id"]),
                 Action.REDRIVE_QUEUE: lambda form: self._redrive("queue", form["queue"]),
                 Action.DISMISS_ORDER: lambda form: self._redrive("dismiss", form["company"], form["key"]),
+                Action.ERASE_KEY: lambda form: self._redrive("erase", form["key"]),
                 Action.SYNC: lambda _: self._redrive("sync"),
             },
             now=clock,

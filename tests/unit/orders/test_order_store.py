@@ -12,7 +12,8 @@ from shared.business_central.code_text import code_of
 from shared.business_central.port import PostedOrder
 from shared.errors import StateConflict
 from shared.orders.order_entry import OrderEntry, OrderStatus, Sender
-from shared.orders.order_store import LONGEST, Held, OrderStore, is_too_long
+from shared.orders.order_rows import LONGEST, is_too_long
+from shared.orders.order_store import Held, OrderStore
 from tests.support.memory_storage import MemoryTables
 
 AT = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)

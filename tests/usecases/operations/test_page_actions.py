@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from shared import triggers
-from shared.operations import status
+from shared.operations import find, status
 from shared.operations.connect_values import Action
 from shared.operations.page_actions import Done, actions
 from shared.operations.status_view import LoginView, StatusView
@@ -77,6 +77,22 @@ def test_a_dismissed_order_is_kept_and_asks_for_nobody(shop: Shop) -> None:
     assert status.order_story(shop.world.stores.orders, "web-1")[0]["status"] == "rejected"
     assert act[Action.DISMISS_ORDER]({**form, "key": "NOBODY"}) == Done.NOT_FOUND
     assert act[Action.REDRIVE_ORDER](form) == Done.REDRIVEN
+
+
+def test_what_a_key_holds_is_erased(shop: Shop) -> None:
+    """The order is kept as far as it stops a second one, and says that trying again can't help."""
+    act = buttons(shop.world)
+    (found,) = find.find(shop.world.ctx, shop.world.stores, "web-1").orders
+    assert not found["isErased"]
+    assert act[Action.ERASE_KEY]({"key": "web-1"}) == Done.ERASED
+    (found,) = find.find(shop.world.ctx, shop.world.stores, "web-1").orders
+    assert found["isErased"]
+    (order,) = [one for one in look(shop.world).orders if one.key == "WEB-1"]
+    assert "Its sender sends it anew" in order.no_redrive
+    assert look(shop.world).order_causes[order.cause] == 1
+    assert act[Action.REDRIVE_ORDER]({"key": "web-1"}) == Done.UNCHANGED
+    assert act[Action.REDRIVE_CAUSE]({"cause": order.cause}) == Done.NOT_FOUND
+    assert act[Action.ERASE_KEY]({"key": "NOBODY"}) == Done.NOT_FOUND
 
 
 def test_an_order_that_ends_anew_asks_again(shop: Shop) -> None:
