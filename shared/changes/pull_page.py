@@ -1,7 +1,7 @@
 """A page of a pull: announces every record version that no page of the pull has announced."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
 
@@ -32,7 +32,8 @@ def _news(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) ->
     kept, records = _kept_and_news(ctx, job, records, known, reading)
     seen = [one for record in kept for one in pulled_versions.digests(record)]
     if job.phase == "expanded":
-        seen += [digest for digest in map(_expanded_digest_of(job), reading.records) if digest in known.before]
+        again = [digest for digest in map(_expanded_digest_of(job), reading.records) if digest in known.before]
+        seen += [one for digest in again for one in (digest, known.before[digest])]
     announced = dict.fromkeys([*claims.ids, *(record.key for record in records)])
     versions.add(job.job, seen, replace(claims, ids=tuple(announced)), now=ctx.now())
     return [Announcement("pulled", record) for record in records]
@@ -69,8 +70,8 @@ class _Known:
     would take it for announced.
     """
 
-    in_this_run: frozenset[bytes] = frozenset()  # by its other pages
-    before: frozenset[bytes] = frozenset()
+    in_this_run: Mapping[bytes, bytes] = field(default_factory=dict)  # by its other pages; as `load` returns them
+    before: Mapping[bytes, bytes] = field(default_factory=dict)
 
 
 def _known(stores: ChangeStores, versions: PulledVersionStore, job: PageJob, also: Sequence[str]) -> _Known:
@@ -88,7 +89,7 @@ def _known(stores: ChangeStores, versions: PulledVersionStore, job: PageJob, als
         if since < (state.read_since or NO_TIME) and not state.is_set_back:
             runs += [run for run in versions.runs() if not stores.streams.is_superseded(state, run)]
     in_this_run = versions.load([job.run], but=job.job)
-    return _Known(in_this_run=frozenset(in_this_run), before=frozenset(versions.load(runs, but=job.job)))
+    return _Known(in_this_run=in_this_run, before=versions.load(runs, but=job.job))
 
 
 def _expanded_digest_of(job: PageJob) -> Callable[[Record], bytes]:
@@ -109,7 +110,8 @@ def _parents(ctx: Context, stores: ChangeStores, job: PageJob, records: list[Rec
     replica behind is read again.
     """
     entity, digest = job.entity_row(), _expanded_digest_of(job)
-    news = [record for record in records if digest(record) not in known.before | known.in_this_run]
+    announced = {*known.before, *known.in_this_run}
+    news = [record for record in records if digest(record) not in announced]
     keys = dict.fromkeys(record.text(entity.expanded_parent).lower() for record in news)
     parents, broken = read_records(ctx, job.company, entity, [key for key in keys if key])
     found = [replace(broken_in(job), phase="records", key=key, reason=str(error)) for key, error in broken]

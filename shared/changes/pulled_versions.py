@@ -5,6 +5,7 @@ expanded records included, and the ids of all records the page announced: delive
 if they have moved to another page meanwhile.
 """
 
+import itertools
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from hashlib import sha256
@@ -32,8 +33,9 @@ def expanded_digest(parent: str, tag: str) -> bytes:
 
 
 def digests(record: Record) -> list[bytes]:
-    """Return what stands for this version of a record and of those expanded in it."""
-    return [digest(record), *(expanded_digest(record.key, tag) for tag in record.expanded_tags)]
+    """Return what stands for this version of a record and of those expanded in it, each before its record's."""
+    own = digest(record)
+    return [own, *(one for tag in record.expanded_tags for one in (expanded_digest(record.key, tag), own))]
 
 
 class PulledVersionStore:
@@ -44,13 +46,16 @@ class PulledVersionStore:
         self._table = table
         self._partition = row_key(connection, company, entity, "seen")
 
-    def load(self, runs: Iterable[str], *, but: str) -> set[bytes]:
-        """Return the digests of these runs, except those of the job named `but`."""
-        found: set[bytes] = set()
+    def load(self, runs: Iterable[str], *, but: str) -> dict[bytes, bytes]:
+        """Return the digests of these runs, except those of the job named `but`, each with the one stored behind it.
+
+        Behind that of an expanded record this is its record's: the only one that release 0.1.0 knows.
+        """
+        found: dict[bytes, bytes] = {}
         for run in {run for run in runs if run}:
             for row in self._table.query(self._partition, run, after(run)):
                 if row.key != but:
-                    found.update(cut(gather(row, _SEEN), _DIGEST))
+                    found.update(itertools.pairwise([*cut(gather(row, _SEEN), _DIGEST), b""]))
         return found
 
     def runs(self) -> set[str]:

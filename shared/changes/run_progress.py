@@ -176,12 +176,12 @@ def _progress(row: Row) -> Progress:
 
 
 def _next(row: Row) -> PageJob | None:
-    """Return the newest job of a slice; None where 0.1.0 has moved it since."""
+    """Return the newest job of a slice; None where 0.1.0 has taken it, which notes no successor."""
     try:
         job = PageJob.from_text(row.text("next"))
     except InvalidMessage:
         return None
-    return job if job.page >= row.number("page") else None
+    return job if job.page >= row.number("page") == row.number("taken") or job.page > row.number("page") else None
 
 
 def _moved_at(row: Row) -> datetime:
@@ -219,7 +219,9 @@ def _key(job: PageJob) -> str:
 
 
 def _started(row: Row, job: PageJob, message_id: str, now: datetime) -> Row:
-    values: dict[str, Value] = {"page": job.page, "owner": message_id, "redrive": job.redrive, "at": now}
+    values: dict[str, Value] = {
+        "page": job.page, "taken": job.page, "owner": message_id, "redrive": job.redrive, "at": now,
+    }  # fmt: skip
     put = _next(row)  # what was put again meanwhile is a copy from now on
     values["again"] = max(job.again, put.again if put is not None and put.page == job.page else 0)
     moved_at = row.time("at")

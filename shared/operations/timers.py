@@ -85,9 +85,12 @@ class TimerJob:
     by_timer: bool = False  # the host's timer has sent it, which then runs
 
     def to_text(self) -> str:
-        """Return the queue message."""
+        """Return the queue message.
+
+        Release 0.1.0 takes it by `redrive` for an old copy of some job and drops it; it is sent for again (P20).
+        """
         members = {"kind": "timer", "timer": self.function, "job": self.job, "connection": self.connection}
-        return json.dumps({**members, "by_timer": self.by_timer})
+        return json.dumps({**members, "by_timer": self.by_timer, "redrive": -1}, separators=(",", ":"))
 
 
 def read_timer_job(text: str) -> TimerJob | None:

@@ -29,9 +29,9 @@ def test_versions_are_found_by_run_but_not_by_the_job_that_announced_them(one: l
     book = seen_book()
     book.add("r1-00-000001", one, Claims((ID,) if one else ()), now=AT)
     book.add("r2-00-000001", two, Claims(), now=AT)
-    assert book.load(["r1", "r2"], but="") == set(one) | set(two)
-    assert book.load(["r1", ""], but="") == set(one)
-    assert book.load(["r1", "r2"], but="r1-00-000001") == set(two)
+    assert set(book.load(["r1", "r2"], but="")) == set(one) | set(two)
+    assert set(book.load(["r1", ""], but="")) == set(one)
+    assert set(book.load(["r1", "r2"], but="r1-00-000001")) == set(two)
     assert book.claims("r1-00-000001") == Claims((ID,) if one else ())
     assert book.claims("r3-00-000001") is None
 
@@ -54,9 +54,9 @@ def test_rows_of_other_runs_are_deleted() -> None:
     for run in ("r1", "r2", "r3"):
         book.add(f"{run}-00-000001", [b"12345678"], Claims(), now=AT)
     book.keep_only(["r2", ""], since=AT)
-    assert book.load(["r3"], but="") == {b"12345678"}
+    assert set(book.load(["r3"], but="")) == {b"12345678"}
     book.keep_only(["r2", ""], since=AT + timedelta(seconds=1))
-    assert book.load(["r1", "r3"], but="") == set()
+    assert set(book.load(["r1", "r3"], but="")) == set()
     assert book.load(["r2"], but="")
 
 
