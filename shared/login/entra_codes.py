@@ -25,7 +25,8 @@ _CONNECT: Final = "Press Connect on the connect page (/api/connect)."
 _SIGN_IN: Final = "Press Connect on the connect page (/api/connect), as the user that Business Central knows."
 _NEW_SECRET: Final = (
     "Create a new client secret in the app registration (Certificates & secrets) and store its value in the vault as "
-    f"{SECRET_CLIENT}; it is picked up within a minute. Nobody needs to sign in again."
+    f"{SECRET_CLIENT} (of a connection other than default {SECRET_CLIENT}-<id>); it is picked up within a minute. "
+    "Nobody needs to sign in again."
 )
 _MEND: Final = (
     "Mend the app registration or its settings: compare BC_CLIENT_ID, BC_TENANT_ID, the client secret or federated "
