@@ -11,7 +11,6 @@ from shared.business_central.port import Intent
 from shared.changes import cloud_events, ledger_rules, notification_job, page_reader, snapshot_page
 from shared.changes.broken_records import BrokenList
 from shared.changes.ledger import Ledger
-from shared.changes.pulled_versions import PulledVersionStore
 from shared.changes.run_progress import RunStore, Standing
 from shared.connections.companies import Companies
 from shared.dead_letters import frame
@@ -120,14 +119,6 @@ def _dead_by_silence() -> list[Patch]:
     return [(RunStore, "standing", lambda *_: Standing(is_alive=False))]
 
 
-def _pull_forgets_its_page() -> list[Patch]:
-    return [(PulledVersionStore, "claims", lambda *_: None)]
-
-
-def _snapshot_without_drafts() -> list[Patch]:
-    return [(Ledger, "keep_drafts", lambda *_: [])]
-
-
 CHANGE_DEFECTS: Final = (
     Defect("announces the uncommitted", "what is announced is read committed", _reads_uncommitted,
            {**_DEAF, "actions": 200, "spells": 0}),
@@ -156,8 +147,4 @@ CHANGE_DEFECTS: Final = (
            {"orders": 40, "spells": 0, "forced": ("rename", "rename")}),
     Defect("dead by silence", "slow is not dead", _dead_by_silence,
            {"latency_s": 5.0, "page_rows": 1, "actions": 150, "orders": 8, "spells": 0, "is_deaf": True}),
-    Defect("pull forgets its page", "a page delivered again announces what it claimed", _pull_forgets_its_page,
-           {**_SLOW_PAGES, "crash_p": 0.02}),
-    Defect("snapshot without drafts", "a draft's number outlives its snapshot", _snapshot_without_drafts,
-           {"is_deaf": True, "actions": 150}, "compare"),
 )  # fmt: skip

@@ -89,13 +89,6 @@ def _unique_claim(partition: str, entry: OrderEntry) -> Any:
     raise AssertionError("no claim is written without a number")
 
 
-def _nothing_held_back() -> list[Patch]:
-    def begin(book: OrderStore, entry: OrderEntry) -> OrderEntry:
-        return book.save(entry)
-
-    return [(OrderStore, "begin", begin)]
-
-
 def _hold_kept() -> list[Patch]:
     def save(book: OrderStore, entry: OrderEntry) -> OrderEntry:
         return book._write(entry, entry, [])
@@ -232,9 +225,6 @@ ORDER_DEFECTS: Final = (
     Defect("leaves late", "a post leaves within a minute of its note", _leaves_late,
            {**_IN_DOUBT, "stall_p": 0.03, "nest_p": 0.2}),
     Defect("claims forgotten", "a document is claimed by one key", _claims_forgotten, _WITH_CLERKS),
-    Defect("nothing held back", "what could be mistaken for an order in doubt waits", _nothing_held_back,
-           {**_ORDERS, "orders": 30, "life": timedelta(minutes=40),
-            "fault": _fault(FaultKind.LATE_COMMIT, probability=0.8, late_s=470.0, queued=True)}),
     Defect("hold kept", "an order with an outcome holds nothing back", _hold_kept, _WITH_CLERKS),
     Defect("before forgotten", "what bore the number before is not the order", _before_forgotten, _WITH_CLERKS),
     Defect("transient is final", "a 4xx that passes is waited out", _transient_is_final,
