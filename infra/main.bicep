@@ -173,6 +173,10 @@ param logDailyQuotaGb int = 1
 @maxLength(20)
 param alertEmails string[] = []
 
+@description('Sales orders refused within half an hour that raise an alert.')
+@minValue(1)
+param rejectedOrdersThreshold int = 10
+
 @description('Where the pages of docs/runbook are, for the links in alert mails; empty names the file only.')
 param runbookUrl string = ''
 
@@ -272,6 +276,7 @@ module resources 'resources.bicep' = {
     logRetentionInDays: logRetentionInDays
     logDailyQuotaGb: logDailyQuotaGb
     alertEmails: alertEmails
+    rejectedOrdersThreshold: rejectedOrdersThreshold
     runbookUrl: runbookUrl
     budgetAmount: budgetAmount
     budgetStartDate: budgetStartDate

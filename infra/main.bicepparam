@@ -71,6 +71,7 @@ param logDailyQuotaGb = int(readEnvironmentVariable('LOG_DAILY_QUOTA_GB', '1'))
 var emails = readEnvironmentVariable('ALERT_EMAILS', '')
 param alertEmails = empty(emails) ? [] : split(emails, ',')
 #disable-next-line BCP036
+param rejectedOrdersThreshold = int(readEnvironmentVariable('REJECTED_ORDERS_THRESHOLD', '10'))
 param runbookUrl = readEnvironmentVariable('RUNBOOK_URL', '')
 param budgetAmount = int(readEnvironmentVariable('BUDGET_AMOUNT', '0'))
 param budgetStartDate = readEnvironmentVariable('BUDGET_START_DATE', '')

@@ -72,6 +72,10 @@ param logDailyQuotaGb int = 1
 @maxLength(20)
 param alertEmails string[] = []
 
+@description('Sales orders refused within half an hour that raise an alert.')
+@minValue(1)
+param rejectedOrdersThreshold int = 10
+
 @description('Where the pages of docs/runbook are, for the links in alert mails; empty names the file only.')
 param runbookUrl string = ''
 
@@ -274,6 +278,7 @@ module alerts 'modules/alerts.bicep' = if (!empty(alertEmails)) {
     workspaceId: monitoring.outputs.workspaceId
     emails: alertEmails
     bc: bc
+    rejectedOrdersThreshold: rejectedOrdersThreshold
     runbookUrl: runbookUrl
   }
   dependsOn: [

@@ -55,6 +55,7 @@ EVENTS: Final[dict[str, str]] = {
     "order.erased": "a person had what an order key held forgotten; what stops a second post is left",
     "orders.kept": "the daily round is over: the order book is written, contents whose time was over are gone",
     "orders.lost": "the table holds fewer orders than the order book of the day before; bring them back from it",
+    "queue.unread": "messages lie in a queue for too long: nobody reads events or results, or empties a poison queue",
     "events.forwarded": "a message of events was sent on to the receiver",
     "events.waiting": "the receiver takes no events for now; they are sent again by themselves",
     "events.held": "the receiver, its address or access must be mended by a person; the events wait for that",

@@ -41,7 +41,7 @@ from shared.invocation import invocation_id
 from shared.log import about
 from shared.login.tenant_lookup import find_tenant_id
 from shared.login.tokens import EntraTokens
-from shared.operations import doctor, status
+from shared.operations import doctor, queue_watch, status
 from shared.operations.activity import Activity
 from shared.operations.diagnosis import HandshakeResult
 from shared.operations.findings import Report
@@ -305,6 +305,11 @@ class Services:
             env=self._env,
         )
         return doctor.examine(at_work.context, at_work.stores, instruments)
+
+    def watch_queues(self, timer: str) -> None:
+        """Log what lies in a queue for too long, when it is time to look and the timer of every minute has run."""
+        if timer == "retry_sales_orders":
+            queue_watch.look(self._depths().read, self._depths().peek, self._outside.now())
 
     def _depths(self) -> QueueDepths:
         return QueueDepths(self._first.storage, ca_bundle=self._first.ca_bundle)

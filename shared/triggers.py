@@ -51,6 +51,7 @@ def run_timer(function: str, outputs: dict[str, Texts]) -> None:
         log_event(log, "settings.refused", level=logging.ERROR, faults=len(error.faults), reason=str(error))
         return
     _leave(routing.run_timer(made, function, lambda conn: do_timer(conn, function)), outputs)
+    made.watch_queues(function)
 
 
 def run_queue(msg: func.QueueMessage, queue: str, outputs: dict[str, Texts]) -> None:
@@ -305,8 +306,8 @@ def import_orders(req: func.HttpRequest) -> func.HttpResponse:
 
     def act() -> object:
         conn = routing.only(root.services(), _named(req))
-        day, part = (str(req.params.get(name, "")) for name in ("day", "next"))
-        return asdict(order_import.bring_back(conn.context, conn.stores.orders, conn.stores.book, day, part))
+        asked = [str(req.params.get(name, "")) for name in ("day", "next")]
+        return asdict(order_import.bring_back(conn.context, conn.stores.orders, conn.stores.book, *asked))
 
     return _json_or_error(act)
 

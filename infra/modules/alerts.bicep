@@ -22,6 +22,10 @@ param emails string[]
 @description('What the app is told about Business Central; its schedules say when a run is missing.')
 param bc businessCentralType
 
+@description('Sales orders refused within half an hour that raise an alert.')
+@minValue(1)
+param rejectedOrdersThreshold int
+
 @description('Where the runbook pages are, for a link in the mail; empty names the file only.')
 param runbookUrl string
 
@@ -40,6 +44,11 @@ var byConnection = [
     values: ['*']
   }
 ]
+
+// Rows that are usual up to a number.
+var thresholds = {
+  'orders-rejected': rejectedOrdersThreshold
+}
 
 // severity: 1 a person must act now, 2 a person must act today, 3 worth knowing.
 // atLeast: rows that raise the alert. silent: the alert is raised when there is no row at all.
@@ -91,6 +100,30 @@ var alerts = [
     atLeast: 1
     dimensions: byConnection
     query: loadTextContent('../queries/order-parked.kql')
+  }
+  {
+    name: 'orders-rejected'
+    title: 'Many sales orders are refused'
+    severity: 2
+    atLeast: 1
+    dimensions: byConnection
+    query: loadTextContent('../queries/orders-rejected.kql')
+  }
+  {
+    name: 'lost-tables'
+    title: 'The table of orders has lost rows'
+    severity: 1
+    atLeast: 1
+    dimensions: byConnection
+    query: loadTextContent('../queries/lost-tables.kql')
+  }
+  {
+    name: 'queue-unread'
+    title: 'Messages lie in a queue and nobody reads it'
+    severity: 2
+    atLeast: 1
+    dimensions: byConnection
+    query: loadTextContent('../queries/queue-unread.kql')
   }
   {
     name: 'message-dead-lettered'
@@ -212,7 +245,7 @@ resource rules 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
             timeAggregation: 'Count'
             dimensions: alert.dimensions
             operator: alert.atLeast > 0 ? 'GreaterThanOrEqual' : 'LessThan'
-            threshold: alert.atLeast > 0 ? alert.atLeast : 1
+            threshold: thresholds[?alert.name] ?? (alert.atLeast > 0 ? alert.atLeast : 1)
             failingPeriods: {
               numberOfEvaluationPeriods: 1
               minFailingPeriodsToAlert: 1

@@ -309,9 +309,9 @@ def _since(text: str, now: datetime) -> str:
 @click.argument("order_key", metavar="KEY")
 @_app()
 @click.confirmation_option(prompt="Erase what orders and dead letters of this key hold, for good?")
-def erase(order_key: str, url: str, key: str, storage: str) -> None:
+def erase(order_key: str, app: Target) -> None:
     """Forget what orders of KEY that ended held, and its dead letters; what stops a second order stays."""
-    erased = target(url, key, storage).ask("POST", "orders/erase", {"key": order_key})
+    erased = app.ask("POST", "orders/erase", {"key": order_key})
     if not erased:
         raise Refused(f"no order and no dead letter bears {order_key}")
     for one in erased:
@@ -323,12 +323,11 @@ def erase(order_key: str, url: str, key: str, storage: str) -> None:
 @main.command("import-orders")
 @click.argument("day", default="")
 @_app()
-@click.option("--connection", default="", help="Id; needed where there are several.")
-def import_orders(day: str, connection: str, url: str, key: str, storage: str) -> None:
+def import_orders(day: str, app: Target) -> None:
     """Bring orders back that the table has lost, from the order book of DAY; without one, say which there are."""
-    app, part, added, there = target(url, key, storage), "", 0, 0
+    part, added, there = "", 0, 0
     while True:
-        done = app.ask("POST", "orders/import", {"day": day, "next": part, "connection": connection})
+        done = app.ask("POST", "orders/import", {"day": day, "next": part})
         added, there, part = added + done["added"], there + done["there"], done["next"]
         click.echo(f"{added} orders added, {there} were there")
         if not part:

@@ -13,8 +13,9 @@ from typing import Final
 from shared.business_central.port import Subscription, Wanted, WebhookLogLine
 from shared.operations.findings import Finding, counted, fine, grouped, named, note, warning, wrong
 from shared.operations.poison_contents import Peeked, poison_findings
+from shared.operations.unread_output import OUTPUTS, UnreadView, unread, unread_findings
 from shared.operations.view_findings import NOT_RUNNING
-from shared.resource_names import QUEUE_EVENTS, QUEUE_RESULTS, WORK_QUEUES
+from shared.resource_names import WORK_QUEUES
 from shared.webhooks.plan import LIFETIME, Register, Remove, Renew, Step
 
 #: Business Central waits so long for a handshake.
@@ -154,20 +155,25 @@ def unsupported(whats: Sequence[str]) -> list[Finding]:
 def queue_findings(
     depths: Mapping[str, int | None], peek: Mapping[str, Sequence[Peeked]], *, now: datetime
 ) -> list[Finding]:
-    """Judge the lengths of the queues (None: there is none), and by their first messages the poison queues."""
+    """Judge the lengths of the queues (None: there is none), and by their first messages poison and output queues."""
     poison = {queue: depth for queue, depth in depths.items() if queue.endswith("-poison") and depth}
     found = poison_findings(poison, peek, now=now)
     found += (_long(queue, depth) for queue, depth in depths.items() if depth and depth > _limit(queue))
+    found += unread_findings(_outputs(depths, peek), now)
     if found:
         return found
     shown = ", ".join(f"{queue} {depth}" for queue, depth in depths.items() if depth is not None)
     return [fine("queues", f"Messages waiting: {shown or 'none yet'}.")]
 
 
+def _outputs(depths: Mapping[str, int | None], peek: Mapping[str, Sequence[Peeked]]) -> list[UnreadView]:
+    return [unread(queue, depth, peek.get(queue, ())) for queue in OUTPUTS if (depth := depths.get(queue))]
+
+
 def _limit(queue: str) -> float:
     if queue in WORK_QUEUES:
         return JAM
-    return UNREAD if queue in {QUEUE_EVENTS, QUEUE_RESULTS} else math.inf
+    return UNREAD if queue in OUTPUTS else math.inf
 
 
 def _long(queue: str, depth: int) -> Finding:

@@ -25,7 +25,8 @@ from shared.operations.stores import Stores
 from shared.operations.time_limit import TookTooLong, side_by_side, within
 from shared.operations.timers import Timer
 from shared.operations.token_claims import token_findings
-from shared.resource_names import QUEUE_EVENTS, QUEUE_RESULTS, SECRET_CLIENT, SECRET_EVENTS, SECRET_WEBHOOK, WORK_QUEUES
+from shared.operations.unread_output import OUTPUTS
+from shared.resource_names import SECRET_CLIENT, SECRET_EVENTS, SECRET_WEBHOOK, WORK_QUEUES
 from shared.settings import AuthMode
 from shared.webhooks.keep import own_prefix
 
@@ -172,10 +173,10 @@ def _public_url(ctx: Context, instruments: Instruments) -> list[Finding]:
 
 
 def _queues(ctx: Context, instruments: Instruments) -> list[Finding]:
-    queues = [name for queue in WORK_QUEUES for name in (queue, f"{queue}-poison")] + [QUEUE_EVENTS, QUEUE_RESULTS]
+    queues = [name for queue in WORK_QUEUES for name in (queue, f"{queue}-poison")] + [*OUTPUTS]
     depths = {queue: instruments.depth(queue) for queue in queues}
-    poison = {queue: instruments.peek(queue) for queue, depth in depths.items() if queue.endswith("-poison") and depth}
-    return diagnosis.queue_findings(depths, poison, now=ctx.now())
+    first = {queue: instruments.peek(queue) for queue, depth in depths.items() if queue not in WORK_QUEUES and depth}
+    return diagnosis.queue_findings(depths, first, now=ctx.now())
 
 
 def _state(ctx: Context, stores: Stores, instruments: Instruments) -> list[Finding]:

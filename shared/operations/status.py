@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -46,6 +46,7 @@ from shared.operations.stores import Stores
 from shared.operations.time_limit import TookTooLong, within
 from shared.operations.timer_store import TimerRun
 from shared.operations.timers import Timer, timers_of
+from shared.operations.unread_output import OUTPUTS, UnreadView, unread
 from shared.orders.order_cause import cause_of, why_no_redrive
 from shared.orders.order_entry import OrderEntry
 from shared.orders.order_store import OrderStore
@@ -92,7 +93,7 @@ def view(
     dismissed, orders = _order_views(stores.orders, key, names)
     letters = stores.dead_letters.counts(ctx.now())
     runs = stores.timers.all()
-    poison, in_poison = (None, ()) if depth is None else _poison(depth, peek, ctx.now())
+    queues = _Queues() if depth is None else _queues(depth, peek, ctx.now())
     week = activity.week() if activity else Week(Counter(), {})
     gathered = StatusView(
         at=ctx.now(),
@@ -116,8 +117,9 @@ def view(
         forwarding=_forwarding(settings.events_to, stores.batches),
         key=key,
         timers=tuple(_timer(timer, runs.get(timer.function), ctx.now()) for timer in timers),
-        poison=poison,
-        in_poison=in_poison,
+        poison=queues.poison,
+        in_poison=queues.in_poison,
+        unread=queues.unread,
         activity=_counts(week, names),
         last_event=week.last.get(ANNOUNCED),
         last_order=week.last.get(CREATED),
@@ -232,20 +234,33 @@ def _no_answer(error: Exception, login: LoginView) -> Finding | None:
     return warning("business_central", "business_central_hangs", seen, cause, "Look again in a minute.")
 
 
-def _poison(
-    depth: Callable[[str], int | None], peek: Peek | None, now: datetime
-) -> tuple[dict[str, int] | None, tuple[Finding, ...]]:
-    """Return the length of every poison queue that holds something, and why; None when the queues don't answer."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Queues:
+    """What lies where nothing should lie for long."""
 
-    def look() -> tuple[dict[str, int], dict[str, Sequence[Peeked]]]:
-        lengths = {queue: length for queue in POISON_QUEUES if (length := depth(queue))}
-        return lengths, {queue: peek(queue) for queue in lengths} if peek else {}
+    poison: dict[str, int] | None = None  # None: the queues did not answer
+    in_poison: tuple[Finding, ...] = ()
+    unread: tuple[UnreadView, ...] = ()
+
+
+def _queues(depth: Callable[[str], int | None], peek: Peek | None, now: datetime) -> _Queues:
+    """Return the length of every poison and output queue that holds something, with its first messages."""
+
+    def look() -> dict[str, tuple[int, Sequence[Peeked]]]:
+        lengths = {queue: length for queue in (*POISON_QUEUES, *OUTPUTS) if (length := depth(queue))}
+        return {queue: (length, peek(queue) if peek else ()) for queue, length in lengths.items()}
 
     try:
-        lengths, messages = within(_QUEUES_LIMIT_S, look)
+        held = within(_QUEUES_LIMIT_S, look)
     except (StoreUnavailable, TookTooLong):
-        return None, ()
-    return lengths, tuple(poison_findings(lengths, messages, now=now))
+        return _Queues()
+    poison = {queue: length for queue, (length, _) in held.items() if queue in POISON_QUEUES}
+    messages = {queue: held[queue][1] for queue in poison} if peek else {}
+    return _Queues(
+        poison=poison,
+        in_poison=tuple(poison_findings(poison, messages, now=now)),
+        unread=tuple(unread(queue, *held[queue]) for queue in OUTPUTS if queue in held),
+    )
 
 
 def _timer(timer: Timer, run: TimerRun | None, now: datetime) -> TimerView:

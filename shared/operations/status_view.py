@@ -9,6 +9,7 @@ from datetime import datetime
 from shared.business_central.entities import Entity
 from shared.connections.entity_rules import how_served
 from shared.operations.findings import Finding
+from shared.operations.unread_output import UnreadView
 from shared.resource_names import DEFAULT_CONNECTION
 from shared.version import VERSION
 
@@ -187,6 +188,7 @@ class StatusView:
     timers: tuple[TimerView, ...] = ()
     poison: dict[str, int] | None = None  # messages by poison queue; None: not looked at
     in_poison: tuple[Finding, ...] = ()  # what the messages there say
+    unread: tuple[UnreadView, ...] = ()  # output queues that hold something
     business_central: Finding | None = None  # whether it answers just now; None: not asked
     forwarding: ForwardingView | None = None  # None: events stay in the queue
     activity: tuple[CountView, ...] = ()  # of the last seven days, in order of time

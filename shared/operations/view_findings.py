@@ -13,6 +13,7 @@ from shared.login.entra_codes import advice
 from shared.operations.findings import Finding, counted, fine, grouped, named, note, shortened, warning, wrong
 from shared.operations.poison_contents import poison_findings
 from shared.operations.status_view import LoginView, OrderView, StatusView, StreamView, SubscriptionView
+from shared.operations.unread_output import unread_findings
 from shared.orders.next_step import EXISTS, LOOKS_ALIKE, OUTCOME_UNKNOWN, TOO_MANY
 
 #: A subscription is renewed by 48 h of age and lives 3 days; with less left than this the renewal does not work.
@@ -44,6 +45,7 @@ def findings(view: StatusView) -> tuple[Finding, ...]:
         *(run_findings(view) if answers else []),  # while it does not answer, nothing can be read or renewed
         *(webhook_findings(view) if answers else []),
         *(view.in_poison or poison_findings(view.poison or {}, {}, now=view.at)),
+        *unread_findings(view.unread, view.at),
         *forwarding_findings(view),
         *order_findings(view),
         *dead_letter_findings(view),

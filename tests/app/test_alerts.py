@@ -31,6 +31,9 @@ EXPECTED_EVENTS: dict[str, set[str]] = {
     "order-parked": {"order.parked"},
     "message-dead-lettered": {"message.dead_lettered"},
     "events-held": {"events.held"},
+    "orders-rejected": {"order.rejected"},
+    "lost-tables": {"orders.lost"},
+    "queue-unread": {"queue.unread"},
     "timer-overdue": {"timer.overdue"},
     "bc-throttled": {
         "bc.throttled",
@@ -172,10 +175,19 @@ def test_silence_alerts_count_successful_runs_and_fire_at_none() -> None:
             assert f'tostring(Properties.FullName) == "Functions.{function}"' in QUERIES[name]
     rules = bicep.text(ALERTS)
     assert "operator: alert.atLeast > 0 ? 'GreaterThanOrEqual' : 'LessThan'" in rules
-    assert "threshold: alert.atLeast > 0 ? alert.atLeast : 1" in rules
+    assert "threshold: thresholds[?alert.name] ?? (alert.atLeast > 0 ? alert.atLeast : 1)" in rules
     named = re.findall(r"'([\w-]+)': silenceAfter\(bc\.(\w+)\)", rules)
     assert {name for name, _ in named} == {name for name, (_, least, _) in alert_rows().items() if least == 0}
     assert [schedule for _, schedule in named] == ["itemPullSchedule", "reconcileSchedule", "subscriptionSchedule"]
+
+
+def test_refused_orders_are_counted_against_a_parameter() -> None:
+    """One refused order is its sender's affair; how many are too many, each installation knows."""
+    rules = bicep.text(ALERTS)
+    assert bicep.variable(ALERTS, "thresholds").split() == ["{", "'orders-rejected':", "rejectedOrdersThreshold", "}"]
+    assert "'GreaterThanOrEqual'" in rules
+    for path in (bicep.INFRA / "main.bicep", bicep.INFRA / "resources.bicep"):
+        assert bicep.parameters(path)["rejectedOrdersThreshold"][1] == "int = 10"
 
 
 def test_queries_name_functions_that_exist() -> None:
@@ -257,7 +269,7 @@ def test_every_alert_is_in_the_document_with_its_severity() -> None:
     assert listed == {name: str(severity) for name, (severity, _, _) in alert_rows().items()}
     named = re.search(r"(\w+) log alerts", (bicep.INFRA / "README.md").read_text(encoding="utf-8"))
     assert named
-    assert named[1] == {16: "sixteen"}[len(listed)]
+    assert named[1] == {19: "nineteen"}[len(listed)]
 
 
 def test_the_storage_client_is_quiet_about_queues_that_are_not_there() -> None:

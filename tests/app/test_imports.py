@@ -35,7 +35,7 @@ PURE: Final = frozenset({
     "operations/page_style", "operations/page_session",
     "operations/findings", "operations/connection_health",
     "operations/failures", "operations/view_findings", "operations/diagnosis",
-    "operations/poison_contents", "operations/setting_doubts",
+    "operations/poison_contents", "operations/unread_output", "operations/setting_doubts",
     "operations/status_view", "operations/page_parts", "operations/connect_values", "operations/sign_in_answer",
     "operations/refusal_pages", "operations/token_claims", "operations/timers", "connections/settings_reader",
     "contract/api_v2_types", "contract/async_api", "contract/built_in", "contract/edm", "contract/event_schemas",

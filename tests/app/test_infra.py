@@ -281,7 +281,7 @@ def test_a_claim_check_lives_as_long_as_its_message_and_a_week() -> None:
 def test_the_account_is_locked_where_that_is_asked_for() -> None:
     """Only its deletion is forbidden: a read-only lock would stop listing keys, and deployments with it."""
     body = declared("storage.lock").body
-    assert "if (isLocked)" in body
+    assert "= if (isLocked) {" in ALL_TEXT[bicep.INFRA / "modules" / "storage.bicep"]
     assert "level: 'CanNotDelete'" in body
     assert "scope: account" in body
     assert bicep.parameters(MAIN)["storageLock"][1] == "bool = false"
@@ -556,6 +556,7 @@ OLD_BUT_NEWEST = {
     "Microsoft.ServiceBus/namespaces@2024-01-01",
     "Microsoft.ServiceBus/namespaces/queues@2024-01-01",
     "Microsoft.ServiceBus/namespaces/topics@2024-01-01",
+    "Microsoft.Authorization/locks@2020-05-01",
     "Microsoft.Authorization/roleAssignments@2022-04-01",
     "Microsoft.Insights/actionGroups@2023-01-01",
     "Microsoft.Insights/components@2020-02-02",

@@ -196,7 +196,7 @@ def test_an_import_goes_on_to_the_end(app: App) -> None:
     said = ask("import-orders", "2026-02-01", "--url", app.url)
     assert said.output.splitlines() == ["3 orders added, 0 were there", "4 orders added, 2 were there"]
     assert [path for _, path, _ in app.asked] == [
-        "/api/orders/import?day=2026-02-01&next=&connection=", "/api/orders/import?day=2026-02-01&next=p1&connection=",
+        "/api/orders/import?day=2026-02-01&next=", "/api/orders/import?day=2026-02-01&next=p1",
     ]  # fmt: skip
 
 

@@ -276,6 +276,14 @@ def _poison(taken: int, minutes: int) -> Callable[[Patient], None]:
     return seed
 
 
+def _unread(age: timedelta) -> Callable[[Patient], None]:
+    def seed(patient: Patient) -> None:
+        message = Peeked(message_id="m-1", body=b"[]", put_at=patient.world.clock.now() - age, taken=0)
+        patient.seeing(depth={QUEUE_EVENTS: 3}.get, peek=lambda _: [message])
+
+    return seed
+
+
 def _hangs(check: str) -> Callable[[Patient], None]:
     import threading  # noqa: PLC0415 - of these only
 
@@ -368,6 +376,7 @@ SEEDS: Final[dict[str, Callable[[Patient], None]]] = {
     "poison_fails": _poison(7, 30),
     "queue_jam": lambda patient: patient.seeing(depth={QUEUE_ORDERS: JAM + 1}.get),
     "output_unread": lambda patient: patient.seeing(depth={QUEUE_EVENTS: UNREAD + 1}.get),
+    "output_old": _unread(timedelta(days=2)),
     "timer_left_out": _timer("hourly"),
     "timer_stopped": _timers_stopped,
     "run_stale": _silence,

@@ -12,8 +12,9 @@ from shared.dead_letters import frame
 from shared.dead_letters.dead_letter_store import DeadLetter
 from shared.errors import TokenError
 from shared.operations import status
+from shared.operations.poison_contents import Peeked
 from shared.operations.status_view import LoginView, StatusView
-from shared.resource_names import QUEUE_ORDERS, QUEUE_PAGES
+from shared.resource_names import QUEUE_EVENTS, QUEUE_ORDERS, QUEUE_PAGES, QUEUE_RESULTS
 from tests.simulation.world import World
 from tests.support.shop import Shop
 from tests.support.worlds import restart, small_world
@@ -147,6 +148,17 @@ def test_messages_in_poison_queues_are_counted() -> None:
     view = status.view(world.ctx, world.stores, LOGIN, depth=depths.get)
     assert view.poison == {"bc-pages-poison": 2}
     assert view.health == "degraded"
+
+
+def test_unread_events_are_shown_with_their_age() -> None:
+    """Of the queues that others read; two days are a finding, which stops nothing."""
+    world = small_world(env={"BC_COMPANIES": CRONUS})
+    now = world.clock.now()
+    old = Peeked(message_id="m-1", body=b"[]", put_at=now - timedelta(days=2), taken=0)
+    depths = {QUEUE_EVENTS: 7, QUEUE_RESULTS: 0, QUEUE_ORDERS: 9}
+    view = status.view(world.ctx, world.stores, LOGIN, depth=depths.get, peek=lambda _: [old])
+    assert [(one.queue, one.messages, one.oldest) for one in view.unread] == [(QUEUE_EVENTS, 7, old.put_at)]
+    assert "output_old" in [one.code for one in view.findings]
 
 
 def test_a_webhook_past_its_time_is_shown_as_lost() -> None:

@@ -15,6 +15,7 @@ from shared.outputs import Outputs
 from shared.resource_names import QUEUE_ORDERS, QUEUE_PAGES
 from tests.support.shop import Shop
 from tests.support.worlds import results, small_world
+from tests.usecases.orders.test_order_routes import Only
 
 DAY = timedelta(days=1)
 
@@ -23,7 +24,7 @@ DAY = timedelta(days=1)
 def shop(monkeypatch: pytest.MonkeyPatch) -> Shop:
     """A shop that keeps what orders held for thirty days; the triggers serve it."""
     shop = Shop(small_world(env={"BC_COMPANIES": "CRONUS International Ltd.", "BC_KEEP_ORDERS_DAYS": "30"}))
-    monkeypatch.setattr(services, "connection", lambda: shop.world.connection)
+    monkeypatch.setattr(services, "services", lambda: Only(shop.world.connection))
     return shop
 
 
