@@ -6,7 +6,7 @@ ARGS ?=
 EVERYTHING := -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo up test hooks simulate defects soak bench contract doctor entities format package deploy lock clean
+.PHONY: help setup run demo up test hooks simulate defects machines soak bench contract doctor entities format package deploy lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,9 @@ simulate: setup ## nothing lost, nothing twice: seeded runs with every kind of f
 
 defects: setup ## each of the deliberate defects is caught by the simulation within 200 seeds
 	@$(RUN) -m tests.simulation --defects $(or $(ARGS),--write)
+
+machines: setup ## state machines of orders and webhooks, run deep (ARGS="--examples N --only words")
+	@$(RUN) -m tests.support.machines $(ARGS)
 
 soak: setup ## half an hour of life through the real host, which is killed again and again
 	@$(RUN) -m tests.soak $(ARGS)

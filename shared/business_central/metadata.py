@@ -56,12 +56,13 @@ def read_metadata(document: bytes) -> dict[str, SetFacts]:
     """Return the entity sets of a `$metadata` document by name.
 
     Raises:
-        ValueError: not a CSDL document with a schema and a container.
+        ValueError: not a CSDL document with a schema and a container, in UTF-8.
     """
-    if b"<!DOCTYPE" in document or b"<!ENTITY" in document:
+    text = document.decode("utf-8-sig")  # in another encoding a document type would look otherwise
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise ValueError("$metadata holds a document type")
     try:
-        root = ET.fromstring(document)  # noqa: S314 - without a document type there are no entities to expand
+        root = ET.fromstring(text)  # noqa: S314 - without a document type there are no entities to expand
     except ET.ParseError as error:
         raise ValueError("$metadata is not XML") from error
     types = {str(one.get("Name")): one for one in root.iter(f"{_EDM}EntityType")}

@@ -83,6 +83,12 @@ def faults_of(order: Mapping[str, Any], *, left_to_bc: frozenset[str] = frozense
     return faults
 
 
+def has_lines(order: Mapping[str, Any]) -> bool:
+    """Return whether the lines of an order are JSON objects, or absent: what reads an order needs no more."""
+    lines = order.get(LINES) or []
+    return isinstance(lines, list) and all(isinstance(line, dict) for line in lines)
+
+
 def arranged(order: Mapping[str, Any]) -> dict[str, Any]:
     """Return an order with its properties in the sequence in which BC validates them, unknown ones last."""
     body = _in_order(order, HEADER)

@@ -18,7 +18,7 @@ from shared.errors import InvalidMessage
 from shared.guid import is_guid
 from shared.message_text import LOST, LOST_MEANS
 from shared.orders.order_entry import Numbering
-from shared.orders.order_fields import EXTERNAL, EXTERNAL_LENGTH, arranged, faults_of, text_of
+from shared.orders.order_fields import EXTERNAL, EXTERNAL_LENGTH, arranged, faults_of, has_lines, text_of
 
 KEY_LENGTH: Final = 200
 COMPANY_LENGTH: Final = 250
@@ -48,7 +48,8 @@ class OrderRequest:
 def parse_message(text: str, *, message_id: str, is_checked: bool = False) -> OrderRequest:
     """Check a message of the queue `sales-orders`; the whole of it, so that one answer names every fault.
 
-    `is_checked`: an earlier release took it for an order; its rules counted, and BC has the last word.
+    `is_checked`: an earlier release took it for an order; its rules counted, and BC has the last word. What it stored
+    may be a message that it refused, so lines that are none are refused still.
 
     Raises:
         InvalidMessage: each fault names its field and the rule.
@@ -65,7 +66,7 @@ def parse_message(text: str, *, message_id: str, is_checked: bool = False) -> Or
         rule = "must be a JSON object" if "order" in document else "is required"
         raise InvalidMessage([*faults, f"order: {rule}"])
     faults += faults_of(order, left_to_bc=frozenset() if is_envelope else _LEFT_TO_BC) + _lost_letters(order)
-    if faults and not is_checked:
+    if faults and not (is_checked and has_lines(order)):
         raise InvalidMessage(faults)
     return _request(order, order_key, message_id, connection, company)
 

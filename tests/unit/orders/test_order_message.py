@@ -376,6 +376,14 @@ def test_what_an_earlier_release_took_for_an_order_is_one() -> None:
     assert (request.key, request.customer_number) == ("K", "C1")
 
 
+@pytest.mark.parametrize("lines", [[None], [[]], ["a"], "text", 5])
+def test_what_a_row_keeps_is_refused_where_it_has_no_lines(lines: object) -> None:
+    """The row of an order holds its newest message, which may be one that was refused."""
+    text = message({"customerNumber": "C1", "salesOrderLines": lines}, orderKey="k")
+    with pytest.raises(InvalidMessage, match="salesOrderLines"):
+        order_message.parse_message(text, message_id="m-1", is_checked=True)
+
+
 @pytest.mark.parametrize("text", [*NOT_A_MESSAGE, '{"order": 5}', '{"orderKey": 5, "order": {}}', "{}"])
 def test_a_message_without_a_key_is_filed_under_its_own_id(text: str) -> None:
     """Even what can't be read has a place where it is found again."""

@@ -1,0 +1,1 @@
+"""Parsers under hostile input: by Hypothesis in the suite, by a coverage-guided fuzzer outside of it."""
