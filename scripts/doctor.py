@@ -3,6 +3,7 @@
 
     doctor.py                         the local stack that runs (make up, make run)
     doctor.py https://<app>.azurewebsites.net     a deployed app; its function key is read from FUNCTIONS_KEY
+    doctor.py --facts [...]           what its Business Central answers to open questions: JSON without business data
 
 Needs nothing but Python. Exit status: 0 all in order, 1 something is wrong, 2 unusable arguments.
 """
@@ -70,14 +71,18 @@ def main(arguments: list[str] | None = None) -> int:
     if address and not address.startswith("https://") and urlsplit(address).hostname not in {"127.0.0.1", "localhost"}:
         sys.stderr.write("doctor: the address must begin with https://\n")
         return 2
-    report = ask(address, os.environ.get("FUNCTIONS_KEY", ""), ca_file) if address else _no_stack()
+    question = "facts" if options.facts else "doctor"
+    report = ask(address, os.environ.get("FUNCTIONS_KEY", ""), ca_file, question) if address else _no_stack()
+    if "facts" in report:
+        sys.stdout.write(json.dumps(report, indent=1) + "\n")
+        return 0
     sys.stdout.write(json.dumps(report, indent=1) + "\n" if options.json else readable(report, address))
     return 0 if report["is_healthy"] else 1
 
 
-def ask(address: str, key: str, ca_file: str) -> Report:
-    """Return the app's report, or one that says why there is none."""
-    request = urllib.request.Request(f"{address}/api/status?doctor=1")  # noqa: S310  https, or loopback: checked above
+def ask(address: str, key: str, ca_file: str, question: str = "doctor") -> Report:
+    """Return what the app answers to `question` of its status, or a report that says why there is no answer."""
+    request = urllib.request.Request(f"{address}/api/status?{question}=1")  # noqa: S310  https, or loopback: checked above
     if key:
         request.add_header("x-functions-key", key)
     try:
@@ -160,7 +165,9 @@ def _wrapped(head: str, text: str) -> list[str]:
 
 
 def _checked(report: object, address: str) -> Report:
-    if isinstance(report, dict) and {"at", "environment", "findings", "is_healthy"} <= set(report):
+    if isinstance(report, dict) and (
+        "facts" in report or {"at", "environment", "findings", "is_healthy"} <= set(report)
+    ):
         return report
     raise ValueError(address)
 
@@ -208,6 +215,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("app", nargs="?", default="", help="address of a deployed app (default: the local stack)")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument("--facts", action="store_true", help="print answers to open questions, to be sent to us")
     parser.add_argument("--ca-bundle", default="", metavar="FILE", help="further CA to trust, PEM")
     return parser
 

@@ -23,7 +23,7 @@ from shared.dead_letters import frame, redrive
 from shared.errors import ConfigError, IntegrationError, InvalidMessage
 from shared.forwarding import forward
 from shared.log import about, log_event
-from shared.operations import connect_page, entity_offers, find, second_clock, status
+from shared.operations import connect_page, entity_offers, environment_facts, find, second_clock, status
 from shared.operations.connect_page import ConnectPages
 from shared.operations.connect_values import Reply, Request
 from shared.operations.ended_sessions import EndedSessions
@@ -220,8 +220,10 @@ def show_health(outputs: dict[str, Texts]) -> func.HttpResponse:
 
 
 def show_status(req: func.HttpRequest) -> func.HttpResponse:
-    """Answer `status`, `?doctor=1` or `?entities=1`, of the only connection, `connection=`, or several in short."""
+    """Answer `status`, `?doctor=1`, `?entities=1` or `?facts=1`, of one connection, or several in short."""
     named, key = _named(req), str(req.params.get("key", ""))
+    if req.params.get("facts", "").lower() in {"1", "true"}:
+        return _json_or_error(lambda: environment_facts.collected(routing.only(root.services(), named).context))
     if req.params.get("entities", "").lower() in {"1", "true"}:
         return _json_or_error(lambda: entity_offers.offered(routing.only(root.services(), named).context))
     if req.params.get("doctor", "").lower() not in {"1", "true"}:

@@ -6,6 +6,7 @@ from datetime import datetime
 from shared.business_central import page_queries, retry
 from shared.business_central.entities import Entity
 from shared.business_central.environment_api import ROUTE, EnvironmentApi, document_of, page_of
+from shared.business_central.facts_api import facts
 from shared.business_central.metadata import RouteFacts
 from shared.business_central.odata import is_plain
 from shared.business_central.order_api import OrderApi
@@ -117,6 +118,10 @@ class BusinessCentralClient:
         answer = self._api.get(url, intent=Intent.COMMITTED, is_document=entity.modified_by_reads, policy=retry.ONCE)
         page_of(answer, entity.key)
         return answer.served_at
+
+    def facts(self, company: str) -> dict[str, str]:
+        """Return what the environment answers to questions that no document answers."""
+        return facts(self._api, company)
 
     # -- orders
 

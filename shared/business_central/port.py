@@ -242,6 +242,10 @@ class BusinessCentral(Protocol):
         """Return BC's own log of the webhooks of one company, newest first."""
         ...
 
+    def facts(self, company: str) -> dict[str, str]:
+        """Return what the environment answers to questions that no document answers: statuses, codes, names."""
+        ...
+
     def metadata(self, route: str) -> RouteFacts:
         """Return the entity sets of an API route, by name; BCNotFound for a route that is not published."""
         ...

@@ -114,6 +114,17 @@ def test_a_healthy_report_ends_with_zero(doctor: Any, app: str, capsys: pytest.C
     assert "All in order." in shown
 
 
+def test_the_answers_to_open_questions_are_printed_as_they_are(
+    doctor: Any, app: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ready to be sent on."""
+    answers = {"version": "0.2.0", "at": "2026-03-04T12:00:00Z", "facts": {"star in eq": "200, some"}}
+    _App.body = json.dumps(answers)
+    assert doctor.main(["--facts", app]) == 0
+    assert _App.keys[-1].startswith("/api/status?facts=1")
+    assert json.loads(capsys.readouterr().out) == answers
+
+
 def test_an_app_that_says_nothing_is_spoken_for_in_time(
     doctor: Any, app: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,7 +22,18 @@ SOURCE = HOME / "src" / "business_central_emulator"
 THIRD_PARTY = {"aiohttp", "jwt", "requests", "urllib3"}
 #: Rooms, the lowest first; a room may import from those before it and from itself.
 LEAVES = {"server.exchange", "server.faults", "server.limits"}
-FLOORS = ("data", "odata", "business", "webhooks", "dispatch", "engine", "server", "cli", "pytest_plugin")
+FLOORS = (
+    "data",
+    "odata",
+    "business",
+    "webhooks",
+    "dispatch",
+    "engine",
+    "server",
+    "conformance",
+    "cli",
+    "pytest_plugin",
+)
 FLOORS_OF_CHECKS = {"__init__", "__main__"}
 
 
