@@ -109,7 +109,9 @@ class StreamState:
             watermark=row.time("mark"), watch_from=row.time("watch_from"), planned_at=row.time("planned_at"),
             ended_at=row.time("ended_at"), done_at=row.time("done_at"), snapshot=row.number("generation"),
             partitions=row.number("partitions"), rows=row.number("rows"), broken=row.number("broken"),
-            unreadable=row.number("unreadable"), mend_at=row.time("mend_at"), read_since=row.time("read_since"),
+            unreadable=row.number("unreadable"),
+            mend_at=row.time("mend_at" if "unreadable" in row.values else "planned_at"),  # 0.1.0 has dropped both
+            read_since=row.time("read_since"),
             remembered_from=row.time("remembered_from"), lag_from=row.time("lag_from"), lag_at=row.time("lag_at"),
             again=bool(row.number("again")), looks_again=bool(row.number("looks_again")),
             run=row.text("run"), mode=row.text("mode"),

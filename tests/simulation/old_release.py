@@ -2,11 +2,17 @@
 
 Owns how the released package is loaded under module names of its own: `sys.modules` holds its `shared` only while it is
 imported. Rows, changes and errors are translated at the tables; what its functions return becomes this release's
-`Outputs`. Its timers, its poison functions and its HTTP side stay away.
+`Outputs`, with the members that its schemas have since. Its timers, its poison functions and its HTTP side stay away.
+
+What this release mended stays a fault of 0.1.0 for as long as that runs, and is kept out of these lives: it posts an
+order even minutes after it has noted that, takes documents with a shared number for its own, answers repeated messages
+of one order by rules of its own, takes the first company that bears a name, and rejects an order for good where
+Business Central tells a passing fault with 400.
 """
 
 import functools
 import importlib
+import json
 import random
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,25 +23,27 @@ from types import ModuleType
 from typing import Any, Final
 
 import requests
-from business_central_emulator import mount
+from business_central_emulator import FaultKind, mount
 
 from shared import resource_names
 from shared import triggers as ours
 from shared.business_central.port import Budget, Slot
+from shared.contract.schema_urls import data_url
 from shared.dead_letters import frame
 from shared.errors import IntegrationError, StateConflict, StoreUnavailable
 from shared.outputs import Outputs
 from shared.storage import table as new_table
 from tests.simulation.network import PointedAdapter
-from tests.simulation.world import World
+from tests.simulation.world import PUBLIC_URL, World
 
 PACKAGE: Final = Path(__file__).parents[1] / "compat" / "0.1.0" / "package.zip"
 _MODULES: Final = (
-    "errors", "ports", "settings", "triggers", "bc.client", "bc.transport", "handlers.context", "handlers.parking",
-    "state.orders", "state.parked", "state.streams", "state.webhooks",
+    "errors", "ports", "settings", "triggers", "bc.client", "bc.slot_rows", "bc.transport", "core.jobs", "core.wire",
+    "handlers.context", "handlers.parking", "state.ledger", "state.orders", "state.parked", "state.seen",
+    "state.streams", "state.webhooks",
 )  # fmt: skip
-#: What is said of its events: they name no schema, as there was none.
-NO_SCHEMA: Final = "/dataschema: None is not where its schema is published"
+#: So long 0.1.0 is at work, and so long it is not: rolled out, and rolled back.
+SPAN: Final = timedelta(minutes=30)
 #: The queues that 0.1.0 listens to.
 QUEUES: Final = (resource_names.QUEUE_PAGES, resource_names.QUEUE_NOTIFICATIONS, resource_names.QUEUE_ORDERS)
 
@@ -54,7 +62,7 @@ def load() -> Mapping[str, ModuleType]:
         sys.modules.update(ours)
 
 
-class _Tables:
+class OldTable:
     """One table as 0.1.0 knows it."""
 
     def __init__(self, table: new_table.Table) -> None:
@@ -128,15 +136,19 @@ class OldRelease:
         self._world = world
         self._rolls = rolls
         self._modules = load()
-        self._ctx = self._context(env)
+        self.context = self._context(env)  # as its functions get it
         world.other_release = self.work
 
-    def alternate(self, span: timedelta, share: float = 0.5) -> None:
-        """Be at work for so long from now on, then not for so long, and so on: rolled out, and rolled back."""
+    def alternate(self, share: float, life: timedelta) -> None:
+        """Be at work for a while from now on, then not, and so on; no longer than a life, which ends before midnight.
+
+        The first pull of a day reads far back, and 0.1.0 remembers only what the run before it has announced.
+        """
         begins, tick = self._world.clock.now(), self._world.tick
 
         def both() -> None:
-            self._world.other_share = share if (self._world.clock.now() - begins) % (2 * span) < span else 0.0
+            age = self._world.clock.now() - begins
+            self._world.other_share = share if age < life and age % (2 * SPAN) < SPAN else 0.0
             tick()
 
         self._world.tick = both  # type: ignore[method-assign]
@@ -156,7 +168,7 @@ class OldRelease:
             settings.api_url, _Tokens(), _Budget(world.budget), new_session=lambda: session,
             sleep=world.clock.advance, roll=self._rolls.random, monotonic=lambda: world.clock.now().timestamp(),
         )  # fmt: skip
-        tables = {name: _Tables(world.tables.table(name)) for name in resource_names.TABLES}
+        tables = {name: OldTable(world.tables.table(name)) for name in resource_names.TABLES}
         watermarks = tables[resource_names.TABLE_WATERMARKS]
         return old["handlers.context"].Context(
             settings=settings,
@@ -176,6 +188,10 @@ class OldRelease:
             sleep=world.clock.advance,
         )  # fmt: skip
 
+    def _would_refuse(self) -> bool:
+        """Say whether Business Central tells passing faults with a 400, which 0.1.0 takes for its last word."""
+        return any(fault.kind is FaultKind.TRANSIENT for fault in self._world.bc.faults.script)
+
     def work(self, queue: str, body: bytes, message_id: str, delivery: int) -> Outputs:
         """Do one message; those of queues that 0.1.0 does not know this release does.
 
@@ -183,7 +199,7 @@ class OldRelease:
             IntegrationError: the queue shall deliver the message again.
         """
         world = self._world
-        if queue not in QUEUES:
+        if queue not in QUEUES or (queue == resource_names.QUEUE_ORDERS and self._would_refuse()):
             return frame.guarded(
                 world.ctx, world.stores.dead_letters, queue, body, message_id, delivery,
                 lambda of, text, name: ours.WORK[of](world.connection, text, name),
@@ -193,7 +209,7 @@ class OldRelease:
         does = dict(zip(QUEUES, (triggers.page_job, triggers.notification_job, triggers.ORDER), strict=True))[queue]
         try:
             out = self._modules["handlers.parking"].guarded(
-                self._ctx, queue, body, message_id, delivery, lambda text: does(self._ctx, text, message_id)
+                self.context, queue, body, message_id, delivery, lambda text: does(self.context, text, message_id)
             )
         except self._modules["errors"].IntegrationError as error:
             raise IntegrationError(f"0.1.0: {type(error).__name__}: {error}") from error
@@ -201,6 +217,18 @@ class OldRelease:
         for text in out.orders:
             world.queues.put(resource_names.QUEUE_ORDERS, text, world.clock.now())
         return Outputs(
-            events=out.events, results=out.results, pages=tuple(job.to_text() for job in out.pages),
+            events=tuple(map(_event_message, out.events)), results=tuple(map(_result, out.results)),
+            pages=tuple(job.to_text() for job in out.pages),
             notifications=tuple(job.to_text() for job in out.notifications),
         )  # fmt: skip
+
+
+def _event_message(text: str) -> str:
+    """Return a message of events with the members that were unknown to 0.1.0."""
+    more = {"bcconnection": resource_names.DEFAULT_CONNECTION}
+    events = json.loads(text)
+    return json.dumps([{**one, **more, "dataschema": data_url(PUBLIC_URL, one["type"])} for one in events])
+
+
+def _result(text: str) -> str:
+    return json.dumps({"connection": resource_names.DEFAULT_CONNECTION, **json.loads(text)})

@@ -38,7 +38,6 @@ class Oracle:
         self._changes = world.settings.changes
         self._since = 0  # events of BC's history before the watch
         self.repeated = 0  # told again under the same id after a crash
-        self.excused = ""  # faults of events that hold this text are those of another release
         self.was_lagging: Callable[[datetime], bool] = lambda _: False
         self.findings: list[str] = []
         self.checked: Counter[str] = Counter()
@@ -66,7 +65,7 @@ class Oracle:
         """
         self._telling.read()
         self._judge_created()
-        self.findings += [f"wrong: {fault}" for fault in self._telling.faults if not self._is_excused(fault)]
+        self.findings += [f"wrong: {fault}" for fault in self._telling.faults]
         self._judge_too_much()
         self._judge_repeats()
         self._judge_pulled()
@@ -80,9 +79,6 @@ class Oracle:
         self._judge_state()
 
     # -- records
-
-    def _is_excused(self, fault: str) -> bool:
-        return bool(self.excused) and self.excused in fault
 
     def _events(self, name: str, kind: str) -> list[Event]:
         history = self._world.bc.environment.history[self._since :]

@@ -46,7 +46,7 @@ class Plan:
     @property
     def is_calm(self) -> bool:
         """Whether nothing ever goes wrong."""
-        return self.kind in {"calm", "rollout"}
+        return self.kind == "calm"
 
 
 def plan_of(seed: int, *, orders: int | None = None, hours: float | None = None, kind: str | None = None) -> Plan:
@@ -62,7 +62,7 @@ def plan_of(seed: int, *, orders: int | None = None, hours: float | None = None,
     }
     if kind == "month":
         env |= {"BC_TRIGGERS": rolls.choice(("items", "salesInvoices")), "BC_CHANGES": "created"}
-    calm = kind in {"calm", "rollout"}
+    calm = kind == "calm"
     companies = rolls.choice((1, 1, 1, 2))
     return Plan(
         seed=seed,
@@ -75,7 +75,7 @@ def plan_of(seed: int, *, orders: int | None = None, hours: float | None = None,
         collection_at=rolls.choice((6, 12, 1000)),
         crash_p=0.0 if calm else rolls.choice((0.0, 0.001, 0.003, 0.01)),
         nest_p=0.0 if calm else rolls.choice((0.0, 0.02, 0.1)),
-        stall_p=0.0 if calm else rolls.choice((0.0, 0.0, 0.002)),
+        stall_p=0.0 if calm or kind == "rollout" else rolls.choice((0.0, 0.0, 0.002)),  # 0.1.0 posts after a stall
         spells=0 if calm else rolls.randint(2, 10),
         lost_subscriptions=rolls.randint(20, 60) if kind == "month" else 0,
         outage=timedelta(hours=72) if kind == "outage" else timedelta(0),

@@ -18,7 +18,7 @@ from shared.orders import resume
 from tests.simulation import checker
 from tests.simulation.checker import Verdict
 from tests.simulation.history import Watch
-from tests.simulation.old_release import NO_SCHEMA, OldRelease
+from tests.simulation.old_release import OldRelease
 from tests.simulation.oracle import Oracle
 from tests.simulation.people import People
 from tests.simulation.plan import Plan
@@ -107,8 +107,8 @@ class Run:
         self._old: OldRelease | None = None
         if plan.kind == "rollout":  # half an hour both releases are at work, half an hour this one, and again
             self._old = OldRelease(self.world, {**ENV, "BC_COMPANIES": names, **plan.env}, random.Random(plan.seed))
-            self._old.alternate(timedelta(minutes=30))
-            self.oracle.excused = NO_SCHEMA
+            self._old.alternate(0.5, plan.life)
+            self.senders.is_plain = True
         self.world.raised = []
         self.workers.meanwhile = [self._some_work, self._some_work, self._some_work, self.world.deliver_webhooks,
                                   self._people_act, self._look]  # fmt: skip

@@ -52,15 +52,16 @@ class Senders:
         self._recorder = recorder
         self.sent: list[Sent] = []
         self.messages = 0
+        self.is_plain = False  # True: each order once, with the id of its company and a number that nobody else uses
 
     def send(self) -> None:
         """Put one order, or one more copy of an order, on the queue."""
         roll = self._rolls.random()
-        if roll < 0.15 and self.sent:
+        if roll < 0.15 and self.sent and not self.is_plain:
             self._repeat()
         elif roll < 0.26:
             self._send_bad()
-        elif roll < 0.40:
+        elif roll < 0.40 and not self.is_plain:
             self._send_overlapping()
         else:
             self._send_good()
@@ -71,7 +72,8 @@ class Senders:
 
     def numbered(self, company: Company) -> list[Numbered]:
         """Return the numbers that a person in a company may come across, with the order that bears each."""
-        return [Numbered(sent.external, sent.order) for sent in self.sent if sent.company == company.id and sent.order]
+        sent = [] if self.is_plain else self.sent
+        return [Numbered(one.external, one.order) for one in sent if one.company == company.id and one.order]
 
     def disturb(self, company: str, external: str) -> None:
         """Note that somebody else uses a number: no order that bears it is sure to be made any more."""
@@ -178,6 +180,8 @@ class Senders:
 
     def _named(self, company: Company) -> str:
         """Return a company's id, its name, or a display name that is its alone."""
+        if self.is_plain:
+            return company.id
         shared = [
             one for one in self._world.bc.environment.companies.values() if one.display_name == company.display_name
         ]
