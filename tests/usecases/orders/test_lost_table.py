@@ -116,9 +116,10 @@ def test_a_new_order_is_posted_after_an_import(shop: Shop) -> None:
     assert shop.world.stores.orders.upkeep.lost_since(shop.world.clock.now()) is None
 
 
-def test_an_order_under_way_goes_on_by_itself_and_once(shop: Shop) -> None:
-    """It waited when the book was written and was created since: the resume finds it in Business Central."""
-    shop.fail(FaultKind.UNAVAILABLE)
+@pytest.mark.parametrize("fault", [FaultKind.UNAVAILABLE, FaultKind.THROTTLED])
+def test_an_order_under_way_goes_on_by_itself_and_once(shop: Shop, fault: FaultKind) -> None:
+    """It waited when the book was written, in doubt or not, and was created since: the resume finds it in BC."""
+    shop.fail(fault)
     text = shop.message(GUID)
     assert shop.submit(text) == []
     day = write_book(shop)
@@ -129,6 +130,20 @@ def test_an_order_under_way_goes_on_by_itself_and_once(shop: Shop) -> None:
     shop.wait(timedelta(hours=1))
     again = results(shop.world)[-1]
     assert (len(results(shop.world)), outcome(again)) == (2, outcome(created))
+    assert len(shop.orders()) == 1
+
+
+def test_an_order_that_was_refused_in_the_book_and_created_since_is_not_posted_twice(shop: Shop) -> None:
+    """Its sender tried it anew after the book was written, and does so after the loss."""
+    text = shop.message(GUID, shop.order(customerNumber="LATER"))
+    shop.submit(text)
+    day = write_book(shop)
+    shop.world.bc.user.create_customer(number="LATER", displayName="x")
+    (created,) = shop.submit(text)
+    lose_the_table(shop)
+    assert bring_back(shop, day) == (1, 0)
+    (again,) = shop.submit(text)
+    assert outcome(again) == outcome(created)
     assert len(shop.orders()) == 1
 
 
