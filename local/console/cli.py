@@ -27,6 +27,7 @@ from local.console.target import KEY_NAME, ROOT, Refused, Target, target
 from local.console.watch import Watch, blocked
 from local.emulators.entra.browser import SignInFailed
 from local.stack.demo import COMPANY, Demo, StepFailed
+from local.stack.further import MOST
 from local.stack.given_settings import WrongSettings, given
 from local.stack.mailbox import Mailbox
 from local.stack.ports import DEFAULT_PORTS
@@ -67,6 +68,12 @@ def _port(name: str) -> Command:
     )  # fmt: skip
 
 
+_connections = click.option(
+    "--connections", type=click.IntRange(1, MOST), default=1, show_default=True, metavar="N",
+    help=f"How many, up to {MOST}: the others are us, of the same tenant, and fabrikam, of another one.",
+)  # fmt: skip
+
+
 def _stack_options(command: Command) -> Command:
     options = [
         click.option("--set", "pairs", multiple=True, metavar="NAME=VALUE", help="An app setting. Or LOCAL_<NAME>."),
@@ -101,6 +108,7 @@ def _live(command: str, *, pairs: tuple[str, ...], timers: str | None, free_port
 
 @main.command()
 @_stack_options
+@_connections
 def up(**options: Any) -> None:
     """Start the stack, print its addresses, stay until Ctrl-C."""
     _live("up", **options)
@@ -108,6 +116,7 @@ def up(**options: Any) -> None:
 
 @main.command()
 @_stack_options
+@_connections
 def run(**options: Any) -> None:
     """Start the stack, do the main job once, stay until Ctrl-C; its events stay in bc-events."""
     _live("run", **options)
@@ -116,7 +125,7 @@ def run(**options: Any) -> None:
 @main.command()
 @_stack_options
 def demo(**options: Any) -> None:
-    """Do the main job once and stop; exit code 0 only when every step really happened."""
+    """Do the main job once, add connections and an entity, stop; exit code 0 only when every step really happened."""
     _live("demo", **options)
 
 

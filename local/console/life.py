@@ -31,6 +31,7 @@ class Wanted:
     persist: bool
     work_dir: Path | None
     webhook_delay: float  # s
+    connections: int = 1
 
 
 class Ended(BaseException):
@@ -50,6 +51,7 @@ def live(wanted: Wanted) -> int:
         log_times=True,
         host_env=wanted.settings,
         webhook_delay_s=wanted.webhook_delay,
+        connections=wanted.connections,
         say=lambda line: print(line, flush=True),
     )
     try:
@@ -87,6 +89,7 @@ def _addresses(stack: Stack) -> str:
         "app, http": stack.app_url,
         "status": f"{stack.app_url}/api/status",
         "Business Central": stack.bc_url,
+        **{f"BC of {place.connection}": url for place, url in stack.further_urls.items()},
         "login": stack.login_url,
         "key vault": stack.vault_url,
         "storage": stack.storage_connection_string,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from local.emulators.entra.directory import DOMAIN, IDENTITY_OBJECT_ID, TENANT_ID
 from local.emulators.entra.engine import KEYS
+from local.emulators.entra.tokens import v1_issuer
 from local.stack.tls import TlsFiles
 
 MODULES = {
@@ -38,7 +39,6 @@ def emulator_commands(
     addresses: Addresses, tls: TlsFiles, *, webhook_delay_s: float, business_central_options: tuple[str, ...]
 ) -> dict[str, list[str]]:
     """Give the command line of each emulator and of the proxy, by name."""
-    ca = str(tls.ca)
     authority = f"{addresses.https('login')}/{TENANT_ID}"
     keys = f"{authority}/{KEYS}"
     options: dict[str, tuple[str, dict[str, str]]] = {
@@ -51,24 +51,42 @@ def emulator_commands(
         ),
         "key_vault": (
             "key_vault",
-            {"--authority": authority, "--jwks-url": keys, "--ca-bundle": ca, "--allow": IDENTITY_OBJECT_ID},
-        ),
-        "business_central": (
-            "business_central",
             {
-                "--ca-bundle": ca,
+                "--authority": authority,
+                "--issuer": v1_issuer(TENANT_ID),
                 "--jwks-url": keys,
-                "--issuer": f"https://sts.windows.net/{TENANT_ID}/",
-                "--tenant-id": TENANT_ID,
-                "--tenant-domain": DOMAIN,
-                "--webhook-delay": str(webhook_delay_s),
+                "--ca-bundle": str(tls.ca),
+                "--allow": IDENTITY_OBJECT_ID,
             },
         ),
         "tls_proxy": ("public", {"--target": addresses.http("host")}),
     }
-    commands = {}
-    for name, (port_name, own) in options.items():
-        given = {"--port": str(addresses.ports[port_name]), "--cert": str(tls.cert), "--key": str(tls.key), **own}
-        commands[name] = [sys.executable, "-m", MODULES[name], *(word for pair in given.items() for word in pair)]
-    commands["business_central"] += ["--shop", *business_central_options]
-    return commands
+    return {
+        **{name: _command(name, addresses.ports[port], tls, own) for name, (port, own) in options.items()},
+        "business_central": environment_command(
+            addresses.ports["business_central"], addresses, tls, (TENANT_ID, DOMAIN), webhook_delay_s=webhook_delay_s,
+            options=business_central_options,
+        ),
+    }  # fmt: skip
+
+
+def environment_command(
+    port: int, addresses: Addresses, tls: TlsFiles, tenant: tuple[str, str], *, webhook_delay_s: float,
+    options: tuple[str, ...],
+) -> list[str]:  # fmt: skip
+    """Give the command line of one environment of Business Central; `tenant`: its GUID and domain."""
+    tenant_id, domain = tenant
+    own = {
+        "--ca-bundle": str(tls.ca),
+        "--jwks-url": f"{addresses.https('login')}/{tenant_id}/{KEYS}",
+        "--issuer": v1_issuer(tenant_id),
+        "--tenant-id": tenant_id,
+        "--tenant-domain": domain,
+        "--webhook-delay": str(webhook_delay_s),
+    }
+    return [*_command("business_central", port, tls, own), "--shop", *options]
+
+
+def _command(name: str, port: int, tls: TlsFiles, own: Mapping[str, str]) -> list[str]:
+    given = {"--port": str(port), "--cert": str(tls.cert), "--key": str(tls.key), **own}
+    return [sys.executable, "-m", MODULES[name], *(word for pair in given.items() for word in pair)]

@@ -1,5 +1,6 @@
 """The main job, told step by step on Microsoft's demo company: what `make run` and `make demo` show.
 
+The demo goes on with a second act: a custom API page and two more connections, one of them to another tenant.
 Every step asks the running app, or Business Central behind it, whether it really happened; a step that did not ends
 the demo with one clear line. What a step expects follows from the app's settings.
 """
@@ -13,22 +14,22 @@ from functools import cached_property
 from html import unescape
 from pathlib import Path
 from typing import Any, Final, Protocol, runtime_checkable
+from urllib.parse import urlencode
 
 import requests
 
 from local.emulators.entra.browser import SignInFailed, sign_in
+from local.stack.further import FURTHER, MOST, Place
 from local.stack.mailbox import Mailbox
 from shared import resource_names
 from shared.business_central.entities import ENTITIES, ITEMS, Entity
 from shared.connections.settings_reader import read_settings
+from shared.resource_names import DEFAULT_CONNECTION
 from shared.settings import AuthMode, Settings
 
 COMPANY: Final = "CRONUS International Ltd."
-#: The entry of BC_ENTITIES that the last step adds; the emulator publishes this page.
+#: The entry of BC_ENTITIES that the second act adds; the emulator publishes this page.
 STOCK_LEVELS: Final = {"entitySet": "stockLevels", "route": "contoso/shop/v1.0", "expand": ["bins"]}
-#: The connection that the last step adds, and the environment that it is to.
-CONNECTION: Final = "us"
-ENVIRONMENT: Final = "Sandbox-US"
 USER: Final = "megan@lmints.io"
 _PATIENCE_S: Final = 60.0
 _POLL_S: Final = 0.25
@@ -94,8 +95,13 @@ class Restartable(Protocol):
         """Start the host with further variables."""
         ...
 
-    def start_second_environment(self, connection: str, environment: str) -> str:
-        """Start one more environment, ready for a connection; return its origin."""
+    def add_connections(self, count: int) -> dict[str, str]:
+        """Start further environments until there are so many connections; return the settings that name them."""
+        ...
+
+    @property
+    def further_urls(self) -> Mapping[Place, str]:
+        """Where the further environments are served."""
         ...
 
 
@@ -142,13 +148,15 @@ class Demo:
         )
 
     def _second_act(self) -> list[tuple[str, Callable[[], str]]]:
-        """Return what takes another set of settings, where the host is ours to restart and they are not chosen."""
-        if not isinstance(self.stack, Restartable) or self.settings.entities:
-            return []
+        """Return what takes another set of settings, where the stack ends with the demo and they are not chosen."""
         stack = self.stack
+        chosen = self.settings.entities or stack.values.get("BC_CONNECTIONS")
+        if self.keeps or chosen or not isinstance(stack, Restartable):
+            return []
         return [
-            ("Add a custom API page by configuration", lambda: self.add_entity(stack)),
-            ("Add a second connection by configuration", lambda: self.add_connection(stack)),
+            ("Add a custom API page and two connections", lambda: self.add_by_configuration(stack)),
+            ("Send an order to each connection", lambda: self.send_to_each(stack)),
+            ("Announce a row of the custom API page", self.announce_stock_level),
         ]
 
     def run(self) -> None:
@@ -217,13 +225,14 @@ class Demo:
             if login["state"] != "ok":
                 raise StepFailed(f"the app can't sign in as itself: {login}")
             return f"the app signs in as itself ({login['mode']}); nobody has to"
-        page = self._get("/api/connect")
+        of = {"connection": DEFAULT_CONNECTION}
+        page = self._get(f"/api/connect?{urlencode(of)}")
         token = re.search(r'name="form_token" value="([^"]+)"', page.text)
         if token is None:
             raise StepFailed(f"the connect page shows no form (HTTP {page.status_code}): {self._why()}")
         fields = {"form_token": unescape(token[1]), "action": "connect"}
         start = self.http.post(
-            f"{self.stack.public_url}/api/connect/start", data=fields, allow_redirects=False, timeout=30
+            f"{self.stack.public_url}/api/connect/start", params=of, data=fields, allow_redirects=False, timeout=30
         )
         location = start.headers.get("Location", "")
         if start.status_code != 303 or not location.startswith(self.stack.login_url):
@@ -262,7 +271,7 @@ class Demo:
         pulled: dict[str, dict[str, Any]] = {}
 
         def complete() -> bool:
-            for event in self.events.take():
+            for event in self._events():
                 if event["type"] == "bc.item.pulled.v1":
                     pulled[event["data"]["id"]] = event
             return wanted <= set(pulled)
@@ -304,7 +313,7 @@ class Demo:
         found: dict[str, dict[str, Any]] = {}
 
         def complete() -> bool:
-            for event in self.events.take():
+            for event in self._events():
                 if event["type"] in wanted:
                     found[event["type"]] = event
             return set(found) == set(wanted)
@@ -353,10 +362,47 @@ class Demo:
         self._until("the renewal", lambda: self._expiry(chosen["subscriptionId"]) > before)
         return f"{before} -> {self._expiry(chosen['subscriptionId'])}, with another handshake"
 
-    def add_entity(self, stack: "Restartable") -> str:
-        """Name a custom API page in BC_ENTITIES, and nothing else; what is new there is announced like the rest."""
+    def add_by_configuration(self, stack: "Restartable") -> str:
+        """Start the app with two more connections and a custom API page in its settings, and nothing else."""
+        own = stack.add_connections(MOST)
+        own |= {f"{place.connection.upper()}__BC_COMPANIES": f'"{COMPANY}"' for place in FURTHER}
         stack.stop_host()
-        stack.start_host({"BC_ENTITIES": json.dumps([STOCK_LEVELS])})
+        stack.start_host({**own, f"{DEFAULT_CONNECTION.upper()}__BC_ENTITIES": json.dumps([STOCK_LEVELS])})
+        shown = [f"{place.connection} ({place.environment} of {place.domain})" for place in FURTHER]
+        found = {one["id"]: one for one in self._get("/api/status").json()["connections"]}
+        if set(found) != {DEFAULT_CONNECTION, *(place.connection for place in FURTHER)}:
+            raise StepFailed(f"the status lists other connections: {found}")
+        if stopped := [f"{key}: {one['reason']}" for key, one in found.items() if one["health"] == "stopped"]:
+            raise StepFailed(f"a connection is stopped: {'; '.join(stopped)}")
+        return f"connections {', '.join([DEFAULT_CONNECTION, *shown])}; entity {STOCK_LEVELS['entitySet']}"
+
+    def send_to_each(self, stack: "Restartable") -> str:
+        """Send one order to each connection, all under one key; each is in its own environment, and there alone."""
+        customer = next(iter(self._records("customers").values()))["number"]  # all environments hold the demo data
+        order = {"customerNumber": customer, "orderDate": "2026-02-11"}
+        places = {DEFAULT_CONNECTION: self.stack.bc_url}
+        places |= {place.connection: url for place, url in stack.further_urls.items()}
+        for connection in places:
+            message = {"connection": connection, "company": COMPANY, "orderKey": "demo-0002", "order": order}
+            self.events.put(resource_names.QUEUE_ORDERS, json.dumps(message))
+        results: dict[str, dict[str, Any]] = {}
+
+        def complete() -> bool:
+            results.update({result["connection"]: result for result in self.events.results()})
+            return set(results) >= set(places)
+
+        self._until("the result of each connection", complete)
+        for connection, url in places.items():
+            result, rows = results[connection], self._records("salesOrders", url).values()
+            numbers = [row["number"] for row in rows if row["externalDocumentNumber"] == "DEMO-0002"]
+            if result["status"] != "created" or numbers != [result["number"]]:
+                raise StepFailed(f"the order for {connection}: Business Central holds {numbers}; result: {result}")
+        shown = ("connection", "orderKey", "status", "number")
+        self.samples += [json.dumps({name: result[name] for name in shown}) for result in results.values()]
+        return "; ".join(f"{connection}: order {results[connection]['number']}" for connection in places)
+
+    def announce_stock_level(self) -> str:
+        """Watch the custom API page by a webhook at its own route; what is new there is announced like the rest."""
         for function in ("reconcile", "keep_subscriptions"):
             self._run(function)
         companies = len(self._served())
@@ -374,37 +420,13 @@ class Demo:
         found: list[dict[str, Any]] = []
 
         def announced() -> bool:
-            found.extend(event for event in self.events.take() if event["type"] == "bc.stockLevel.created.v1")
-            return any(event["data"]["id"] == level["id"] for event in found)
+            events = (event for event in self._events() if event["type"] == "bc.stockLevel.created.v1")
+            found.extend(event for event in events if event["data"]["id"] == level["id"])
+            return bool(found)
 
         self._until("the event of the stock level", announced)
         self.samples.append(_sample(found[-1]))
-        return (
-            f"{page}: one entry of BC_ENTITIES, watched by a webhook at its own route; a new stock level was announced"
-        )
-
-    def add_connection(self, stack: "Restartable") -> str:
-        """Name a second environment in BC_CONNECTIONS, and send an order to it."""
-        url = stack.start_second_environment(CONNECTION, ENVIRONMENT)
-        stack.stop_host()
-        own = {"BC_API_URL": url, "BC_ENVIRONMENT": ENVIRONMENT, "BC_AUTH_MODE": "client_secret"}
-        prefixed = {f"{CONNECTION.upper()}__{name}": value for name, value in own.items()}
-        stack.start_host({"BC_CONNECTIONS": f"default,{CONNECTION}", **prefixed})
-        customer = next(iter(self._records("customers").values()))["number"]  # both environments hold the demo data
-        order = {"customerNumber": customer, "orderDate": "2026-02-11"}
-        message = {"connection": CONNECTION, "company": COMPANY, "orderKey": "demo-0002", "order": order}
-        self.events.put(resource_names.QUEUE_ORDERS, json.dumps(message))
-        results: list[dict[str, Any]] = []
-        self._until("the result of the second connection", lambda: bool(results.__iadd__(self.events.results())))
-        (result,) = results
-        if (result["connection"], result["status"]) != (CONNECTION, "created"):
-            raise StepFailed(f"the order for {CONNECTION} was not created: {result}")
-        if any(row["externalDocumentNumber"] == "DEMO-0002" for row in self._records("salesOrders").values()):
-            raise StepFailed(f"the order for {CONNECTION} is in the environment of the other connection, too")
-        shown = ("connection", "orderKey", "status", "number")
-        self.samples.append(json.dumps({name: result[name] for name in shown}))
-        listed = {one["id"]: one["health"] for one in self._status()["connections"]}
-        return f"order {result['number']} is in {ENVIRONMENT}, and there alone; connections: {listed}"
+        return f"{page}: one entry of BC_ENTITIES; 1 stock level announced, of connection {found[-1]['bcconnection']}"
 
     # -- asking
 
@@ -412,26 +434,31 @@ class Demo:
         return self.http.get(f"{self.stack.public_url}{path}", timeout=30)
 
     def _status(self) -> dict[str, Any]:
-        answer = self._get("/api/status")
+        answer = self._get(f"/api/status?connection={DEFAULT_CONNECTION}")
         if answer.status_code != 200:
             raise StepFailed(f"status answered {answer.status_code}: {answer.text[:300]}")
         found: dict[str, Any] = answer.json()
         return found
+
+    def _events(self) -> Iterator[dict[str, Any]]:
+        """Take the events that lie there; yield those of the first connection: others hold records of the same ids."""
+        yield from (event for event in self.events.take() if event["bcconnection"] == DEFAULT_CONNECTION)
 
     def _run(self, function: str) -> None:
         answer = self.http.post(f"{self.stack.app_url}/admin/functions/{function}", json={"input": ""}, timeout=30)
         if answer.status_code != 202:
             raise StepFailed(f"{function} could not be started: HTTP {answer.status_code}")
 
-    def _bc(self, command: str, **arguments: Any) -> Any:
-        answer = self.http.post(f"{self.stack.bc_url}/_emulator/{command}", json=arguments, timeout=30)
+    def _bc(self, command: str, url: str = "", **arguments: Any) -> Any:
+        """Send a control request to an environment, by default the first."""
+        answer = self.http.post(f"{url or self.stack.bc_url}/_emulator/{command}", json=arguments, timeout=30)
         if answer.status_code != 200:
             raise StepFailed(f"the emulator refused {command}: {answer.text[:300]}")
         return answer.json()
 
-    def _records(self, entity_set: str) -> dict[str, dict[str, Any]]:
+    def _records(self, entity_set: str, url: str = "") -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
-        for company in self._bc("state", entitySet=entity_set)["records"].values():
+        for company in self._bc("state", url, entitySet=entity_set)["records"].values():
             found |= company
         return found
 

@@ -19,15 +19,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 import requests
 
 from local import EMULATOR_SOURCE
-from local.emulators.entra.directory import CLIENT_ID, DOMAIN, new_secret
+from local.emulators.entra.directory import CLIENT_ID, DOMAIN, FURTHER_CLIENT_ID, new_secret
 from local.emulators.entra.managed_identity import PATH as IDENTITY_PATH
 from local.stack.app_settings import app_settings, clean_environment, write_settings
 from local.stack.azurite import Azurite
-from local.stack.commands import Addresses, emulator_commands
+from local.stack.commands import Addresses, emulator_commands, environment_command
+from local.stack.further import FURTHER, MOST, Place, settings_of
 from local.stack.mailbox import create_queues
 from local.stack.ports import DEFAULT_PORTS, accepts, choose
 from local.stack.process import Child, StartError
@@ -39,8 +41,8 @@ START_TIMEOUT_S = 30.0
 HOST_TIMEOUT_S = 120.0  # Core Tools loads its extension bundle first
 REQUEST_TIMEOUT_S = 10.0
 PORT_NAMES = tuple(DEFAULT_PORTS)
-SECOND = "second_environment"  # one more Business Central environment, of the same tenant; started on demand
-CHILDREN = ("login", "key_vault", "business_central", SECOND, "azurite", "tls_proxy", "host")  # as they start
+_ENVIRONMENTS = ("business_central", *(place.child for place in FURTHER))
+CHILDREN = ("login", "key_vault", *_ENVIRONMENTS, "azurite", "tls_proxy", "host")  # as they start
 NEVER = "0 0 0 29 2 Mon"  # how timers are off under Core Tools, which has no switch for it
 
 Say = Callable[[str], None]
@@ -59,6 +61,7 @@ class Stack:
         host: "func" (Azure Functions Core Tools) or "embedded"; by default the variable HOST, else func if installed.
         webhook_delay_s: how long Business Central gathers changes before it sends a notification.
         business_central_options: further options of `python -m business_central_emulator`.
+        connections: how many connections the app has; each beyond the first is to a Business Central of its own.
         app_dir: the folder with `host.json` and `function_app.py`; the next `start_host` takes what it is by then.
         say: gets one line for each step of start and stop.
     """
@@ -75,17 +78,21 @@ class Stack:
         host: str | None = None,
         webhook_delay_s: float = 2.0,
         business_central_options: tuple[str, ...] = (),
+        connections: int = 1,
         app_dir: Path = ROOT,
         say: Say = lambda _: None,
     ) -> None:
         unknown = set(ports or {}) - set(PORT_NAMES)
         if unknown:
             raise ValueError(f"unknown ports: {', '.join(sorted(unknown))}")
+        if not 1 <= connections <= MOST:
+            raise ValueError(f"a stack has 1 to {MOST} connections, not {connections}")
         self.work_dir = work_dir.resolve()
         self.timers = timers
         self.client_id = CLIENT_ID
         self.tenant = DOMAIN
-        self.client_secret = new_secret()
+        self.client_secrets = {CLIENT_ID: new_secret(), FURTHER_CLIENT_ID: new_secret()}
+        self.further_urls: dict[Place, str] = {}  # where the further environments that run are served
         self.webhook_secret = secrets.token_urlsafe(32)
         self.identity_header = secrets.token_urlsafe(24)
         self._host_env = dict(host_env or {})
@@ -95,6 +102,7 @@ class Stack:
         self._log_times = log_times
         self._webhook_delay_s = webhook_delay_s
         self._business_central_options = business_central_options
+        self._connections = connections
         self.app_dir = app_dir.resolve()
         self._say = say
         self._children: dict[str, Child] = {}
@@ -161,24 +169,33 @@ class Stack:
         self._children["host"] = child
         child.wait_until(self._host_answers, timeout_s=HOST_TIMEOUT_S, what=f" ({kind}, port {port})")
 
-    def start_second_environment(self, connection: str, environment: str) -> str:
-        """Start one more environment of the tenant; store the client secret of a connection to it; return its origin.
+    def add_connections(self, count: int) -> dict[str, str]:
+        """Start a Business Central for each of the further places, until there are `count` connections in all.
+
+        Returns the app settings that name them, which the next `start_host` needs; their secrets are in the vault.
 
         Raises:
-            StartError: it did not come up.
+            StartError: one did not come up.
         """
-        ports = choose({"business_central": 0})
-        commands = emulator_commands(
-            Addresses(ports={**self._addresses.ports, **ports}), self._tls, webhook_delay_s=self._webhook_delay_s,
-            business_central_options=("--environment", environment),
-        )  # fmt: skip
+        places = FURTHER[: count - 1]
+        ports = choose({place.child: 0 for place in places if place.child not in self._children})
         env = {**self._environment, "PYTHONPATH": f"{ROOT}{os.pathsep}{EMULATOR_SOURCE}"}
-        child = Child(SECOND, commands["business_central"], log_path=self._log_path(SECOND), env=env, cwd=ROOT)
-        self._children[SECOND] = child
-        port = ports["business_central"]
-        child.wait_until(lambda: accepts(port), timeout_s=START_TIMEOUT_S, what=f" (port {port})")
-        self._store_secret(f"bc-client-secret-{connection}", self.client_secret)
-        return f"https://localhost:{port}"
+        for place in places:
+            if place.child not in ports:
+                continue
+            command = environment_command(
+                ports[place.child], self._addresses, self._tls, (place.tenant_id, place.domain),
+                webhook_delay_s=self._webhook_delay_s, options=("--environment", place.environment),
+            )  # fmt: skip
+            self._children[place.child] = Child(
+                place.child, command, log_path=self._log_path(place.child), env=env, cwd=ROOT
+            )
+            self.further_urls[place] = f"https://localhost:{ports[place.child]}"
+            self._store_secret(f"bc-client-secret-{place.connection}", self.client_secrets[place.client_id])
+        for place in places:
+            self._await_port(place.child, urlsplit(self.further_urls[place]).port or 0)
+            self._say(f"{place.connection:<17} {self.further_urls[place]} ({place.environment} of {place.domain})")
+        return settings_of({place: self.further_urls[place] for place in places})
 
     def stop_host(self) -> None:
         """Stop the host as a deployment does: it is asked to end and finishes what it is doing."""
@@ -222,6 +239,11 @@ class Stack:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    @property
+    def client_secret(self) -> str:
+        """The client secret of the app in the first tenant."""
+        return self.client_secrets[CLIENT_ID]
 
     # -- addresses -----------------------------------------------------------------------------------------------------
 
@@ -291,7 +313,8 @@ class Stack:
     @property
     def values(self) -> dict[str, str]:
         """The app settings that the host is started with."""
-        return {**self.settings, **self._host_env}
+        further = {place: self.further_urls[place] for place in FURTHER[: self._connections - 1]}
+        return {**self.settings, **settings_of(further), **self._host_env}
 
     @property
     def _running(self) -> Running:
@@ -342,6 +365,7 @@ class Stack:
             f"azurite           {self.storage_connection_string.split('BlobEndpoint=')[1].split(';')[0]} and more"
         )
         self._seed_vault()
+        self.add_connections(self._connections)
         create_queues(self.storage_connection_string)
         self._say(f"host              starting ({kind})")
         self.start_host()
@@ -377,7 +401,11 @@ class Stack:
             business_central_options=self._business_central_options,
         )
         path = {"PYTHONPATH": f"{ROOT}{os.pathsep}{EMULATOR_SOURCE}"}
-        secret_env = {"LOGIN_CLIENT_SECRET": self.client_secret, "LOGIN_IDENTITY_HEADER": self.identity_header}
+        secret_env = {
+            "LOGIN_CLIENT_SECRET": self.client_secrets[CLIENT_ID],
+            "LOGIN_FURTHER_CLIENT_SECRET": self.client_secrets[FURTHER_CLIENT_ID],
+            "LOGIN_IDENTITY_HEADER": self.identity_header,
+        }
         for name, command in commands.items():
             self._children[name] = Child(
                 name,
@@ -389,9 +417,11 @@ class Stack:
 
     def _await(self, name: str) -> None:
         port_name = "public" if name == "tls_proxy" else name
-        port = self._addresses.ports[port_name]
-        self._children[name].wait_until(lambda: accepts(port), timeout_s=START_TIMEOUT_S, what=f" (port {port})")
+        self._await_port(name, self._addresses.ports[port_name])
         self._say(f"{name:<17} {self._addresses.https(port_name)}")
+
+    def _await_port(self, name: str, port: int) -> None:
+        self._children[name].wait_until(lambda: accepts(port), timeout_s=START_TIMEOUT_S, what=f" (port {port})")
 
     def _seed_vault(self) -> None:
         for name, value in (("bc-client-secret", self.client_secret), ("bc-webhook-secret", self.webhook_secret)):

@@ -87,10 +87,16 @@ def until(done: Callable[[], Any], what: str, patience_s: float = 300.0) -> Any:
 def test_the_main_job_happens_from_login_to_renewal(demo: Demo, mailbox: JudgedMailbox) -> None:
     """Every step of the customer's mission really happens, each checked against Business Central itself.
 
-    P23: each event names where the schema of its data is; it is served there, and the data fits.
+    The second act adds a custom API page and two connections, one to another tenant. P23: each event names where the
+    schema of its data is; it is served there, and the data fits.
     """
     demo.run()
-    assert len(demo.results) == 9
+    assert len(demo.results) == 11
+    results = [json.loads(sample) for sample in demo.samples if "connection" in sample]
+    assert {result["connection"] for result in results} == {"default", "us", "fabrikam"}
+    assert {result["orderKey"] for result in results} == {"demo-0002"}
+    stock = [event for event in mailbox.seen if event["type"] == "bc.stockLevel.created.v1"]
+    assert {event["bcconnection"] for event in stock} == {"default"}
     assert "login" in demo.table().lower() or "Log in" in demo.table()
     served = {
         address: jsonschema_rs.Draft202012Validator(demo.http.get(address, timeout=30).json(), validate_formats=True)
@@ -100,7 +106,7 @@ def test_the_main_job_happens_from_login_to_renewal(demo: Demo, mailbox: JudgedM
     valid = sum(served[event["dataschema"]].is_valid(event["data"]) for event in mailbox.seen)
     sys.stdout.write(f"events that validate / events seen: {valid} / {len(mailbox.seen)}\n")
     assert valid == len(mailbox.seen) > 50
-    offered = entities.ask(demo.stack.public_url, "", str(demo.stack.ca_file))
+    offered = entities.ask(demo.stack.public_url, "", str(demo.stack.ca_file), "default")
     printed = entities.readable(offered, "stock")
     assert "contoso/shop/v1.0/stockLevels        by webhook and reconcile" in printed
     assert '{"entitySet": "stockLevels", "route": "contoso/shop/v1.0"}' in printed
@@ -108,24 +114,33 @@ def test_the_main_job_happens_from_login_to_renewal(demo: Demo, mailbox: JudgedM
 
 
 @pytest.mark.parametrize(
-    "settings",
+    ("settings", "connections"),
     [
-        {"BC_AUTH_MODE": "client_secret", "BC_TRIGGERS": "items,salesInvoices", "BC_PULL_ITEM_VARIANTS": "false",
-         "BC_PULL_SALES_INVOICE_LINES": "no", "BC_COMPANIES": f'"{COMPANY}"'},
-        {"BC_AUTH_MODE": "managed_identity", "BC_TRIGGERS": "salesShipments", "BC_PAGE_ROWS": "5"},
+        ({"BC_AUTH_MODE": "client_secret", "BC_TRIGGERS": "items,salesInvoices", "BC_PULL_ITEM_VARIANTS": "false",
+          "BC_PULL_SALES_INVOICE_LINES": "no", "BC_COMPANIES": f'"{COMPANY}"'}, 3),
+        ({"BC_AUTH_MODE": "managed_identity", "BC_TRIGGERS": "salesShipments", "BC_PAGE_ROWS": "5"}, 1),
     ],
-    ids=["client secret, fewer of all", "managed identity, small pages"],
+    ids=["client secret, fewer of all, others beside", "managed identity, small pages"],
 )  # fmt: skip
-def test_the_demo_follows_its_settings_and_may_leave_its_events(tmp_path: Path, settings: dict[str, str]) -> None:
+def test_the_demo_follows_its_settings_and_may_leave_its_events(
+    tmp_path: Path, settings: dict[str, str], connections: int
+) -> None:
     """As `make run` does: what it has looked at lies in bc-events afterwards, for the next consumer."""
-    with Stack(tmp_path, host="embedded", host_env=settings) as running:
+    with Stack(tmp_path, host="embedded", host_env=settings, connections=connections) as running:
         demo = Demo(running, say=lambda _: None, keeps=True)
         demo.run()
-        assert len(demo.results) == len(demo.steps())
+        assert len(demo.results) == len(demo.steps()) == 8
         assert demo.events.count(resource_names.QUEUE_EVENTS)
         demo.events.give_back()
         reader = Mailbox(running.storage_connection_string)
-        types = {event["type"] for event in reader.take()}
+        taken: list[dict[str, Any]] = []
+
+        def of_all() -> bool:  # a pull is of every connection
+            taken.extend(reader.take())
+            return len({event["bcconnection"] for event in taken}) == connections
+
+        until(of_all, "events of each connection")
+        types = {event["type"] for event in taken}
         wanted = {entity.event_type("created") for entity in demo.watched} | {"bc.item.pulled.v1"}
         assert types >= wanted
         assert len(reader.results()) == 2

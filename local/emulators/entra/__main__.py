@@ -1,7 +1,7 @@
 """`python -m local.emulators.entra`: the login over TLS and the managed identity endpoint over HTTP, both on loopback.
 
-Secrets come by environment, not by option, so that they are not in the process list: `LOGIN_CLIENT_SECRET` and
-`LOGIN_IDENTITY_HEADER`.
+It has two tenants. Secrets come by environment, not by option, so that they are not in the process list:
+`LOGIN_CLIENT_SECRET`, `LOGIN_FURTHER_CLIENT_SECRET` (of the second tenant) and `LOGIN_IDENTITY_HEADER`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 
 from business_central_emulator.server.serving import Endpoint, add_tls_options, application, serve, server_tls
 
-from local.emulators.entra.directory import demo_directory
+from local.emulators.entra.directory import demo_directory, further_directory
 from local.emulators.entra.engine import LoginEngine
 
 
@@ -25,6 +25,9 @@ def main() -> None:
     options = parser.parse_args()
     engine = LoginEngine(
         demo_directory(redirect_uris=options.redirect_uri, client_secret=os.environ.get("LOGIN_CLIENT_SECRET", "")),
+        further_directory(
+            redirect_uris=options.redirect_uri, client_secret=os.environ.get("LOGIN_FURTHER_CLIENT_SECRET", "")
+        ),
         identity_header=os.environ.get("LOGIN_IDENTITY_HEADER", "local"),
     )
     asyncio.run(

@@ -66,6 +66,7 @@ class Authorize:
         if user is None:
             return self._page(request, asked, fields)
         sign_in = SignIn(
+            tenant_id=self._directory.tenant_id,
             client_id=asked.application.client_id,
             user=user,
             resource=scopes.resource,

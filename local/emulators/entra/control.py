@@ -7,10 +7,12 @@
 | `GET requests` | | lists what was asked, without secrets; `DELETE requests` empties the list |
 | `POST signed-in` | `user` | whom the browser counts as signed in with; empty brings the page back |
 | `POST revoke`, `POST expire` | `user` (optional) | revokes / lets expire the refresh tokens |
-| `POST settings` | `token_lifetime_s`, `rotate`, `consented` | changes how tokens are given |
+| `POST settings` | `token_lifetime_s`, `rotate`, `consented` | changes how tokens are given, in every tenant |
 | `POST secrets` | `client_id`, `keep_old` | adds a client secret and gives it; the old ones stop working |
 | `POST expire-secrets` | `client_id` | lets the client secrets expire |
 | `POST redirect-uris` | `client_id`, `uri` | registers a redirect URI |
+
+Users and applications are looked for in every tenant; without a client id the first tenant's first is meant.
 """
 
 from __future__ import annotations
@@ -20,10 +22,9 @@ from collections.abc import Callable, Mapping
 from business_central_emulator.server.exchange import Request, Response, json_response
 from business_central_emulator.server.faults import Fault, Faults
 
-from local.emulators.entra.authorize import Authorize
-from local.emulators.entra.directory import Application, ClientSecret, Directory, new_secret
+from local.emulators.entra.directory import Application, ClientSecret, new_secret
 from local.emulators.entra.grants import Grants
-from local.emulators.entra.tokens import Minter
+from local.emulators.entra.tenant import Tenant, registered
 
 PREFIX = "/_emulator/"
 
@@ -31,13 +32,9 @@ PREFIX = "/_emulator/"
 class Control:
     """Answers the control paths of one login."""
 
-    def __init__(
-        self, *, directory: Directory, grants: Grants, minter: Minter, authorize: Authorize, faults: Faults
-    ) -> None:
-        self._directory = directory
+    def __init__(self, *, tenants: list[Tenant], grants: Grants, faults: Faults) -> None:
+        self._tenants = tenants
         self._grants = grants
-        self._minter = minter
-        self._authorize = authorize
         self._faults = faults
         self._actions: dict[str, Callable[[Mapping[str, object]], object]] = {
             "POST faults": self._add_fault,
@@ -67,7 +64,8 @@ class Control:
     def _set_signed_in(self, fields: Mapping[str, object]) -> None:
         name = str(fields.get("user", ""))
         self._user_id({"user": name})
-        self._authorize.signed_in = name
+        for tenant in self._tenants:
+            tenant.authorize.signed_in = name if tenant.directory.user(name) else ""
 
     def _change_settings(self, fields: Mapping[str, object]) -> None:
         known: dict[str, type] = {"token_lifetime_s": int, "rotate": bool, "consented": bool}
@@ -78,11 +76,12 @@ class Control:
         if isinstance(lifetime_s, int):
             if lifetime_s < 1:
                 raise ValueError("token_lifetime_s starts at 1")
-            self._minter.lifetime_s = lifetime_s
+            for tenant in self._tenants:
+                tenant.minter.lifetime_s = lifetime_s
         if "rotate" in fields:
             self._grants.rotate = bool(fields["rotate"])
         if "consented" in fields:
-            for application in self._directory.applications:
+            for application in (known for tenant in self._tenants for known in tenant.directory.applications):
                 application.is_consented = bool(fields["consented"])
 
     def _add_secret(self, fields: Mapping[str, object]) -> dict[str, str]:
@@ -103,15 +102,12 @@ class Control:
         self._application(fields).redirect_uris.append(uri)
 
     def _application(self, fields: Mapping[str, object]) -> Application:
-        client_id = str(fields.get("client_id", "")) or self._directory.applications[0].client_id
-        application = self._directory.application(client_id)
-        if application is None:
-            raise LookupError(f"no application {client_id}")
-        return application
+        named = str(fields.get("client_id", ""))
+        return registered(self._tenants, named or self._tenants[0].directory.applications[0].client_id)
 
     def _user_id(self, fields: Mapping[str, object]) -> str:
         name = str(fields.get("user", ""))
-        user = self._directory.user(name)
+        user = next((known for tenant in self._tenants if (known := tenant.directory.user(name))), None)
         if name and user is None:
             raise LookupError(f"no user {name}")
         return user.object_id if user else ""

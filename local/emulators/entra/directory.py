@@ -1,4 +1,4 @@
-"""What the directory knows: one tenant with its users, application registrations and managed identities.
+"""What a directory knows: one tenant with its users, application registrations and managed identities.
 
 Values only; who may get a token is decided in `authorize`, `token_endpoint` and `managed_identity`.
 """
@@ -138,6 +138,36 @@ def demo_directory(*, redirect_uris: list[str], client_secret: str = "") -> Dire
             )
         ],
         identities=[ManagedIdentity(client_id=IDENTITY_CLIENT_ID, object_id=IDENTITY_OBJECT_ID)],
+    )
+
+
+FURTHER_TENANT_ID = "7c41e5a8-92d3-4f6b-8b10-5d2e9f0c3a76"
+FURTHER_DOMAIN = "fabrikam.com"
+FURTHER_CLIENT_ID = "1d7b3e90-46a5-4c2f-9e88-b05f6a2c7d13"
+
+
+def further_directory(*, redirect_uris: list[str], client_secret: str = "") -> Directory:
+    """Give the second tenant of the local stack: another company, with a user and a registration of its own."""
+    return Directory(
+        tenant_id=FURTHER_TENANT_ID,
+        domain=FURTHER_DOMAIN,
+        users=[
+            User(
+                object_id="a4b5c6d7-e8f9-4a01-8b23-c4d5e6f7a8b9",
+                principal_name=f"nestor@{FURTHER_DOMAIN}",
+                display_name="Nestor Wilke",
+            )
+        ],
+        applications=[
+            Application(
+                client_id=FURTHER_CLIENT_ID,
+                object_id="b5c6d7e8-f9a0-4b12-9c34-d5e6f7a8b9c0",
+                display_name="Business Central Connect",
+                redirect_uris=list(redirect_uris),
+                client_secrets=[ClientSecret(value=client_secret or new_secret())],
+            )
+        ],
+        identities=[],
     )
 
 

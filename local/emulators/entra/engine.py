@@ -1,4 +1,4 @@
-"""The login as one object: routes a request to its endpoint, applies scripted faults, and remembers what was asked.
+"""The login as one object: leads a request to its tenant and endpoint, applies scripted faults, notes what was asked.
 
 Two ports lead here: the login itself, over TLS, and the managed identity endpoint, plain HTTP as inside a Function App.
 """
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from business_central_emulator.server.exchange import Engine, Request, Response, json_response
 from business_central_emulator.server.faults import BUSINESS_CENTRAL, Faults, answered
 
-from local.emulators.entra.authorize import Authorize, error_page
+from local.emulators.entra.authorize import error_page
 from local.emulators.entra.control import PREFIX as CONTROL_PREFIX
 from local.emulators.entra.control import Control
 from local.emulators.entra.directory import Directory
@@ -23,8 +23,9 @@ from local.emulators.entra.errors import LoginRefused, unknown_tenant
 from local.emulators.entra.grants import Grants
 from local.emulators.entra.managed_identity import PATH as IDENTITY_PATH
 from local.emulators.entra.managed_identity import ManagedIdentityEndpoint
-from local.emulators.entra.token_endpoint import SHARED_TENANTS, TokenEndpoint
-from local.emulators.entra.tokens import Minter, SigningKey
+from local.emulators.entra.tenant import Tenant, tenant_named, tenant_of_client
+from local.emulators.entra.token_endpoint import SHARED_TENANTS
+from local.emulators.entra.tokens import Minter, SigningKey, v2_issuer
 
 AUTHORIZE = "oauth2/v2.0/authorize"
 TOKEN = "oauth2/v2.0/token"  # noqa: S105 a path
@@ -60,14 +61,22 @@ def utc_now() -> datetime:
 
 
 class LoginEngine(Engine):
-    """Entra for one tenant. `now` is the clock of everything it issues and checks."""
+    """Entra. `now` is the clock of everything it issues and checks.
+
+    The first tenant is the home of the app: its managed identities are there, and `directory` and `minter` are its.
+    """
 
     def __init__(
-        self, directory: Directory, *, identity_header: str = "local", now: Callable[[], datetime] = utc_now
+        self,
+        directory: Directory,
+        *further: Directory,
+        identity_header: str = "local",
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.directory = directory
         self.key = SigningKey()
-        self._initial = copy.deepcopy(directory)
+        self._directories = (directory, *further)
+        self._initial = copy.deepcopy(self._directories)
         self._identity_header = identity_header
         self._now = now
         self._lock = threading.Lock()
@@ -75,24 +84,21 @@ class LoginEngine(Engine):
 
     def reset(self) -> None:
         """Forget sign-ins, faults, requests and changes of settings; the signing key stays."""
-        fresh = copy.deepcopy(self._initial)
-        self.directory.users = fresh.users
-        self.directory.applications = fresh.applications
-        self.directory.identities = fresh.identities
+        for directory, fresh in zip(self._directories, copy.deepcopy(self._initial), strict=True):
+            directory.users = fresh.users
+            directory.applications = fresh.applications
+            directory.identities = fresh.identities
         self.requests: list[Asked] = []
         self.faults = Faults(refused=BUSINESS_CENTRAL)
         self.grants = Grants()
-        self.minter = Minter(self.directory, self.key)
-        self.authorize = Authorize(self.directory, self.grants)
-        self._token = TokenEndpoint(self.directory, self.grants, self.minter, self.key)
+        self.tenants = [Tenant(one, grants=self.grants, key=self.key) for one in self._directories]
         self._identity = ManagedIdentityEndpoint(self.directory, self.minter, header=self._identity_header)
-        self._control = Control(
-            directory=self.directory,
-            grants=self.grants,
-            minter=self.minter,
-            authorize=self.authorize,
-            faults=self.faults,
-        )
+        self._control = Control(tenants=self.tenants, grants=self.grants, faults=self.faults)
+
+    @property
+    def minter(self) -> Minter:
+        """What makes the tokens of the first tenant."""
+        return self.tenants[0].minter
 
     def handle(self, request: Request) -> Response:
         """Answer one request."""
@@ -149,20 +155,30 @@ class LoginEngine(Engine):
             return json_response(404, {"error": "not_found"})
         if request.method not in methods:
             return _not_allowed(", ".join(methods))
-        if tenant not in SHARED_TENANTS and not self.directory.is_tenant(tenant):
-            raise unknown_tenant(tenant)
+        found = self._tenant(request, tenant)
         match endpoint:
             case "oauth2/v2.0/authorize":
-                return self.authorize.answer(request, now=now)
+                return found.authorize.answer(request, now=now)
             case "oauth2/v2.0/token" if is_v1:
-                return json_response(200, self._token.answer_v1(request.form, tenant=tenant, now=now))
+                return json_response(200, found.token.answer_v1(request.form, tenant=tenant, now=now))
             case "oauth2/v2.0/token":
-                return json_response(200, self._token.answer(request.form, tenant=tenant, now=now))
+                return json_response(200, found.token.answer(request.form, tenant=tenant, now=now))
             case "discovery/instance":
                 return json_response(200, self._instance(request))
             case "discovery/v2.0/keys":
-                return json_response(200, self.key.jwks)
-        return json_response(200, self._discovery(f"{request.origin}/{tenant}"))
+                return json_response(200, found.keys())
+        issuer = v2_issuer("{tenantid}") if tenant in SHARED_TENANTS else found.minter.v2_issuer
+        return json_response(200, self._discovery(f"{request.origin}/{tenant}", issuer=issuer))
+
+    def _tenant(self, request: Request, segment: str) -> Tenant:
+        """Find the tenant a path names; one of the shared names stands for that of the application."""
+        if segment not in SHARED_TENANTS:
+            found = tenant_named(self.tenants, segment)
+            if found is None:
+                raise unknown_tenant(segment)
+            return found
+        fields = {**request.query, **(request.form if request.method == "POST" else {})}
+        return tenant_of_client(self.tenants, fields.get("client_id", ""))
 
     def _instance(self, request: Request) -> dict[str, object]:
         """Say where an authority is described, as clients ask that do not know its host."""
@@ -174,7 +190,7 @@ class LoginEngine(Engine):
             "metadata": [{"preferred_network": host, "preferred_cache": host, "aliases": [host]}],
         }
 
-    def _discovery(self, base: str) -> dict[str, object]:
+    def _discovery(self, base: str, *, issuer: str) -> dict[str, object]:
         return {
             "token_endpoint": f"{base}/{TOKEN}",
             "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt"],
@@ -184,7 +200,7 @@ class LoginEngine(Engine):
             "id_token_signing_alg_values_supported": ["RS256"],
             "response_types_supported": ["code"],
             "scopes_supported": ["openid", "profile", "email", "offline_access"],
-            "issuer": self.minter.v2_issuer,
+            "issuer": issuer,
             "authorization_endpoint": f"{base}/{AUTHORIZE}",
             "claims_supported": [
                 "sub",

@@ -23,6 +23,7 @@ REFRESH_LIFETIME = timedelta(days=90)  # without use
 class SignIn:
     """What a user agreed to: the content of a code and of the refresh tokens that follow it."""
 
+    tenant_id: str
     client_id: str
     user: User
     resource: str
@@ -51,7 +52,7 @@ class _RefreshToken:
 
 
 class Grants:
-    """All codes and refresh tokens of the tenant. With `rotate` a refresh token works once, as for single page apps."""
+    """All codes and refresh tokens, of every tenant. With `rotate` one works once, as for single page apps."""
 
     def __init__(self) -> None:
         self.rotate = False
@@ -65,17 +66,24 @@ class Grants:
         return code
 
     def redeem_code(
-        self, code: str, *, client_id: str, redirect_uri: str, verifier: str, now: datetime
+        self, code: str, *, tenant_id: str, client_id: str, redirect_uri: str, verifier: str, now: datetime
     ) -> tuple[SignIn, str]:
         """Use a code; give the sign-in and the family of its refresh tokens.
 
         Raises:
-            LoginRefused: unknown, used, late, or not for this client, redirect URI or verifier. A code used twice
-                also revokes what the first use got.
+            LoginRefused: unknown, used, late, or not for this tenant, client, redirect URI or verifier. A code used
+                twice also revokes what the first use got.
         """
         held = self._codes.get(code)
         if held is None or held.sign_in.client_id != client_id:
             raise bad_grant(9002313, "Invalid request. Request is malformed or invalid.")
+        if held.sign_in.tenant_id != tenant_id:
+            raise bad_grant(
+                700005,
+                "Provided Authorization Code is intended to use against other tenant, thus rejected. OAuth2 "
+                "Authorization Code must be redeemed against same tenant it was acquired for (/common or /{tenant-ID} "
+                "as appropriate).",
+            )
         if held.is_used:
             self._revoke_family(code)
             raise bad_grant(
@@ -107,17 +115,26 @@ class Grants:
         self._refresh[token] = _RefreshToken(sign_in=sign_in, family=family, issued_at=now)
         return token
 
-    def redeem_refresh(self, token: str, *, client_id: str, now: datetime) -> tuple[SignIn, str]:
+    def redeem_refresh(self, token: str, *, tenant_id: str, client_id: str, now: datetime) -> tuple[SignIn, str]:
         """Use a refresh token; give its sign-in and family.
 
         Raises:
-            LoginRefused: unknown, another client's, revoked, expired, or (with `rotate`) used before.
+            LoginRefused: unknown, another client's, of a user whom this tenant does not know, revoked, expired, or
+                (with `rotate`) used before.
         """
         held = self._refresh.get(token)
         if held is None:
             raise bad_grant(9002313, "Invalid request. Request is malformed or invalid.")
         if held.sign_in.client_id != client_id:
             raise bad_grant(70000, "Provided grant is invalid or malformed: it was issued to another client.")
+        if held.sign_in.tenant_id != tenant_id:
+            raise bad_grant(
+                50020,
+                f"User account '{held.sign_in.user.principal_name}' from identity provider "
+                f"'https://sts.windows.net/{held.sign_in.tenant_id}/' does not exist in tenant '{tenant_id}' and "
+                f"cannot access the application '{client_id}' in that tenant. The account needs to be added as an "
+                "external user in the tenant first.",
+            )
         if held.is_revoked:
             raise bad_grant(
                 50173,

@@ -144,6 +144,7 @@ class TokenEndpoint:
                 raise missing_parameter(name)
         sign_in, family = self._grants.redeem_code(
             fields["code"],
+            tenant_id=self._directory.tenant_id,
             client_id=application.client_id,
             redirect_uri=fields["redirect_uri"],
             verifier=fields.get("code_verifier", ""),
@@ -158,7 +159,9 @@ class TokenEndpoint:
             raise missing_parameter("refresh_token")
         if not application.is_consented:
             raise not_consented(application.client_id)
-        sign_in, family = self._grants.redeem_refresh(fields["refresh_token"], client_id=application.client_id, now=now)
+        sign_in, family = self._grants.redeem_refresh(
+            fields["refresh_token"], tenant_id=self._directory.tenant_id, client_id=application.client_id, now=now
+        )
         return self._reply(application, sign_in, family, fields, now=now)
 
     def _reply(

@@ -1,4 +1,4 @@
-"""Signed tokens: the tenant's RSA key, the claims Entra puts into each kind of token, and the check of a token.
+"""Signed tokens: the login's RSA key, the claims Entra puts into each kind of token, and the check of a token.
 
 Nothing here decides who gets one.
 """
@@ -24,7 +24,7 @@ ACCESS_TOKEN_S = 3599  # what a token reply says by default
 
 
 class SigningKey:
-    """The key all tokens of this tenant are signed with."""
+    """The key all tokens are signed with; as with Entra, the tenant is told by the issuer and not by the key."""
 
     def __init__(self) -> None:
         self._private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -73,12 +73,12 @@ class Minter:
     @property
     def v1_issuer(self) -> str:
         """Issuer of access tokens for resources that take version 1 tokens: Business Central, vault and storage do."""
-        return f"https://sts.windows.net/{self._directory.tenant_id}/"
+        return v1_issuer(self._directory.tenant_id)
 
     @property
     def v2_issuer(self) -> str:
         """Issuer of id tokens and of tokens for token exchange."""
-        return f"https://login.microsoftonline.com/{self._directory.tenant_id}/v2.0"
+        return v2_issuer(self._directory.tenant_id)
 
     def for_user(
         self, user: User, application: Application, *, resource: str, scopes: Iterable[str], now: datetime
@@ -175,6 +175,16 @@ class Minter:
             "idp": self.v1_issuer,
             "uti": _base64(secrets.token_bytes(16)),
         }
+
+
+def v1_issuer(tenant_id: str) -> str:
+    """Give the issuer of a tenant's tokens of version 1."""
+    return f"https://sts.windows.net/{tenant_id}/"
+
+
+def v2_issuer(tenant_id: str) -> str:
+    """Give the issuer of a tenant's tokens of version 2."""
+    return f"https://login.microsoftonline.com/{tenant_id}/v2.0"
 
 
 def _base64(raw: bytes) -> str:

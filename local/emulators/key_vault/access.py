@@ -34,6 +34,7 @@ class Access:
         authority: str,
         keys: Callable[[], Jwks],
         allowed: frozenset[str] | None = None,
+        issuer: str | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Set up the check.
@@ -42,11 +43,13 @@ class Access:
             authority: `<login>/<tenant>`, named in the challenge.
             keys: reads the login's JWKS.
             allowed: object ids let in; None lets in every principal of the tenant.
+            issuer: of the vault's tenant; the login signs tokens of all tenants with the same keys. None: any.
             monotonic: clock in seconds that bounds how often `keys` is called.
         """
         self._authority = authority
         self._read_keys = keys
         self._allowed = allowed
+        self._issuer = issuer
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._keys: dict[str, jwt.PyJWK] = {}
@@ -74,6 +77,7 @@ class Access:
                 key,
                 algorithms=["RS256"],
                 audience=RESOURCE,
+                issuer=self._issuer,
                 options={
                     "verify_exp": False,  # the clock is ours, below
                     "verify_nbf": False,
@@ -83,6 +87,10 @@ class Access:
             )
         except jwt.InvalidAudienceError as error:
             raise NotAuthenticated("AKV10022: Invalid audience.") from error
+        except jwt.InvalidIssuerError as error:
+            raise NotAuthenticated(
+                f"AKV10032: Invalid issuer. Expected {self._issuer}, found another tenant's."
+            ) from error
         except jwt.PyJWTError as error:
             raise NotAuthenticated("AKV10000: Error validating token: its signature or form is wrong.") from error
         begins, ends = claims["nbf"], claims["exp"]

@@ -209,6 +209,8 @@ def test_wrong_settings_are_refused_before_anything_starts(tmp_path: Path) -> No
             "error: BC_TRIGERS is not a setting of this app; did you mean BC_TRIGGERS?",
             "error: BC_PAGE_ROWS must be a whole number from 1 to 20000",
         ]
+    said = ask("up", "--work-dir", str(tmp_path / "w"), "--connections", "4")
+    assert (said.exit_code, "4 is not in the range 1<=x<=3" in said.output) == (2, True)
     said = ask("run", "--work-dir", str(tmp_path / "w"), "--set", "BC_EVENTS_TO=https://hooks.example/bc")
     assert (said.exit_code, "BC_EVENTS_TO must be queue" in said.output) == (2, True)
     assert not (tmp_path / "w").exists()

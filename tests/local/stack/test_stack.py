@@ -19,7 +19,7 @@ import requests
 from local.stack.app_settings import clean_environment
 from local.stack.ports import PortInUse, accepts
 from local.stack.process import StartError
-from local.stack.stack import ROOT, Stack
+from local.stack.stack import CHILDREN, ROOT, Stack
 
 pytestmark = pytest.mark.azurite
 PATIENCE_S = 30.0
@@ -112,6 +112,40 @@ def test_the_vault_holds_the_apps_secrets_and_the_login_knows_the_same(stack: St
     assert companies.json()["value"]
 
 
+def test_further_connections_have_an_environment_and_a_secret_each_and_tenants_do_not_mix(stack: Stack) -> None:
+    """Asked for twice they are started once; a token of one tenant is refused by the environments of the other."""
+    settings = stack.add_connections(3)
+    assert stack.add_connections(3) == settings
+    assert (settings["BC_CONNECTIONS"], settings["FABRIKAM__BC_TENANT_ID"]) == ("default,us,fabrikam", "fabrikam.com")
+    secrets = get(stack, f"{stack.vault_url}/_emulator/secrets").json()
+    home, further = stack.client_secrets
+    answers = {}
+    for place, url in stack.further_urls.items():
+        assert secrets[f"bc-client-secret-{place.connection}"] == len(stack.client_secrets[place.client_id])
+        for client_id, tenant in ((home, stack.tenant), (further, "fabrikam.com")):
+            form = {
+                "grant_type": "client_credentials", "client_id": client_id,
+                "client_secret": stack.client_secrets[client_id],
+                "scope": "https://api.businesscentral.dynamics.com/.default",
+            }  # fmt: skip
+            token = requests.post(
+                f"{stack.login_url}/{tenant}/oauth2/v2.0/token", data=form, verify=str(stack.ca_file), timeout=10
+            ).json()["access_token"]
+            path = f"v2.0/{place.domain}/{place.environment}/api/v2.0/companies"
+            answer = get(stack, f"{url}/{path}", headers={"Authorization": f"Bearer {token}"})
+            answers[place.connection, tenant] = answer.status_code
+    assert answers == {
+        ("us", stack.tenant): 200, ("us", "fabrikam.com"): 401,
+        ("fabrikam", stack.tenant): 401, ("fabrikam", "fabrikam.com"): 200,
+    }  # fmt: skip
+
+
+def test_a_stack_has_no_more_connections_than_places(tmp_path: Path) -> None:
+    """Said before anything starts."""
+    with pytest.raises(ValueError, match="1 to 3 connections, not 4"):
+        Stack(tmp_path, connections=4)
+
+
 def test_the_settings_point_to_the_stack_and_stay_private(stack: Stack) -> None:
     """The file holds secrets, so only its owner reads it; what the caller sets wins over the defaults."""
     assert stat.S_IMODE(stack.settings_file.stat().st_mode) == 0o600
@@ -143,8 +177,8 @@ def test_no_secret_is_in_a_process_list_or_log(stack: Stack) -> None:
     """Command lines and logs of all children are free of the stack's secrets."""
     seen = "".join(
         Path(f"/proc/{pid}/cmdline").read_text() for pid in pids_under(os.getpid()) if is_alive(pid)
-    ) + "".join(stack.logs(name) for name in ("login", "key_vault", "business_central", "tls_proxy", "host"))
-    for secret in (stack.client_secret, stack.webhook_secret, stack.identity_header):
+    ) + "".join(stack.logs(name) for name in CHILDREN)
+    for secret in (*stack.client_secrets.values(), stack.webhook_secret, stack.identity_header):
         assert secret not in seen
 
 
