@@ -2,6 +2,7 @@
 
 import ast
 import re
+import zipfile
 from datetime import timedelta
 from pathlib import Path
 
@@ -217,3 +218,12 @@ def test_numbers_in_the_papers_are_those_of_the_code(paper: str, sentence: str, 
     """A number that is changed in the code must be changed in the sentence."""
     assert sentence in PAPERS[paper]
     assert value == said
+
+
+def test_the_changelog_names_what_is_new_for_operators() -> None:
+    """Every setting, log event and parameter of the template that the last release did not have."""
+    news = PAPERS["CHANGELOG.md"].partition("## [0.1.0]")[0]
+    with zipfile.ZipFile(ROOT / "tests" / "compat" / "0.1.0" / "package.zip") as package:
+        before = package.read("shared/settings.py").decode() + package.read("shared/log.py").decode()
+    assert {name for name in DEFAULTS if f'"{name}"' not in before and f"`{name}`" not in news} == set()
+    assert {name for name in EVENTS if f'"{name}"' not in before and f"`{name}`" not in news} == set()
