@@ -142,11 +142,12 @@ def test_the_typed_models_check_and_find_what_is_wrong(tmp_path: Path) -> None:
     assert found == {"6", "7", "9"}
 
 
-def test_the_messages_in_the_readme_fit_the_contract() -> None:
-    """An order, a result and an event: what people copy."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_messages_in_the_papers_fit_the_contract() -> None:
+    """An order, a result and an event: what people copy, and what `./connect send` is shown with."""
+    text = (ROOT / "docs" / "messages.md").read_text(encoding="utf-8")
     blocks = [json.loads(part.partition("```")[0]) for part in text.split("```json\n")[1:]]
     order, result, events = blocks
+    assert order == json.loads((ROOT / "samples" / "order.json").read_text(encoding="utf-8"))
     assert list(queues().faults("sales-orders", order)) == []
     assert result_faults(result) == []
     assert [event_faults(event) for event in events] == [[]]

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
@@ -23,7 +24,7 @@ from shared.resource_names import QUEUE_PAGES
 from shared.webhooks import receive
 from shared.webhooks.delivery import Target, client_state, subscription_path
 from tests.simulation.world import World
-from tests.support.worlds import announced, events, restart
+from tests.support.worlds import announced, events, requests_made, restart
 
 CRONUS = "CRONUS International Ltd."
 STOCK = {"entitySet": "stockLevels", "route": ROUTE, "expand": ["bins"], "pull": True}
@@ -218,6 +219,21 @@ def test_an_entity_that_was_taken_out_ends_sensibly() -> None:
     restart(world, BC_COMPANIES=CRONUS, BC_ENTITIES=json.dumps([STOCK]))
     world.run_for(timedelta(minutes=30))
     assert len(announced(world, "stockLevel.created")) == 1
+
+
+def test_all_is_switched_off_by_the_line_that_administrators_are_given() -> None:
+    """Then nothing is read, no webhook stays behind, and orders go on."""
+    page = (Path(__file__).resolve().parents[3] / "docs" / "for-bc-administrators.md").read_text(encoding="utf-8")
+    world = world_of()
+    assert resources(world) == {f"api/v2.0/{name}" for name in ("items", "salesShipments", "salesInvoices")}
+    restart(world, BC_COMPANIES=CRONUS, BC_ENTITIES=page.partition("```json\n")[2].partition("```")[0])
+    world.run_for(timedelta(minutes=30))
+    assert resources(world) == set()
+    world.bc.user.create_item(displayName="Nobody looks")
+    before = requests_made(world)
+    world.run_for(timedelta(hours=24))
+    assert announced(world) == {}
+    assert requests_made(world) - before < 24 * 4 * 3  # companies and webhooks are looked at, records are not
 
 
 def test_a_job_that_has_announced_of_an_entity_that_is_gone_is_kept_for_a_person() -> None:

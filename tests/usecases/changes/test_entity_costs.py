@@ -14,9 +14,9 @@ PAGE = (Path(__file__).resolve().parents[3] / "docs" / "entities.md").read_text(
 ROWS = re.findall(r"(?m)^\| `(\{.+\})` \| (\d+) \| (\d+) \| (\d+) \|$", PAGE)
 
 
-def day_of(*entries: object) -> tuple[int, int, int]:
+def day_of(*entries: object, companies: str = "CRONUS International Ltd.") -> tuple[int, int, int]:
     """Requests, writes of rows, and queue messages worked on, in a day in which nothing happens in Business Central."""
-    env = {"BC_COMPANIES": "CRONUS International Ltd.", "BC_ENTITIES": json.dumps(entries)}
+    env = {"BC_COMPANIES": companies, "BC_ENTITIES": json.dumps(entries)}
     world = World(demo_data=False, env=env)
     world.bc.add_shop()
     world.clock.advance(timedelta(hours=1))
@@ -44,6 +44,15 @@ def day_of(*entries: object) -> tuple[int, int, int]:
 def idle() -> tuple[int, int, int]:
     """What the three entities cost that come along."""
     return day_of()
+
+
+def test_administrators_are_told_how_often_it_asks(idle: tuple[int, int, int]) -> None:
+    """A day of an idle environment, with one company and with two."""
+    page = (Path(__file__).resolve().parents[3] / "docs" / "for-bc-administrators.md").read_text(encoding="utf-8")
+    said = re.search(r"sees (\d+) requests a day with one company, and (\d+) more with each further one", page)
+    assert said
+    assert idle[0] == int(said[1])
+    assert day_of(companies="*")[0] - idle[0] == int(said[2])
 
 
 def test_the_page_tells_of_every_kind_of_watch() -> None:
