@@ -147,8 +147,7 @@ WORK: Final[dict[str, Callable[[Connection, bytes, str], Outputs]]] = {
 def retry(conn: Connection) -> Outputs:
     """Retry waiting orders, events and dead letters whose time has come; go on with the daily round over the orders."""
     daily_round.go_on(conn.context, conn.stores.orders, conn.stores.book)
-    orders = resume.due(conn.stores.orders, conn.context.now())
-    events = forward.due(conn.forwarding)
+    orders, events = resume.due(conn.stores.orders, conn.context.now()), forward.due(conn.forwarding)
     return together([orders, events, redrive.retry_due(conn.context, conn.stores.dead_letters)])
 
 
