@@ -66,7 +66,7 @@ def test_the_zip_holds_the_app_and_nothing_of_the_workshop(package: Path) -> Non
 
 def test_the_zip_is_small() -> None:
     """Our own code, without its dependencies, loads in no time."""
-    assert sum(path.stat().st_size for path in (ROOT / "shared").rglob("*.py")) < 1_000_000
+    assert sum(path.stat().st_size for path in (ROOT / "shared").rglob("*.py")) < 1_200_000
 
 
 def test_the_direct_requirements_are_the_seven(package: Path) -> None:
