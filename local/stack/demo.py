@@ -14,7 +14,6 @@ from functools import cached_property
 from html import unescape
 from pathlib import Path
 from typing import Any, Final, Protocol, runtime_checkable
-from urllib.parse import urlencode
 
 import requests
 
@@ -225,15 +224,14 @@ class Demo:
             if login["state"] != "ok":
                 raise StepFailed(f"the app can't sign in as itself: {login}")
             return f"the app signs in as itself ({login['mode']}); nobody has to"
-        of = {"connection": DEFAULT_CONNECTION}
-        page = self._get(f"/api/connect?{urlencode(of)}")
+        self._get("/api/connect")  # begins a session; of several connections it lists all
+        path = f"/api/connect/start?connection={DEFAULT_CONNECTION}"
+        page = self._get(path)
         token = re.search(r'name="form_token" value="([^"]+)"', page.text)
         if token is None:
             raise StepFailed(f"the connect page shows no form (HTTP {page.status_code}): {self._why()}")
         fields = {"form_token": unescape(token[1]), "action": "connect"}
-        start = self.http.post(
-            f"{self.stack.public_url}/api/connect/start", params=of, data=fields, allow_redirects=False, timeout=30
-        )
+        start = self.http.post(f"{self.stack.public_url}{path}", data=fields, allow_redirects=False, timeout=30)
         location = start.headers.get("Location", "")
         if start.status_code != 303 or not location.startswith(self.stack.login_url):
             raise StepFailed(f"the Connect button answered {start.status_code} and did not lead to the login")
@@ -335,6 +333,7 @@ class Demo:
         customer = next(iter(self._records("customers").values()))["number"]
         item = next(row for row in self._records("items").values() if row["unitPrice"] and not row["blocked"])
         message = {
+            "connection": DEFAULT_CONNECTION,
             "company": COMPANY,
             "orderKey": "demo-0001",
             "order": {
