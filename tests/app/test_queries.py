@@ -39,6 +39,8 @@ TABLES = {
         " Uri: string, ObjectKey: string)"
     ),
     "_LogOperation": "(TimeGenerated: datetime, Category: string, Operation: string, Level: string, Detail: string)",
+    # what Business Central sends to an Application Insights of its administrator, under the names of there
+    "traces": "(timestamp: datetime, message: string, customDimensions: dynamic)",
     "Usage": "(TimeGenerated: datetime, DataType: string, IsBillable: bool, Quantity: real, QuantityUnit: string)",
 }
 
@@ -62,7 +64,13 @@ def _runbook() -> dict[str, str]:
     return found
 
 
-QUERIES = _alerts() | _workbook() | _runbook()
+def _administrators() -> dict[str, str]:
+    """Return the query that shows this app in the telemetry of Business Central."""
+    page = (ROOT / "docs" / "for-bc-administrators.md").read_text(encoding="utf-8")
+    return {"for-bc-administrators.md": page.partition("```kusto\n")[2].partition("```")[0]}
+
+
+QUERIES = _alerts() | _workbook() | _runbook() | _administrators()
 
 
 def parse(queries: dict[str, str]) -> dict[str, list[str]]:
