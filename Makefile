@@ -43,7 +43,7 @@ defects: setup ## each of the deliberate defects is caught by the simulation wit
 machines: setup ## state machines of orders and webhooks, run deep (ARGS="--examples N --only words")
 	@$(RUN) -m tests.support.machines $(ARGS)
 
-soak: setup ## half an hour of life through the real host, which is killed again and again
+soak: setup ## half an hour of life through the real host, killed again and again (ARGS=--partitions: two hosts, links that fail)
 	@$(RUN) -m tests.soak $(ARGS)
 
 conform: setup ## ask the emulator's claims of a real sandbox (BC_LIVE=1), else of itself; the report can be sent on
