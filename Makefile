@@ -6,7 +6,7 @@ ARGS ?=
 EVERYTHING := -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo up test hooks simulate defects machines mutants fuzz soak conform bench contract doctor entities format package deploy lock clean
+.PHONY: help setup run demo up test hooks simulate defects machines mutants fuzz soak conform foreign bench contract doctor entities format package deploy lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -51,11 +51,14 @@ fuzz: setup ## each parser under a coverage-guided fuzzer (ARGS="--minutes 5 --t
 	@sh scripts/tool_venv.sh fuzz
 	@.local/fuzz-venv/bin/python -m tests.fuzzing $(ARGS)
 
-soak: setup ## half an hour of life through the real host, which is killed again and again
+soak: setup ## half an hour of life through the real host, killed again and again (ARGS=--partitions: two hosts, links that fail)
 	@$(RUN) -m tests.soak $(ARGS)
 
 conform: setup ## ask the emulator's claims of a real sandbox (BC_LIVE=1), else of itself; the report can be sent on
 	@PYTHONPATH=local/emulators/business_central/src $(RUN) -m business_central_emulator.conformance --out .local/conformance $(ARGS)
+
+foreign: setup ## clients that nobody here wrote, against the emulators and the queues; brings them from lock files of their own
+	@sh scripts/foreign.sh $(ARGS)
 
 bench: setup ## measure, beside other ways to do the same, and write docs/performance.md
 	@$(RUN) -m bench $(ARGS)

@@ -41,11 +41,11 @@ def test_nothing_is_lost_and_nothing_is_doubled() -> None:
     for outcome in play_all([plan_of(seed, kind="busy") for seed in range(1, SEEDS + 1)], jobs=1):
         assert not outcome.findings, f"seed {outcome.plan.seed}"
         total.add(outcome)
-    assert total.valid == total.events > 900  # P23; the findings say what is not valid
+    assert total.valid == total.events > 500  # P23; the findings say what is not valid
     assert total.counts["crash"] > 50
     assert sum(count for name, count in total.counts.items() if name.startswith("api ")) > 100
     assert total.counts["interleaved"] > 100
-    assert total.checked["created"] > 500
+    assert total.checked["created"] > 250
     assert total.checked["orders"] > 100
 
 

@@ -1,11 +1,11 @@
 """Works the whole local stack for a while, kills what runs it again and again, and counts: nothing lost or doubled.
 
-`python -m tests.soak [--minutes 30] [--seed N]`. A seeded day's work goes through the embedded host and Azurite while
-every 10 to 60 s something dies: the worker alone, the host alone, both, a worker three times in a row, or calls are cut
-off by a scale-in; in each function, at a point of it or in the middle. Messages that met a death go to poison queues as
-if it had been the fifth. Business Central fails now and then and forgets webhooks. At the end what left the app is
-compared with what Business Central holds. The exit code is 0 only if nothing was lost or doubled and the app raised no
-alarm for what was done to it.
+`python -m tests.soak [--minutes 30] [--seed N]`; with `--partitions` two hosts work, see `partitions`. A seeded day's
+work goes through the embedded host and Azurite while every 10 to 60 s something dies: the worker alone, the host alone,
+both, a worker three times in a row, or calls are cut off by a scale-in; in each function, at a point of it or in the
+middle. Messages that met a death go to poison queues as if it had been the fifth. Business Central fails now and then
+and forgets webhooks. At the end what left the app is compared with what Business Central holds. The exit code is 0 only
+if nothing was lost or doubled and the app raised no alarm for what was done to it.
 
 Some recoveries are slow by design: a run whose planner was killed begins anew after 12 minutes, an order whose post
 may have succeeded is looked up for 11 minutes before it is posted again. So the last 13 minutes are sparing (the last
@@ -37,6 +37,7 @@ from local.stack.stack import Stack
 from shared.resource_names import QUEUE_NOTIFICATIONS, QUEUE_ORDER_RESUMES, QUEUE_ORDERS, QUEUE_PAGES
 from tests.soak.host_watch import HostWatch
 from tests.soak.kills import FEEDERS, KINDS, SLOW, Deck, Kill
+from tests.soak.partitions import PartitionSoak
 from tests.soak.report import Plan, Report, Sample
 from tests.soak.truth import Account, Emulator, Judge
 from tests.soak.work import Business
@@ -450,17 +451,28 @@ def soak(plan: Plan, work_dir: Path, say: Callable[[str], None] = lambda _: None
         return Soak(stack, plan, say).run()
 
 
+def soak_partitions(plan: Plan, work_dir: Path, say: Callable[[str], None] = lambda _: None) -> Report:
+    """Run one soak of two hosts whose links fail.
+
+    Raises:
+        StartError: something did not come up.
+    """
+    return PartitionSoak(plan, work_dir, _HOST_ENV, say).run()
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run from the command line and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=30.0, help="of work and kills (default: 30)")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="default: a new one")
     parser.add_argument("--work-dir", type=Path, help="where logs stay (default: a temporary folder)")
+    parser.add_argument("--partitions", action="store_true", help="two hosts whose links fail, instead of kills")
     options = parser.parse_args(arguments)
+    work = soak_partitions if options.partitions else soak
     work_dir = options.work_dir or Path(tempfile.mkdtemp(prefix="soak-"))
     print(f"seed {options.seed}, logs in {work_dir / 'logs'}", flush=True)
     try:
-        report = soak(Plan.of_minutes(options.minutes, options.seed), work_dir, lambda line: print(line, flush=True))
+        report = work(Plan.of_minutes(options.minutes, options.seed), work_dir, lambda line: print(line, flush=True))
     except (StartError, requests.RequestException) as error:
         print(f"soak: FAILED: {error}")
         return 1

@@ -1,5 +1,6 @@
 """Entity sets without rules of their own: read, filtered, paged, created as far as every page does the same."""
 
+import re
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -8,6 +9,9 @@ from business_central_emulator.data import facts
 from business_central_emulator.data.schema import ENTITIES
 from emulator_world import Api, Subscribe
 
+KINDS_OF_TYPE = ("EntityType", "ComplexType", "EnumType")
+TYPED = ("Property", "NavigationProperty", "Parameter")
+EDM = "{http://docs.oasis-open.org/odata/ns/edm}"
 EDM_NS = {"e": "http://docs.oasis-open.org/odata/ns/edm"}
 HEADERS = {"salesOrderLines", "salesInvoiceLines"}
 GENERIC = sorted(
@@ -135,6 +139,25 @@ def test_metadata_is_what_strict_readers_take(api: Api) -> None:
                 assert pair.get("ReferencedProperty") in names[target]
     assert (len(types), constraints) == (87, 263)
     assert len(tree.findall(".//e:Action", EDM_NS)) == len(facts.ACTIONS) == 21
+
+
+def test_metadata_keeps_the_rules_of_microsofts_validator(api: Api) -> None:
+    """CSDL: names are identifiers and once in a type, each type that is named is there, an enum has members."""
+    tree = ET.fromstring(api.get("/$metadata").body)
+    declared = {f"Microsoft.NAV.{one.get('Name')}" for kind in KINDS_OF_TYPE for one in tree.iter(f"{EDM}{kind}")}
+    named = {one.get("Type", "") for tag in TYPED for one in tree.iter(f"{EDM}{tag}")}
+    named |= {one.get("EntityType", "") for one in tree.iter(f"{EDM}EntitySet")}
+    plain = {name.removeprefix("Collection(").removesuffix(")") for name in named}
+    assert {name for name in plain if not name.startswith("Edm.")} <= declared
+    for kind in KINDS_OF_TYPE:
+        for one in tree.iter(f"{EDM}{kind}"):
+            inside = [part.get("Name", "") for part in one if part.get("Name")]
+            assert len(inside) == len(set(inside)) > 0, one.get("Name")
+            assert [name for name in inside if not re.fullmatch(r"[A-Za-z_]\w{0,127}", name)] == []
+    for enum in tree.iter(f"{EDM}EnumType"):
+        values = [int(member.get("Value", "")) for member in enum]
+        assert len(values) == len(set(values)), enum.get("Name")
+    assert tree.find(".//e:NavigationPropertyBinding", EDM_NS) is None
 
 
 def test_entity_definitions_name_properties_and_members(api: Api) -> None:

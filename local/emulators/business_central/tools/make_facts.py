@@ -17,7 +17,7 @@ KINDS = {
     "Edm.Date": "A", "Edm.DateTimeOffset": "T", "Edm.Stream": "X",
 }  # fmt: skip
 OURS = "Microsoft.NAV."
-FIRST_OF_APPS = 1000  # members from here on were added by apps of the recorded tenant
+FIRST_OF_APPS = 5000  # members from here on were added by apps of the recorded tenant
 
 
 def facts(tree: ET.Element) -> dict[str, object]:
