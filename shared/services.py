@@ -68,6 +68,10 @@ from shared.webhooks.notes import WebhookNoteStore
 
 #: Requests or plans that one call may have under way; the budget allows no more requests.
 THREADS = 4
+#: How long a call of one of several connections waits in its place on the host, which the others need as well, where
+#: Business Central does not answer or asks for a pause. A connection that is alone waits as long as it may.
+PATIENCE_S = 5.0
+PATIENT_S = 3600.0
 
 
 class EventBlobs(ClaimChecks, Blobs, Protocol):
@@ -87,6 +91,7 @@ class Outside:
     login: requests.Session | None = None
     now: Clock = utc_now
     sleep: Callable[[float], None] | None = None  # must let `now` advance
+    monotonic: Callable[[], float] = time.monotonic
     threads: int = THREADS
 
 
@@ -133,6 +138,7 @@ class Services:
         self._secrets = outside.vault(self._first, self._first.key_vault_url)
         self.connections: Table = self._tables.table(resource_names.TABLE_CONNECTIONS)
         self.webhook_secret = WebhookSecret(self._secrets, now=outside.now, new_id=new_id)
+        self._patience_s = PATIENCE_S if len(self.ids) > 1 else PATIENT_S
         self._owners = {one.id: self._owner(one) for one in self.settings.able.values()}
         self.second_clock = SecondClock(self._timer_stores, self.timers, now=outside.now, new_id=new_id)
 
@@ -200,6 +206,7 @@ class Services:
         transport = Transport(
             settings.api_url, tokens, self._budget(settings), new_session=outside.business_central,
             ca_bundle=settings.ca_bundle, request_id=invocation_id, sleep=outside.sleep or time.sleep,
+            monotonic=outside.monotonic, patience_s=self._patience_s,
         )  # fmt: skip
         bc = BusinessCentralClient(
             transport, tenant_id=settings.tenant_id, environment=settings.environment, threads=outside.threads
@@ -254,8 +261,9 @@ class Services:
                 partition = default.connection
         if partition not in self._budgets:
             self._budgets[partition] = RequestBudget(
-                self.connections, partition, now=self._outside.now, new_id=new_id, sleep=self._outside.sleep
-            )
+                self.connections, partition, now=self._outside.now, new_id=new_id, sleep=self._outside.sleep,
+                patience_s=self._patience_s,
+            )  # fmt: skip
         return self._budgets[partition]
 
     def _token_vault(self, settings: Settings) -> SecretStore:

@@ -7,6 +7,9 @@ when another instance was there. Threads of one process settle among themselves 
 served so that all partitions of a pull end together, and touch the table only for slots that none of them holds. An
 instance that finds all slots held marks one and is its next taker, so that a busy instance cannot starve another.
 There are no background threads: the slot of a process that died frees itself when its lease runs out.
+
+Where several connections share a host, `patience_s` keeps the jobs of one that is not answered, or told to pause, from
+waiting in the places of the others: they end, and the queue delivers them again.
 """
 
 import random
@@ -49,14 +52,21 @@ class RequestBudget:
         wait_s: float = 30.0,
         reserved_wait_s: float = 60.0,
         lease_s: float = LEASE_S,
+        patience_s: float = MAX_CLOSE_S,
     ) -> None:
-        """Take the `partition` of the identity's rows, and how long work waits for a slot."""
+        """Take the `partition` of the identity's rows, and how long work waits for a slot.
+
+        `patience_s`: how long at most where it is known that none opens, or where this process uses some and none has
+        moved.
+        """
         self._slots = SlotRows(table, partition, instance=new_id(), lease=timedelta(seconds=lease_s), now=now)
         self._now = now
         self._sleep = sleep
         self._jitter = jitter
         self._wait = timedelta(seconds=wait_s)
         self._reserved_wait = timedelta(seconds=reserved_wait_s)
+        self._patience = timedelta(seconds=patience_s)
+        self._moved_at = now()  # when a slot was last taken or given back here
         first = int(jitter() * RESERVED_SLOT)  # instances that begin at different slots seldom meet
         self._order = [(first + step) % RESERVED_SLOT for step in range(RESERVED_SLOT)]
         self._changed = Condition()  # guards the four below
@@ -119,8 +129,7 @@ class RequestBudget:
                 return taken
             now = self._now()
             opens = self._opens_at(allowed)
-            if now >= deadline or opens >= deadline:
-                raise BudgetExhausted(f"no request slot within {(deadline - started).total_seconds():.0f} s")
+            self._check_hope(now, opens, started, deadline)
             if now >= mark_at and self._mark(allowed):
                 mark_at = now + MARK
             if opens > now:  # held back by rate or closing, and it is known until when
@@ -129,6 +138,15 @@ class RequestBudget:
             delay = min(timedelta(seconds=poll_s * (0.5 + self._jitter() / 2)), deadline - now)
             self._pause(delay.total_seconds(), releases)
             poll_s = min(poll_s * 2, LAST_POLL_S)
+
+    def _check_hope(self, now: datetime, opens: datetime, started: datetime, deadline: datetime) -> None:
+        """Raise BudgetExhausted when waiting longer is too long, or in vain while others need this place."""
+        if now >= deadline or opens >= deadline:
+            raise BudgetExhausted(f"no request slot within {(deadline - started).total_seconds():.0f} s")
+        with self._changed:
+            is_stuck = bool(self._in_use) and now >= self._moved_at + self._patience
+        if is_stuck or opens >= started + self._patience:
+            raise BudgetExhausted("no request slot comes free for now, and other connections need this place")
 
     def _take_any(self, allowed: list[int]) -> tuple[int, Row] | None:
         """Take a slot by what this process knows, else by what the table says now."""
@@ -150,6 +168,7 @@ class RequestBudget:
                 if taken is None:
                     self._put_back(index, None, wake=False)
             if taken is not None:
+                self._moved_at = self._now()
                 return index, taken
         return None
 
@@ -197,6 +216,7 @@ class RequestBudget:
             if row is not None:
                 self._known[index] = row
             if wake:
+                self._moved_at = self._now()
                 self._releases += 1
                 self._changed.notify_all()
 

@@ -5,6 +5,7 @@ not kept, and requests looks into `.netrc` only where it is given no `auth`.
 """
 
 import logging
+import math
 import random
 import threading
 import time
@@ -98,11 +99,13 @@ class Transport:
         roll: Callable[[], float] = random.random,
         monotonic: Callable[[], float] = time.monotonic,
         request_id: Callable[[], str] = new_id,
+        patience_s: float = math.inf,
     ) -> None:
         """Take the origin that alone gets the token, and everything that a test wants to replace.
 
         `request_id` gives the `client-request-id` by which BC's own telemetry knows a call (docs:
         telemetry-webservices-trace): the invocation's id, or any other.
+        `patience_s`: a call that would last longer is not repeated, as others wait for its place; the queue does it.
         """
         self.api_url = api_url
         self._tokens = tokens
@@ -113,6 +116,7 @@ class Transport:
         self._roll = roll
         self._monotonic = monotonic
         self._request_id = request_id
+        self._patience_s = patience_s
         self._local = threading.local()
 
     def send(
@@ -135,7 +139,7 @@ class Transport:
             TokenError: no token.
             BudgetExhausted: no slot, or none in time; BC did nothing.
         """
-        tried = 0
+        tried, began = 0, self._monotonic()
         renewed = False
         while True:
             tried += 1
@@ -149,7 +153,7 @@ class Transport:
                 renewed, tried = True, tried - 1
             except BCError as error:
                 wait_s = policy.wait_s(error, tried=tried, roll=self._roll())
-                if wait_s is None:
+                if wait_s is None or self._monotonic() - began + wait_s > self._patience_s:
                     raise
                 log_event(
                     log, "bc.retried", method=method, path=urlsplit(url).path, status=error.status,

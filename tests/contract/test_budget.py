@@ -103,6 +103,65 @@ def test_one_slot_stays_free_as_reserved(table: Table, clock: FixedClock) -> Non
             assert clock() - before >= timedelta(seconds=60)
 
 
+def test_a_line_that_does_not_move_is_left(table: Table, clock: FixedClock) -> None:
+    """With others on the host, who waits for requests that are not answered goes after 5 s, and who comes then at once.
+
+    As soon as one has ended there is hope again.
+    """
+    budget = virtual(table, clock, clock.advance, patience_s=5.0)
+    with ExitStack() as held:
+        first = ExitStack()
+        first.enter_context(budget.slot(reserved=False))
+        for _ in range(3):
+            held.enter_context(budget.slot(reserved=False))
+        started = clock()
+        with pytest.raises(BudgetExhausted, match="other connections"), budget.slot(reserved=False):
+            pass
+        assert timedelta(seconds=5) <= clock() - started < timedelta(seconds=6)
+        started = clock()
+        with pytest.raises(BudgetExhausted), budget.slot(reserved=False):
+            pass
+        assert clock() == started
+        first.close()
+        with budget.slot(reserved=False):
+            assert clock() == started
+
+
+def test_a_line_that_moves_is_worth_waiting_in(table: Table, clock: FixedClock) -> None:
+    """Slots that come free every 4 s are waited for, however long the line is, up to the 30 s of all."""
+    held = [ExitStack() for _ in range(4)]
+
+    def sleep(seconds: float) -> None:
+        before = clock()
+        clock.advance(seconds)
+        if int(before.timestamp()) // 4 != int(clock().timestamp()) // 4:
+            with others.slot(reserved=True):
+                pass
+
+    budget = others = virtual(table, clock, sleep, patience_s=5.0)
+    for one in held:
+        one.enter_context(budget.slot(reserved=False))
+    started = clock()
+    with pytest.raises(BudgetExhausted, match="within 30 s"), budget.slot(reserved=False):
+        pass
+    assert clock() - started >= timedelta(seconds=30)
+    for one in held:
+        one.close()
+
+
+def test_a_pause_that_is_known_is_not_waited_for_in_the_place_of_others(table: Table, clock: FixedClock) -> None:
+    """Business Central asks for 10 s: with others on the host nobody waits here, alone one does."""
+    budget = virtual(table, clock, clock.advance, patience_s=5.0)
+    with budget.slot(reserved=False) as slot:
+        slot.close_for(10.0)
+    started = clock()
+    with pytest.raises(BudgetExhausted, match="other connections"), budget.slot(reserved=False):
+        pass
+    assert clock() == started
+    with virtual(table, clock, clock.advance).slot(reserved=False):
+        assert clock() >= started + timedelta(seconds=10)
+
+
 def test_who_may_takes_the_reserved_slot_first(table: Table, clock: FixedClock) -> None:
     """An order leaves the four common slots to the pulls, and uses one of them when its own is taken."""
     budget = virtual(table, clock, clock.advance)

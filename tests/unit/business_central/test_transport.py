@@ -38,11 +38,12 @@ class Call:
     slept: list[float] = field(default_factory=list)
     now_s: float = 0.0
     sessions: list[requests.Session] = field(default_factory=list)
+    patience_s: float = 3600.0
 
     def __post_init__(self) -> None:
         self.transport = Transport(
             API, self.tokens, self.budget, new_session=self._session, sleep=self.slept.append, roll=lambda: 0.5,
-            monotonic=lambda: self.now_s,
+            monotonic=lambda: self.now_s, patience_s=self.patience_s,
         )  # fmt: skip
 
     def _session(self) -> requests.Session:
@@ -100,6 +101,20 @@ def test_a_read_is_repeated_until_it_works() -> None:
     assert call.transport.send("GET", URL).body == b"ok"
     assert call.slept == [0.25, 0.5]
     assert len(call.budget.taken) == 3
+
+
+@pytest.mark.parametrize(("patience_s", "tries"), [(3600.0, 3), (5.0, 3), (0.6, 2), (0.0, 1)])
+def test_a_read_is_not_repeated_beyond_the_patience_of_others(patience_s: float, tries: int) -> None:
+    """Waits of 0.25 and 0.5 s come before the second and third try; what would last longer is for the queue."""
+    call = Call(Network(Answer(503)), patience_s=patience_s)
+
+    def sleep(seconds: float) -> None:
+        call.now_s += seconds
+
+    call.transport._sleep = sleep
+    with pytest.raises(BCUnavailable):
+        call.transport.send("GET", URL)
+    assert len(call.network.asked) == tries
 
 
 def test_a_read_gives_up_after_its_tries() -> None:

@@ -1,6 +1,8 @@
 """Several connections side by side: nothing of one is used for another, and what ails one delays no other (P21)."""
 
+import json
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import chain
@@ -9,7 +11,7 @@ from typing import Final
 import pytest
 from business_central_emulator import Fault, FaultKind
 
-from shared import overview, routing, triggers
+from shared import log, overview, routing, triggers
 from shared.errors import InvalidMessage
 from shared.operations import bc_checks
 from shared.resource_names import TABLES
@@ -82,6 +84,18 @@ def test_the_same_key_is_another_order_on_another_connection() -> None:
     assert routing.holder_of(made.made, "us", "web-1").connection == "us"
 
 
+@pytest.mark.parametrize("by", ["name", "id"])
+def test_a_company_of_another_connection_is_refused(by: str) -> None:
+    """An order that names one has a result that says so, and is in neither environment."""
+    made = Deployment("eu", "us", EU__BC_COMPANIES="*", US__BC_COMPANIES="*")
+    only = made.places["eu"].bc.add_company("Only of eu")
+    (refused,) = made.order("web-1", connection="us", company=getattr(only, by))
+    assert (refused["connection"], refused["status"]) == ("us", "rejected")
+    assert refused["error"]["message"].startswith("company: ")
+    assert [len(list(place.bc.table("salesOrders"))) for place in made.places.values()] == [0, 0]
+    assert not list(made.places["eu"].bc.table("salesOrders", only.id))
+
+
 IDS: Final = ("eu", "us", "uk")
 #: What may happen, and to what.
 STEPS: Final = {
@@ -111,8 +125,27 @@ def take(made: Deployment, number: int, step: str, what: str) -> None:
             made.clock.advance(4000)
 
 
+@pytest.fixture
+def writes(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
+    """Which connection's work wrote or deleted rows of which partition."""
+    found: set[tuple[str, str]] = set()
+    put, drop = MemoryTable._put, MemoryTable._drop
+
+    def noted_put(table: MemoryTable, row: Row, demand: Callable[[Row], None] | None = None) -> Row:
+        found.add((log._connection.get(), f"{row.partition}|{row.key}"))
+        return put(table, row, demand)
+
+    def noted_drop(table: MemoryTable, partition: str, key: str) -> None:
+        found.add((log._connection.get(), f"{partition}|{key}"))
+        drop(table, partition, key)
+
+    monkeypatch.setattr(MemoryTable, "_put", noted_put)
+    monkeypatch.setattr(MemoryTable, "_drop", noted_drop)
+    return found
+
+
 @pytest.mark.parametrize("seed", range(5))
-def test_nothing_of_one_is_ever_used_for_another(seed: int) -> None:
+def test_nothing_of_one_is_ever_used_for_another(seed: int, writes: set[tuple[str, str]]) -> None:
     """No token, secret or state, whatever fails and whoever starts anew, in lives of twelve steps drawn by a seed."""
     rolls = random.Random(seed)
     made = warmed_up(*IDS)
@@ -129,6 +162,11 @@ def test_nothing_of_one_is_ever_used_for_another(seed: int) -> None:
         text = f"{row.partition} {row.key} {sorted(row.values.items(), key=str)}"
         owner = row.key.removeprefix("connection|") if state == "deployment" else state
         assert not [one for one in IDS if owner in IDS and one != owner and f"{one}.example" in text], text[:200]
+    assert {worker for worker, _ in writes} >= set(IDS)
+    for worker, written in writes:
+        if worker:
+            budget = f"budget|{made.places[worker].directory.tenant_id}|"
+            assert written.startswith((f"{worker}|", f"deployment|connection|{worker}", budget)), (worker, written)
     for event in made.events:
         assert f"/{event['bcconnection']}.example/" in event["source"]
 
@@ -172,7 +210,7 @@ def test_what_ails_one_connection_delays_no_other(ails: object) -> None:
     made.places["us"].bc.user.create_item(number="NEW-US", displayName="x")
     began: datetime = made.clock.now()
     planned = routing.run_timer(made.made, "reconcile", lambda conn: triggers.do_timer(conn, "reconcile"))
-    mine = tuple(text for text in planned.notifications if '"connection": "us"' in text)
+    mine = tuple(text for text in planned.notifications if json.loads(text)["connection"] == "us")
     made.leave(replace(planned, notifications=mine))  # eu's is in the hands of another worker, as long as it takes
     made.drain()
     (result,) = made.order("web-1", connection="us")
