@@ -6,7 +6,7 @@ ARGS ?=
 EVERYTHING := -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo up test hooks simulate defects machines soak conform bench contract doctor entities format package deploy lock clean
+.PHONY: help setup run demo up test hooks simulate defects machines mutants fuzz soak conform bench contract doctor entities format package deploy lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,14 @@ defects: setup ## each of the deliberate defects is caught by the simulation wit
 
 machines: setup ## state machines of orders and webhooks, run deep (ARGS="--examples N --only words")
 	@$(RUN) -m tests.support.machines $(ARGS)
+
+mutants: setup ## change the rules and stores in one place at a time: how many changes the tests notice (ARGS="orders/likeness --write")
+	@sh scripts/tool_venv.sh mutants
+	@.local/mutants-venv/bin/python -m tests.mutation $(ARGS)
+
+fuzz: setup ## each parser under a coverage-guided fuzzer (ARGS="--minutes 5 --target order_message")
+	@sh scripts/tool_venv.sh fuzz
+	@.local/fuzz-venv/bin/python -m tests.fuzzing $(ARGS)
 
 soak: setup ## half an hour of life through the real host, which is killed again and again
 	@$(RUN) -m tests.soak $(ARGS)

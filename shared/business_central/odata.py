@@ -120,7 +120,7 @@ def _read_error(body: bytes) -> tuple[str, str]:
     try:
         error = exact_json.loads(body)["error"]
         return str(error["code"])[:200], str(error["message"])[:_MESSAGE_CHARS]
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         found = _XML_ERROR.search(body[:4096])
         if found:
             return found[1].decode(errors="replace"), found[2].decode(errors="replace")

@@ -40,6 +40,8 @@ SECRET_KEPT_FOR: Final = timedelta(minutes=5)
 _ERROR_BYTES: Final = 4096
 #: Where the services of Azure name what is wrong: JSON of Event Grid, XML of Service Bus.
 _CODE: Final = re.compile(rb'"code"\s*:\s*"([A-Za-z0-9_.]{1,60})"|<Code>([A-Za-z0-9_.]{1,60})</Code>')
+#: What a receiver may ask for at most, so that it can be reckoned with; the step that follows has a bound of its own.
+_LONGEST_PAUSE_S: Final = 7 * 86_400.0
 _UNREADABLE: Final = (requests.RequestException, HTTPError, HTTPException, OSError, ValueError, LookupError, TypeError)
 
 
@@ -165,8 +167,9 @@ def _pause_s(value: str | None, now: datetime) -> float | None:
     """Return the seconds of a Retry-After header: a number, or an HTTP date (RFC 9110, 10.2.3)."""
     if not value:
         return None
-    if value.strip().isascii() and value.strip().isdigit():
-        return float(value)
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text), _LONGEST_PAUSE_S)
     try:
         return max(0.0, (parsedate_to_datetime(value) - now).total_seconds())
     except (ValueError, TypeError, OverflowError):

@@ -150,7 +150,7 @@ def external_of(key: str) -> str:
 def _document(text: str) -> dict[str, Any]:
     try:
         document = exact_json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InvalidMessage(["message: must be JSON"]) from error
     if not isinstance(document, dict):
         raise InvalidMessage(["message: must be a JSON object"])

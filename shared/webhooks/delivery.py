@@ -177,7 +177,7 @@ def _widest(collections: set[Collection]) -> Literal["", "filtered", "plain"]:
 def _entries(body: bytes) -> list[Any] | None:
     try:
         document = exact_json.loads(body)
-    except (ValueError, RecursionError):
+    except ValueError:
         return None
     entries = document.get("value") if isinstance(document, dict) else None
     return entries if isinstance(entries, list) else None

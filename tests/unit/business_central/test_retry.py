@@ -29,6 +29,39 @@ def test_a_wait_stays_in_its_bounds(
         assert wait_s >= 1
 
 
+@pytest.mark.parametrize(
+    ("kind", "asked", "tried", "roll", "wait_s"),
+    [
+        (BCUnavailable, None, 1, 0.0, 0.0),
+        (BCUnavailable, None, 1, 0.5, 0.25),
+        (BCUnavailable, None, 2, 0.5, 0.5),
+        (BCUnavailable, None, 3, 0.5, None),
+        (BCThrottled, None, 1, 0.0, 1.0),
+        (BCThrottled, None, 2, 0.5, 1.5),
+        (BCUnavailable, 0.0, 1, 0.5, 0.0),
+        (BCThrottled, 8.0, 1, 0.5, 8.0),
+        (BCThrottled, 8.001, 1, 0.5, None),
+    ],
+)
+def test_reads_are_tried_three_times_within_eight_seconds_each(
+    kind: type[BCError], asked: float | None, tried: int, roll: float, wait_s: float | None
+) -> None:
+    """Half a second, then twice as much; a second more after a 429; what BC asks is obeyed up to eight seconds."""
+    assert READ.wait_s(kind("m", status=503, retry_after_s=asked), tried=tried, roll=roll) == wait_s
+
+
+def test_a_wait_doubles_up_to_the_cap() -> None:
+    """What comes on top of a 429 stays below the cap as well."""
+    policy = RetryPolicy(attempts=9, base_s=1.0, cap_s=5.0)
+    unavailable, throttled = BCUnavailable("m", status=503), BCThrottled("m", status=429)
+    assert [policy.wait_s(unavailable, tried=tried, roll=1.0) for tried in range(1, 6)] == [1, 2, 4, 5, 5]
+    assert [policy.wait_s(throttled, tried=tried, roll=1.0) for tried in range(1, 6)] == [2, 3, 5, 5, 5]
+
+
+def test_a_write_is_tried_once() -> None:
+    assert ONCE.attempts == 1
+
+
 @given(kinds, st.integers(1, 8), rolls)
 def test_once_means_once(kind: type[BCError], tried: int, roll: float) -> None:
     """Writes are never repeated by the transport, whatever the fault and whatever BC asks."""

@@ -181,10 +181,47 @@ def test_no_forged_entry_is_ever_taken(value: object, path: str) -> None:
             assert (delivery.target, delivery.changes, delivery.collection) == (None, (), "")
 
 
-def test_an_oversized_body_is_not_looked_at() -> None:
-    """BC sends at most some 400 KB; five megabytes are not from it."""
-    body = json.dumps({"value": [entry()], "pad": "x" * (5 * 1024 * 1024)}).encode()
-    assert parse_delivery(body, path=PATH, secret=SECRET, state=CONNECTION, api_url=API, entities=ALL).changes == ()
+def parse_bytes(body: bytes) -> Delivery:
+    """Parse a body as it is."""
+    return parse_delivery(body, path=PATH, secret=SECRET, state=CONNECTION, api_url=API, entities=ALL)
+
+
+def test_a_body_of_more_than_a_mebibyte_is_not_looked_at() -> None:
+    """BC sends at most some 400 KB."""
+    body = json.dumps({"value": [entry()]}).encode()
+    assert len(parse_bytes(body.ljust(1_048_576)).changes) == 1
+    assert parse_bytes(body.ljust(1_048_577)) == Delivery(None, (), "", 1, 0)
+
+
+@pytest.mark.parametrize("end", ["", "]", '"]]', "[" * 100_000])
+def test_a_body_with_the_right_state_that_is_no_json_is_unread(end: str) -> None:
+    """Cut short, spoilt or nested without end."""
+    assert parse_bytes(f'{{"value": ["{client_state(SECRET, PATH)}", {end}'.encode()) == Delivery(None, (), "", 0, 1)
+
+
+def test_a_resource_of_more_than_2048_characters_is_not_read() -> None:
+    """A search in it would cost time."""
+    long = f"{API}/v2.0/{{}}/{RESOURCE}({KEY})"
+    fits = long.format("x" * (2048 - len(long) + 2))
+    assert len(parse(entry(fits)).changes) == 1
+    assert parse(entry(fits.replace("v2.0/", "v2.0/x", 1))).unread == 1
+
+
+def test_a_foreign_entry_before_ours_costs_only_itself() -> None:
+    """Its clientState may be none at all, or its company another one."""
+    found = parse({**entry(), "clientState": 5}, entry(f"api/v2.0/companies({OTHER})/items({KEY})"), entry())
+    assert (found.foreign, found.unread, len(found.changes)) == (2, 0, 1)
+
+
+def test_the_time_of_a_change_is_kept_as_far_as_one_can_be_long() -> None:
+    """40 characters hold any time."""
+    (change,) = parse({**entry(), "lastModifiedDateTime": "2" * 50}).changes
+    assert change.at == "2" * 40
+
+
+def test_a_path_names_its_connection() -> None:
+    """That of `default` has no prefix."""
+    assert (delivery.connection_of("abc/123"), delivery.connection_of("123")) == ("abc", "default")
 
 
 def ids() -> Iterator[str]:

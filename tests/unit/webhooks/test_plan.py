@@ -52,6 +52,11 @@ def test_the_renewal_age_leaves_time_for_many_tries() -> None:
     assert timedelta(hours=48) - RENEW_AGE >= 90 * timedelta(minutes=15)
 
 
+def test_a_webhook_lives_three_days_and_is_renewed_from_the_second_on() -> None:
+    """The first is Microsoft's number, the second ours."""
+    assert (timedelta(days=3), timedelta(hours=24)) == (LIFETIME, RENEW_AGE)
+
+
 def test_of_doubled_webhooks_the_youngest_stays() -> None:
     """Two registrations that crossed would announce everything twice."""
     old, young = held(age=timedelta(hours=3), name="old"), held(age=timedelta(hours=1), name="young")
