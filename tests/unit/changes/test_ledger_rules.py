@@ -13,6 +13,8 @@ from shared.changes.ledger_rules import (
     Decision,
     Known,
     SnapshotEntry,
+    announced,
+    announced_by,
     decide,
     decide_deleted,
     number_digest,
@@ -270,3 +272,60 @@ def test_a_creation_that_nobody_asked_for_is_noted_in_silence() -> None:
     made = look(item(), changes=updates)
     assert made.announce == ()
     assert look(item("b"), made.known, job="j2", changes=updates).announce == ("updated",)
+
+
+def test_what_was_announced_of_a_record_is_said_with_its_jobs() -> None:
+    """An update counts for the version it was about; what is gone is not asked for."""
+    known = Known(created_by="a", posted_by="b", version=item().version, version_by="c", deleted_by="d")
+    assert announced(item(), known) == ("created", "posted", "updated")
+    assert announced(item("b"), known) == ("created", "posted")
+    assert announced(item(), None) == ()
+    assert announced_by(known) == (("created", "a"), ("posted", "b"), ("updated", "c"), ("deleted", "d"))
+    assert announced_by(None) == announced_by(Known()) == ()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "proves"),
+    [
+        ("orderNumber", "101001", True),
+        ("orderId", ID, True),
+        ("orderId", "00000000-0000-0000-0000-000000000000", False),
+        ("disputeStatus", "OPEN", True),
+        ("promisedPayDate", "2026-03-01", True),
+        ("promisedPayDate", "0001-01-01", False),
+    ],
+)
+def test_what_only_a_posted_invoice_bears_proves_that_it_is_posted(field: str, value: str, proves: bool) -> None:
+    """Where its status `Open` may be a released draft's; and only if it was surely a draft before."""
+    record = stamped(status="Open", number="S1", **{field: value})
+    before = number_digest("S1").hex()
+    drafted = Known(created_by="a", number=before)
+    assert look(record, drafted, job="j2", entity=SALES_INVOICES).announce == (("posted",) if proves else ())
+    assert look(record, replace(drafted, unsure=True), job="j2", entity=SALES_INVOICES).announce == ()
+
+
+@pytest.mark.parametrize(
+    ("status", "unsure", "stays"), [("Open", True, True), ("Open", False, False), ("Draft", True, False)]
+)
+def test_a_number_of_a_snapshot_is_unsure_until_the_invoice_is_surely_a_draft(
+    status: str, unsure: bool, stays: bool
+) -> None:
+    """A draft that was seen makes it sure; nothing makes it unsure again."""
+    row = Known(created_by="a", number=number_digest("S1").hex(), unsure=unsure)
+    decision = look(invoice(status, "S1"), row, job="j2", entity=SALES_INVOICES)
+    assert decision.announce == ()
+    assert (decision.known or row).unsure is stays
+
+
+def test_what_a_row_says_of_the_number_is_newer_than_the_snapshot() -> None:
+    """The draft got another number since."""
+    row = Known(number=number_digest("S2").hex())
+    entry = SnapshotEntry(open_number=number_digest("S1"), draft=True)
+    assert look(invoice("Open", "S2"), row, entry, entity=SALES_INVOICES).announce == ()
+
+
+def test_a_digest_of_a_number_has_eight_bytes_and_nothing_is_a_draft_unasked() -> None:
+    """As rows and snapshots hold it (P20)."""
+    assert number_digest("S1").hex() == "3696ad59777e09d5"
+    assert not SnapshotEntry().draft
+    assert not Known().unsure

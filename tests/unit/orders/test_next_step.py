@@ -249,3 +249,49 @@ def test_an_order_in_doubt_is_never_posted_early_nor_rejected(found: Any, minute
     if isinstance(step, Post):
         assert age >= SETTLE
         assert not isinstance(found, IntegrationError)
+
+
+def test_an_order_waits_longer_each_time() -> None:
+    """The n-th wait takes what the n-th place says, and all later ones half an hour."""
+    assert [next_step.delay(waits) // MINUTE for waits in range(1, 9)] == [1, 2, 4, 8, 15, 30, 30, 30]
+    for waits, minutes in enumerate((1, 2, 4, 8)):
+        assert plain(next_step.after_hold(entry(waits=waits), "PO-1", NOW)) == wait("another_in_doubt", minutes)
+
+
+def test_an_order_whose_document_another_key_has_claimed_is_in_doubt_no_more() -> None:
+    """P17: what its post made is not there, so nothing is looked up for longer than 72 hours."""
+    assert plain(next_step.after_lost_claim(entry(), MADE, NOW)) == wait("outcome_unknown")
+    assert plain(next_step.after_lost_claim(entry(first_at=NOW - PATIENCE), MADE, NOW)) == (
+        "Park", "outcome_unknown", False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("modified", "is_ours"),
+    [
+        (NOW - timedelta(minutes=10), True),
+        (NOW - timedelta(minutes=10, seconds=1), False),
+        (datetime(1, 12, 31, tzinfo=UTC), True),
+        (datetime(2, 1, 1, tzinfo=UTC), False),
+        (None, True),
+    ],
+)
+def test_a_document_is_older_than_its_post_by_more_than_clocks_may_lie_apart(
+    modified: datetime | None, is_ours: bool
+) -> None:
+    """Ten minutes; year 1 stands for no time."""
+    assert next_step.may_be_ours(doubt(timedelta(0)), replace(MADE, modified_at=modified)) is is_ours
+
+
+def test_of_several_strangers_the_first_is_named() -> None:
+    """P17: the sender is told which order bears the number; a candidate is claimed only where the store says so."""
+    strangers = [Candidate(MADE), Candidate(PostedOrder("id-2", "101002"))]
+    step = next_step.after_look_up(entry(numbering="given"), strangers, NOW)
+    assert isinstance(step, Reject)
+    assert step.error.message.startswith("order 101001 ")
+
+
+@pytest.mark.parametrize("error", [LOST, THROTTLED, GONE, BudgetExhausted("x"), TokenError("x")])
+def test_only_a_refusal_in_unknown_words_has_a_beginning(error: IntegrationError) -> None:
+    """P9: four hours are counted from it."""
+    assert next_step.refused_since(entry(refused_at=NOW), error, NOW) is None
