@@ -129,7 +129,7 @@ def next_link(data: bytes) -> None:
     assert parts.path.lower().count("/companies(") + parts.path.lower().count("/companies%28") == 1
 
 
-def retry_headers(data: bytes) -> None:
+def wait_headers(data: bytes) -> None:
     """`Retry-After` and `Date` give a time or nothing."""
     text = data.decode("latin-1")
     seconds = parse_retry_after(text)
@@ -235,8 +235,8 @@ TARGETS: Final[Mapping[str, Target]] = {
         (f"{_HOME}?$skiptoken=1&tenant=contoso.com".encode(), f"{_HOME}?aid=FIN&company=x".encode(),
          f"{_HOME}".replace("contoso.com", _COMPANY).encode()),
     ),
-    "retry_headers": Target(
-        retry_headers, (b"120", b"Wed, 04 Mar 2026 12:00:00 GMT", b"4 Mar 26 12:00 +0100"),
+    "wait_headers": Target(
+        wait_headers, (b"120", b"Wed, 04 Mar 2026 12:00:00 GMT", b"4 Mar 26 12:00 +0100"),
         found=(b"0\x1d", b"9" * 400, b"1 Jan 99999999999999999999 00:00:00 GMT", b"4 Mar 2026 99999999999:00:00 GMT"),
     ),
     "connect_form": Target(

@@ -48,7 +48,10 @@ def mutants_of(source: str) -> Iterator[Mutant]:
     for name in OPERATORS:
         operator = get_operator(f"core/{name}")()
         for occurrence in count():
-            mutated = mutate_code(source, operator, occurrence)
+            try:
+                mutated = mutate_code(source, operator, occurrence)
+            except AttributeError:
+                continue  # cosmic-ray has no other exception for one that is named with a dot
             if mutated is None:
                 break
             meaning = _meaning(mutated)

@@ -131,6 +131,7 @@ def test_a_link_to_the_same_collection_is_followed(link: str) -> None:
         HOME.replace("production", "sandbox"),
         f"{HOME}?tenant=contoso.com&aid=FIN",
         f"{HOME}?company=other&aid=FIN",
+        f"{HOME}?aid=FIN&company=",
         f"{HOME}?aid=FIN&Company=other",
         HOME.replace("/v2.0/", "/v2.0/x/"),
         HOME.replace("/v2.0/lmints.io/production/", "/v2.0/"),
@@ -145,6 +146,7 @@ STATUSES: list[tuple[int, type[BCError], bool]] = [
     (301, BCRejected, False), (400, BCRejected, False), (401, BCDenied, False), (403, BCDenied, False),
     (404, BCNotFound, False), (405, BCRejected, False), (408, BCUnavailable, True), (409, BCConflict, True),
     (410, BCRejected, False), (412, BCConflict, True), (413, BCRejected, False), (429, BCThrottled, True),
+    (499, BCRejected, False),
     (500, BCUnavailable, True), (501, BCUnavailable, True), (502, BCUnavailable, True), (503, BCUnavailable, True),
     (504, BCUnavailable, True),
 ]  # fmt: skip
@@ -193,6 +195,26 @@ def test_a_long_message_is_cut() -> None:
     """An error travels into logs, rows and results; it must fit."""
     error = odata.error_from(400, {}, b'{"error":{"code":"' + b"c" * 5000 + b'","message":"' + b"m" * 50_000 + b'"}}')
     assert len(str(error)) < 1000
+    assert (len(error.code), len(error.message)) == (200, 600)
+
+
+def test_an_xml_error_is_looked_for_in_the_first_4096_bytes() -> None:
+    """A gateway's page may be of any length."""
+    body = b"<code>NoEnvironment</code><message>m</message>"
+    assert odata.error_from(404, {}, body.rjust(4096)).code == "NoEnvironment"
+    assert odata.error_from(404, {}, body.rjust(4097)).code == ""
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://host/x", ("https", "host", 443)), ("http://HOST", ("http", "host", 80)),
+        ("https://host:8443", ("https", "host", 8443)), ("https:///x", None), ("ftp://host/x", None), ("host", None),
+    ],
+)  # fmt: skip
+def test_an_origin_has_scheme_host_and_port(url: str, origin: tuple[str, str, int] | None) -> None:
+    """The port is the scheme's where none is written; of another scheme nothing is known."""
+    assert odata.origin_of(url) == origin
 
 
 @pytest.mark.parametrize(

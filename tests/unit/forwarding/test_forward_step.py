@@ -12,6 +12,7 @@ from shared.forwarding.forward_step import (
     NETWORK,
     NO_TOKEN,
     NO_VAULT,
+    PATIENCE,
     SECRET_MISSING,
     SECRET_WRONG,
     Answer,
@@ -22,6 +23,7 @@ from shared.forwarding.forward_step import (
     Step,
     cause_and_do,
     next_step,
+    secret_fault,
 )
 
 GRID, BUS, HOOK = TargetKind.EVENT_GRID, TargetKind.SERVICE_BUS, TargetKind.WEBHOOK
@@ -35,11 +37,14 @@ MINUTE = timedelta(minutes=1)
         (GRID, Answer(status=200), 9, SMALL, Sent()),
         (BUS, Answer(status=201), 9, SMALL, Sent()),
         (HOOK, Answer(status=204), 1, SMALL, Sent()),
-        (GRID, Answer(status=413), 9, LARGE, Split()),
+        (HOOK, Answer(status=299), 1, SMALL, Sent()),
+        (GRID, Answer(status=413), 2, LARGE, Split()),
         (GRID, Answer(status=413), 1, LARGE, Refused("too_large")),
         (HOOK, Answer(status=413), 1, SMALL, Refused("too_large")),
         # Service Bus says 403 for what is too large and for an entity that is full
-        (BUS, Answer(status=403), 9, SMALL, Split()),
+        (BUS, Answer(status=403), 2, SMALL, Split()),
+        (BUS, Answer(status=403), 1, 262_144, Hold("full", MINUTE)),
+        (BUS, Answer(status=403), 1, 262_145, Refused("too_large")),
         (BUS, Answer(status=403), 1, LARGE, Refused("too_large")),
         (BUS, Answer(status=403), 1, SMALL, Hold("full", MINUTE)),
         (GRID, Answer(status=400), 9, SMALL, Refused("refused")),
@@ -54,6 +59,15 @@ MINUTE = timedelta(minutes=1)
         (BUS, Answer(status=410), 9, SMALL, Hold("not_found", MINUTE)),
         (HOOK, Answer(status=410), 1, SMALL, Hold("not_found", MINUTE)),
         (HOOK, Answer(status=302), 1, SMALL, Hold("moved", MINUTE)),
+        (HOOK, Answer(status=300), 1, SMALL, Hold("moved", MINUTE)),
+        (HOOK, Answer(status=399), 1, SMALL, Hold("moved", MINUTE)),
+        (HOOK, Answer(status=405), 1, SMALL, Hold("not_found", MINUTE)),
+        (HOOK, Answer(status=406), 1, SMALL, Refused("refused")),
+        (HOOK, Answer(status=424), 1, SMALL, Refused("refused")),
+        (HOOK, Answer(status=425), 1, SMALL, Hold("unavailable", MINUTE)),
+        (HOOK, Answer(status=426), 1, SMALL, Refused("refused")),
+        (HOOK, Answer(status=499), 1, SMALL, Refused("refused")),
+        (GRID, Answer(status=429, retry_after_s=-1.0), 9, SMALL, Hold("throttled", timedelta(0))),
         (GRID, Answer(status=429), 9, SMALL, Hold("throttled", MINUTE)),
         (GRID, Answer(status=429, retry_after_s=7), 9, SMALL, Hold("throttled", timedelta(seconds=7))),
         (HOOK, Answer(status=503, retry_after_s=7200), 1, SMALL, Hold("unavailable", timedelta(hours=2))),
@@ -99,3 +113,17 @@ def test_what_a_person_must_mend_names_the_next_step(cause: str) -> None:
     """For every kind of receiver."""
     for kind in TargetKind:
         assert cause_and_do(kind, cause)[1]
+
+
+def test_a_batch_waits_for_three_days_and_half_an_hour_at_once() -> None:
+    """As docs/forwarding.md says."""
+    assert (timedelta(hours=72), timedelta(minutes=30)) == (PATIENCE, LONGEST_WAIT)
+
+
+@pytest.mark.parametrize(
+    ("secret", "fault"),
+    [(None, SECRET_MISSING), ("", SECRET_MISSING), ("no secret", SECRET_WRONG), ("whsec_" + "A" * 32, "")],
+)
+def test_a_secret_that_signs_nothing_is_said_to_be_missing_or_wrong(secret: str | None, fault: str) -> None:
+    """By `bc-events-secret`, before a request is made."""
+    assert secret_fault(secret) == fault

@@ -63,3 +63,20 @@ def test_a_secret_that_is_no_key_is_refused_with_its_rule(secret: str) -> None:
     with pytest.raises(ValueError, match="whsec_ and the base64 of 24 to 64 bytes") as caught:
         keys_of(secret)
     assert "###" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("length", "is_one"), [(23, False), (24, True), (64, True), (65, False)])
+def test_a_key_has_24_to_64_bytes(length: int, is_one: bool) -> None:
+    """As Standard Webhooks says."""
+    secret = "whsec_" + base64.b64encode(b"k" * length).decode()
+    if is_one:
+        assert keys_of(secret) == (b"k" * length,)
+    else:
+        with pytest.raises(ValueError):
+            keys_of(secret)
+
+
+def test_a_key_with_a_stray_character_is_none() -> None:
+    """It was spoilt on the way, and would sign with another key."""
+    with pytest.raises(ValueError):
+        keys_of("whsec_!" + base64.b64encode(b"k" * 24).decode())

@@ -1,5 +1,6 @@
 """Row keys: what can be written, read back, ordered and ranged over."""
 
+import hashlib
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -107,3 +108,14 @@ def test_after_bounds_exactly_the_keys_of_a_prefix(parts: list[str], others: lis
 def test_after_nothing_is_open() -> None:
     """An empty prefix has no upper bound, which a query reads as "to the end"."""
     assert after("") == ""
+
+
+def test_a_key_is_cut_where_rows_of_the_last_release_are() -> None:
+    """512 characters are kept whole; of one more the first 446, and the digest of all (P20)."""
+    assert row_key("a" * 512) == "a" * 512
+    assert row_key("a" * 513) == "a" * 446 + "=h" + hashlib.sha256(b"a" * 513).hexdigest()
+
+
+def test_the_bound_is_the_very_next_prefix() -> None:
+    """Nothing between the two is taken along."""
+    assert after("order|ab") == "order|ac"
