@@ -80,10 +80,10 @@ class DeadLetterStore:
         """Return letters, at most `limit`."""
         return [_letter(row) for row in self._table.query(self._partition, limit=limit)]
 
-    def of_queue(self, queue: str, limit: int) -> list[DeadLetter]:
-        """Return letters of one queue, at most `limit`."""
+    def of_queue(self, queue: str, limit: int | None = None) -> Iterator[DeadLetter]:
+        """Yield letters of one queue, all or at most `limit`, read page by page as they are taken."""
         prefix = f"{row_key(queue)}|"
-        return [_letter(row) for row in self._table.query(self._partition, prefix, after(prefix), limit=limit)]
+        return map(_letter, self._table.query(self._partition, prefix, after(prefix), limit=limit))
 
     def to_redrive(self, queue: str, limit: int) -> list[DeadLetter]:
         """Return letters of one queue: first those that wait for a person, then the others, the next ones due first."""

@@ -27,9 +27,8 @@ log: Final = logging.getLogger(__name__)
 
 #: Letters retried by one run of the timer: their messages leave with one function.
 _BATCH: Final = 100
-#: Queues whose messages are looked into for the key of an order, and how many of each.
+#: Queues whose messages are looked into for the key of an order.
 ORDER_QUEUES: Final = frozenset({QUEUE_ORDERS, QUEUE_ORDER_RESUMES})
-_LOOKED_AT: Final = 1000
 
 
 def retry_due(ctx: Context, letters: DeadLetterStore) -> Outputs:
@@ -68,7 +67,7 @@ def find(letters: DeadLetterStore, key: str, now: datetime, *, of_orders: bool =
         named = letters.get(queue, key)
         found += [named] if named is not None else []
         if queue in ORDER_QUEUES:
-            found += [one for one in letters.of_queue(queue, _LOOKED_AT) if one.name != key and _is_of_order(one, key)]
+            found += [one for one in letters.of_queue(queue) if one.name != key and _is_of_order(one, key)]
     return found
 
 

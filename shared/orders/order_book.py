@@ -9,6 +9,7 @@ Owns the form of the lines and what an import makes of them; knows no queue and 
 
 import base64
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -25,6 +26,8 @@ _LOOK_BACK: Final = 40
 #: Follows from its order.
 _LEFT_OUT: Final = "due"
 ORDER: Final = "order"
+#: Name of a part: half of the digest of its content.
+_PART: Final = re.compile(r"[0-9a-f]{32}\.jsonl")
 
 
 class Blobs(Protocol):
@@ -115,7 +118,9 @@ class OrderBook:
         Raises:
             InvalidMessage: there is no such part, or it is none of ours.
         """
-        data = self._blobs.get(name) if name.startswith(f"{self._folder}/") else None
+        folder, _, part = name.rpartition("/")
+        is_part = folder == self._folder and _PART.fullmatch(part) is not None
+        data = self._blobs.get(name) if is_part else None
         if data is None:
             raise InvalidMessage([f"{name[:200]}: is no part of an order book of this connection"])
         try:

@@ -11,7 +11,7 @@ Rows stand where 0.1.0 looks for them: under the key in upper case, a readable h
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
@@ -91,16 +91,20 @@ class OrderStore:
             found += [entry_of(row) for row in rows if row.text("key") == spelling and is_of(row, key)]
         return found
 
-    def by_message(self, message: bytes, since: datetime) -> OrderEntry | None:
-        """Return the entry that holds this very message and is not done, or was created lately; reads all entries."""
+    def by_message(self, message: bytes, since: datetime, content_of: Callable[[str], str]) -> OrderEntry | None:
+        """Return the entry of this very message that is not done, or was created or parked lately; reads all entries.
+
+        `content_of`: digest of the message under a key, by which one is known that is erased.
+        """
         prefix, found = "order|", None
         for row in self._table.query(self._partition, prefix, after(prefix)):
-            if row.data("message") == message:
-                entry = entry_of(row)
-                if entry.status in {"posting", "waiting"}:
-                    return entry
-                if entry.status == "created" and entry.posted_at is not None and entry.posted_at >= since:
-                    found = entry
+            if row.data("message") not in {message, b""}:
+                continue
+            entry = entry_of(row)
+            if entry.message and entry.status in {"posting", "waiting"}:
+                return entry
+            if entry.status in {"created", "parked"} and (entry.posted_at or entry.first_at or since) >= since:
+                found = entry if entry.message or entry.content == content_of(entry.key) else found
         return found
 
     def save(self, entry: OrderEntry) -> OrderEntry:

@@ -31,8 +31,8 @@ log: Final = logging.getLogger(__name__)
 _BATCH: Final = 200
 #: A queue message that retries an order may get lost; then the order is retried again after this.
 _REQUEUE: Final = timedelta(minutes=15)
-#: Five deliveries to workers that die, each for as long as a message is hidden, with room to spare.
-_POISONED_WITHIN: Final = timedelta(hours=2)
+#: A message lives seven days in its queue and, moved by the host, seven more in the poison queue.
+_POISONED_WITHIN: Final = timedelta(days=14)
 
 #: Code of an order whose message failed too often.
 _POISON: Final = "poison"
@@ -177,7 +177,8 @@ def _poisoned() -> BCUnavailable:
 def twin(ctx: Context, orders: OrderStore, body: bytes, message_id: str) -> OrderEntry | None:
     """Return the order that a poison message may be, which has no key but its id: the host moves it under a new one.
 
-    It is found by its very text, which another message may share: the same order once more.
+    It is found by its very text, which another message may share: the same order once more. An erased order holds no
+    text; its digest is that of the text under its key.
     """
     try:
         text = decode(body)
@@ -185,7 +186,14 @@ def twin(ctx: Context, orders: OrderStore, body: bytes, message_id: str) -> Orde
         return None
     if sent_key_of(text, message_id) != message_id:
         return None
-    return orders.by_message(text.encode(), ctx.now() - _POISONED_WITHIN)
+    return orders.by_message(text.encode(), ctx.now() - _POISONED_WITHIN, lambda key: _content_under(key, text))
+
+
+def _content_under(key: str, text: str) -> str:
+    try:
+        return parse_message(text, message_id=key, is_checked=True).content
+    except InvalidMessage:
+        return "none"  # no digest
 
 
 def died_at(entry: OrderEntry) -> bool:

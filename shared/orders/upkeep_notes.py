@@ -74,7 +74,12 @@ class UpkeepNotes:
         return True
 
     def note_restored(self, since: datetime, now: datetime) -> None:
-        """Note that orders were read back from a book, in which those stored since then may be missing."""
+        """Note that orders were read back from a book, in which those stored since then may be missing.
+
+        A book that was written after a loss knows nothing of it: of several imports the earliest time counts.
+        """
+        self._restored = None
+        since = min(since, self.lost_since(now) or since)
         values: dict[str, Value] = {"since": since, "at": now}
         self._table.upsert(Row(partition=self._partition, key=_RESTORED, values=values))
         self._restored = None

@@ -9,7 +9,7 @@ import pytest
 from business_central_emulator import FaultKind
 
 from shared import services, triggers
-from shared.dead_letters import frame
+from shared.dead_letters import frame, redrive
 from shared.orders import resume
 from shared.outputs import Outputs
 from shared.resource_names import QUEUE_ORDERS, QUEUE_PAGES
@@ -105,6 +105,18 @@ def test_an_order_in_doubt_keeps_what_its_look_up_compares(shop: Shop) -> None:
     (result,) = shop.submit(text)
     assert result["status"] == "created"
     assert len(shop.orders()) == 1
+
+
+def test_a_dead_letter_behind_a_thousand_others_is_found_and_erased(shop: Shop) -> None:
+    """The key is in its message, and its name is behind theirs."""
+    world = shop.world
+    letters, ctx = world.stores.dead_letters, world.ctx
+    for n in range(1001):
+        text = shop.message(f"other-{n}" if n < 1000 else "web-1").encode()
+        frame.dead_letter(ctx, letters, QUEUE_ORDERS, text, f"m-{n:04}", "died", retryable=False)
+    assert [one.name for one in redrive.find(letters, "web-1", ctx.now())] == ["m-1000"]
+    assert erase("web-1") == (200, {"key": "web-1", "orders": 0, "under_way": 0, "dead_letters": 1})
+    assert letters.counts(ctx.now()) == {QUEUE_ORDERS: 1000}
 
 
 def test_dead_letters_of_the_key_go_and_no_others(shop: Shop) -> None:

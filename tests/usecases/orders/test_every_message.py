@@ -13,7 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from shared import message_text
-from shared.dead_letters import frame, redrive
+from shared.dead_letters import erase, frame, redrive
 from shared.orders import resume, submit
 from shared.outputs import Outputs
 from shared.resource_names import QUEUE_ORDER_RESUMES, QUEUE_ORDERS
@@ -320,6 +320,36 @@ def test_a_message_that_kills_its_worker_before_anything_is_stored_becomes_a_dea
     shop.wait(timedelta(hours=1))
     assert [result["status"] for result in results(shop.world)] == ["created"]
     assert shop.world.stores.dead_letters.all(9) == []
+
+
+@pytest.mark.parametrize(
+    ("down", "is_erased"), [(timedelta(0), True), (timedelta(hours=8), False), (timedelta(6), True)]
+)
+def test_a_message_without_a_key_that_is_poison_late_makes_no_second_order(
+    shop: Shop, down: timedelta, is_erased: bool
+) -> None:
+    """Its workers die after the post; the host is away, or a person erases the order, before it is poison (P8)."""
+
+    def point(name: str) -> None:
+        if name == f"before delete {QUEUE_ORDERS}":
+            raise Crash(name, whole=True)
+
+    world = shop.world
+    key = shop.send(shop.message(None))
+    world.point = point
+    for _ in range(5):
+        world.step(QUEUE_ORDERS)
+        world.clock.advance(601)
+    if is_erased:
+        assert erase.erase(world.ctx, world.stores.orders, world.stores.dead_letters, key).orders == 1
+    world.point = lambda _: None
+    world.clock.advance(down)
+    world.drain()
+    shop.wait(timedelta(minutes=20))
+    assert len(shop.orders()) == 1
+    assert {result["orderKey"].upper() for result in results(world)} == {key.upper()}
+    (letter,) = world.stores.dead_letters.all(9)
+    assert letter.next_try_at is None
 
 
 def die_at_once(shop: Shop, text: str, rounds: int = 12) -> None:

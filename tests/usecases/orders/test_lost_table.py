@@ -105,6 +105,27 @@ def test_what_was_created_after_the_book_is_found_by_its_number(
         assert after["error"]["code"] == "OrderExists"
 
 
+@pytest.mark.parametrize("later", [1, 20])
+def test_a_later_book_hides_no_loss_of_before(shop: Shop, later: int) -> None:
+    """Of several imports within two weeks the earliest time counts; one of a loss that is long past does not."""
+    shop.submit(shop.message("before"))
+    first = write_book(shop)
+    shop.world.clock.advance(3 * 3600)
+    text = shop.message(GUID)
+    (before,) = shop.submit(text)
+    lose_the_table(shop)
+    bring_back(shop, first)
+    since = shop.world.stores.orders.upkeep.lost_since(shop.world.clock.now())
+    shop.world.clock.advance(later * DAY)
+    bring_back(shop, write_book(shop))
+    now = shop.world.stores.orders.upkeep.lost_since(shop.world.clock.now())
+    assert (now == since) is (later == 1)
+    if later == 1:
+        (after,) = shop.submit(text)
+        assert outcome(after) == outcome(before)
+        assert len(shop.orders()) == 2
+
+
 def test_a_new_order_is_posted_after_an_import(shop: Shop) -> None:
     """The look-up that a loss makes necessary finds nothing, and ends after two weeks."""
     day = write_book(shop)
@@ -234,10 +255,18 @@ def test_a_day_without_a_book_is_refused_with_those_there_are(shop: Shop, day: s
     with pytest.raises(InvalidMessage, match=f"day: must be that of an order book: {there} with 1 orders"):
         bring_back(shop, day)
     world = shop.world
-    for part in ("other/part.jsonl", f"{FOLDER}/other/part.jsonl"):
+    (name,) = [name for name in world.claim_checks.blobs if name.endswith(".jsonl")]
+    own, _, file = name.rpartition("/")
+    outside = [
+        f"{FOLDER}/other/{file}",
+        f"{own}/../other/{file}",
+        f"{own}/{file}/../../other/{file}",
+        f"{own}/{there}.json",
+    ]
+    world.claim_checks.blobs |= dict.fromkeys(outside[:-1], world.claim_checks.blobs[name])
+    for part in ("other/part.jsonl", *outside):
         with pytest.raises(InvalidMessage, match="is no part of an order book"):
             order_import.bring_back(world.ctx, world.stores.orders, world.stores.book, there, part)
-    (name,) = [name for name in world.claim_checks.blobs if name.endswith(".jsonl")]
     world.claim_checks.blobs[name] = b"{}"
     with pytest.raises(InvalidMessage, match="is damaged"):
         bring_back(shop, there)
