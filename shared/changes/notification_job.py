@@ -13,10 +13,12 @@ from shared.changes.broken_records import Broken, BrokenList
 from shared.changes.change_stores import ChangeStores
 from shared.changes.jobs import ChangeKind, NotificationJob, RecordChange, texts
 from shared.changes.ledger import Look
+from shared.changes.ledger_rules import announced_by
 from shared.changes.single_reader import read_records
 from shared.changes.streams import Stream
 from shared.clock import NO_TIME, parse_time
 from shared.connections.context import Context
+from shared.errors import InvalidMessage
 from shared.log import log_event
 from shared.outputs import Outputs
 
@@ -30,13 +32,31 @@ def process(ctx: Context, stores: ChangeStores, job: NotificationJob) -> Outputs
 
     Raises:
         BCError, TokenError, StoreUnavailable: the queue delivers the job again.
+        InvalidMessage: it is not watched any more, and nothing else would tell of what the job is about: for a person.
     """
     entity = ctx.catalogue.named(job.entity)
     if entity is None or entity.watch == "off" or not ctx.companies.is_served(job.company):
-        log_event(log, "webhook.dropped", company=job.company, entity=job.entity, reason="no longer watched")
-        return Outputs()
+        return _unwatched(stores, job, entity or Entity(name=job.entity, event=""))
     job = replace(job, row=entity)
     return _collection(ctx, stores, job) if job.collection else _records(ctx, stores, job, entity)
+
+
+def _unwatched(stores: ChangeStores, job: NotificationJob, entity: Entity) -> Outputs:
+    """Drop the job of an entity or company that was taken out; if that comes back, the next run finds the same.
+
+    But not what counts as known by now: what a snapshot in force has found, or an earlier delivery has claimed.
+    """
+    if job.from_snapshot or _has_claims(stores, job, entity):
+        what = f"{job.entity} of company {job.company}"
+        fault = f"entity: {what} is not watched any more, and this job alone tells of what it has found"
+        raise InvalidMessage([f"{fault}: put it back once both are served again"])
+    log_event(log, "webhook.dropped", company=job.company, entity=job.entity, reason="no longer watched")
+    return Outputs()
+
+
+def _has_claims(stores: ChangeStores, job: NotificationJob, entity: Entity) -> bool:
+    known = stores.ledger(job.company, entity).known([change.key for change in job.changes])
+    return any(by == job.job for one in known.values() for _, by in announced_by(one))
 
 
 def _records(ctx: Context, stores: ChangeStores, job: NotificationJob, entity: Entity) -> Outputs:

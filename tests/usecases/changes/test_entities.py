@@ -14,13 +14,18 @@ from business_central_emulator.business.shop import ROUTE
 from business_central_emulator.business.shop import STOCK as STOCK_ROWS
 
 import scripts.entities
+from shared.changes import notification_job
+from shared.changes.change_stores import ChangeStores
+from shared.changes.jobs import NotificationJob, RecordChange
+from shared.connections.context import Context
 from shared.connections.entity_catalogue import EntityCatalogue
 from shared.contract.built_in import described
 from shared.contract.event_schemas import published_events
 from shared.errors import StoreUnavailable
 from shared.operations import entity_offers, status
 from shared.operations.status_view import LoginView
-from shared.resource_names import QUEUE_PAGES
+from shared.outputs import Outputs
+from shared.resource_names import QUEUE_NOTIFICATIONS, QUEUE_PAGES
 from shared.webhooks import receive
 from shared.webhooks.delivery import Target, client_state, subscription_path
 from tests.simulation.world import World
@@ -252,6 +257,64 @@ def test_a_job_that_has_announced_of_an_entity_that_is_gone_is_kept_for_a_person
     assert letter.reason == (
         f"entity: {ROUTE}/stockLevels is not configured any more, and this job has announced of it"
     )
+
+
+OUT: list[dict[str, str]] = [{"BC_ENTITIES": "[]"}, {"BC_COMPANIES": "Old Name"}]
+
+
+@pytest.mark.parametrize("out", OUT)
+def test_what_a_notification_job_has_claimed_is_kept_while_it_is_not_served(out: dict[str, str]) -> None:
+    """Its worker died before the output; delivered again meanwhile it waits for a person, and tells when put back."""
+    served = {"BC_COMPANIES": CRONUS, "BC_ENTITIES": json.dumps([{"entitySet": "customers"}])}
+    world = world_of({"entitySet": "customers"})
+    made = world.bc.user.create_customer(displayName="New")
+    world.clock.advance(5)
+    company = world.bc.company().id
+
+    def job(key: str) -> NotificationJob:
+        change = RecordChange(key=key, kind="created", at="")
+        return NotificationJob(job=f"j-{key}", company=company, entity="customers", changes=(change,))
+
+    notification_job.process(world.ctx, world.stores.changes, job(made.id))  # its output is lost
+    restart(world, **{**served, **out})
+    for key in (made.id, "0f8fad5b-d9cb-469f-a165-70867728950e"):
+        world.queues.put(QUEUE_NOTIFICATIONS, job(key).to_text(), world.clock.now())
+    world.drain()
+    (letter,) = world.stores.dead_letters.all(10)  # a job that has claimed nothing ends: the next run finds the same
+    assert (letter.name, letter.next_try_at) == (f"j-{made.id}", None)
+    assert f"customers of company {company} is not watched any more" in letter.reason
+    restart(world, **served)
+    world.queues.put(QUEUE_NOTIFICATIONS, letter.body.decode(), world.clock.now())
+    world.drain()
+    assert announced(world, "customer.created") == {("customer.created", f"customers({made.id})"): 1}
+
+
+@pytest.mark.parametrize("out", OUT)
+def test_what_a_snapshot_has_found_is_kept_while_it_is_not_served(out: dict[str, str]) -> None:
+    """The snapshot is in force, so no later one finds it."""
+    world = world_of(TAGS)
+    world.clock.advance(timedelta(hours=25))
+    world.bc.user.create(f"{ROUTE}/priceTags", {"code": "NEW-1", "price": 5})
+    held: list[str] = []
+
+    def process(ctx: Context, stores: ChangeStores, job: NotificationJob) -> Outputs:
+        held.append(job.to_text())
+        return Outputs()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(notification_job, "process", process)
+        world.run_timer("reconcile")
+        world.drain()
+    (text,) = held
+    served = {"BC_COMPANIES": CRONUS, "BC_ENTITIES": json.dumps([TAGS])}
+    restart(world, **{**served, **out})
+    world.queues.put(QUEUE_NOTIFICATIONS, text, world.clock.now())
+    world.drain()
+    (letter,) = world.stores.dead_letters.all(10)
+    restart(world, **served)
+    world.queues.put(QUEUE_NOTIFICATIONS, letter.body.decode(), world.clock.now())
+    world.drain()
+    assert list(announced(world, "priceTag").values()) == [1]
 
 
 def test_what_a_connection_offers_is_shown_with_a_ready_line() -> None:
