@@ -104,7 +104,9 @@ def _wait(told_s: float | None, tries: int) -> timedelta:
     ours = min(LONGEST_WAIT, timedelta(minutes=2.0 ** min(tries, 10)))
     if told_s is None:
         return ours
-    return min(max(timedelta(seconds=told_s), timedelta(0)), _LONGEST_TOLD)
+    return timedelta(
+        seconds=min(max(told_s, 0.0), _LONGEST_TOLD.total_seconds())
+    )  # a larger number may fit no timedelta
 
 
 def secret_fault(secret: str | None) -> str:
