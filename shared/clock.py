@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 #: Time now, aware and in UTC.
@@ -36,6 +36,11 @@ def parse_time(text: str) -> datetime | None:
         return parsed.astimezone(UTC)
     except OverflowError:
         return None
+
+
+def earlier(moment: datetime, by: timedelta) -> datetime:
+    """Return the time that lies `by` before an aware one, `NO_TIME` where the calendar has none so early."""
+    return moment - by if moment - NO_TIME > by else NO_TIME
 
 
 def format_time(moment: datetime) -> str:

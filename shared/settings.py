@@ -91,6 +91,10 @@ _TRUE_FALSE = {"true": True, "1": True, "yes": True, "false": False, "0": False,
 _ENTRY = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^",\s](?:[^,]*[^,\s])?|))\s*(?=,|$)')
 
 
+#: A name in ASCII (underscores stand in names of networks of one's own), or an IPv6 address without its brackets.
+_HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_.])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
+
+
 class EnvReader:
     """Reads names from the environment and gathers the faults instead of stopping at the first.
 
@@ -98,11 +102,18 @@ class EnvReader:
     A fault bears the name that was read, so that what is wrong for all connections is one fault.
     """
 
-    def __init__(self, env: Mapping[str, str], defaults: Mapping[str, str | None], prefix: str = "") -> None:
-        """Take name -> default; None: the setting is required."""
+    def __init__(
+        self,
+        env: Mapping[str, str],
+        defaults: Mapping[str, str | None],
+        prefix: str = "",
+        plain: frozenset[str] = frozenset(),
+    ) -> None:
+        """Take name -> default; None: the setting is required. `plain` names bear no prefix."""
         self._env = env
         self._defaults = defaults
         self._prefix = prefix
+        self._plain = plain
         self.faults: dict[str, str] = {}
 
     def text(self, name: str) -> str:
@@ -112,7 +123,7 @@ class EnvReader:
             return value
         default = self._defaults[name]
         if default is None:
-            is_own = self._prefix and name.startswith("BC_")
+            is_own = self._prefix and name not in self._plain
             rule = f"is required, or {name} for all connections" if is_own else "is required"
             self.faults[f"{self._prefix}{name}" if is_own else name] = rule
             return ""
@@ -121,7 +132,7 @@ class EnvReader:
     def named(self, name: str) -> str:
         """Return the name under which a setting is set: with the prefix if there is one, else the plain one."""
         prefixed = f"{self._prefix}{name}"
-        return prefixed if name.startswith("BC_") and self._env.get(prefixed, "").strip() else name
+        return prefixed if name not in self._plain and self._env.get(prefixed, "").strip() else name
 
     def _checked[T](self, name: str, convert: Callable[[str], T], fallback: T) -> T:
         value = self.text(name)
@@ -242,6 +253,15 @@ class EnvReader:
         )
 
 
+def is_host(name: str) -> bool:
+    """Return whether every reader of URLs takes it for a host: a name or an address, and nothing that could end one.
+
+    A backslash ends the host for `requests` and not for `urlsplit`, and `%2e` is a dot for one of them (WHATWG URL,
+    "forbidden host code points").
+    """
+    return _HOST.fullmatch(name) is not None
+
+
 def _origin(value: str) -> str:
     fault = "an https URL such as https://example.com"
     try:
@@ -249,7 +269,8 @@ def _origin(value: str) -> str:
         port = parts.port
     except ValueError:
         raise ValueError(fault) from None  # its text holds the value
-    if parts.scheme != "https" or not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment:
+    is_https = parts.scheme == "https" and is_host(parts.hostname or "") and "@" not in parts.netloc
+    if not parts.hostname or not is_https or parts.query or parts.fragment:
         raise ValueError(fault)
     if parts.path.strip("/"):
         raise ValueError("an https URL without a path")

@@ -16,7 +16,7 @@ from shared.changes.ledger import Look
 from shared.changes.ledger_rules import announced_by
 from shared.changes.single_reader import read_records
 from shared.changes.streams import Stream
-from shared.clock import NO_TIME, parse_time
+from shared.clock import NO_TIME, earlier, parse_time
 from shared.connections.context import Context
 from shared.errors import InvalidMessage
 from shared.log import log_event
@@ -141,7 +141,7 @@ def _unshown(job: NotificationJob, found: dict[str, Record], unread: set[str]) -
         at = parse_time(change.at)
         if change.kind == "deleted" or change.key in unread or at is None:
             continue
-        if change.key not in found or found[change.key].newest < at - replica_lag.TOLERANCE:
+        if change.key not in found or found[change.key].newest < earlier(at, replica_lag.TOLERANCE):
             hidden[change.key] = at
     return hidden
 

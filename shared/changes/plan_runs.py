@@ -13,7 +13,7 @@ from shared.changes import replica_lag
 from shared.changes.change_stores import ChangeStores
 from shared.changes.jobs import Mode, PageJob, Slice, texts
 from shared.changes.streams import JOB_LIFE, Stream, StreamState
-from shared.clock import format_time
+from shared.clock import earlier, format_time
 from shared.concurrency import at_once
 from shared.connections.context import Context
 from shared.errors import IntegrationError, StateConflict
@@ -207,9 +207,9 @@ def _since(ctx: Context, stores: ChangeStores, state: StreamState, watermark: da
         floor = state.remembered_from
     if floor is None or watermark.date() == ctx.now().date() or state.is_set_back:
         return since
-    return min(since, max(floor, watermark - WIDE_OVERLAP))
+    return min(since, max(floor, earlier(watermark, WIDE_OVERLAP)))
 
 
 def since_of(watermark: datetime) -> datetime:
     """Return from when a delta reads that makes up for late commits alone."""
-    return watermark - OVERLAP
+    return earlier(watermark, OVERLAP)

@@ -17,7 +17,7 @@ from shared.changes.page_reader import Reading
 from shared.changes.pulled_versions import PulledVersionStore
 from shared.changes.single_reader import read_records
 from shared.changes.streams import StreamState, stream_of
-from shared.clock import NO_TIME, parse_time
+from shared.clock import NO_TIME, earlier, parse_time
 from shared.connections.context import Context
 
 #: How long what a page has announced is kept for its redelivery: five deliveries of a worker that dies each time.
@@ -51,7 +51,7 @@ def _kept_and_news(
         kept = [record for record in records if pulled_versions.digest(record) not in known.in_this_run]
         return kept, [record for record in kept if pulled_versions.digest(record) not in known.before]
     began = parse_time(job.began) or reading.served_at or ctx.now()
-    since = plan_runs.since_of(began) - plan_runs.WIDE_OVERLAP
+    since = earlier(plan_runs.since_of(began), plan_runs.WIDE_OVERLAP)
     return [record for record in records if record.newest >= since], records
 
 
@@ -149,7 +149,7 @@ def _may_have_announced(ctx: Context, stores: ChangeStores, job: PageJob, state:
 
 def _tidy(ctx: Context, stores: ChangeStores, job: PageJob, state: StreamState) -> None:
     runs = [one.run for one in BrokenList(stores, state.stream).all()] if state.unreadable else []
-    wide = (state.watermark or ctx.now()) - plan_runs.WIDE_OVERLAP
+    wide = earlier(state.watermark or ctx.now(), plan_runs.WIDE_OVERLAP)
     since = min(ctx.now() - CLAIMS_LIFE, wide)
     stores.pulled_versions(job.company, job.entity_row()).keep_only([job.run, *runs], since=since)
 

@@ -17,11 +17,14 @@ from shared.changes import plan_runs
 from shared.changes.change_stores import ChangeStores
 from shared.changes.jobs import PageJob, texts
 from shared.changes.streams import Stream
+from shared.clock import parse_time
 from shared.connections.context import Context
 from shared.errors import InvalidMessage, StateConflict
 from shared.outputs import Outputs
 
 ALL: Final = "*"
+#: The first time that a DateTime of Business Central can be (AL, "DateTime data type"); no storage keeps year 1.
+_FIRST: Final = datetime(1753, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +70,7 @@ def parse_ask(known: Sequence[Entity], entity: str, company: str, since: str, no
         faults.append("since: must not lie in the future")
     if faults or moment is None:
         raise InvalidMessage(faults)
-    return ReplayAsk(entities=entities, company=company.strip(), since=moment)
+    return ReplayAsk(entities=entities, company=company.strip(), since=max(moment, _FIRST))
 
 
 def _moment(text: str) -> datetime | None:
@@ -75,7 +78,7 @@ def _moment(text: str) -> datetime | None:
         found = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    return parse_time(text) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def start(ctx: Context, stores: ChangeStores, ask: ReplayAsk) -> tuple[list[ReplayRun], Outputs]:

@@ -14,7 +14,7 @@ from shared.changes.jobs import PageJob, Purpose, texts
 from shared.changes.page_kind import PageKind
 from shared.changes.run_progress import Progress
 from shared.changes.streams import StreamState, stream_of
-from shared.clock import parse_time
+from shared.clock import earlier, parse_time
 from shared.connections.context import Context
 from shared.errors import BCError
 from shared.log import log_event
@@ -74,7 +74,7 @@ def _remembers_from(job: PageJob, progress: list[Progress]) -> datetime | None:
     began = [part.began for part in progress if part.began]
     if job.purpose != "pull" or job.slice.since or not began:
         return parse_time(job.slice.since) if job.purpose == "pull" else None
-    return max(began) - plan_runs.WIDE_OVERLAP
+    return earlier(max(began), plan_runs.WIDE_OVERLAP)
 
 
 def follow(ctx: Context, stores: ChangeStores, job: PageJob, state: StreamState) -> Outputs:

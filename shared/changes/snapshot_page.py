@@ -24,7 +24,7 @@ from shared.changes.page_kind import PageKind
 from shared.changes.page_reader import Reading, next_cursor, read_page
 from shared.changes.snapshot_rows import all_buckets
 from shared.changes.streams import JOB_LIFE, Stream, StreamState, stream_of
-from shared.clock import NO_TIME, format_time, parse_time
+from shared.clock import NO_TIME, earlier, format_time, parse_time
 from shared.connections.context import Context
 from shared.outputs import Outputs
 
@@ -99,7 +99,7 @@ def _missed_twice(job: PageJob, ledger: Ledger, number: int, bucket: str, went: 
 
 def _second_look(job: PageJob) -> datetime:
     """Return when a first look must have been for this read to be a second one."""
-    return _moment(job.began) - plan_runs.SECOND_LOOK
+    return earlier(_moment(job.began), plan_runs.SECOND_LOOK)
 
 
 def _moment(text: str) -> datetime:

@@ -110,7 +110,8 @@ def _prefix(connection: str) -> str:
 def setting_name(env: Mapping[str, str], connection: str, name: str) -> str:
     """Return the name under which an operator has set a setting of a connection."""
     prefixed = f"{_prefix(connection)}{name}"
-    return prefixed if env.get("BC_CONNECTIONS", "").strip() and env.get(prefixed, "").strip() else name
+    is_own = name not in OF_DEPLOYMENT and env.get("BC_CONNECTIONS", "").strip() and env.get(prefixed, "").strip()
+    return prefixed if is_own else name
 
 
 def _refuse_twin(settings: Settings, others: Mapping[str, Settings]) -> None:
@@ -151,7 +152,8 @@ def read_settings(
     Raises:
         ConfigError: names every wrong setting with its rule.
     """
-    read = EnvReader(env, DEFAULTS, _prefix(connection) if env.get("BC_CONNECTIONS", "").strip() else "")
+    prefix = _prefix(connection) if env.get("BC_CONNECTIONS", "").strip() else ""
+    read = EnvReader(env, DEFAULTS, prefix, OF_DEPLOYMENT)
     settings = Settings(
         id=connection,
         ids=ids,

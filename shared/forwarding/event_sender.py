@@ -148,7 +148,7 @@ class EventSender:
                     verify=self._ca_bundle or True, allow_redirects=False, stream=True,
                 ) as response,
             ):  # fmt: skip
-                said = next(response.iter_content(_ERROR_BYTES), b"")  # also lets the connection be used again
+                said = _first_bytes(response)
                 pause_s = _pause_s(response.headers.get("Retry-After"), self._now())
                 found = None if response.status_code < 300 else _CODE.search(said)
                 code = (found[1] or found[2]).decode() if found else ""
@@ -161,6 +161,17 @@ class EventSender:
         if session is None:
             session = self._local.session = self._new_session()
         return session
+
+
+def _first_bytes(response: requests.Response) -> bytes:
+    """Return how the body begins, nothing of one that can't be read: what the status says holds all the same.
+
+    To have read it lets the connection be used again.
+    """
+    try:
+        return next(response.iter_content(_ERROR_BYTES), b"")
+    except _UNREADABLE:
+        return b""
 
 
 def _pause_s(value: str | None, now: datetime) -> float | None:

@@ -11,6 +11,8 @@ from enum import StrEnum
 from typing import Final
 from urllib.parse import urlsplit
 
+from shared.settings import is_host
+
 QUEUE: Final = "queue"
 
 _ADDRESS: Final = "queue, or the https address of an Event Grid topic, a Service Bus queue or topic, or an endpoint"
@@ -74,7 +76,7 @@ def _https(text: str) -> tuple[str, str, str, str]:
         host, port = (parts.hostname or "").lower(), parts.port
     except ValueError:
         raise ValueError(_ADDRESS) from None  # its text holds the value
-    if parts.scheme.lower() != "https" or not host or "@" in parts.netloc or parts.fragment:
+    if parts.scheme.lower() != "https" or not is_host(host) or "@" in parts.netloc or parts.fragment:
         raise ValueError(_ADDRESS)
     if not _PLAIN.fullmatch(text):
         raise ValueError(f"{_ADDRESS}; without blanks and letters that a URL must encode")

@@ -104,7 +104,8 @@ def _wait(told_s: float | None, tries: int) -> timedelta:
     ours = min(LONGEST_WAIT, timedelta(minutes=2.0 ** min(tries, 10)))
     if told_s is None:
         return ours
-    return min(max(timedelta(seconds=told_s), timedelta(0)), _LONGEST_TOLD)
+    told_s = min(max(told_s, 0.0), _LONGEST_TOLD.total_seconds())  # what is larger may fit no timedelta
+    return timedelta(seconds=told_s)
 
 
 def secret_fault(secret: str | None) -> str:

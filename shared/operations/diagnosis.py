@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from shared.business_central.port import Subscription, Wanted, WebhookLogLine
+from shared.clock import earlier
 from shared.operations.findings import Finding, counted, fine, grouped, named, note, warning, wrong
 from shared.operations.poison_contents import Peeked, poison_findings
 from shared.operations.unread_output import OUTPUTS, UnreadView, unread, unread_findings
@@ -82,7 +83,7 @@ def webhook_findings(
         match step:
             case Register(want):
                 missing.append((_failure(want, failures), _webhook(want, names)))
-            case Renew(want, held) if now >= held.expires_at - LIFETIME + RENEWED_BY:
+            case Renew(want, held) if now >= earlier(held.expires_at, LIFETIME - RENEWED_BY):
                 ends = f"{_webhook(want, names)}, ends {held.expires_at:%Y-%m-%d %H:%M}"
                 old.append((_failure(want, failures), ends))
             case Remove(_):

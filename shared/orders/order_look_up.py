@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from shared.business_central.port import Intent, PostedOrder
+from shared.clock import earlier
 from shared.connections.context import Context
 from shared.errors import BCError, BCRejected, BudgetExhausted, TokenError
 from shared.orders import likeness, next_step
@@ -40,7 +41,7 @@ def look_up(ctx: Context, orders: OrderStore, request: OrderRequest, entry: Orde
 
 def _since(entry: OrderEntry, now: datetime) -> datetime:
     """Return when the newest post can have made a document at the earliest, with a day to spare."""
-    return min(entry.first_at or now, entry.posted_at or now) - timedelta(days=1)
+    return earlier(min(entry.first_at or now, entry.posted_at or now), timedelta(days=1))
 
 
 def _candidates(

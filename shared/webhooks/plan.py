@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from shared.business_central.port import Subscription, Wanted
-from shared.clock import NO_TIME
+from shared.clock import earlier
 
 #: Life of a subscription from its creation or renewal on (Microsoft Learn, "Working with webhooks").
 LIFETIME: Final = timedelta(days=3)
@@ -77,7 +77,7 @@ def _steps(want: Wanted, same: list[Subscription], now: datetime) -> list[Step]:
 
 def _renewed_from(existing: Subscription) -> datetime:
     """Return from when a webhook is renewed; at once when its expiry is unknown (`NO_TIME`)."""
-    return existing.expires_at if existing.expires_at == NO_TIME else existing.expires_at - LIFETIME + RENEW_AGE
+    return earlier(existing.expires_at, LIFETIME - RENEW_AGE)
 
 
 def _same_resource(held: str, wanted: str) -> bool:

@@ -181,7 +181,13 @@ def test_origins_compare_as_urls_do(value: str, origin: str) -> None:
     assert read(BC_API_URL=value).api_url == origin
 
 
-@pytest.mark.parametrize("value", ["https://x:70000", "https://[::1", "https://x:y", "https://@x.example"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "https://x:70000", "https://[::1", "https://x:y", "https://@x.example", "https://x\\.example",
+        "https://x%2eexample", "https://x example", "https://x\x01.example",
+    ],
+)  # fmt: skip
 def test_a_url_that_is_none_is_a_fault(value: str) -> None:
     """And says nothing of its value."""
     assert "https://example.com" in faults({**GOOD, "BC_API_URL": value})["BC_API_URL"]
@@ -275,6 +281,8 @@ def test_nothing_works_without_what_belongs_to_the_deployment() -> None:
         ("EU__BC_TENNANT_ID", "did you mean EU__BC_TENANT_ID?"),
         ("EU__PUBLIC_URL", "belongs to the deployment"),
         ("EU__BC_ITEM_PULL_SCHEDULE", "belongs to the deployment"),
+        ("EU__BC_EVENTS_TO", "belongs to the deployment"),
+        ("EU__BC_KEEP_ORDERS_DAYS", "belongs to the deployment"),
     ],
 )
 def test_a_setting_that_nobody_reads_is_a_finding(name: str, rule: str) -> None:
@@ -283,7 +291,7 @@ def test_a_setting_that_nobody_reads_is_a_finding(name: str, rule: str) -> None:
     assert list(found.strays) == [name]
     assert rule in found.strays[name]
     assert list(found.able) == ["eu", "us"]
-    assert found.able["eu"].public_url == "https://connect.example"
+    assert found.able == read_connections(TWO).able
 
 
 def test_settings_of_the_platform_are_no_strays() -> None:

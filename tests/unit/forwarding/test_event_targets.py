@@ -53,6 +53,10 @@ def test_the_queue_is_no_receiver() -> None:
     [
         "Queue", "events", "http://hooks.example/in", "http://orders.westeurope-1.eventgrid.azure.net/api/events",
         "sb://contoso.servicebus.windows.net/bc-events", "amqps://contoso.example", "https://", "https:///in",
+        "https://evil.example\\.eventgrid.azure.net/api/events",
+        "https://evil.example%2eeventgrid.azure.net/api/events",
+        "https://evil.example\\.servicebus.windows.net/a", "https://hooks.example\t/in", "https://hooks.example\x00/in",
+        "https://hooks.example%00.eventgrid.azure.net", "https://evil.example;.eventgrid.azure.net/api/events",
         "https://user:secret@hooks.example/in", "https://hooks.example/in#part", "https://hooks.example/a b",
         "https://hooks.example/ä", "https://hooks.example:port/", "https://[::1/in", f"{GRID}/topics",
         f"{GRID}/api/event",

@@ -72,6 +72,8 @@ MINUTE = timedelta(minutes=1)
         (GRID, Answer(status=429, retry_after_s=7), 9, SMALL, Hold("throttled", timedelta(seconds=7))),
         (HOOK, Answer(status=503, retry_after_s=7200), 1, SMALL, Hold("unavailable", timedelta(hours=2))),
         (HOOK, Answer(status=503, retry_after_s=1e9), 1, SMALL, Hold("unavailable", timedelta(hours=6))),
+        (HOOK, Answer(status=429, retry_after_s=1e14), 1, SMALL, Hold("throttled", timedelta(hours=6))),
+        (HOOK, Answer(status=429, retry_after_s=float("inf")), 1, SMALL, Hold("throttled", timedelta(hours=6))),
         (GRID, Answer(status=500), 9, SMALL, Hold("unavailable", MINUTE)),
         (GRID, Answer(status=408), 9, SMALL, Hold("unavailable", MINUTE)),
         (HOOK, Answer(status=504), 1, SMALL, Hold("unavailable", MINUTE)),

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -85,9 +86,10 @@ def test_the_resource_is_the_same_in_every_form() -> None:
         assert steps_for([want()], [existing]) == [Keep(want(), existing)]
 
 
-def test_a_webhook_whose_expiry_cannot_be_read_is_renewed() -> None:
+@pytest.mark.parametrize("expires_at", [NO_TIME, NO_TIME + timedelta(days=1)])
+def test_a_webhook_whose_expiry_cannot_be_read_is_renewed(expires_at: datetime) -> None:
     """One odd row of BC's list costs one renewal, and the others go on as ever (P7)."""
-    odd = Subscription(subscription_id="odd", url=f"{OWN}0", resource=want().resource, expires_at=NO_TIME, etag="e")
+    odd = Subscription(subscription_id="odd", url=f"{OWN}0", resource=want().resource, expires_at=expires_at, etag="e")
     assert steps_for([want(), want(1)], [odd, held(1)]) == [Renew(want(), odd), Keep(want(1), held(1))]
 
 

@@ -51,6 +51,17 @@ def test_a_new_item_is_announced_with_its_variants() -> None:
     assert [variant["code"] for variant in event["data"]["itemVariants"]] == ["RED"]
 
 
+def test_a_notification_without_a_time_is_read_like_any_other() -> None:
+    """Year 1 is how Business Central writes none."""
+    world = world_of()
+    item = world.bc.user.create_item()
+    change = RecordChange(key=item.id, kind="created", at="0001-01-01T00:00:00Z")
+    job = NotificationJob(job="j1", company=world.bc.company().id, entity="items", changes=(change,))
+    world.queues.put(QUEUE_NOTIFICATIONS, job.to_text(), world.clock.now())
+    world.drain()
+    assert announced(world) == created(world, item)
+
+
 def test_a_new_shipment_and_invoice_are_announced_with_their_lines() -> None:
     """Each with its lines inside, and an invoice made by posting an order as created and posted."""
     world = world_of()

@@ -9,6 +9,7 @@ import pytest
 from shared.business_central.entities import ENTITIES
 from shared.changes import replay
 from shared.changes.streams import Stream
+from shared.clock import NO_TIME
 from shared.errors import InvalidMessage
 from shared.resource_names import QUEUE_EVENTS, QUEUE_PAGES, TABLE_WATERMARKS
 from tests.simulation.world import Crash, World
@@ -143,6 +144,15 @@ def test_a_watermark_set_back_by_hand_finds_what_was_missed_and_repeats_nothing(
     assert [event["id"] for event in events(world) if ".pulled." not in event["type"]] == before
 
 
+def test_since_the_first_day_of_the_calendar_is_everything() -> None:
+    """No table keeps such a time, and a page reads from a little before it."""
+    world = busy_world(changes="created")
+    world.left.clear()
+    started(world, hours=(world.clock.now() - NO_TIME).total_seconds() / 3600)
+    world.drain()
+    assert {event["type"].split(".")[2] for event in events(world)} == {"pulled", "created", "posted"}
+
+
 @pytest.mark.parametrize("nth", range(1, 12))
 def test_killed_anywhere_it_goes_on_and_repeats_only_old_ids(nth: int) -> None:
     """It runs as page jobs, so a crash costs a repeat."""
@@ -202,6 +212,8 @@ def test_one_company_by_name() -> None:
         ("orders", "yesterday", ["entity: must be one of", "since: must be a time"]),
         ("items", "2026-02-12", ["since: must not lie in the future"]),
         ("", "", ["entity: must be one of", "since: must be a time"]),
+        ("items", "0001-01-01T00:00:00+23:59", ["since: must be a time"]),
+        ("items", "9999-12-31T23:59:59-23:59", ["since: must be a time"]),
     ],
 )
 def test_a_wrong_ask_names_every_fault(entity: str, since: str, faults: list[str]) -> None:

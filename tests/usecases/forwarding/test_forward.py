@@ -138,6 +138,17 @@ def test_retry_after_is_obeyed_by_every_message(to: ForwardWorld) -> None:
     assert sorted(to.ids()) == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize(("status", "causes"), [(200, {}), (202, {}), (401, {"denied": 1}), (500, {"unavailable": 1})])
+def test_a_status_counts_though_its_body_breaks_off(to: ForwardWorld, status: int, causes: dict[str, int]) -> None:
+    """2xx is done, whatever follows it: who sends again sends twice."""
+    to.receiver.forced = [(status, {"Content-Length": "5", "Connection": "close"})]
+    to.announce(event(1))
+    to.work()
+    assert to.receiver.counts["requests"] == 1
+    assert to.causes() == causes
+    assert not to.letters()
+
+
 def test_only_what_was_not_taken_is_sent_again(hook: ForwardWorld) -> None:
     """A batch goes on where it stopped."""
     hook.announce(*(event(number) for number in range(10)))
