@@ -160,7 +160,10 @@ def _document(text: str) -> dict[str, Any]:
 def _is_envelope(document: Mapping[str, Any]) -> bool:
     """Return whether a message is an envelope, a misspelt one included: a bare order names its customer."""
     is_bare = "customerNumber" in document or "customerId" in document
-    return "order" in document or (not is_bare and any(isinstance(value, dict) for value in document.values()))
+    is_named = not document.keys().isdisjoint({"orderKey", "connection"})  # which no order of Business Central has
+    return "order" in document or (
+        not is_bare and (is_named or any(isinstance(value, dict) for value in document.values()))
+    )
 
 
 def _stranger_rule(name: str) -> str:
