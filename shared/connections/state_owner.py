@@ -138,6 +138,7 @@ class StateOwner:
             raise TokenError(f"{reason}: the login does not say", code="tenant_unknown", retryable=True)
         self._refuse_twin(wanted)
         if kept is None:
+            self._refuse_new_id(wanted)
             kept = replace(wanted, state=settings.connection, first_url=self._url, since=self._now())
             self._table.insert(self._row(kept))
             return kept
@@ -179,6 +180,17 @@ class StateOwner:
                 raise ConfigError(
                     {self._setting("BC_ENVIRONMENT"): f"{rule}: tenant {wanted.tenant} is {place.tenant}"}
                 )
+
+    def _refuse_new_id(self, wanted: Place) -> None:
+        """Refuse what an id that is not listed any more has the state of: its orders would be unknown."""
+        for other, place in places(self._table).items():
+            is_same = place.client_id == wanted.client_id and place.same_environment(wanted)
+            if other not in self._settings.ids and is_same and place.same_tenant(wanted):
+                rule = (
+                    f"names the environment and application whose state is that of connection {other}; write {other} "
+                    f"in place of {self._settings.id}, or begin without what is known, as docs/operations.md says"
+                )
+                raise ConfigError({"BC_CONNECTIONS": rule})
 
     def _load(self, connection: str) -> Place | None:
         row = self._table.get(_PARTITION, row_key("connection", connection))
