@@ -193,6 +193,21 @@ def test_an_order_that_is_stored_is_not_refused_while_its_connection_is_out(made
     assert len(list(made.places["us"].bc.table("salesOrders"))) == 1
 
 
+@pytest.mark.parametrize("ids", ["default", "default,uk"])
+def test_orders_of_a_connection_that_was_taken_out_are_a_finding(ids: str) -> None:
+    """Nothing goes on with them, so status and doctor name the connection and how many there are (P9, P26)."""
+    made = warmed_up("default", "us", "uk")
+    made.places["us"].bc.faults.add(Fault(kind=FaultKind.UNAVAILABLE, match="^POST .*/salesOrders"))
+    assert made.order("A", connection="us") == []
+    listed(made, ids)
+    for found in (overview.status_of(made.made, "").findings, overview.examine(made.made, "").findings):
+        (one,) = [finding for finding in found if finding.code == "connection_absent"]
+        assert (one.connection, one.is_wrong) == ("us", True)
+        assert one.seen == "1 orders and 0 dead letters wait under connection us."
+    listed(made, "default,us,uk")
+    assert "connection_absent" not in [one.code for one in overview.examine(made.made, "").findings]
+
+
 def test_a_poison_message_of_a_connection_that_is_out_is_kept(
     made: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
