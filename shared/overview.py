@@ -8,16 +8,19 @@ from datetime import datetime
 from functools import partial
 
 from shared.clock import utc_now
-from shared.errors import ConfigError, IntegrationError, InvalidMessage
+from shared.errors import ConfigError, IntegrationError, InvalidMessage, StoreUnavailable
 from shared.log import about
 from shared.operations.connection_health import health_of
 from shared.operations.failures import explain, settings_findings
 from shared.operations.findings import Finding, Report, warning
 from shared.operations.status_view import ConnectionView, StatusView
+from shared.operations.stores import Stores
 from shared.operations.time_limit import side_by_side
 from shared.services import Services
 from shared.version import VERSION
 
+#: Orders are counted up to this many.
+_COUNT = 10_000
 #: What the doctor looks at once for the whole deployment.
 _OF_DEPLOYMENT = frozenset({"public_url", "queues"})
 
@@ -28,6 +31,7 @@ class DeploymentView:
 
     at: datetime
     connections: tuple[ConnectionView, ...]
+    findings: tuple[Finding, ...] = ()  # what is the deployment's own
     version: str = VERSION
 
 
@@ -39,9 +43,11 @@ def status_of(made: Services, named: str, key: str = "") -> StatusView | Deploym
         ConfigError, TokenError, StoreUnavailable: that one can't be looked at.
     """
     _check(made, named)
+    out = absent_findings(made)
     if not named and len(made.ids) > 1:
-        return DeploymentView(at=utc_now(), connections=in_short(made))
-    return in_full(made, named or made.ids[0], key)
+        return DeploymentView(at=utc_now(), connections=in_short(made), findings=tuple(out))
+    view = in_full(made, named or made.ids[0], key)
+    return replace(view, findings=(*view.findings, *out))
 
 
 def in_full(made: Services, connection: str, key: str = "") -> StatusView:
@@ -87,7 +93,11 @@ def examine(made: Services, named: str) -> Report:
     reports = side_by_side([partial(_examine, made, one) for one in ids])
     found = [finding for report in reports for finding in _once(report, reports[0])]
     environments = dict.fromkeys(report.environment for report in reports if report.environment)
-    return Report(at=reports[0].at, environment=", ".join(environments), findings=(*_stray_findings(made), *found))
+    return Report(
+        at=reports[0].at,
+        environment=", ".join(environments),
+        findings=(*_stray_findings(made), *absent_findings(made), *found),
+    )
 
 
 def _check(made: Services, named: str) -> None:
@@ -124,6 +134,25 @@ def _stray_findings(made: Services) -> list[Finding]:
         )
         for name, rule in made.settings.strays.items()
     ]  # fmt: skip
+
+
+def absent_findings(made: Services) -> list[Finding]:
+    """Return what waits under connections that BC_CONNECTIONS does not name: no timer goes on with it."""
+    try:
+        return [found for one, stores in made.absent().items() if (found := _absent(one, stores)) is not None]
+    except StoreUnavailable as error:
+        return [explain("state", error, "look for orders of connections that are not listed")]
+
+
+def _absent(connection: str, stores: Stores) -> Finding | None:
+    orders, letters = stores.orders.counts(_COUNT), stores.dead_letters.counts(utc_now())
+    waiting = orders["waiting"] + orders["parked"]
+    if not waiting and not letters:
+        return None
+    seen = f"{waiting} orders and {letters.total()} dead letters wait under connection {connection}."
+    do = f"Put {connection} back into BC_CONNECTIONS until they are done, or see its order book (docs/data.md)."
+    cause = f"BC_CONNECTIONS does not name {connection}, so that nothing goes on with them."
+    return replace(warning("settings", "connection_absent", seen, cause, do), connection=connection)
 
 
 def _environment(made: Services, connection: str) -> str:

@@ -1,7 +1,7 @@
 """Which connection a message, a timer or a request is for; and what all of them do, side by side.
 
-Owns the choice and nothing of the work. What names a connection that there is not (any more) is dropped and logged
-where the work comes back by itself, and refused where somebody waits for an answer.
+Owns the choice and nothing of the work. What names a connection that there is not (any more) is kept for its return, is
+dropped and logged where the work comes back by itself, and refused where somebody waits for an answer.
 """
 
 import json
@@ -14,12 +14,15 @@ from shared import message_text
 from shared.business_central.code_text import code_of
 from shared.clock import new_id
 from shared.concurrency import at_once
+from shared.connections.settings_reader import is_id
 from shared.dead_letters import erase, frame
+from shared.dead_letters.reference import read_reference
 from shared.errors import ConfigError, IntegrationError, InvalidMessage
 from shared.forwarding.forward import text_of
 from shared.log import about, log_event
-from shared.operations.timers import TimerJob
-from shared.orders.order_message import connection_of
+from shared.operations.stores import Stores
+from shared.operations.timers import TimerJob, read_timer_job
+from shared.orders.order_message import connection_of, sent_key_of
 from shared.orders.order_store import OrderStore
 from shared.outputs import Outputs, together
 from shared.resource_names import DEFAULT_CONNECTION, QUEUE_FORWARD, QUEUE_ORDERS
@@ -36,31 +39,30 @@ ASKING: Final = frozenset({"pull_items", "reconcile", "keep_subscriptions"})
 
 
 def of_message(made: Services, queue: str, body: bytes) -> Connection | None:
-    """Return the connection that a queue message is for; None for one that is not there any more.
+    """Return the connection that a queue message is for; None for one that BC_CONNECTIONS does not name.
 
-    An order that names none, or none that there is, goes to the first, which refuses it with a result.
+    An order that names none, or none that there is, goes to the first, which refuses it with a result; but not while an
+    entry of BC_CONNECTIONS is refused, which may be the very one that it means.
 
     Raises:
         ConfigError, TokenError, StoreUnavailable: that connection can't work for now; the queue delivers again.
     """
-    try:
-        text = text_of(body) if queue == QUEUE_FORWARD else message_text.decode(body)
-    except InvalidMessage:
-        text = ""
-    named = connection_of(text) if queue == QUEUE_ORDERS else _member(text)
-    if queue == QUEUE_FORWARD and named not in made.ids:
-        return first(made)  # events of a connection that is gone are somebody's all the same
+    named = _named(queue, body)
     if named in made.ids:
         return made.connection(named)
-    if queue == QUEUE_ORDERS:
-        return first(made)
-    log_event(log, "page.skipped", queue=queue, connection=named, reason="BC_CONNECTIONS names no such connection")
-    return None
+    if queue == QUEUE_FORWARD:
+        return first(made)  # events of a connection that is gone are somebody's all the same
+    if queue != QUEUE_ORDERS:
+        return None
+    if is_id(named) and made.settings.refused:
+        listed = ", ".join(made.settings.refused)
+        raise ConfigError({"BC_CONNECTIONS": f"names no {named}, for which an order waits, and can't use {listed}"})
+    return first(made)
 
 
 def do_message(made: Services, queue: str, body: bytes, message_id: str, delivery: int, work: Work) -> Outputs:
-    """Do one delivery of a queue message, for the connection that it names. Raises as `of_message` and `guarded`."""
-    conn = of_message(made, queue, body)
+    """Do one delivery of a queue message, for the connection that it names. Raises as `taker_of` and `guarded`."""
+    conn = taker_of(made, queue, body, message_id)
     if conn is None:
         return Outputs()
     return conn.counted(
@@ -69,6 +71,51 @@ def do_message(made: Services, queue: str, body: bytes, message_id: str, deliver
             lambda of, text, name: work[of](conn, text, name),
         )
     )  # fmt: skip
+
+
+def taker_of(made: Services, queue: str, body: bytes, message_id: str) -> Connection | None:
+    """Return the connection that does a message; None where it is dropped or kept. Raises as `of_message`."""
+    conn = of_message(made, queue, body)
+    return None if _is_kept(made, queue, body, message_id) else conn
+
+
+def _is_kept(made: Services, queue: str, body: bytes, message_id: str) -> bool:
+    """Keep work of a connection that BC_CONNECTIONS does not name, among its own dead letters; False where none is.
+
+    It may be out for a while only: once it is back its letters come again by themselves. What never had state, and
+    what comes back anyway, is left out.
+
+    Raises:
+        ConfigError, TokenError, StoreUnavailable: the queue delivers again.
+    """
+    named = _named(queue, body)
+    if not named or named in made.ids or queue == QUEUE_FORWARD:
+        return False
+    body, stores = frame.plain(body), made.absent().get(named)
+    with about(named):
+        if stores is None or not _is_lost_else(stores, queue, body, message_id):
+            log_event(log, "page.skipped", queue=queue, reason="BC_CONNECTIONS names no such connection")
+            return False
+        reason = f"connection: BC_CONNECTIONS does not name {named}; this is done once it does"
+        frame.dead_letter(first(made).context, stores.dead_letters, queue, body, message_id, reason, retryable=True)
+    return True
+
+
+def _is_lost_else(stores: Stores, queue: str, body: bytes, message_id: str) -> bool:
+    """Return whether nothing but this message tells of its work: an order counts where one is stored under its key."""
+    text = body.decode(errors="replace")
+    if queue == QUEUE_ORDERS:  # its result may be lost, and it may be in Business Central: it must not be refused
+        return bool(stores.orders.find(code_of(sent_key_of(text, message_id))))
+    return read_reference(queue, body) is None and read_timer_job(text) is None
+
+
+def _named(queue: str, body: bytes) -> str:
+    """Return the connection that a queue message names."""
+    try:
+        text = text_of(body) if queue == QUEUE_FORWARD else message_text.decode(body)
+    except InvalidMessage:
+        text = ""
+    return connection_of(text) if queue == QUEUE_ORDERS else _member(text)
 
 
 def _member(text: str) -> str:

@@ -29,7 +29,7 @@ from shared.connections.context import Context
 from shared.connections.discovery_store import DiscoveryStore
 from shared.connections.entity_catalogue import EntityCatalogue
 from shared.connections.settings_reader import ConnectionSettings, read_connections, setting_name
-from shared.connections.state_owner import StateOwner
+from shared.connections.state_owner import StateOwner, places
 from shared.connections.webhook_secret import WebhookSecret
 from shared.dead_letters.dead_letter_store import DeadLetterStore
 from shared.errors import ConfigError, StoreUnavailable, TokenError
@@ -173,6 +173,18 @@ class Services:
     def states(self) -> dict[str, str]:
         """Return the name of each working connection's state, by id. Raises StoreUnavailable."""
         return {one.id: one.context.settings.connection for one in self.working().values()}
+
+    def absent(self) -> dict[str, Stores]:
+        """Return the stores of connections that have state and that BC_CONNECTIONS does not name, by id.
+
+        Raises:
+            StoreUnavailable: the table did not answer.
+        """
+        return {
+            one: stores_of(self._tables, self._claim_checks, place.state, connection=one)
+            for one, place in places(self.connections).items()
+            if one not in self.ids
+        }
 
     def _open(self, connection: str) -> tuple[Connection, EntraTokens]:
         refused = self.settings.refused.get(connection)

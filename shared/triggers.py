@@ -64,7 +64,7 @@ def run_queue(msg: func.QueueMessage, queue: str, outputs: dict[str, Texts]) -> 
 
 def run_poison(msg: func.QueueMessage, queue: str) -> None:
     """Keep a poison message as a dead letter."""
-    conn = routing.of_message(root.services(), queue, msg.get_body())
+    conn = routing.taker_of(root.services(), queue, msg.get_body(), str(msg.id or ""))
     if conn is not None:
         with about(conn.id):
             do_poison(conn, queue, msg.get_body(), str(msg.id or ""))

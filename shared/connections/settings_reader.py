@@ -103,6 +103,11 @@ def _ids(env: Mapping[str, str]) -> tuple[tuple[str, ...], dict[str, ConfigError
     return ids, {f"#{at}": ConfigError({"BC_CONNECTIONS": f"entry {at} must be {_ID_RULE}"}) for at in wrong}
 
 
+def is_id(text: str) -> bool:
+    """Return whether a connection may be called so."""
+    return _ID.fullmatch(text) is not None
+
+
 def _prefix(connection: str) -> str:
     return f"{connection.upper()}__"
 

@@ -20,7 +20,7 @@ from shared.errors import ConfigError, IntegrationError, TokenError
 from shared.guid import is_guid
 from shared.settings import Settings
 from shared.storage.compare_and_swap import until_stored
-from shared.storage.keys import row_key
+from shared.storage.keys import after, row_key, split_key
 from shared.storage.table import Row, Table
 
 _PARTITION: Final = "deployment"
@@ -64,6 +64,20 @@ def fault_of(kept: Place, now: Place, renamed_from: str) -> str:
         f"names environment {now.environment}, and the state is that of {kept.environment}; if it was renamed, set "
         f"BC_RENAMED_FROM={kept.environment}; if it is another one, give it an id of its own in BC_CONNECTIONS"
     )
+
+
+def places(connections: Table) -> dict[str, Place]:
+    """Return what every connection that there ever was is connected to, by id. Raises StoreUnavailable."""
+    head = row_key("connection") + "|"
+    return {split_key(row.key)[1]: _place(row) for row in connections.query(_PARTITION, head, after(head))}
+
+
+def _place(row: Row) -> Place:
+    return Place(
+        tenant=row.text("tenant"), tenant_id=row.text("tenant_id"), environment=row.text("environment"),
+        client_id=row.text("client_id"), state=row.text("state"), first_url=row.text("first_url"),
+        since=row.time("since"),
+    )  # fmt: skip
 
 
 class StateOwner:
@@ -124,6 +138,7 @@ class StateOwner:
             raise TokenError(f"{reason}: the login does not say", code="tenant_unknown", retryable=True)
         self._refuse_twin(wanted)
         if kept is None:
+            self._refuse_new_id(wanted)
             kept = replace(wanted, state=settings.connection, first_url=self._url, since=self._now())
             self._table.insert(self._row(kept))
             return kept
@@ -166,15 +181,20 @@ class StateOwner:
                     {self._setting("BC_ENVIRONMENT"): f"{rule}: tenant {wanted.tenant} is {place.tenant}"}
                 )
 
+    def _refuse_new_id(self, wanted: Place) -> None:
+        """Refuse what an id that is not listed any more has the state of: its orders would be unknown."""
+        for other, place in places(self._table).items():
+            is_same = place.client_id == wanted.client_id and place.same_environment(wanted)
+            if other not in self._settings.ids and is_same and place.same_tenant(wanted):
+                rule = (
+                    f"names the environment and application whose state is that of connection {other}; write {other} "
+                    f"in place of {self._settings.id}, or begin without what is known, as docs/operations.md says"
+                )
+                raise ConfigError({"BC_CONNECTIONS": rule})
+
     def _load(self, connection: str) -> Place | None:
         row = self._table.get(_PARTITION, row_key("connection", connection))
-        if row is None:
-            return None
-        return Place(
-            tenant=row.text("tenant"), tenant_id=row.text("tenant_id"), environment=row.text("environment"),
-            client_id=row.text("client_id"), state=row.text("state"), first_url=row.text("first_url"),
-            since=row.time("since"),
-        )  # fmt: skip
+        return None if row is None else _place(row)
 
     def _row(self, place: Place) -> Row:
         return Row(

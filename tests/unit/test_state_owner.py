@@ -114,6 +114,19 @@ def test_two_connections_to_one_environment_are_refused(tables: MemoryTables, cl
     check(tables, clock, "us", settings=env, US__BC_CLIENT_ID=OTHER)
 
 
+def test_an_environment_keeps_its_id(tables: MemoryTables, clock: FixedClock) -> None:
+    """Under a new one its orders would be unknown; another application or environment is another connection."""
+    check(tables, clock)
+    new = {**GOOD, "BC_CONNECTIONS": "eu", "BC_TENANT_ID": GUID}
+    with pytest.raises(ConfigError, match=r"connection default; write default in place of eu") as refused:
+        check(tables, clock, "eu", settings=new)
+    assert list(refused.value.faults) == ["BC_CONNECTIONS"]
+    assert check(tables, clock, "us", settings=new, BC_CONNECTIONS="us", US__BC_CLIENT_ID=OTHER).connection == "us"
+    assert check(tables, clock, "uk", settings=new, BC_CONNECTIONS="uk", BC_ENVIRONMENT="uk").connection == "uk"
+    tables.table("BcConnections").delete("deployment", "connection|default")
+    assert check(tables, clock, "eu", settings=new).connection == "eu"
+
+
 def test_the_row_is_read_once_per_process(clock: FixedClock) -> None:
     """A table that does not answer is asked again, one that did is not."""
     fails = [True]
