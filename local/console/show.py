@@ -106,7 +106,12 @@ def _order(out: Console, order: Mapping[str, Any]) -> None:
 def runs(out: Console, answer: Mapping[str, Any]) -> None:
     """Print what became of a replay."""
     rows = [
-        (run["entity"], run["company_name"], "started" if run["is_new"] else "at work already", run["run"])
+        (
+            run["entity"],
+            run["company_name"],
+            "started" if run["is_new"] else f"at work already, since {_plain(run['since'])} UTC",
+            run["run"],
+        )
         for run in answer["runs"]
     ]
     out.print(_table(f"Replay since {_plain(answer['since'])} UTC", ("entity", "company", "", "run"), rows))

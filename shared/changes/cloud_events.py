@@ -59,14 +59,15 @@ class Batch:
     blob: Blob | None
 
 
-def change_event(origin: Origin, entity: Entity, change: str, record: Record) -> str:
+def change_event(origin: Origin, entity: Entity, change: str, record: Record, version: str = "") -> str:
     """Return the event text for one record.
 
     `change` is `pulled`, `created`, `posted` or `updated`. The id depends on what happened and not on when or how
-    often it was noticed: created and posted happen once to a record, the others once to each version of it.
+    often it was noticed: created and posted happen once to a record, the others once to each version of it, which is
+    the record's unless it is given.
     """
     kind = entity.event_type(change)
-    version = record.version if change in {"pulled", "updated"} else ""
+    version = (version or record.version) if change in {"pulled", "updated"} else ""
     return _event(origin, kind, entity, record.key, version, record.text("lastModifiedDateTime"), record.raw)
 
 

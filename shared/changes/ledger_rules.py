@@ -53,6 +53,7 @@ class Announcement:
 
     change: str
     record: Record
+    version: str = ""  # that it is about, where that is not the record's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,11 +220,18 @@ def announced_by(known: Known | None) -> tuple[tuple[str, str], ...]:
     return tuple((change, job) for change, job in jobs.items() if job)
 
 
-def announced(record: Record, known: Known | None) -> tuple[str, ...]:
-    """Return which changes were announced of a record that is there, in the version that it has now."""
-    is_old = known is not None and known.version != record.version
+def announced(entity: Entity, record: Record, known: Known | None) -> tuple[Announcement, ...]:
+    """Return what was announced of a record that is there, in all that counts as it is now.
+
+    An update after which nothing that counts has changed still stands, and bears the version that it was about.
+    """
+    row = known or Known()
+    stands = row.version == record.version or (row.fields != "" and row.fields == fields_digest(entity, record))
+    gone = {"deleted"} if stands else {"deleted", "updated"}
     return tuple(
-        change for change, _ in announced_by(known) if change != "deleted" and not (change == "updated" and is_old)
+        Announcement(change, record, row.version if change == "updated" else "")
+        for change, _ in announced_by(known)
+        if change not in gone
     )
 
 

@@ -45,6 +45,7 @@ class ReplayRun:
     entity: str
     run: str
     is_new: bool  # False: a replay of this stream is at work already, and goes on
+    since: datetime  # from when this run sends: of one at work already what was asked for then
 
 
 def parse_ask(known: Sequence[Entity], entity: str, company: str, since: str, now: datetime) -> ReplayAsk:
@@ -114,8 +115,8 @@ def _start_one(
                 ctx, stores, replace(state, watermark=since, read_since=None, error=""), "delta"
             )
         except StateConflict:  # somebody else has started one just now
-            is_new, again = False, []
-    run = again[0].run if again else stores.streams.load(stream).run
+            is_new, again, state = False, [], stores.streams.load(stream)
     return ReplayRun(
-        company=company.key, company_name=company.display_name, entity=entity, run=run, is_new=is_new
+        company=company.key, company_name=company.display_name, entity=entity, run=again[0].run if again else state.run,
+        is_new=is_new, since=since if is_new else state.watermark or since,
     ), again  # fmt: skip

@@ -29,15 +29,15 @@ def _news(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) ->
     known = stores.ledger(job.company, entity).known([record.key for record in records])
     pulled = stores.streams.load(Stream("pull", job.company, job.entity)).watermark
     return [
-        Announcement(change, record)
+        one
         for record in records
-        for change in (*_pulled(record, pulled), *ledger_rules.announced(record, known.get(record.key)))
+        for one in (*_pulled(record, pulled), *ledger_rules.announced(entity, record, known.get(record.key)))
     ]
 
 
-def _pulled(record: Record, until: datetime | None) -> tuple[str, ...]:
+def _pulled(record: Record, until: datetime | None) -> tuple[Announcement, ...]:
     """Return whether a pull has announced this version: whatever is older than its watermark."""
-    return ("pulled",) if until is not None and record.newest < until else ()
+    return (Announcement("pulled", record),) if until is not None and record.newest < until else ()
 
 
 def _parents(ctx: Context, job: PageJob, expanded: Sequence[Record]) -> list[Record]:
@@ -48,7 +48,7 @@ def _parents(ctx: Context, job: PageJob, expanded: Sequence[Record]) -> list[Rec
 
 
 def _event(origin: cloud_events.Origin, entity: Entity, one: Announcement) -> str:
-    return cloud_events.replayed(cloud_events.change_event(origin, entity, one.change, one.record))
+    return cloud_events.replayed(cloud_events.change_event(origin, entity, one.change, one.record, one.version))
 
 
 def _phase_after(_ctx: Context, job: PageJob, _state: StreamState) -> Phase:

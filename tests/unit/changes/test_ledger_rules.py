@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from shared.business_central import records
 from shared.business_central.entities import ITEMS, SALES_INVOICES, Entity
 from shared.changes.ledger_rules import (
+    Announcement,
     Decision,
     Known,
     SnapshotEntry,
@@ -274,12 +275,33 @@ def test_a_creation_that_nobody_asked_for_is_noted_in_silence() -> None:
     assert look(item("b"), made.known, job="j2", changes=updates).announce == ("updated",)
 
 
+def said(record: records.Record, known: Known | None, entity: Entity = ITEMS) -> list[str]:
+    """The changes that were announced of a record, by name."""
+    return [one.change for one in announced(entity, record, known)]
+
+
+def test_an_update_stands_until_something_that_counts_has_changed() -> None:
+    """Under the version that it was about, by which its event is known."""
+    entity = replace(ITEMS, only_when_changed=("unitPrice",))
+    first, renamed, dearer = (
+        records.parse_record(json.dumps({"@odata.etag": tag, "id": ID, "unitPrice": price}).encode())
+        for tag, price in (("a", 1), ("b", 1), ("c", 2))
+    )
+    known = look(first, Known(created_by="a", version="older"), job="j1", changes=ALL, entity=entity).known
+    assert known is not None
+    assert announced(entity, renamed, known) == (
+        Announcement("created", renamed), Announcement("updated", renamed, first.version),
+    )  # fmt: skip
+    assert said(dearer, known, entity) == ["created"]
+    assert said(renamed, known, ITEMS) == ["created"]  # every change counts by now
+
+
 def test_what_was_announced_of_a_record_is_said_with_its_jobs() -> None:
     """An update counts for the version it was about; what is gone is not asked for."""
     known = Known(created_by="a", posted_by="b", version=item().version, version_by="c", deleted_by="d")
-    assert announced(item(), known) == ("created", "posted", "updated")
-    assert announced(item("b"), known) == ("created", "posted")
-    assert announced(item(), None) == ()
+    assert said(item(), known) == ["created", "posted", "updated"]
+    assert said(item("b"), known) == ["created", "posted"]
+    assert said(item(), None) == []
     assert announced_by(known) == (("created", "a"), ("posted", "b"), ("updated", "c"), ("deleted", "d"))
     assert announced_by(None) == announced_by(Known()) == ()
 

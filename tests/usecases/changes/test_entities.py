@@ -14,7 +14,7 @@ from business_central_emulator.business.shop import ROUTE
 from business_central_emulator.business.shop import STOCK as STOCK_ROWS
 
 import scripts.entities
-from shared.changes import notification_job
+from shared.changes import notification_job, replay
 from shared.changes.change_stores import ChangeStores
 from shared.changes.jobs import NotificationJob, RecordChange
 from shared.connections.context import Context
@@ -158,6 +158,26 @@ def test_updates_that_change_none_of_the_named_fields_are_not_announced() -> Non
     world.bc.user.update(old, {"itemNumber": "Y"})
     notify(world)
     assert announced(world)["stockLevel.updated", f"stockLevels({old.id})"] == 1
+
+
+def test_an_update_is_replayed_though_what_does_not_count_has_changed_since() -> None:
+    """It has the id that it had (P30)."""
+    world = world_of({**STOCK, "pull": False, "changes": ["created", "updated"], "onlyWhenChanged": ["quantity"]})
+    level = world.bc.user.create(f"{ROUTE}/stockLevels", {"itemNumber": "1896-S", "quantity": 4})
+    for change in ({"quantity": 4}, {"quantity": 9}, {"itemNumber": "1900-S"}):
+        world.bc.user.update(level, change)
+        world.run_for(timedelta(minutes=31))
+    before = {event["id"] for event in events(world) if level.id in event["subject"]}
+    world.left.clear()
+    now = world.clock.now()
+    since = (now - timedelta(days=1)).isoformat()
+    ask = replay.parse_ask(world.ctx.catalogue.resolved().entities, "*", "", since, now)
+    for text in replay.start(world.ctx, world.stores.changes, ask)[1].pages:
+        world.queues.put(QUEUE_PAGES, text, now)
+    world.drain()
+    again = [event for event in events(world) if level.id in event["subject"]]
+    assert [event["type"] for event in again] == ["bc.stockLevel.created.v1", "bc.stockLevel.updated.v1"]
+    assert {event["id"] for event in again} == before
 
 
 def test_options_of_an_entity_that_comes_along() -> None:

@@ -124,12 +124,15 @@ def test_one_run_a_stream_however_often_it_is_asked_for() -> None:
     """Who asks twice hears that it is at work; afterwards another one may begin."""
     world = busy_world()
     first = started(world, entity="items")
-    second = started(world, entity="items")
+    second = started(world, entity="items", hours=24 * 7)
     assert [run.is_new for run in first] == [True] * 2
     assert [run.is_new for run in second] == [False] * 2
     assert [run.run for run in second] == [run.run for run in first]
+    assert {run.since for run in (*first, *second)} == {world.clock.now() - timedelta(hours=72)}  # what is really sent
     world.drain()
-    assert [run.is_new for run in started(world, entity="items")] == [True] * 2
+    assert [(run.is_new, run.since) for run in started(world, entity="items", hours=1)] == [
+        (True, world.clock.now() - timedelta(hours=1))
+    ] * 2
 
 
 def test_a_watermark_set_back_by_hand_finds_what_was_missed_and_repeats_nothing() -> None:
