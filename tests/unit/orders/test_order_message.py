@@ -194,7 +194,7 @@ def test_a_misspelt_envelope_is_none_the_less_an_envelope() -> None:
 def test_a_message_that_names_a_key_and_no_customer_is_an_envelope_without_its_order() -> None:
     """Its sender reads what is missing, under the key that he gave."""
     assert faults('{"orderKey": "w-5"}') == ["order: is required"]
-    assert sent_key_of('{"orderKey": "w-5"}', "message-1") == "w-5"
+    assert order_message.sent_key_of('{"orderKey": "w-5"}', "message-1") == "w-5"
 
 
 @pytest.mark.parametrize(
