@@ -1,5 +1,6 @@
 """One order key's story as a value: what the store keeps and what the decisions of `next_step` look at."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, Self
@@ -76,3 +77,16 @@ class OrderEntry:
         known = {one.message_id for one in self.senders}
         new = [one for one in senders if one.message_id not in known]
         return replace(self, senders=(*self.senders, *new)) if new else self
+
+
+def company_of(entries: Iterable[OrderEntry], message_id: str, resumed: OrderEntry | None) -> str:
+    """Return the company of the resumed order, or of that which an earlier delivery of a message brought there; or "".
+
+    A message that is delivered again stays there, whatever its company is called by now.
+    """
+    if resumed is not None:
+        return resumed.company
+    for entry in entries:
+        if entry.company and message_id in {entry.reported_to, *(one.message_id for one in entry.senders)}:
+            return entry.company
+    return ""

@@ -27,7 +27,7 @@ from shared.log import log_event
 from shared.message_text import decode
 from shared.orders import likeness, next_step
 from shared.orders.next_step import Adopt, Park, Post, Reject, Step, Wait
-from shared.orders.order_entry import OrderEntry, Sender
+from shared.orders.order_entry import OrderEntry, Sender, company_of
 from shared.orders.order_look_up import look_up
 from shared.orders.order_message import OrderRequest, connection_fault, parse_message, sent_key_of
 from shared.orders.order_result import answer, outcome, refusal
@@ -85,17 +85,18 @@ def patiently(ctx: Context, work: Callable[[], Outputs]) -> Outputs:
 
 def take(ctx: Context, orders: OrderStore, delivery: Delivery) -> Outputs:
     """Read a message, find its company, and do what is next for its order."""
-    held = delivery.held
+    held, stored = delivery.held, list[OrderEntry]()
     try:
         request = _read(ctx, delivery)
-        company = held.company if held and held.company else _company(ctx, request)
+        stored = [held] if held is not None else orders.find(request.key)
+        company = company_of(stored, delivery.message_id, held) or _company(ctx, request)
     except InvalidMessage as error:
         return _reject_unread(ctx, orders, delivery, error)
     except (BCError, TokenError, BudgetExhausted) as error:
         return _wait_unplaced(ctx, orders, request, delivery, error)
     if held is not None and not held.company:
         return _place(ctx, orders, request, company, delivery, held)
-    entry = held or orders.load(request.key, company)
+    entry = next((one for one in stored if one.company == company), None)
     done = None if entry is None else _known(ctx, orders, entry, request, delivery)
     if done is not None:
         return done

@@ -19,8 +19,8 @@ from shared.outputs import Outputs
 from shared.resource_names import QUEUE_ORDER_RESUMES, QUEUE_ORDERS
 from shared.triggers import WORK
 from tests.simulation.world import Crash
-from tests.support.shop import Shop
-from tests.support.worlds import requests_made, restart, results
+from tests.support.shop import CRONUS, Shop
+from tests.support.worlds import requests_made, restart, results, small_world
 
 BOM = b"\xef\xbb\xbf"
 MEMBERS = ["id", "Id", "dequeueCount", "insertionTime", "expirationTime", "nextVisibleTime", "popReceipt"]
@@ -284,6 +284,28 @@ def test_more_messages_of_one_key_than_can_be_kept_are_refused(shop: Shop, monke
     assert shop.submit(shop.message()) == []
     (result,) = shop.submit(shop.message())
     assert (result["status"], result["error"]["message"]) == ("rejected", submit._TOO_MANY)
+
+
+@pytest.mark.parametrize("is_swapped", [False, True])
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_a_message_delivered_again_stays_in_its_company_whatever_that_is_called(
+    is_swapped: bool, is_refused: bool
+) -> None:
+    """Its worker died after the order ended; then its company is renamed, and another may take the name (P9, P17)."""
+    shop = Shop(world=small_world(env={"BC_COMPANIES": "*"}))
+    order = shop.order(**({"customerNumber": "NOBODY"} if is_refused else {}))
+    text = shop.message("web-1", order).encode()
+    before = deliver(shop, text)
+    assert before[0]["status"] == ("rejected" if is_refused else "created")
+    (entry,) = shop.world.stores.orders.find("WEB-1")
+    shop.world.bc.rename_company(entry.company, name="Renamed", display_name="Renamed")
+    if is_swapped:
+        (other,) = [one for one in shop.world.bc.environment.companies.values() if one.id != entry.company]
+        shop.world.bc.rename_company(other.id, name=CRONUS, display_name=CRONUS)
+    shop.world.clock.advance(timedelta(minutes=16))
+    assert deliver(shop, text, delivery=2) == before
+    assert [one.company for one in shop.world.stores.orders.find("WEB-1")] == [entry.company]
+    assert deliver(shop, text, "m-2")[0]["company"] != entry.company
 
 
 def test_an_unreadable_message_takes_no_waiting_orders_place(shop: Shop) -> None:
