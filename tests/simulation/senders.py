@@ -186,7 +186,8 @@ class Senders:
             one for one in self._world.bc.environment.companies.values() if one.display_name == company.display_name
         ]
         names = [company.id, company.name]
-        if len(shared) == 1 and company.display_name:
+        is_name = any(one.name == company.display_name for one in self._world.bc.environment.companies.values())
+        if len(shared) == 1 and company.display_name and not is_name:  # a name goes before a display name
             names.append(company.display_name)
         return self._rolls.choice(names)
 
