@@ -9,11 +9,19 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 
+from local.stack.ports import DEFAULT_PORTS
 from shared.connections.entity_entries import SETTING, read_entries
 from shared.connections.settings_reader import DEFAULTS, read_settings, schedule_faults
 from shared.errors import ConfigError
 
 PREFIX = "LOCAL_"
+#: Variables of the stack and its host themselves, beside those of settings.
+OWN = (
+    *(f"{PREFIX}{name.upper()}_PORT" for name in DEFAULT_PORTS),
+    *(f"{PREFIX}HOST_{name}" for name in (
+        "FUNCTION_KEY", "MASTER_KEY", "KILL_AT", "LEASE_S", "OUTPUT_ORDER", "TELL_STARTS",
+    )),
+)  # fmt: skip
 #: Names that the host or the worker reads, not the app.
 OTHERS = (
     "AzureWebJobs.",
@@ -54,6 +62,7 @@ def given(pairs: Iterable[str], environment: Mapping[str, str]) -> dict[str, str
     faults = [f"'{pair}' is not NAME=VALUE" for pair in pairs if "=" not in pair]
     found |= dict(pair.split("=", 1) for pair in pairs if "=" in pair)
     faults += filter(None, map(_fault_of_name, found))
+    faults += filter(None, map(_fault_of_variable, environment))
     known = {name: value for name, value in found.items() if not _fault_of_name(name)}
     try:
         read_settings({**_STACK, **known})
@@ -64,6 +73,12 @@ def given(pairs: Iterable[str], environment: Mapping[str, str]) -> dict[str, str
     if faults:
         raise WrongSettings(faults)
     return found
+
+
+def _fault_of_variable(name: str) -> str:
+    """Return the fault of a variable that is nearly one of the stack's; others may be somebody else's."""
+    near = difflib.get_close_matches(name, OWN, 1, cutoff=0.85) if name.startswith(PREFIX) and name not in OWN else []
+    return f"{name} is not a variable of the local stack; did you mean {near[0]}?" if near else ""
 
 
 def _fault_of_name(name: str) -> str:

@@ -26,6 +26,11 @@ def test_options_win_over_the_environment(pairs: list[str], environment: dict[st
     ("pairs", "environment", "fault"),
     [
         (["BC_TRIGERS=items"], {}, "BC_TRIGERS is not a setting of this app; did you mean BC_TRIGGERS?"),
+        (
+            [],
+            {"LOCAL_HOST_PRT": "7072"},
+            "LOCAL_HOST_PRT is not a variable of the local stack; did you mean LOCAL_HOST_PORT?",
+        ),
         ([], {"LOCAL_BC_CHANGE": "x"}, "BC_CHANGE is not a setting of this app; did you mean BC_CHANGES?"),
         (["bc_triggers=items"], {}, "bc_triggers is not a setting of this app; did you mean BC_TRIGGERS?"),
         (["WHATEVER_THAT_IS=1"], {}, "WHATEVER_THAT_IS is not a setting of this app; the README lists them"),
