@@ -121,14 +121,12 @@ def _note_lag(
 ) -> None:
     """Note what Business Central tells of and the read does not show: the replica lags, or it is gone or undone since.
 
-    What is current tells these apart; where it may not be read, only a record that is missing counts.
+    What is current tells these apart; where it may not be read, each counts: at worst deltas read an hour back for a day.
     """
     hidden = _unshown(job, found, unread)
     if not hidden:
         return
-    if job.entity_row().modified_by_reads:
-        hidden = {key: at for key, at in hidden.items() if key not in found}
-    else:
+    if not job.entity_row().modified_by_reads:
         hidden = _current_of(ctx, job, hidden, found)
     if hidden:
         replica_lag.note(stores.streams, job.company, job.entity, min(hidden.values()), ctx.now())

@@ -42,6 +42,21 @@ def test_what_a_lagging_replica_shows_late_is_announced_all_the_same() -> None:
     assert [one[1:] for one in found if "pulled" in one[0]] == [("NEW-1", "1"), ("OLD-1", "2")]
 
 
+def test_an_invoice_posted_while_the_replica_lags_is_announced_once_it_shows() -> None:
+    """Its notification finds the draft as it was; nothing current may be read, and the ledger knows the record."""
+    world = small_world(env={"BC_TRIGGERS": "salesInvoices", "BC_CHANGES": "created", "BC_COMPANIES": CRONUS})
+    world.run_for(timedelta(hours=1))
+    item = world.bc.user.create_item(displayName="Parka", unitPrice=5)
+    draft = world.bc.user.create_invoice([{"lineType": "Item", "lineObjectNumber": item["number"], "quantity": 1}])
+    world.run_for(timedelta(hours=1))
+    lag_s = LAG.total_seconds()
+    world.bc.faults.add(Fault(kind=FaultKind.REPLICA_LAG, match="^GET", times=None, least_s=lag_s, window_s=lag_s))
+    world.bc.user.post_invoice(draft)
+    world.run_for(timedelta(hours=2))
+    told = [one["type"] for one in events(world) if one["type"].startswith("bc.salesInvoice")]
+    assert told == ["bc.salesInvoice.created.v1", "bc.salesInvoice.posted.v1"]
+
+
 def test_status_says_that_a_replica_lags_and_until_when_all_is_shown() -> None:
     """A watermark that went on would claim more than the replica has shown; a day without lag ends it."""
     world = _lagging_world()
