@@ -121,7 +121,7 @@ def _note_lag(
 ) -> None:
     """Note what Business Central tells of and the read does not show: the replica lags, or it is gone or undone since.
 
-    What is current tells these apart; where it may not be read, each counts: at worst deltas read an hour back for a day.
+    What is current tells these apart; where it may not be read, each counts: deltas read an hour back for a day.
     """
     hidden = _unshown(job, found, unread)
     if not hidden:
