@@ -188,9 +188,11 @@ def test_cause_client_secret_expired(patient: Patient) -> None:
 
 
 def test_cause_wrong_environment(patient: Patient) -> None:
-    """8: an environment name that the tenant does not have."""
+    """8: another environment than the one whose state is kept: refused, with both names, before anything is asked."""
     with patient.restarted(BC_ENVIRONMENT="sandbox"):
-        assert "BC_ENVIRONMENT" in named(patient.examine(), "bc_environment")["cause"]
+        report = json.dumps(named(patient.examine(), "setting_wrong"))
+    assert "sandbox" in report
+    assert "BC_RENAMED_FROM=production" in report
 
 
 def test_cause_company_renamed(patient: Patient) -> None:
