@@ -5,7 +5,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 lock() {
-  .venv/bin/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links "$@"
+  .venv/bin/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header "$@"
 }
 lock requirements/runtime.in --output-file requirements.txt "$@"
 lock requirements/dev.in --output-file requirements-dev.txt "$@"

@@ -3,6 +3,15 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
+from shared.resource_names import (
+    QUEUE_EVENTS,
+    QUEUE_FORWARD,
+    QUEUE_NOTIFICATIONS,
+    QUEUE_ORDER_RESUMES,
+    QUEUE_PAGES,
+    QUEUE_RESULTS,
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outputs:
@@ -14,6 +23,17 @@ class Outputs:
     notifications: tuple[str, ...] = ()  # notification jobs for bc-notifications
     resumes: tuple[str, ...] = ()  # messages for sales-orders-resume
     results: tuple[str, ...] = ()  # messages for sales-order-results
+
+    def by_queue(self) -> dict[str, tuple[str, ...]]:
+        """Return queue -> the texts that leave by it."""
+        return {
+            QUEUE_EVENTS: self.events,
+            QUEUE_RESULTS: self.results,
+            QUEUE_ORDER_RESUMES: self.resumes,
+            QUEUE_FORWARD: self.forwards,
+            QUEUE_PAGES: self.pages,
+            QUEUE_NOTIFICATIONS: self.notifications,
+        }
 
 
 def together(some: Iterable[Outputs]) -> Outputs:

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 
 from shared.clock import utc_now
-from shared.errors import ConfigError, IntegrationError, InvalidMessage, StoreUnavailable
+from shared.errors import ConfigError, IntegrationError, StoreUnavailable
 from shared.log import about
 from shared.operations.connection_health import health_of
 from shared.operations.failures import explain, settings_findings
@@ -16,6 +16,7 @@ from shared.operations.findings import Finding, Report, warning
 from shared.operations.status_view import ConnectionView, StatusView
 from shared.operations.stores import Stores
 from shared.operations.time_limit import side_by_side
+from shared.routing import check
 from shared.services import Services
 from shared.version import VERSION
 
@@ -42,7 +43,7 @@ def status_of(made: Services, named: str, key: str = "") -> StatusView | Deploym
         InvalidMessage: there is no such connection.
         ConfigError, TokenError, StoreUnavailable: that one can't be looked at.
     """
-    _check(made, named)
+    check(made, named)
     out = absent_findings(made)
     if not named and len(made.ids) > 1:
         return DeploymentView(at=utc_now(), connections=in_short(made), findings=tuple(out))
@@ -88,7 +89,7 @@ def examine(made: Services, named: str) -> Report:
     Raises:
         InvalidMessage: there is no such connection.
     """
-    _check(made, named)
+    check(made, named)
     ids = (named,) if named else made.ids
     reports = side_by_side([partial(_examine, made, one) for one in ids])
     found = [finding for report in reports for finding in _once(report, reports[0])]
@@ -98,11 +99,6 @@ def examine(made: Services, named: str) -> Report:
         environment=", ".join(environments),
         findings=(*_stray_findings(made), *absent_findings(made), *found),
     )
-
-
-def _check(made: Services, named: str) -> None:
-    if named and named not in made.ids:
-        raise InvalidMessage([f"connection: must be one of: {', '.join(made.ids)}"])
 
 
 def _examine(made: Services, connection: str) -> Report:

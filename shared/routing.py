@@ -38,8 +38,8 @@ type Work = Mapping[str, Callable[[Connection, bytes, str], Outputs]]
 ASKING: Final = frozenset({"pull_items", "reconcile", "keep_subscriptions"})
 
 
-def of_message(made: Services, queue: str, body: bytes) -> Connection | None:
-    """Return the connection that a queue message is for; None for one that BC_CONNECTIONS does not name.
+def of_message(made: Services, queue: str, named: str) -> Connection | None:
+    """Return the connection that does a queue message which names one; None where BC_CONNECTIONS does not name it.
 
     An order that names none, or none that there is, goes to the first, which refuses it with a result; but not while an
     entry of BC_CONNECTIONS is refused, which may be the very one that it means.
@@ -47,7 +47,6 @@ def of_message(made: Services, queue: str, body: bytes) -> Connection | None:
     Raises:
         ConfigError, TokenError, StoreUnavailable: that connection can't work for now; the queue delivers again.
     """
-    named = _named(queue, body)
     if named in made.ids:
         return made.connection(named)
     if queue == QUEUE_FORWARD:
@@ -75,11 +74,12 @@ def do_message(made: Services, queue: str, body: bytes, message_id: str, deliver
 
 def taker_of(made: Services, queue: str, body: bytes, message_id: str) -> Connection | None:
     """Return the connection that does a message; None where it is dropped or kept. Raises as `of_message`."""
-    conn = of_message(made, queue, body)
-    return None if _is_kept(made, queue, body, message_id) else conn
+    named = named_in(queue, body)
+    conn = of_message(made, queue, named)
+    return None if _is_kept(made, queue, body, message_id, named) else conn
 
 
-def _is_kept(made: Services, queue: str, body: bytes, message_id: str) -> bool:
+def _is_kept(made: Services, queue: str, body: bytes, message_id: str, named: str) -> bool:
     """Keep work of a connection that BC_CONNECTIONS does not name, among its own dead letters; False where none is.
 
     It may be out for a while only: once it is back its letters come again by themselves. What never had state, and
@@ -88,7 +88,6 @@ def _is_kept(made: Services, queue: str, body: bytes, message_id: str) -> bool:
     Raises:
         ConfigError, TokenError, StoreUnavailable: the queue delivers again.
     """
-    named = _named(queue, body)
     if not named or named in made.ids or queue == QUEUE_FORWARD:
         return False
     body, stores = frame.plain(body), made.absent().get(named)
@@ -109,7 +108,7 @@ def _is_lost_else(stores: Stores, queue: str, body: bytes, message_id: str) -> b
     return read_reference(queue, body) is None and read_timer_job(text) is None
 
 
-def _named(queue: str, body: bytes) -> str:
+def named_in(queue: str, body: bytes) -> str:
     """Return the connection that a queue message names."""
     try:
         text = text_of(body) if queue == QUEUE_FORWARD else message_text.decode(body)
@@ -149,6 +148,16 @@ def first(made: Services) -> Connection:
     return made.connection(made.ids[0])
 
 
+def check(made: Services, named: str) -> None:
+    """Return if the connection that a request names is there; "" names none.
+
+    Raises:
+        InvalidMessage: it is not.
+    """
+    if named and named not in made.ids:
+        raise InvalidMessage([f"connection: must be one of: {', '.join(made.ids)}"])
+
+
 def chosen(made: Services, named: str) -> list[Connection]:
     """Return the connection that a request names; all that can work when it names none.
 
@@ -157,8 +166,7 @@ def chosen(made: Services, named: str) -> list[Connection]:
         ConfigError: the one that it names can't work, or none can.
     """
     if named:
-        if named not in made.ids:
-            raise InvalidMessage([f"connection: must be one of: {', '.join(made.ids)}"])
+        check(made, named)
         return [made.connection(named)]
     return list(made.working().values()) or [first(made)]
 

@@ -5,7 +5,7 @@ The only module besides `function_app.py` that knows `azure.functions`.
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Final
@@ -71,15 +71,7 @@ def run_poison(msg: func.QueueMessage, queue: str) -> None:
 
 
 def _leave(outgoing: Outputs, outputs: dict[str, Texts]) -> None:
-    texts: dict[str, Sequence[str]] = {
-        resource_names.QUEUE_EVENTS: outgoing.events,
-        resource_names.QUEUE_FORWARD: outgoing.forwards,
-        resource_names.QUEUE_PAGES: outgoing.pages,
-        resource_names.QUEUE_NOTIFICATIONS: outgoing.notifications,
-        resource_names.QUEUE_ORDER_RESUMES: outgoing.resumes,
-        resource_names.QUEUE_RESULTS: outgoing.results,
-    }
-    for queue, messages in texts.items():
+    for queue, messages in outgoing.by_queue().items():
         if messages:
             outputs[queue].set([message_text.encode(text) for text in messages])
 

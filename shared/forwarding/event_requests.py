@@ -19,11 +19,6 @@ from shared.forwarding.event_targets import TargetKind
 CLOUD_EVENT: Final = "application/cloudevents+json; charset=utf-8"
 CLOUD_EVENTS: Final = "application/cloudevents-batch+json; charset=utf-8"
 SERVICE_BUS_BATCH: Final = "application/vnd.microsoft.servicebus.json"
-CONTENT_TYPES: Final[dict[TargetKind, str]] = {
-    TargetKind.EVENT_GRID: CLOUD_EVENTS,
-    TargetKind.SERVICE_BUS: SERVICE_BUS_BATCH,
-    TargetKind.WEBHOOK: CLOUD_EVENT,
-}
 #: Bytes and events of one request. A single event that is larger goes alone: the receiver judges it.
 MOST_BYTES: Final[dict[TargetKind, int]] = {
     TargetKind.EVENT_GRID: 1_000_000,

@@ -3,7 +3,7 @@
 Owns the words and which finding decides; what leads to a finding is others'.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -58,9 +58,3 @@ def _stopping(one: Finding) -> Word | None:
 
 def _health(word: Word, finding: Finding) -> Health:
     return Health(word=word, reason=finding.seen, next_step=finding.do)
-
-
-def worst(words: Iterable[Word]) -> Word:
-    """Return the worst of some words; of none, `connected`."""
-    order: tuple[Word, ...] = ("stopped", "login_needed", "unreachable", "degraded", "connected")
-    return min(words, key=order.index, default="connected")

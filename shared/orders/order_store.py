@@ -172,26 +172,35 @@ class OrderStore:
         entry = replace(entry, index=index_key(entry), place=entry.place or row_key("order", entry.key, entry.company))
         row = order_row(self._partition, entry)
         writes: list[Change] = [Replace(row) if entry.etag else Insert(row), *more]
-        writes += self._deletes([
-            old for old, new in ((stored.index, entry.index), (stored.hold, entry.hold)) if old != new
-        ])  # fmt: skip
+        gone = [old for old, new in ((stored.index, entry.index), (stored.hold, entry.hold)) if old and old != new]
         if entry.index:
             writes.append(Upsert(index_row(self._partition, entry)))
         if entry.status == "created" and entry.number:
             writes.append(Insert(claim_row(self._partition, entry)))
-        return replace(entry, etag=self._table.write(writes)[0])
+        return replace(entry, etag=self._write_without(gone, writes)[0])
 
-    def _deletes(self, keys: list[str]) -> list[Change]:
-        """Return what deletes these rows; one that is gone already, as 0.1.0 may have left it, stops nobody."""
-        rows = [self._table.get(self._partition, key) for key in keys if key]
-        return [Delete(Row(partition=row.partition, key=row.key)) for row in rows if row is not None]
+    def _write_without(self, keys: list[str], writes: list[Change]) -> list[str]:
+        """Write, and delete rows with it; one that is gone already, as 0.1.0 may have left it, stops nobody.
+
+        Only a refusal is worth a look: nearly always the rows are there.
+        """
+        try:
+            return self._table.write([*writes, *map(self._deleted, keys)])
+        except StateConflict:
+            there = [key for key in keys if self._table.get(self._partition, key) is not None]
+            if there == keys:
+                raise
+            return self._table.write([*writes, *map(self._deleted, there)])
+
+    def _deleted(self, key: str) -> Change:
+        return Delete(Row(partition=self._partition, key=key))
 
     def forget(self, entry: OrderEntry) -> None:
         """Delete an entry that has moved to another key, with its index row, both or none."""
         place = entry.place or row_key("order", entry.key, entry.company)
         row = self._table.get(self._partition, place)
         if row is not None:
-            self._table.write(self._deletes([place, row.text("index")]))
+            self._write_without([one for one in (place, row.text("index")) if one], [])
 
     def forget_unread(self, key: str) -> None:
         """Delete the entry of a message that was refused unread under a key whose order is created now."""

@@ -405,11 +405,9 @@ class Fleet(Deployment):
             if result["status"] != "created":
                 self.findings.append(f"order {result['orderKey']} is {result['status']}: {result.get('error')}")
             self._came(*key)
-        for queue, texts in (
-            (QUEUE_PAGES, outgoing.pages), (QUEUE_NOTIFICATIONS, outgoing.notifications),
-            (QUEUE_ORDER_RESUMES, outgoing.resumes),
-        ):  # fmt: skip
-            for text in texts:
+        leaving = outgoing.by_queue()
+        for queue in (QUEUE_PAGES, QUEUE_NOTIFICATIONS, QUEUE_ORDER_RESUMES):
+            for text in leaving[queue]:
                 self._put(queue, text)
 
     def _came(self, connection: str, key: str) -> None:

@@ -67,7 +67,3 @@ class Queues:
     def waiting(self, queue: str) -> int:
         """Return how many messages the queue holds, visible or not."""
         return len(self.names.get(queue, ()))
-
-    def next_visible(self) -> datetime | None:
-        """Return when the next hidden message comes back."""
-        return min((m.visible_at for held in self.names.values() for m in held), default=None)

@@ -376,13 +376,7 @@ class World:
 
     def _leave(self, outgoing: Outputs, body: str, job: str) -> None:
         """Write the outputs in any order, as the host does; a crash in between leaves some unwritten."""
-        effects: list[tuple[str, str]] = []
-        effects += [(resource_names.QUEUE_EVENTS, text) for text in outgoing.events]
-        effects += [(resource_names.QUEUE_RESULTS, text) for text in outgoing.results]
-        effects += [(resource_names.QUEUE_ORDER_RESUMES, text) for text in outgoing.resumes]
-        effects += [(resource_names.QUEUE_FORWARD, text) for text in outgoing.forwards]
-        effects += [(resource_names.QUEUE_PAGES, text) for text in outgoing.pages]
-        effects += [(resource_names.QUEUE_NOTIFICATIONS, text) for text in outgoing.notifications]
+        effects = [(queue, text) for queue, texts in outgoing.by_queue().items() for text in texts]
         self.rolls.shuffle(effects)
         for queue, text in effects:
             self.point(f"before put {queue}")

@@ -187,11 +187,9 @@ class Deployment:
         """Take what leaves."""
         self.events += [event for text in outgoing.events for event in json.loads(text)]
         self.results += [json.loads(text) for text in outgoing.results]
-        for queue, texts in (
-            (QUEUE_PAGES, outgoing.pages), (QUEUE_NOTIFICATIONS, outgoing.notifications),
-            (QUEUE_ORDER_RESUMES, outgoing.resumes),
-        ):  # fmt: skip
-            for text in texts:
+        leaving = outgoing.by_queue()
+        for queue in (QUEUE_PAGES, QUEUE_NOTIFICATIONS, QUEUE_ORDER_RESUMES):
+            for text in leaving[queue]:
                 self._put(queue, text)
 
     def _put(self, queue: str, text: str) -> None:

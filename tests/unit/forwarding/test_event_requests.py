@@ -7,7 +7,6 @@ import pytest
 
 from shared.errors import InvalidMessage
 from shared.forwarding.event_requests import (
-    CONTENT_TYPES,
     MOST_BYTES,
     MOST_EVENTS,
     Part,
@@ -19,6 +18,11 @@ from shared.forwarding.event_requests import (
 from shared.forwarding.event_targets import TargetKind, read_target
 
 GRID, BUS, HOOK = TargetKind.EVENT_GRID, TargetKind.SERVICE_BUS, TargetKind.WEBHOOK
+CONTENT_TYPES: Final = {
+    GRID: "application/cloudevents-batch+json; charset=utf-8",
+    BUS: "application/vnd.microsoft.servicebus.json",
+    HOOK: "application/cloudevents+json; charset=utf-8",
+}
 
 
 def event(number: int, subject: str = "", *, data: str = '{"unitPrice":129.50}', **more: str) -> str:

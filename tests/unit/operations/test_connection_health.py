@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.operations.connection_health import health_of, worst
+from shared.operations.connection_health import health_of
 from shared.operations.findings import Finding, fine, note, warning, wrong
 
 
@@ -36,9 +36,3 @@ def test_the_first_finding_that_decides_gives_the_word(found: list[Finding], wor
     health = health_of(found)
     assert (health.word, health.reason) == (word, reason)
     assert bool(health.next_step) is bool(reason)
-
-
-def test_the_worst_of_several() -> None:
-    """As one word for a whole deployment."""
-    assert worst(["connected", "degraded", "login_needed"]) == "login_needed"
-    assert worst([]) == "connected"

@@ -43,14 +43,14 @@ def test_a_message_says_of_which_connection_it_is(
     made: Deployment, queue: str, message: object, connection: str | None
 ) -> None:
     """Work of a connection that never was is dropped; orders and events never are."""
-    found = routing.of_message(made.made, queue, json.dumps(message).encode())
+    found = routing.of_message(made.made, queue, routing.named_in(queue, json.dumps(message).encode()))
     assert (found and found.id) == connection
 
 
 def test_a_message_that_is_no_json_is_the_first_connections(made: Deployment) -> None:
     """Which refuses it with a result, or keeps it as a dead letter."""
     for queue in ("sales-orders", "bc-pages"):
-        found = routing.of_message(made.made, queue, b"\xff")
+        found = routing.of_message(made.made, queue, routing.named_in(queue, b"\xff"))
         assert found is not None
         assert found.id == "default"
 

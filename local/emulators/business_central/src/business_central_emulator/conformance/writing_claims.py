@@ -115,19 +115,18 @@ def _deep_patch(world: World, made: Made) -> str:
 
 
 def _unsupported_webhook(world: World, _: Made) -> str:
-    body = {
-        "notificationUrl": "https://conformance.invalid/hook",
-        "resource": f"companies({world.company})/nosuchset",
-        "clientState": "x",
-    }
-    answer = world.ask("POST /subscriptions", body)
-    return "" if 400 <= answer.status < 500 else answer.said
+    return _refused_webhook(world, "nosuchset")
 
 
 def _silent_webhook(world: World, _: Made) -> str:
+    return _refused_webhook(world, "items")
+
+
+def _refused_webhook(world: World, entity_set: str) -> str:
+    """Subscribe with an address where nobody is."""
     body = {
         "notificationUrl": "https://conformance.invalid/hook",
-        "resource": f"companies({world.company})/items",
+        "resource": f"companies({world.company})/{entity_set}",
         "clientState": "x",
     }
     answer = world.ask("POST /subscriptions", body)
