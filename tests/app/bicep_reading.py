@@ -110,3 +110,17 @@ def keys(object_text: str) -> list[str]:
         bare = re.sub(r"'[^']*'", "", line)
         depth += sum(bare.count(char) for char in "{[(") - sum(bare.count(char) for char in "}])")
     return found
+
+
+TYPES = INFRA / "modules" / "types.bicep"
+APP = INFRA / "modules" / "app.bicep"
+MAIN = INFRA / "main.bicep"
+REGISTRATION = INFRA / "registration.bicep"
+PARAMETERS = INFRA / "main.bicepparam"
+ALL_TEXT = {path: text(path) for path in SOURCES}
+
+
+def declared(key: str) -> Declaration:
+    """Return the one declaration with this `<file>.<symbol>` name."""
+    (found,) = [entry for entry in declarations() if entry.key == key]
+    return found

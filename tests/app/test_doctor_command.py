@@ -1,17 +1,15 @@
 """The command `doctor` where the app itself can't speak: each way of not answering has its cause and exit code 1."""
 
-import importlib.util
 import json
 import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "doctor.py"
+from tests.support.loaded_modules import script
 
 
 class _App(BaseHTTPRequestHandler):
@@ -35,12 +33,7 @@ class _App(BaseHTTPRequestHandler):
 @pytest.fixture
 def doctor() -> Any:
     """The command as a module."""
-    spec = importlib.util.spec_from_file_location("doctor_command", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("doctor")
 
 
 @pytest.fixture

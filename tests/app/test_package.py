@@ -1,18 +1,17 @@
 """The zip as it is deployed: only its own requirements installed, no setting set, and everything is there."""
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import uv
 
 from tests.app.test_wiring import WIRING
+from tests.support.loaded_modules import script
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = ROOT / "requirements.txt"
@@ -32,21 +31,10 @@ IMPORT = (
 )
 
 
-def builder() -> ModuleType:
-    """`scripts/package.py` as a module."""
-    spec = importlib.util.spec_from_file_location("scripts_package_built", ROOT / "scripts" / "package.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The zip of this checkout."""
-    made = builder()
+    made = script("package")
     target = Path(tmp_path_factory.mktemp("package")) / "app.zip"
     files = list(made.packaged_files(ROOT))
     made.check(files)

@@ -21,7 +21,7 @@ from shared.changes import cloud_events
 from shared.settings import StorageSettings
 from shared.storage.claim_checks import BlobClaimChecks
 from tests.local.functions_host.harness import HostProcess, eventually
-from tests.support.sample_modules import SAMPLES, load
+from tests.support.loaded_modules import SAMPLES, load
 
 pytestmark = pytest.mark.azurite
 ORIGIN = cloud_events.Origin("https://api.example/companies(1)", "https://app.example/api/schema?data=")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.sample_modules import SAMPLES
+from tests.support.loaded_modules import SAMPLES
 
 FILES = sorted(SAMPLES.rglob("*.py"))
 README = SAMPLES.parent / "README.md"

@@ -14,8 +14,8 @@ from local.stack.mailbox import API_VERSION, create_queues
 from shared import message_text
 from shared.orders.order_message import OrderRequest, parse_message
 from tests.local.functions_host.harness import HostProcess, eventually
+from tests.support.loaded_modules import SAMPLES
 from tests.support.published import queues
-from tests.support.sample_modules import SAMPLES
 
 pytestmark = pytest.mark.azurite
 ORDER = {

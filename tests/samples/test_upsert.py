@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.loaded_modules import SAMPLES, load
 from tests.support.postgresql import programs, running_postgresql
-from tests.support.sample_modules import SAMPLES, load
 
 upsert = load("upsert/upsert.py")
 SOURCE = "https://api.example/companies(1)"

@@ -14,7 +14,7 @@ import requests
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from shared.forwarding import webhook_signature
-from tests.support.sample_modules import load
+from tests.support.loaded_modules import load
 
 receiver = load("webhook_receiver/receiver.py")
 SECRET = "whsec_" + base64.b64encode(b"a secret of 32 bytes, all of them").decode()

@@ -78,3 +78,10 @@ def results(world: World) -> list[dict[str, Any]]:
 def requests_made(world: World) -> int:
     """How many requests Business Central has had."""
     return sum(usage.requests for usage in world.bc.limits.usage.values())
+
+
+def notify(world: World) -> None:
+    """Let BC's sender run after its delay, and the app work."""
+    world.clock.advance(40)
+    world.deliver_webhooks()
+    world.drain()

@@ -29,7 +29,7 @@ from shared.resource_names import QUEUE_NOTIFICATIONS, QUEUE_PAGES
 from shared.webhooks import receive
 from shared.webhooks.delivery import Target, client_state, subscription_path
 from tests.simulation.world import World
-from tests.support.worlds import announced, events, requests_made, restart
+from tests.support.worlds import announced, events, notify, requests_made, restart
 
 CRONUS = "CRONUS International Ltd."
 STOCK = {"entitySet": "stockLevels", "route": ROUTE, "expand": ["bins"], "pull": True}
@@ -47,13 +47,6 @@ def world_of(*entries: Mapping[str, Any], **env: str) -> World:
     world.run_for(timedelta(minutes=30))
     world.left.clear()
     return world
-
-
-def notify(world: World) -> None:
-    """Let BC's sender run after its delay, and the app work."""
-    world.clock.advance(40)
-    world.deliver_webhooks()
-    world.drain()
 
 
 def resources(world: World) -> set[str]:

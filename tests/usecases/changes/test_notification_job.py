@@ -13,7 +13,7 @@ from shared.changes.notification_job import process
 from shared.errors import BCUnavailable
 from shared.resource_names import QUEUE_NOTIFICATIONS, QUEUE_PAGES
 from tests.simulation.world import World
-from tests.support.worlds import announced, events, requests_made, restart, small_world, subject
+from tests.support.worlds import announced, events, notify, requests_made, restart, small_world, subject
 
 CRONUS = "CRONUS International Ltd."
 
@@ -25,13 +25,6 @@ def world_of(**env: str) -> World:
     world.run_for(timedelta(minutes=30))
     world.left.clear()
     return world
-
-
-def notify(world: World) -> None:
-    """Let BC's sender run after its delay, and the app work."""
-    world.clock.advance(40)
-    world.deliver_webhooks()
-    world.drain()
 
 
 def created(world: World, *records: Record) -> dict[tuple[str, str], int]:

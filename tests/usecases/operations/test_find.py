@@ -11,6 +11,7 @@ from shared.errors import InvalidMessage
 from shared.operations import find
 from shared.resource_names import QUEUE_PAGES
 from tests.simulation.world import World
+from tests.support.routes import Box, Only
 from tests.support.shop import Shop
 from tests.support.worlds import events, restart, small_world
 
@@ -123,38 +124,6 @@ def test_business_central_that_does_not_answer_hides_nothing_else() -> None:
 def test_a_wrong_ask_is_refused(key: str, company: str, says: str) -> None:
     with pytest.raises(InvalidMessage, match=says):
         look(small_world(), key, company)
-
-
-class Only:
-    """The services of a deployment with one connection."""
-
-    ids = ("default",)
-
-    def __init__(self, connection: services.Connection) -> None:
-        self._connection = connection
-
-    def working(self) -> dict[str, services.Connection]:
-        """All of them."""
-        return {"default": self._connection}
-
-    def connection(self, _: str) -> services.Connection:
-        """The only one."""
-        return self._connection
-
-
-class Box(func.Out[list[str]]):
-    """An output binding."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def set(self, val: list[str]) -> None:
-        """Take what leaves."""
-        self.texts = val
-
-    def get(self) -> list[str]:
-        """What has left."""
-        return self.texts
 
 
 def test_the_routes_answer_json_and_name_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,9 +13,9 @@ from shared.dead_letters import frame, redrive
 from shared.orders import resume
 from shared.outputs import Outputs
 from shared.resource_names import QUEUE_ORDERS, QUEUE_PAGES
+from tests.support.routes import Only
 from tests.support.shop import Shop
 from tests.support.worlds import results, small_world
-from tests.usecases.orders.test_order_routes import Only
 
 DAY = timedelta(days=1)
 

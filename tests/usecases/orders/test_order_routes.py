@@ -8,6 +8,7 @@ import pytest
 
 from shared import message_text, services, triggers
 from shared.resource_names import QUEUE_ORDER_RESUMES
+from tests.support.routes import Box, Only
 from tests.support.shop import Shop
 from tests.support.worlds import results
 
@@ -18,34 +19,6 @@ def shop(monkeypatch: pytest.MonkeyPatch) -> Shop:
     shop = Shop()
     monkeypatch.setattr(services, "services", lambda: Only(shop.world.connection))
     return shop
-
-
-class Only:
-    """The services of a deployment with one connection."""
-
-    ids = ("default",)
-
-    def __init__(self, connection: services.Connection) -> None:
-        self._connection = connection
-
-    def working(self) -> dict[str, services.Connection]:
-        """All of them."""
-        return {"default": self._connection}
-
-
-class Box(func.Out[list[str]]):
-    """An output binding."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def set(self, val: list[str]) -> None:
-        """Take what leaves."""
-        self.texts = val
-
-    def get(self) -> list[str]:
-        """What has left."""
-        return self.texts
 
 
 def call(route: str = "", **query: str) -> func.HttpRequest:

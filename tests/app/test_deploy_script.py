@@ -1,8 +1,6 @@
-"""What leaves the workbench: parameter check, package, deploy script, workflows."""
+"""`scripts/deploy.sh` with stand-ins for its tools: what it asks, in which order, and what stops it."""
 
-import importlib.util
 import json
-import os
 import re
 import shutil
 import stat
@@ -10,275 +8,15 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-from shared.ncrontab import ncrontab_fault
-
 ROOT = Path(__file__).resolve().parents[2]
-WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
 CLIENT = "11111111-2222-3333-4444-555555555555"
-
-
-def script(name: str) -> ModuleType:
-    """Return a script of scripts/ as a module."""
-    spec = importlib.util.spec_from_file_location(f"scripts_{name}", ROOT / "scripts" / f"{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-check_params = script("check_params")
-package = script("package")
-
-TODAY = date(2026, 11, 23)
 BUDGET: dict[str, object] = {"budgetAmount": 100, "alertEmails": ["a@b.example"]}
-
-
-def faults(parameters: dict[str, object], *, registers: bool = False, budget_since: str = "") -> dict[str, str]:
-    """Return what check_params finds wrong on one day."""
-    found: dict[str, str] = check_params.faults(parameters, today=TODAY, registers=registers, budget_since=budget_since)
-    return found
-
-
-# ------------------------------------------------------------------------------------------------ parameters
-
-
-def test_good_parameters_pass() -> None:
-    """A client id is all that is needed, and not even that when the application is registered first."""
-    assert faults({"bcClientId": CLIENT}) == {}
-    assert faults({"bcClientId": "", "bcTenantId": "", "bcLoginUrl": ""}, registers=True) == {}
-
-
-def test_a_client_id_beside_the_registration_is_fine() -> None:
-    """`azd up` comes again with the client id that its first run stored."""
-    assert faults({"bcClientId": CLIENT}, registers=True) == {}
-
-
-def test_good_values_of_every_kind_pass() -> None:
-    """What Azure takes is not refused."""
-    assert (
-        faults(
-            {
-                "bcClientId": CLIENT,
-                "environmentName": "prod-eu1",
-                "resourceGroupName": "rg_business.central-(eu)",
-                "operatorPrincipalId": CLIENT,
-                "vnetAddressPrefix": "10.40.0.0/26",
-                "allowedAddresses": ["203.0.113.0/24", "203.0.113.7/32", "2001:db8::/48"],
-                "nameOverrides": {"storageAccount": "stcontoso1", "vault": "kv-a", "tokenVault": "kv-b", "plan": None},
-                "tags": {"owner": "team"},
-                "storageSku": "Standard_GZRS",
-                "zoneRedundant": True,
-                "healthTestLocation": "us-va-ash-azr",
-                "runbookUrl": "https://wiki.example/runbook",
-                "bcEventsTo": "https://contoso.servicebus.windows.net/bc-events",
-                "eventsReceiverId": "/subscriptions/s/resourceGroups/g/providers/Microsoft.EventGrid/topics/orders",
-                "budgetStartDate": "2026-11-01",
-            }
-            | BUDGET
-        )
-        == {}
-    )
-
-
-@pytest.mark.parametrize(
-    ("wrong", "value"),
-    [
-        ("bcAuthMode", "password"),
-        ("bcItemPullSchedule", "every 15 minutes"),
-        ("bcReconcileSchedule", "*/15 * * * *"),
-        ("bcSubscriptionSchedule", "0 99 * * * *"),
-        ("bcCompanies", ""),
-        ("bcCompanies", " , "),
-        ("bcClientId", "my-app"),
-        ("bcClientId", ""),
-        ("bcTenantId", "not a tenant"),
-        ("bcTriggers", "items,customers"),
-        ("bcTriggers", ""),
-        ("bcEntities", "customers"),
-        ("bcEntities", '[{"entitySet": "customers", "pul": true}]'),
-        ("bcChanges", "renamed"),
-        ("bcPageRows", 20001),
-        ("bcEnvironment", "sand box"),
-        ("publicUrl", "http://plain.example"),
-        ("bcApiUrl", "https://api.example/v2.0"),
-        ("alertEmails", ["nobody"]),
-        ("budgetAmount", 100),
-        ("environmentName", "prod_eu"),
-        ("environmentName", "Prod"),
-        ("environmentName", "prod-"),
-        ("environmentName", "1prod"),
-        ("environmentName", "p"),
-        ("resourceGroupName", "rg."),
-        ("resourceGroupName", "rg prod"),
-        ("operatorPrincipalId", "integration-team"),
-        ("operatorPrincipalId", "11111111-2222-3333-4444-55555555555"),
-        ("vnetAddressPrefix", "10.40.0.0/27"),
-        ("vnetAddressPrefix", "10.40.0.1/24"),
-        ("vnetAddressPrefix", "10.40.0.0"),
-        ("vnetAddressPrefix", "fd00::/24"),
-        ("allowedAddresses", ["office"]),
-        ("allowedAddresses", ["203.0.113.7"]),
-        ("allowedAddresses", ["203.0.113.256/32"]),
-        ("allowedAddresses", ["203.0.113.7/24"]),
-        ("nameOverrides", {"storageAccount": "St-Contoso"}),
-        ("nameOverrides", {"vault": "kv--x"}),
-        ("nameOverrides", {"vault": "kv-same", "tokenVault": "kv-same"}),
-        ("nameOverrides", {"keyVault": "kv-x"}),
-        ("tags", {"costCenter": 4711}),
-        ("zoneRedundant", True),
-        ("healthTestLocation", "West Europe"),
-        ("runbookUrl", "wiki"),
-        ("bcEventsTo", "sb://contoso.servicebus.windows.net/bc-events"),
-        ("eventsReceiverId", "bc-events"),
-        ("eventsReceiverId", "/subscriptions/s/resourceGroups/g/providers/Microsoft.ServiceBus/namespaces/n"),
-    ],
-)
-def test_wrong_parameter_is_named(wrong: str, value: object) -> None:
-    """A wrong value is refused under the name of its parameter."""
-    assert wrong in faults({"bcClientId": CLIENT, wrong: value})
-
-
-def test_every_wrong_parameter_is_named_at_once() -> None:
-    """One run of the check tells everything that must be corrected."""
-    wrong: dict[str, object] = {
-        "bcAuthMode": "x",
-        "bcCompanies": "",
-        "bcItemPullSchedule": "x",
-        "alertEmails": ["a@b.example"],
-    }
-    wrong |= {"budgetAmount": 5, "budgetStartDate": "2026-12-24"}
-    found = faults(wrong)
-    assert set(found) == {"bcAuthMode", "bcCompanies", "bcItemPullSchedule", "bcClientId", "budgetStartDate"}
-
-
-@pytest.mark.parametrize(
-    ("start", "since", "rule"),
-    [
-        ("2026-11-01", "", None),
-        ("2027-11-01", "", None),
-        ("2026-10-01", "", "is past"),
-        ("2025-12-01", "", "is past"),
-        ("2027-12-01", "", "twelve months"),
-        ("2026-12-24", "", "first day"),
-        ("2026-13-01", "", "first day"),
-        ("", "", "first day"),
-        ("2026-02-01", "2026-02-01", None),
-        ("2026-11-01", "2026-02-01", "must stay 2026-02-01"),
-    ],
-)
-def test_a_new_budget_begins_now_or_later_and_an_old_one_keeps_its_month(
-    start: str, since: str, rule: str | None
-) -> None:
-    """Azure refuses a budget that begins in the past, and another start for one that is there."""
-    found = faults({"bcClientId": CLIENT, "budgetStartDate": start} | BUDGET, budget_since=since)
-    assert set(found) == ({"budgetStartDate"} if rule else set())
-    assert rule is None or rule in found["budgetStartDate"]
-
-
-@pytest.mark.parametrize(
-    "schedule",
-    [
-        "0 */15 * * * *",
-        "0 7-59/15 * * * *",
-        "0 0 6,18 * * MON-FRI",
-        "30 0 0 1 jan *",
-        "0 0 0 1,15 * 1-5",
-        "0 5/10 * * * *",
-    ],
-)
-def test_schedules_of_the_host_pass(schedule: str) -> None:
-    """What NCRONTAB allows is not refused."""
-    assert ncrontab_fault(schedule) is None
-
-
-@pytest.mark.parametrize(
-    "schedule",
-    ["", "* * * * *", "0 60 * * * *", "0 0 24 * * *", "0 0 0 0 * *", "0 0 0 * 13 *", "0 0 0 * * 7", "0 9-3 * * * *",
-     "0 */0 * * * *", "0 * * * * ? *", "0 a * * * *", "0 1- * * * *", "0 ,1 * * * *", "0 */15 * * FEB-MAR XYZ"],
-)  # fmt: skip
-def test_schedules_that_the_host_refuses_do_not_pass(schedule: str) -> None:
-    """A schedule that would leave the app without functions is refused before anything is created."""
-    assert ncrontab_fault(schedule)
-
-
-def test_the_check_needs_python_and_nothing_else() -> None:
-    """The job that deploys, and azd's hook on a fresh machine, have no package installed."""
-    document = json.dumps({"parameters": {"bcClientId": {"value": CLIENT}}})
-    done = subprocess.run(
-        [sys.executable, "-S", str(ROOT / "scripts" / "check_params.py"), "--print"],
-        input=document, capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == json.loads(document)
-
-
-def test_compiler_output_and_plain_parameter_files_are_read() -> None:
-    """Both forms in which parameters come give the same values."""
-    plain: dict[str, object] = {"parameters": {"bcPageRows": {"value": 5}}}
-    compiled = {"parametersJson": json.dumps(plain), "templateJson": "{}"}
-    assert check_params.parameters_of(json.dumps(plain)) == {"bcPageRows": 5}
-    assert check_params.parameters_of(json.dumps(compiled)) == {"bcPageRows": 5}
-    with pytest.raises(ValueError, match="no parameters"):
-        check_params.parameters_of("[]")
-
-
-# ------------------------------------------------------------------------------------------------ package
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A small project with the real `.funcignore`."""
-    files = [
-        "function_app.py", "host.json", "requirements.txt", "shared/__init__.py", "shared/orders/deep.py",
-        "shared/__pycache__/x.pyc", "tests/test_x.py", "local/host.py", "infra/main.bicep", "docs/a.md", "README.md",
-        ".github/workflows/ci.yml", ".env", "local.settings.json", "node_modules/a/index.js", "scripts/x.sh",
-        ".git/config", "requirements/runtime.in", "requirements-dev.txt", "pyproject.toml", "dist/app.zip",
-    ]  # fmt: skip
-    for name in files:
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(name)
-    shutil.copy(ROOT / ".funcignore", tmp_path / ".funcignore")
-    return tmp_path
-
-
-def test_package_holds_the_app_and_nothing_else(project: Path) -> None:
-    """Tests, local stack, template, papers, secrets and dotfiles stay at home."""
-    files = list(package.packaged_files(project))
-    assert files == ["function_app.py", "host.json", "requirements.txt", "shared/__init__.py", "shared/orders/deep.py"]
-    package.check(files)
-
-
-def test_same_sources_give_the_same_zip(project: Path, tmp_path: Path) -> None:
-    """The package can be built again bit by bit, whenever and by whomever."""
-    files = list(package.packaged_files(project))
-    package.write_zip(project, files, tmp_path / "one.zip")
-    for name in files:
-        os.utime(project / name, (1, 1))
-    package.write_zip(project, files, tmp_path / "two.zip")
-    assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
-    with zipfile.ZipFile(tmp_path / "one.zip") as archive:
-        assert archive.namelist() == files
-        assert archive.read("host.json") == b"host.json"
-
-
-def test_package_that_cannot_run_or_gives_away_is_refused() -> None:
-    """A missing entry point and a file that must stay at home stop the build."""
-    with pytest.raises(SystemExit, match=r"missing .*function_app\.py"):
-        package.check(["host.json"])
-    with pytest.raises(SystemExit, match=r"tests/test_x\.py"):
-        package.check([*package.REQUIRED, "tests/test_x.py"])
-
-
-# ------------------------------------------------------------------------------------------------ deploy script
 
 #: A stand-in for bicep: the values of $PARAMETERS, and what the environment says for the client id.
 BICEP_STUB = """#!/bin/sh
@@ -291,6 +29,7 @@ if values["bcClientId"]["value"] == "" and not os.environ.get("LITERAL"):
     values["bcClientId"]["value"] = os.environ.get("BC_CLIENT_ID", "")
 print(json.dumps({"parametersJson": json.dumps({"parameters": values})}))'
 """
+
 AZ_STUB = """#!/bin/sh
 echo "az $*" >> "$CALLS"
 for given in "$@"; do case "$given" in @*) cat "${given#@}" >> "$CALLS.file" ;; esac; done
@@ -304,21 +43,27 @@ case "$*" in
   "deployment sub $FAILING"*) exit 1 ;;
 esac
 """
+
 FUNC_STUB = """#!/bin/sh
 echo "func $*" >> "$CALLS"
 ls -A >> "$CALLS"
 """
+
 OTHER_STUB = """#!/bin/sh
 echo "$(basename "$0") $*" >> "$CALLS"
 """
+
 CURL_STUB = """#!/bin/sh
 echo "curl $*" >> "$CALLS"
 if [ "$(grep -c '^curl' "$CALLS")" -ge "$HEALTHY_AT" ]; then printf 200; else printf 404; fi
 """
+
 STUBS = {
     "az": AZ_STUB, "bicep": BICEP_STUB, "func": FUNC_STUB, "curl": CURL_STUB, "azd": OTHER_STUB, "sleep": OTHER_STUB,
 }  # fmt: skip
+
 REGISTERED = "99999999-2222-3333-4444-555555555555"
+
 
 type Deploy = Callable[..., tuple[int, str, list[str]]]
 
@@ -519,8 +264,6 @@ def test_a_package_built_elsewhere_is_published_as_it_is(deploy: Deploy, tmp_pat
     assert calls[first + 1].startswith("curl")
 
 
-# -- the registration
-
 ENTRA = {"ENTRA_APP_ENABLED": "true"}
 
 
@@ -588,8 +331,6 @@ def test_a_file_that_does_not_take_the_new_client_id_is_said(deploy: Deploy) -> 
     assert not any("bc-connect-dev" in call for call in calls)
 
 
-# -- the budget
-
 OLD_BUDGET: dict[str, object] = BUDGET | {"budgetStartDate": "2026-02-01"}
 
 
@@ -623,79 +364,3 @@ def test_the_hook_has_a_part_for_windows() -> None:
     for _, _, command in found:
         assert (ROOT / command).is_file()
     assert re.search(r'requiredVersions:\n  azd: ">= \d+\.\d+\.\d+"', source)
-
-
-# ------------------------------------------------------------------------------------------------ workflows
-
-
-def jobs_of(path: Path) -> dict[str, str]:
-    """Return job -> its text."""
-    parts = re.split(r"(?m)^  ([\w-]+):\n", path.read_text(encoding="utf-8").partition("\njobs:\n")[2])
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
-
-
-@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_actions_are_pinned_and_rights_are_given_by_job(path: Path) -> None:
-    """A moved tag cannot change what runs, and a job has the rights that it names and no others."""
-    source = path.read_text(encoding="utf-8")
-    uses = [action for action in re.findall(r"uses: (.+)", source) if action != "./.github/workflows/ci.yml"]
-    assert uses
-    for action in uses:
-        assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
-    assert re.search(r"(?m)^permissions: \{\}$", source)
-    for name, job in jobs_of(path).items():
-        assert job.count("    permissions:\n") == 1, name
-        assert "    timeout-minutes: " in job or "uses: ./.github/workflows/ci.yml" in job, name
-    assert source.count("actions/checkout@") == source.count("persist-credentials: false")
-    assert "secrets." not in source
-
-
-def test_the_same_tools_are_used_everywhere_in_one_version() -> None:
-    """What was checked with one compiler is not deployed with another."""
-    source = "".join(path.read_text(encoding="utf-8") for path in WORKFLOWS)
-    assert source.count("az bicep install") == source.count("az bicep install --version v0.49.2") == 3
-    assert re.search(r"npm install --global azure-functions-core-tools@\d+\.\d+\.\d+\n", source)
-
-
-def test_workflows_run_the_scripts_that_a_person_runs() -> None:
-    """CI has no way of its own: make targets and scripts/deploy.sh only."""
-    text = {path.stem: path.read_text(encoding="utf-8") for path in WORKFLOWS}
-    assert set(text) == {"ci", "deploy"}
-    assert {"make setup", "make test", "make package"} <= set(re.findall(r"- run: (.+)", text["ci"]))
-    assert re.findall(r"(?m)run: (scripts/deploy.sh .+?)(?: \|.*)?$", text["deploy"]) == [
-        'scripts/deploy.sh --dry-run --params "$PARAMETERS"',
-        'scripts/deploy.sh --params "$PARAMETERS" --package dist/app.zip',
-    ]
-    assert "pull_request" in text["ci"]
-    assert "id-token: write" not in text["ci"]
-
-
-def test_nothing_is_deployed_before_it_is_tested_and_shown() -> None:
-    """The checks come first, then the what-if, then the deployment; only the last two may log in, each as itself."""
-    ci, deploy = (next(path for path in WORKFLOWS if path.stem == stem) for stem in ("ci", "deploy"))
-    jobs = jobs_of(deploy)
-    assert list(jobs) == ["ci", "what-if", "deploy"]
-    assert "uses: ./.github/workflows/ci.yml" in jobs["ci"]
-    assert "  workflow_call:\n" in ci.read_text(encoding="utf-8")
-    assert "    needs: ci\n" in jobs["what-if"]
-    assert "    needs: what-if\n" in jobs["deploy"]
-    assert [name for name, job in jobs.items() if "id-token: write" in job] == ["what-if", "deploy"]
-    assert "    environment: plan\n" in jobs["what-if"]
-    assert "    environment: production\n" in jobs["deploy"]
-    assert 'tee -a "$GITHUB_STEP_SUMMARY"' in jobs["what-if"]
-    assert "shell: bash" in jobs["what-if"], "the default shell would hide a failed what-if behind tee"
-
-
-def test_the_pipeline_deploys_the_parameter_file_of_its_environment() -> None:
-    """No parameter comes from the workflow: a default there would undo what the file chose (network, replication)."""
-    source = next(path for path in WORKFLOWS if path.stem == "deploy").read_text(encoding="utf-8")
-    (environment,) = re.findall(r"(?ms)^env:\n(.*?)\n\n", source)
-    assert environment == "  PARAMETERS: infra/${{ vars.AZURE_ENV_NAME || 'prod' }}.bicepparam"
-    assert "BC_" not in source
-
-
-def test_pinned_actions_are_kept_fresh() -> None:
-    """A pinned commit gets its security fixes by Dependabot."""
-    source = (ROOT / ".github" / "dependabot.yml").read_text(encoding="utf-8")
-    assert "package-ecosystem: github-actions" in source
-    assert "directory: /" in source
