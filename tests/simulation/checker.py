@@ -39,8 +39,8 @@ LIMITS: Final[Mapping[str, timedelta]] = {
 #: What is made while replicas lag by up to an hour, and of which no notification comes, the daily snapshot finds.
 _LAGGING: Final = " under lag"
 _BY_SNAPSHOT: Final = timedelta(hours=29)
-#: What is made so long before a lag begins is hidden by it, too: the interval of two deltas, and what they read twice.
-_BEFORE: Final = timedelta(minutes=40)
+#: What is made so long before a lag begins may be hidden by it, too: as far as replicas lag, if no delta came between.
+_BEFORE: Final = timedelta(minutes=60)
 #: Kinds of which only a delta can tell: made under lag, and with no notification, they are found by nothing.
 _BY_DELTA: Final = frozenset({"pulled", "updated"})
 #: What a record does once in its life, whatever its version.
@@ -123,7 +123,7 @@ def judge(facts: Sequence[Fact], watch: Watch, limits: Mapping[str, timedelta] =
     delays: dict[str, list[timedelta]] = defaultdict(list)
     excused = 0
     for duty in _duties(book, watch):
-        delay, is_hidden = duty.delay(book.healed), "result" not in duty.kind and was_lagging(book.lags, duty.since)
+        delay, is_hidden = duty.delay(book.healed), any(was_lagging(book.lags, moment) for moment in duty.stands)
         if delay is None and is_hidden and duty.kind in _BY_DELTA:
             excused += 1
         elif delay is None:
@@ -277,6 +277,7 @@ class _Duty:
     name: str
     since: datetime
     met: datetime | None
+    stands: tuple[datetime, ...] = ()  # when it was changed, and so moved in what a delta reads; results: never
 
     def delay(self, healed: datetime | None) -> timedelta | None:
         """Return how long it was open after the last fault; None when it was never met."""
@@ -318,7 +319,8 @@ def _news_due(
     for kind in kinds:
         news = [one for place, one in commits if one.kind == kind and place > book.began]
         if news and not is_gone:
-            yield _Duty(kind, f"{entity}({news[0].record})", news[0].at, _first(events, {kind}))
+            stands = tuple(one.at for _, one in commits)
+            yield _Duty(kind, f"{entity}({news[0].record})", news[0].at, _first(events, {kind}), stands)
     if "updated" in watch.changes and not is_gone:
         fresh = [(place, one) for place, one in commits if place > book.began]
         yield from _version_due("updated", fresh, events, {"created", "posted", "updated"})
@@ -326,7 +328,7 @@ def _news_due(
     if "deleted" in watch.changes and is_gone and known:
         gone = next(one for _, one in commits if one.kind == "deleted")
         if commits[-1][0] > book.began:
-            yield _Duty("deleted", f"{entity}({gone.record})", gone.at, _first(events, {"deleted"}))
+            yield _Duty("deleted", f"{entity}({gone.record})", gone.at, _first(events, {"deleted"}), (gone.at,))
 
 
 def _version_due(
@@ -341,7 +343,7 @@ def _version_due(
     if kind == "updated" and first.kind != "updated":
         return
     told = [(place, event) for place, event in events if event.version == last.version]
-    yield _Duty(kind, f"{last.entity}({last.record})", first.at, _first(told, by))
+    yield _Duty(kind, f"{last.entity}({last.record})", first.at, _first(told, by), (first.at,))
 
 
 def _first(events: Iterable[tuple[int, Announced]], changes: set[str]) -> datetime | None:

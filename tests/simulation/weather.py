@@ -125,6 +125,8 @@ class Weather:
     def plan(self, plan: Plan, begins: datetime) -> None:
         """Roll the spells of a run."""
         self._clock_steps_s = plan.clock_steps_s
+        if plan.kind == "rollout":  # 0.1.0 keeps no list of what it could not read: that waits for the daily snapshot
+            self._kinds = [(one, weight) for one, weight in self._kinds if one != self._broken]
         for _ in range(plan.spells):
             make = self._rolls.choices([one for one, _ in self._kinds], [weight for _, weight in self._kinds])[0]
             self._spells.append(make(begins + plan.life * self._rolls.random()))

@@ -16,7 +16,10 @@ class MemoryClaimChecks:
     def put(self, name: str, data: bytes) -> str:
         """Store a blob, whatever is there, and return its URL."""
         self.point("before put blob")
-        assert self.blobs.get(name, data) == data, f"what refers to {name} finds another content"
+        is_list = name.startswith("order-book/") and name.endswith(
+            ".json"
+        )  # of a day, made again by who died at its end
+        assert is_list or self.blobs.get(name, data) == data, f"what refers to {name} finds another content"
         self.blobs[name] = data
         self.point("after put blob")
         return URL + name
