@@ -18,7 +18,7 @@ class MemoryClaimChecks:
         self.point("before put blob")
         is_list = name.startswith("order-book/") and name.endswith(
             ".json"
-        )  # of a day, made again by who died at its end
+        )  # of a day: made again after a crash
         assert is_list or self.blobs.get(name, data) == data, f"what refers to {name} finds another content"
         self.blobs[name] = data
         self.point("after put blob")
