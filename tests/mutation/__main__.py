@@ -1,13 +1,16 @@
 """`make mutants`: change a module in one place at a time, run its own tests, and count the changes that they notice.
 
-A mutant is run in a fork of this process, which has collected the tests: the fork carries out the one statement that
-differs, in the module as it was read, and ends with the first test that fails. Nothing on disk is changed. Survivors
+The tests run once, watched for the lines of the module that each reaches. A mutant is run in a fork of this process,
+which has collected the tests: the fork carries out the one statement that differs, in the module as it was read, runs
+the tests that reach it, the quickest first, and ends with the first that fails. Nothing on disk is changed. Survivors
 that `equivalent.toml` lists with a reason count as no mutants.
 """
 
 import argparse
 import importlib
 import os
+import pickle
+import resource
 import signal
 import sys
 import time
@@ -16,7 +19,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from types import ModuleType
+from typing import Final, Literal, cast
 
 import hypothesis
 import pytest
@@ -24,30 +28,35 @@ from _pytest.main import pytest_runtestloop as run_items
 
 from tests.mutation.changing import install
 from tests.mutation.mutants import Mutant, mutants_of
+from tests.mutation.reach import Reach, Watch, who_may_notice
 from tests.simulation.paper import with_block
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 EQUIVALENT: Final = Path(__file__).with_name("equivalent.toml")
 PAPER: Final = ROOT / "docs" / "promises.md"
-#: Module -> the tests that are to notice its faults; the modules where one costs most first.
-TESTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "orders/next_step": ("unit/orders/test_next_step.py",),
-    "orders/likeness": ("unit/orders/test_likeness.py",),
-    "orders/order_message": ("unit/orders/test_order_message.py",),
-    "changes/ledger_rules": ("unit/changes/test_ledger_rules.py",),
-    "webhooks/delivery": ("unit/webhooks/test_delivery.py",),
-    "webhooks/plan": ("unit/webhooks/test_plan.py",),
-    "business_central/retry": ("unit/business_central/test_retry.py",),
-    "business_central/transient": ("unit/business_central/test_transient.py",),
-    "business_central/odata": ("unit/business_central/test_odata.py",),
-    "business_central/page_parser": ("unit/business_central/test_page_parser.py",),
-    "storage/keys": ("unit/storage/test_keys.py",),
-    "storage/packed_ids": ("unit/changes/test_ledger.py", "unit/changes/test_claims.py"),
-    "forwarding/forward_step": ("unit/forwarding/test_forward_step.py",),
-    "forwarding/webhook_signature": ("unit/forwarding/test_webhook_signature.py",),
-    "orders/order_store": ("unit/orders/test_order_store.py",),
-    "changes/ledger": ("unit/changes/test_ledger.py",),
-}
+#: The modules where a fault costs most first.
+MODULES: Final = (
+    "orders/next_step", "orders/likeness", "orders/order_message", "orders/order_store", "orders/order_rows",
+    "orders/order_fields", "orders/order_entry", "orders/order_contents", "orders/order_cause", "orders/order_result",
+    "orders/asked_key",
+    "changes/ledger_rules", "changes/ledger", "changes/claims", "changes/streams", "changes/pulled_versions",
+    "changes/snapshot_rows", "changes/jobs", "changes/cloud_events",
+    "webhooks/delivery", "webhooks/plan",
+    "business_central/retry", "business_central/transient", "business_central/odata", "business_central/page_parser",
+    "business_central/records", "business_central/metadata", "business_central/entities", "business_central/rate",
+    "business_central/lease_rows", "business_central/page_queries", "business_central/code_text",
+    "login/token_cache", "login/entra_codes",
+    "connections/entity_rules", "connections/entity_entries", "connections/settings_reader",
+    "connections/discovery_store",
+    "storage/keys", "storage/packed_ids", "storage/table_rules", "storage/compare_and_swap",
+    "dead_letters/dead_letter_store",
+    "forwarding/forward_step", "forwarding/webhook_signature", "forwarding/event_targets", "forwarding/event_requests",
+    "operations/findings", "operations/failures", "operations/diagnosis", "operations/connection_health",
+    "operations/timers", "operations/timer_store", "operations/unread_output", "operations/token_claims",
+    "message_text", "exact_json", "ncrontab", "guid", "outputs",
+)  # fmt: skip
+#: Module -> the tests that are to notice its faults, where they are not its own file in the room of `unit`.
+TESTS: Final[Mapping[str, tuple[str, ...]]] = {}
 type Fate = Literal["killed", "survived", "timeout"]
 
 
@@ -62,7 +71,7 @@ class _Quick:
 
 @dataclass(frozen=True, slots=True)
 class _Module:
-    """A module and the collected tests that are run for each of its mutants."""
+    """A module and the collected tests that may be run for its mutants."""
 
     name: str
     tests: tuple[str, ...]
@@ -72,34 +81,74 @@ class _Module:
     def path(self) -> Path:
         return ROOT / "shared" / f"{self.name}.py"
 
-    def fate(self, source: str, line: int, deadline_s: float) -> tuple[Fate, float]:
-        """Run the tests in a fork with the statement at a line of a source; say what came of it, after what seconds."""
-        began = time.monotonic()
+    def reaches(self) -> dict[str, Reach]:
+        """Run all the tests in a fork without any change; say what each of them reaches."""
+        reading, writing = os.pipe()
+        if os.fork() == 0:
+            self._be_watched(writing)
+        os.close(writing)
+        with os.fdopen(reading, "rb") as pipe:
+            sent = pipe.read()
+        os.wait()
+        if not sent:
+            raise SystemExit(f"{self.name}: its tests fail without any change")
+        return cast("dict[str, Reach]", pickle.loads(sent))
+
+    def fate(self, mutant: Mutant, tests: Sequence[str], took_s: float) -> Fate:
+        """Run tests in a fork with the changed statement, until one fails; say what came of it."""
+        began, deadline_s = time.monotonic(), 60 + 60 * took_s
         child = os.fork()
         if child == 0:
-            self._be_tested(source, line)
+            cpu_s = int(3 + 6 * took_s)
+            resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))  # a loop that never ends says so to any machine
+            self._be_tested(mutant, tests)
         while time.monotonic() - began < deadline_s:
             ended, status = os.waitpid(child, os.WNOHANG)
             if ended:
-                return ("killed" if status else "survived"), time.monotonic() - began
+                return "killed" if status else "survived"
             time.sleep(0.002)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        return "timeout", deadline_s
+        return "timeout"
 
-    def _be_tested(self, source: str, line: int) -> None:
-        failed = 1
+    def _be_watched(self, writing: int) -> None:
         try:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, 1)
-            os.dup2(nowhere, 2)
-            install(importlib.import_module(f"shared.{self.name.replace('/', '.')}"), source, line)
+            _be_silent()
+            watch = Watch(str(self._read().__file__))
+            self.session.config.pluginmanager.register(watch)
             files = {ROOT / "tests" / test for test in self.tests}
             self.session.items[:] = [item for item in self.session.items if item.path in files]
-            runs = bool(self.session.items) and run_items(self.session)
-            failed = 0 if runs and not self.session.testsfailed else 1
+            if self.session.items and run_items(self.session) and not self.session.testsfailed:
+                with os.fdopen(writing, "wb") as pipe:
+                    pipe.write(pickle.dumps(watch.reaches))
+        finally:
+            os._exit(0)
+
+    def _be_tested(self, mutant: Mutant, tests: Sequence[str]) -> None:
+        failed = 1
+        try:
+            _be_silent()
+            install(self._read(), mutant.source, mutant.line)
+            of_id = {item.nodeid: item for item in self.session.items}
+            self.session.items[:] = [of_id[test] for test in tests]
+            failed = 0 if run_items(self.session) and not self.session.testsfailed else 1
         finally:
             os._exit(failed)
+
+    def _read(self) -> ModuleType:
+        return importlib.import_module(f"shared.{self.name.replace('/', '.')}")
+
+
+def _be_silent() -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+
+
+def tests_of(module: str) -> tuple[str, ...]:
+    """Return the files of tests that are to notice the faults of a module."""
+    room, _, name = module.rpartition("/")
+    return TESTS.get(module, (str(Path("unit", room, f"test_{name}.py")),))
 
 
 def _listed(module: str) -> dict[tuple[str, str], str]:
@@ -110,9 +159,7 @@ def _listed(module: str) -> dict[tuple[str, str], str]:
 def measure(module: _Module, *, verbose: bool) -> tuple[Counter[str], list[Mutant], list[tuple[str, str]]]:
     """Return how many mutants met which fate, the survivors, and what is listed wrongly as equivalent."""
     source = module.path.read_text(encoding="utf-8")
-    fate, took_s = module.fate(source, 0, 600)
-    if fate != "survived":
-        raise SystemExit(f"{module.name}: its tests fail without any change")
+    reaches = module.reaches()
     listed, met = _listed(module.name), set()
     fates: Counter[str] = Counter()
     survivors: list[Mutant] = []
@@ -122,7 +169,9 @@ def measure(module: _Module, *, verbose: bool) -> tuple[Counter[str], list[Mutan
             met.add(place)
             fates["equivalent"] += 1
             continue
-        fate, _ = module.fate(mutant.source, mutant.line, 15 + 6 * took_s)
+        tests = who_may_notice(source, mutant.line, reaches)
+        took_s = sum(reaches[test].took_s for test in tests)
+        fate: Fate = module.fate(mutant, tests, took_s) if tests else "survived"
         fates[fate] += 1
         if fate == "survived":
             survivors.append(mutant)
@@ -142,7 +191,7 @@ def _row(name: str, fates: Counter[str]) -> str:
 
 def _table(rows: Mapping[str, str]) -> str:
     head = "| module | mutants | killed | survived | equivalent, beside them | score |\n|---|---|---|---|---|---|\n"
-    return head + "\n".join(rows[name] for name in (*TESTS, "all") if name in rows)
+    return head + "\n".join(rows[name] for name in (*MODULES, "all") if name in rows)
 
 
 def _write(rows: Mapping[str, str]) -> None:
@@ -168,9 +217,9 @@ class _Measuring:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        for name in self._given.modules or TESTS:
+        for name in self._given.modules or MODULES:
             began = time.monotonic()
-            fates, survivors, stale = measure(_Module(name, TESTS[name], session), verbose=self._given.verbose)
+            fates, survivors, stale = measure(_Module(name, tests_of(name), session), verbose=self._given.verbose)
             row = _row(name, fates)
             print(f"\n{row} {time.monotonic() - began:.0f} s", flush=True)
             for one in survivors:
@@ -191,7 +240,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--verbose", action="store_true", help="print every mutant with its fate")
     given = parser.parse_args(arguments)
     measuring = _Measuring(given)
-    tests = [str(ROOT / "tests" / test) for name in given.modules or TESTS for test in TESTS[name]]
+    tests = [str(ROOT / "tests" / test) for name in given.modules or MODULES for test in tests_of(name)]
     flags = ["-x", "-q", "-s", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
     code = pytest.main([*flags, *dict.fromkeys(tests)], [_Quick(), measuring])
     return int(code) if code else min(measuring.wrong, 1)
