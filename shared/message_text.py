@@ -58,8 +58,7 @@ def _unpacked(packed: bytes) -> bytes:
 def _not_json(packed: bytes) -> str:
     if _URL_SAFE.fullmatch(packed) and len(packed) > 16 and any(mark in packed for mark in b"-_"):
         return "message: is URL-safe base64; write standard base64 (RFC 4648, section 4) or plain JSON"
-    if any(byte > 0x7F for byte in packed):
-        _utf8(packed)  # says so when it is no UTF-8
+    _utf8(packed)  # says so when it is no UTF-8
     return "message: must be JSON, a JSON object as plain text or as standard base64 of UTF-8"
 
 

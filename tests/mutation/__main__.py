@@ -54,11 +54,12 @@ MODULES: Final = (
     "forwarding/forward_step", "forwarding/webhook_signature", "forwarding/event_targets", "forwarding/event_requests",
     "operations/findings", "operations/failures", "operations/diagnosis", "operations/connection_health",
     "operations/timers", "operations/timer_store", "operations/unread_output", "operations/token_claims",
-    "message_text", "exact_json", "ncrontab", "guid", "outputs",
+    "message_text", "exact_json", "ncrontab", "guid",
 )  # fmt: skip
 #: Module -> the tests that are to notice its faults, where they are not its own file in the room of `unit`.
 TESTS: Final[Mapping[str, tuple[str, ...]]] = {
     "orders/order_fields": ("unit/orders/test_order_fields.py", "unit/orders/test_order_message.py"),
+    "connections/settings_reader": ("unit/test_settings.py",),
 }
 type Fate = Literal["killed", "survived", "timeout"]
 

@@ -26,12 +26,18 @@ TAKEN = {
     "base64 with BOM in it": base64.b64encode(BOM + RAW),
     "base64 with blanks in it": base64.b64encode(b" \n" + RAW),
 }
+NUL = b"\x00"
 
 
 @pytest.mark.parametrize("name", TAKEN)
 def test_the_same_text_comes_of_every_encoding_that_is_taken(name: str) -> None:
     """Plain or base64, with or without BOM."""
     assert message_text.decode(TAKEN[name]) == TEXT
+
+
+def test_a_nul_behind_the_first_four_bytes_is_for_the_parser() -> None:
+    """In UTF-16 and UTF-32 one of the first four is NUL."""
+    assert message_text.decode(b'{"ab' + NUL + b'": 1}') == '{"ab\x00": 1}'
 
 
 LONG = json.dumps({"name": "ÿÿÿ>>>???" * 9}, ensure_ascii=False).encode()
@@ -47,6 +53,10 @@ REFUSED = {
     "U+FFFD": ('{"name": "M\ufffdller"}'.encode(), "holds U+FFFD at position 11"),
     "base64 of U+FFFD": (base64.b64encode('{"name": "M\ufffdller"}'.encode()), "holds U+FFFD"),
     "URL-safe base64": (base64.urlsafe_b64encode(LONG), "is URL-safe base64"),
+    "17 characters of URL-safe base64": (b"abcd-efgh_ijklmno", "is URL-safe base64"),
+    "a word": (b"abcd-efgh_ijklmn", "must be JSON"),
+    "words with a dash": (b"neither JSON - nor base64", "must be JSON"),
+    "NUL among the first four": (b'{"a' + NUL + b'": 1}', "binary"),
     "no padding": (base64.b64encode(b'{"a": 1}').rstrip(b"="), "must be JSON"),
     "line breaks inside base64": (base64.encodebytes(LONG), "must be JSON"),
     "words": (b"neither JSON nor base64", "must be JSON"),

@@ -65,3 +65,13 @@ def test_a_burst_must_fit_the_bound(burst: int) -> None:
     """A burst of nothing, or of all, leaves no pace."""
     with pytest.raises(ValueError, match="burst"):
         Rate.within(requests=10, window=WINDOW, burst=burst)
+
+
+@pytest.mark.parametrize(
+    ("requests", "burst", "interval_us", "slack_us"),
+    [(6, 1, 50_000_001, 0), (6, 2, 60_000_001, 60_000_001), (6, 5, 150_000_001, 600_000_004), (7, 1, 42_857_143, 0)],
+)
+def test_the_fastest_rate_is_exact(requests: int, burst: int, interval_us: int, slack_us: int) -> None:
+    """A microsecond above window / (requests - burst + 1), so that the window's end is in the window."""
+    rate = Rate.within(requests=requests, window=WINDOW, burst=burst)
+    assert (rate.interval, rate.slack) == (timedelta(microseconds=interval_us), timedelta(microseconds=slack_us))

@@ -56,7 +56,8 @@ def test_a_text_of_a_line_is_as_long_as_its_field(name: str, longest: int) -> No
     ("value", "is_taken"),
     [
         (10**15 - 1, True), (10**15, False), (1 - 10**15, True), (-(10**15), False),
-        (Decimal("999999999999999.99"), True), (Decimal("-1E+15"), False), (0, True), (True, False), ("1", False), (None, True),
+        (Decimal("999999999999999.99"), True), (Decimal("-1E+15"), False),
+        (0, True), (True, False), ("1", False), (None, True),
     ],
 )  # fmt: skip
 def test_a_decimal_has_at_most_15_digits_before_the_point(value: object, is_taken: bool) -> None:
