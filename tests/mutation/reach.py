@@ -29,8 +29,10 @@ class Watch:
         self._lines: set[int] = set()
         self.reaches: dict[str, Reach] = {}
         sys.monitoring.use_tool_id(_TOOL, "mutants")
-        sys.monitoring.register_callback(_TOOL, sys.monitoring.events.LINE, self._line)
-        sys.monitoring.set_events(_TOOL, sys.monitoring.events.LINE)
+        events = sys.monitoring.events
+        sys.monitoring.register_callback(_TOOL, events.LINE, self._line)
+        sys.monitoring.register_callback(_TOOL, events.PY_START, lambda code, _: self._line(code, code.co_firstlineno))
+        sys.monitoring.set_events(_TOOL, events.LINE | events.PY_START)  # a lambda of one line begins and has no line
 
     def _line(self, code: CodeType, line: int) -> Any:
         if code.co_filename == self._path:
