@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from uuid import UUID
 
 from hypothesis import given
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 
 from shared.business_central import records
 from shared.changes.claims import Claims
-from shared.changes.pulled_versions import PulledVersionStore, digest
+from shared.changes.pulled_versions import PulledVersionStore, digest, digests, expanded_digest
+from shared.storage.table import Row
 from tests.support.memory_storage import MemoryTables
 
 AT = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
@@ -40,7 +42,6 @@ def test_a_page_of_twenty_thousand_rows_fits() -> None:
     """The largest page BC serves is one row of the table; a repeat replaces it."""
     book = seen_book()
     ids = tuple(str(UUID(int=n)) for n in range(20_000))
-    ids = tuple(str(UUID(int=n)) for n in range(20_000))
     digests = [n.to_bytes(8, "big") for n in range(20_000)]
     for _ in range(2):
         book.add("r1-00-000001", digests, Claims(ids, 2), now=AT)
@@ -67,3 +68,45 @@ def test_a_digest_stands_for_one_version_of_one_record() -> None:
         for tag in "ab" for key in (ID, ID.replace("7", "8"))
     }  # fmt: skip
     assert len(found) == 4
+
+
+def test_a_version_is_stored_before_its_record_and_each_expanded_one_before_it() -> None:
+    """Behind the digest of an expanded record stands its record's, the only one that 0.1.0 knows."""
+    record = records.parse_record(
+        json.dumps({
+            "@odata.etag": "a", "id": ID, "itemVariants": [{"@odata.etag": "v1", "id": ID}, {"@odata.etag": "v2"}]
+        }).encode()
+    )  # fmt: skip
+    own = digest(record)
+    assert own == sha256(f"{ID}|{record.version}".encode()).digest()[:8]
+    assert record.expanded_tags
+    expanded = [expanded_digest(ID, tag) for tag in record.expanded_tags]
+    assert expanded[0] == sha256(f"{ID}/{record.expanded_tags[0]}".encode()).digest()[:8]
+    assert digests(record) == [own, *(one for each in expanded for one in (each, own))]
+    book = seen_book()
+    book.add("r1-00-000001", digests(record), Claims(), now=AT)
+    found = book.load(["r1"], but="")
+    assert {one: found[one] for one in expanded} == dict.fromkeys(expanded, own)
+    assert found[own] == b""
+
+
+def test_the_runs_and_the_jobs_that_announced_a_record_are_known() -> None:
+    """With their time."""
+    book = seen_book()
+    for run, ids in (("r1", (ID,)), ("r1", ()), ("r2", (ID,))):
+        book.add(f"{run}-00-00000{len(ids)}", [], Claims(ids), now=AT)
+    assert book.runs() == {"r1", "r2"}
+    assert book.announced_by(ID) == [("r1-00-000001", AT), ("r2-00-000001", AT)]
+    assert book.announced_by(ID.replace("7", "8")) == []
+
+
+def test_a_row_without_a_time_is_old() -> None:
+    """As another release may have left it; one of a kept run stays."""
+    table = MemoryTables().table("BcRecords")
+    book = PulledVersionStore(table, "conn", "c", "items")
+    for job in ("r1-00-000001", "r2-00-000001"):
+        table.upsert(Row(partition="conn|c|items|seen", key=job))
+    book.keep_only(["r2"], since=AT)
+    assert book.runs() == {"r2"}
+    book.keep_only([], since=AT)
+    assert book.runs() == set()

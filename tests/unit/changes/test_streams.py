@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from shared.changes.jobs import PageJob, Slice
 from shared.changes.run_progress import MOST_PATIENCE, STALL, Role, RunStore, Standing
-from shared.changes.streams import Stream, StreamState, StreamStore
+from shared.changes.streams import Stream, StreamState, StreamStore, stream_of
 from shared.errors import StateConflict
 from shared.storage.table import Row, Table
 from tests.support.memory_storage import MemoryTables
@@ -180,3 +181,126 @@ def test_a_page_notes_what_follows_unless_another_delivery_took_over(book: Strea
     runs.forget_run(STREAM, "r")
     runs.note_next(JOB, "m1", JOB.next())
     assert not runs.standing(state, AT + STALL).is_alive
+
+
+def test_every_field_of_a_state_is_stored_under_its_name(book: StreamStore, table: Table) -> None:
+    """As 0.1.0 named them; each goes and comes back alone."""
+    stored = {
+        "watermark": "mark", "watch_from": "watch_from", "planned_at": "planned_at", "ended_at": "ended_at",
+        "done_at": "done_at", "read_since": "read_since", "remembered_from": "remembered_from", "lag_from": "lag_from",
+        "lag_at": "lag_at", "mend_at": "mend_at", "snapshot": "generation", "partitions": "partitions", "rows": "rows",
+        "broken": "broken", "unreadable": "unreadable", "again": "again", "looks_again": "looks_again", "run": "run",
+        "mode": "mode", "done_run": "done_run", "error": "error",
+    }  # fmt: skip
+    blank = StreamState(stream=STREAM)
+    for number, name in enumerate(stored):
+        kinds: dict[type, object] = {type(None): AT + timedelta(hours=number), bool: True, str: f"x{number}", int: 7}
+        new: Any = kinds[type(getattr(blank, name))]
+        state = replace(blank, **{name: new})
+        row = state.to_row("p")
+        assert row.values[stored[name]] == new
+        assert StreamState.from_row(STREAM, row) == state
+    assert not {name for name, value in blank.to_row("p").values.items() if value is None}
+
+
+def test_what_0_1_0_wrote_is_to_mend_since_it_was_planned() -> None:
+    """It kept neither how much it could not read nor when to look again."""
+    row = Row(partition="p", key=STREAM.key, values={"planned_at": AT})
+    assert StreamState.from_row(STREAM, row).mend_at == AT
+    assert StreamState.from_row(STREAM, row.with_values(unreadable=0)).mend_at is None
+    assert StreamState.from_row(STREAM, row.with_values(dead="q\n\np")).superseded == ("q", "p")
+
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("state", "under_way", "set_back", "to_mend"),
+    [
+        ({}, False, False, False),
+        ({"run": "r"}, True, False, False),
+        ({"run": "r", "ended_at": AT}, False, False, False),
+        ({"ended_at": None, "run": ""}, False, False, False),
+        ({"watermark": AT}, False, False, False),
+        ({"read_since": AT}, False, False, False),
+        ({"watermark": AT, "read_since": AT}, False, False, False),
+        ({"watermark": AT, "read_since": AT + HOUR}, False, True, False),
+        ({"mend_at": AT}, False, False, True),
+        ({"mend_at": AT + timedelta(seconds=1)}, False, False, False),
+    ],
+)  # fmt: skip
+def test_a_state_says_what_is_to_do(state: dict[str, Any], under_way: bool, set_back: bool, to_mend: bool) -> None:
+    """A run is under way from its plan to its end; a watermark before what was read was set back by a person."""
+    found = StreamState(stream=STREAM, **state)
+    assert (found.is_under_way, found.is_set_back, found.is_to_mend(AT)) == (under_way, set_back, to_mend)
+
+
+def test_a_run_that_was_not_complete_is_superseded_by_the_next(book: StreamStore, table: Table) -> None:
+    """With a row of its own, by which a late job of it learns so; one that was complete needs none."""
+    first = StreamState(stream=STREAM, planned_at=AT).succeeded_by("a")
+    assert (first.run, first.superseded) == ("a", ())
+    assert replace(first, done_run="a").succeeded_by("b").superseded == ()
+    second = first.succeeded_by("b")
+    assert second.superseded == ("a",)
+    assert second.succeeded_by("c").superseded == ("a", "b")
+    assert book.is_superseded(second, "a")
+    stored = book.save(second)
+    assert stored.superseded == ()
+    assert [book.is_superseded(stored, run) for run in ("a", "b")] == [True, False]
+    row = table.get("lmints.io.production", STREAM.key_of("superseded", "a"))
+    assert row is not None
+    assert dict(row.values) == {"kind": "superseded", "at": AT}
+
+
+def test_runs_that_were_superseded_are_forgotten_once_none_of_their_jobs_can_come(
+    book: StreamStore, table: Table
+) -> None:
+    """Those without a time first."""
+    book.save(StreamState(stream=STREAM, run="c", planned_at=AT, superseded=("a",)))
+    book.change(STREAM, lambda state: replace(state, planned_at=None, superseded=("b",)))
+    state = book.load(STREAM)
+    other = Stream("pull", "c", "customers")
+    book.save(StreamState(stream=other, superseded=("a",)))
+    book.forget_superseded(STREAM, AT)
+    assert [book.is_superseded(state, run) for run in ("a", "b")] == [True, False]
+    book.forget_superseded(STREAM, AT + timedelta(seconds=1))
+    assert not book.is_superseded(state, "a")
+    assert book.is_superseded(StreamState(stream=other), "a")
+
+
+@pytest.mark.parametrize(("count", "writes"), [(90, 1), (91, 2), (180, 2), (181, 3)])
+def test_more_superseded_runs_than_a_transaction_takes_are_written_before(count: int, writes: int) -> None:
+    """0.1.0 kept four hundred names in one property."""
+    tables = MemoryTables()
+    book = StreamStore(tables.table("BcWatermarks"), "conn")
+    asked: list[str] = []
+    tables.before = asked.append
+    runs = tuple(f"r{n}" for n in range(count))
+    state = book.save(StreamState(stream=STREAM, run="r", superseded=runs))
+    assert asked == ["BcWatermarks.write"] * writes
+    assert all(book.is_superseded(state, run) for run in runs)
+
+
+def test_a_change_of_nothing_is_not_written() -> None:
+    """And a stream never seen stays so."""
+    tables = MemoryTables()
+    book = StreamStore(tables.table("BcWatermarks"), "conn")
+    tables.before = pytest.fail
+    assert book.change(STREAM, lambda state: state) == StreamState(stream=STREAM)
+
+
+def test_streams_are_listed_with_their_purpose(book: StreamStore, table: Table) -> None:
+    """A word that this release does not know counts as a pull."""
+    states = [StreamState(stream=Stream(purpose, "c", "items"), rows=1) for purpose in ("reconcile", "snapshot")]
+    for state in states:
+        book.save(state)
+    table.upsert(Row(partition="lmints.io.production", key="stream|new|c|x", values={"purpose": "new", "entity": "x"}))
+    table.upsert(Row(partition="lmints.io.production", key="streams"))
+    found = {(one.stream.purpose, one.stream.company, one.stream.entity) for one in book.all()}
+    assert found == {("reconcile", "c", "items"), ("snapshot", "c", "items"), ("pull", "", "x")}
+
+
+def test_a_job_belongs_to_the_stream_of_its_purpose() -> None:
+    """In its company and of its entity."""
+    assert stream_of(JOB) == STREAM
+    assert stream_of(replace(JOB, purpose="reconcile", company="d", entity="x")) == Stream("reconcile", "d", "x")

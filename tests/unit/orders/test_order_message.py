@@ -3,6 +3,7 @@
 import json
 import re
 from decimal import Decimal
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -401,3 +402,69 @@ def test_a_refused_message_is_filed_under_its_own_key() -> None:
     assert order_message.sent_key_of('{"orderKey": " web-7 ", "order": {}}', "m-1") == " web-7 "
     assert order_message.sent_key_of('{"externalDocumentNumber": "po-1"}', "m-1") == "po-1"
     assert len(order_message.sent_key_of(json.dumps({"orderKey": "k" * 300, "order": {}}), "m-1")) == 200
+
+
+@pytest.mark.parametrize(
+    ("named", "mine", "ids", "fault"),
+    [
+        ("eu", "eu", ["eu", "us"], ""),
+        ("", "eu", ["eu"], ""),
+        ("eu", "eu", [], ""),
+        ("us", "eu", ["eu"], "must be eu"),
+        ("", "eu", ["eu", "us"], "is required: several are connected (eu, us)"),
+        ("us", "eu", ["eu", "us"], "is us, and the order is kept by eu; send it anew"),
+        ("asia", "eu", ["eu", "us"], "must be one of: eu, us"),
+        ("EUROP", "us", ["us", "europe", "euro"], "must be one of: us, europe, euro; did you mean europe?"),
+    ],
+)
+def test_a_message_names_the_connection_it_came_to(named: str, mine: str, ids: list[str], fault: str) -> None:
+    """It need not where there is one; a wrong name is answered with the nearest right one."""
+    assert order_message.connection_fault(named, mine, ids) == fault
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (message(connection=" eu "), "eu"), (message(), ""), (message(connection=5), ""), ("x", ""),
+        ('{"connection": "eu"}', "eu"), ('{"customerNumber": "C1", "connection": "eu"}', ""),
+    ],
+)  # fmt: skip
+def test_the_connection_is_read_of_any_envelope(text: str, named: str) -> None:
+    """What is refused later has to be answered by somebody; in a bare order the member is BC's."""
+    assert order_message.connection_of(text) == named
+
+
+def test_the_name_of_a_stranger_is_repeated_up_to_50_characters() -> None:
+    """It may be anything."""
+    (fault,) = faults(message(**{"x" * 51: 1}))
+    assert fault.startswith("x" * 50 + ": is no member")
+
+
+def test_of_several_near_names_the_nearest_is_meant() -> None:
+    """`connections` is near to two of the four."""
+    (fault,) = faults(message(orderCompany="x"))
+    assert fault == "orderCompany: is no member of an order message; did you mean `company`?"
+
+
+@pytest.mark.parametrize(("name", "longest"), [("connection", 200), ("orderKey", 200), ("company", 250)])
+def test_a_member_has_a_longest_text(name: str, longest: int) -> None:
+    """Blanks around it are not counted."""
+    assert parse(message(**{name: " " + "x" * longest + " "})).body
+    assert faults(message(**{name: "x" * (longest + 1)})) == [
+        f"{name}: has {longest + 1} characters, at most {longest} are allowed"
+    ]
+    for blank in (" ", 5, ["x"]):
+        assert faults(message(**{name: blank})) == [f"{name}: must be text"]
+
+
+@pytest.mark.parametrize(("key", "filed"), [(" k ", " k "), (" " + "k" * 198 + " ", " " + "k" * 198 + " "),
+                                            (" " + "k" * 199 + " ", "k" * 199), ("k" * 201, "k" * 200)])  # fmt: skip
+def test_a_key_that_is_too_long_is_filed_under_its_first_200_characters(key: str, filed: str) -> None:
+    """One that fits is filed as it was sent."""
+    assert order_message.sent_key_of(json.dumps({"orderKey": key, "order": {}}), "m-1") == filed
+
+
+def test_the_number_made_of_a_key_is_its_digest_where_the_key_is_too_long() -> None:
+    """32 hex digits of SHA-256; 35 characters still fit."""
+    assert order_message.external_of("k" * 35) == "K" * 35
+    assert order_message.external_of("k" * 36) == sha256(b"K" * 36).hexdigest()[:32].upper()
