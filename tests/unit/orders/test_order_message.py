@@ -468,3 +468,10 @@ def test_the_number_made_of_a_key_is_its_digest_where_the_key_is_too_long() -> N
     """32 hex digits of SHA-256; 35 characters still fit."""
     assert order_message.external_of("k" * 35) == "K" * 35
     assert order_message.external_of("k" * 36) == sha256(b"K" * 36).hexdigest()[:32].upper()
+
+
+@pytest.mark.parametrize(("one", "other", "is_same"), [("10", "10.00", True), ("100", "1E2", True), ("10", "1", False)])
+def test_the_content_is_the_same_for_the_same_number(one: str, other: str, is_same: bool) -> None:
+    """However it is written; a whole one with zeros, too."""
+    texts = [f'{{"order":{{"customerNumber":"C1","discountAmount":{number}}}}}' for number in (one, other)]
+    assert (parse(texts[0]).content == parse(texts[1]).content) is is_same
