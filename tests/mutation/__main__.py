@@ -75,6 +75,9 @@ TESTS: Final[Mapping[str, tuple[str, ...]]] = {
         "usecases/operations/test_find.py",
     ),
     "connections/settings_reader": ("unit/test_settings.py",),
+    "business_central/entities": ("usecases/changes/test_entities.py",),
+    "business_central/page_queries": ("usecases/business_central/test_client.py",),
+    "operations/diagnosis": ("usecases/operations/test_doctor.py",),
 }
 type Fate = Literal["killed", "survived", "timeout"]
 
