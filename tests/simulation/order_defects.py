@@ -72,26 +72,12 @@ def _leaves_late() -> list[Patch]:
 
 
 def _claims_forgotten() -> list[Patch]:
-    real = OrderStore._write
-
-    def write(book: OrderStore, entry: OrderEntry, stored: OrderEntry, more: Any) -> OrderEntry:
-        number = entry.number
-        return replace(real(book, replace(entry, number=""), stored, more), number=number)
-
-    return [
-        (OrderStore, "claimant", lambda *_: ""),
-        (order_store, "claim_row", _unique_claim),
-        (OrderStore, "_write", write),
-    ]
-
-
-def _unique_claim(partition: str, entry: OrderEntry) -> Any:
-    raise AssertionError("no claim is written without a number")
+    return [(OrderStore, "claimant", lambda *_: ""), (OrderStore, "_claims", lambda *_: [])]
 
 
 def _hold_kept() -> list[Patch]:
     def save(book: OrderStore, entry: OrderEntry) -> OrderEntry:
-        return book._write(entry, entry, [])
+        return book._write(entry, entry, book._claims(entry))
 
     return [(OrderStore, "save", save)]
 
