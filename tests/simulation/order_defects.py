@@ -136,6 +136,10 @@ def _unplaced_forgotten() -> list[Patch]:
     return [(submit, "_wait_unplaced", lambda *_: Outputs())]
 
 
+def _moved_silent() -> list[Patch]:
+    return [(resume, "_moved", lambda *_: None)]
+
+
 def _customer_ignored() -> list[Patch]:
     return [(order_api, "_customer", lambda *_: ""), (order_api, "_is_of", lambda *_: True)]
 
@@ -222,6 +226,8 @@ ORDER_DEFECTS: Final = (
     Defect("key by case", "keys are equal after trimming and upper-casing", _key_by_case, {**_ORDERS, "orders": 60}),
     Defect("unplaced forgotten", "an order without a company waits", _unplaced_forgotten,
            {**_ORDERS, "fault": _NO_COMPANIES}),
+    Defect("moved silent", "what left its row under no company answers from its company's after a crash", _moved_silent,
+           {**_CRASHES, "fault": _NO_COMPANIES}),
     Defect("customer ignored", "an order of another customer is another order", _customer_ignored, _STRANGERS),
     Defect("more lines are the same", "a document with other lines is not surely the order", _more_lines_are_the_same,
            _STRANGERS),
