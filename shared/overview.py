@@ -3,9 +3,11 @@
 One that can't work, or does not answer, is shown as that and hides no other.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from typing import Final
 
 from shared.clock import utc_now
 from shared.errors import ConfigError, IntegrationError, StoreUnavailable
@@ -15,13 +17,15 @@ from shared.operations.failures import explain, settings_findings
 from shared.operations.findings import Finding, Report, warning
 from shared.operations.status_view import ConnectionView, StatusView
 from shared.operations.stores import Stores
-from shared.operations.time_limit import side_by_side
+from shared.operations.time_limit import TookTooLong, side_by_side, within
 from shared.routing import check
 from shared.services import Services
 from shared.version import VERSION
 
 #: Orders are counted up to this many.
 _COUNT = 10_000
+#: Seconds that a person waits for a look; storage that takes calls and answers none would keep it for a minute.
+LOOK_S: Final = 15.0
 #: What the doctor looks at once for the whole deployment.
 _OF_DEPLOYMENT = frozenset({"public_url", "queues"})
 
@@ -53,7 +57,7 @@ def status_of(made: Services, named: str, key: str = "") -> StatusView | Deploym
 
 def in_full(made: Services, connection: str, key: str = "") -> StatusView:
     """Return one connection in full. Raises as `status_of`."""
-    view = made.view(connection, key)
+    view = _in_time(partial(made.view, connection, key))
     return replace(view, connections=(_short(view),))
 
 
@@ -65,13 +69,20 @@ def in_short(made: Services) -> tuple[ConnectionView, ...]:
 def _look(made: Services, connection: str) -> ConnectionView:
     with about(connection):
         try:
-            return _short(made.view(connection))
+            return _short(_in_time(partial(made.view, connection)))
         except IntegrationError as error:
             health = health_of(_why_not(error))
             return ConnectionView(
                 id=connection, health=health.word, reason=health.reason, next_step=health.next_step,
                 environment=_environment(made, connection),
             )  # fmt: skip
+
+
+def _in_time[T](look: Callable[[], T]) -> T:
+    try:
+        return within(LOOK_S, look)
+    except TookTooLong:
+        raise StoreUnavailable(f"storage has not answered for {LOOK_S:g} s") from None
 
 
 def _short(view: StatusView) -> ConnectionView:
@@ -135,9 +146,10 @@ def _stray_findings(made: Services) -> list[Finding]:
 def absent_findings(made: Services) -> list[Finding]:
     """Return what waits under connections that BC_CONNECTIONS does not name: no timer goes on with it."""
     try:
-        return [found for one, stores in made.absent().items() if (found := _absent(one, stores)) is not None]
+        found = _in_time(lambda: [_absent(one, stores) for one, stores in made.absent().items()])
     except StoreUnavailable as error:
         return [explain("state", error, "look for orders of connections that are not listed")]
+    return [one for one in found if one is not None]
 
 
 def _absent(connection: str, stores: Stores) -> Finding | None:

@@ -295,11 +295,16 @@ def erase_order(req: func.HttpRequest) -> func.HttpResponse:
 
 
 def import_orders(req: func.HttpRequest) -> func.HttpResponse:
-    """Answer `orders/import?day=...`: add orders of the order book that are missing; go on while it names a `next`."""
+    """Answer `orders/import?day=...`: add orders of the order book that are missing; go on while it names a `next`.
+
+    Without a day: which books there are.
+    """
 
     def act() -> object:
         conn = routing.only(root.services(), _named(req))
         asked = [str(req.params.get(name, "")) for name in ("day", "next")]
+        if not any(asked):
+            return order_import.books(conn.context, conn.stores.book)
         return asdict(order_import.bring_back(conn.context, conn.stores.orders, conn.stores.book, *asked))
 
     return _json_or_error(act)

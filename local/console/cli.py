@@ -334,6 +334,16 @@ def erase(order_key: str, app: Target) -> None:
 @_app()
 def import_orders(day: str, app: Target) -> None:
     """Bring orders back that the table has lost, from the order book of DAY; without one, say which there are."""
+    if not day:
+        for book in (books := app.ask("POST", "orders/import")["books"]):
+            click.echo(f"{book['day']}  {book['orders']} orders")
+        newest = books[0]["day"] if books else ""
+        click.echo(
+            f"name a day: ./connect import-orders {newest}"
+            if books
+            else "there is no order book yet: one a day is written"
+        )
+        return
     part, added, there = "", 0, 0
     while True:
         done = app.ask("POST", "orders/import", {"day": day, "next": part})

@@ -40,7 +40,7 @@ def erase(ctx: Context, orders: OrderStore, letters: DeadLetterStore, key: str) 
         StoreUnavailable: the tables did not answer; the same call goes on.
     """
     entries = orders.find(code_of(key))
-    ended = [entry for entry in entries if entry.is_over and (entry.is_erased or orders.erase(entry))]
+    ended = [entry for entry in entries if entry.is_over and (not entry.has_contents or orders.erase(entry))]
     named = redrive.find(letters, key, ctx.now(), of_orders=True)
     for letter in named:
         letters.erase(letter)

@@ -57,7 +57,7 @@ def _piece(ctx: Context, orders: OrderStore, book: OrderBook, held: Round) -> No
 
 def _erase_past(orders: OrderStore, rows: list[Row], now: datetime, keep: timedelta) -> int:
     entries = [entry_of(row) for row in rows if kind_of(row) == ORDER]
-    past = [entry for entry in entries if not entry.is_erased and is_past(entry, now, keep)]
+    past = [entry for entry in entries if entry.has_contents and is_past(entry, now, keep)]
     return sum([orders.erase(entry) for entry in past])
 
 

@@ -1,4 +1,4 @@
-"""What is kept of an order once its contents go: by its age, or because a person asks for it (P31).
+"""What an order held: by what a repeat is known, and what is kept once contents go, by age or by a person (P31).
 
 Pure. Left is what stops a second post: key, company, status, document, numbers and the digests of its content. Gone are
 the message, the names of its senders, and Business Central's words about it, which may repeat what it held.
@@ -12,7 +12,7 @@ from shared.business_central.code_text import code_of
 from shared.errors import InvalidMessage
 from shared.message_text import decode
 from shared.orders.order_entry import OrderEntry
-from shared.orders.order_message import parse_message, sent_key_of
+from shared.orders.order_message import OrderRequest, parse_message, sent_key_of
 
 ERASED: Final = "what this order held is erased"
 
@@ -21,6 +21,19 @@ def is_past(entry: OrderEntry, now: datetime, keep: timedelta) -> bool:
     """Return whether an order ended, and was seen first and posted last, longer ago than contents are kept."""
     last = max((at for at in (entry.first_at, entry.posted_at) if at is not None), default=None)
     return entry.is_over and (last is None or last < now - keep)
+
+
+def is_same_order(entry: OrderEntry, request: OrderRequest) -> bool:
+    """Return whether a message means the order of an entry; what another release stored is judged by its message."""
+    if entry.content == request.content or not (entry.content or entry.digest):
+        return True
+    if entry.is_erased:
+        return not entry.content  # nothing to compare with
+    try:
+        stored = parse_message(decode(entry.message), message_id=entry.key, is_checked=True)
+    except InvalidMessage:
+        return True  # nothing to compare with
+    return stored.content == request.content
 
 
 def without_contents(entry: OrderEntry) -> OrderEntry:

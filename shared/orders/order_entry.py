@@ -43,7 +43,7 @@ class OrderEntry:
     unknown: bool = False  # the newest post may have succeeded
     refused_at: datetime | None = None  # since when BC refuses it in words that are not known here
     next_try_at: datetime | None = None
-    worker: str = ""  # id of the message that holds the order
+    worker: str = ""  # id of the message that holds the order, or that brought a created one more messages to answer
     lease_until: datetime | None = None
     order_id: str = ""
     number: str = ""
@@ -56,6 +56,7 @@ class OrderEntry:
     index: str = ""  # key of its index row as stored
     hold: str = ""  # key of its hold row as stored
     etag: str = ""
+    left: "OrderEntry | None" = None  # the row that it had while its company was unknown: goes when this one is stored
 
     @property
     def in_doubt(self) -> bool:
@@ -66,6 +67,11 @@ class OrderEntry:
     def is_over(self) -> bool:
         """Whether the order has an outcome."""
         return self.status in {"created", "rejected", "parked"}
+
+    @property
+    def has_contents(self) -> bool:
+        """Whether it holds what is erased one day: a message, or the names of senders that came after."""
+        return not self.is_erased or bool(self.senders)
 
     @property
     def shown_key(self) -> str:

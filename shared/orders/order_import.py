@@ -59,6 +59,12 @@ def bring_back(ctx: Context, orders: OrderStore, book: OrderBook, day: str, part
     return Imported(day=edition.day.isoformat(), added=added, there=there, next=name)
 
 
+def books(ctx: Context, book: OrderBook) -> dict[str, list[dict[str, str | int]]]:
+    """Return which books there are, the newest first, each by day with its number of orders."""
+    there = book.editions(ctx.now().date())
+    return {"books": [{"day": one.day.isoformat(), "orders": one.orders} for one in there]}
+
+
 def _is_order(row: Row) -> bool:
     return kind_of(row) == ORDER
 

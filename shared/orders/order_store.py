@@ -56,7 +56,9 @@ class Held:
     def undone(self, entry: OrderEntry) -> OrderEntry:
         """Return an entry as it was before `begin`, to be stored over what that wrote."""
         row = self.written
-        return entry if row is None else replace(entry, etag=row.etag, index=row.index, hold=row.hold, place=row.place)
+        if row is None:
+            return entry
+        return replace(entry, etag=row.etag, index=row.index, hold=row.hold, place=row.place, left=row.left)
 
 
 class OrderStore:
@@ -110,9 +112,14 @@ class OrderStore:
     def save(self, entry: OrderEntry) -> OrderEntry:
         """Store a new or changed entry with its rows beside it; StateConflict when somebody else was faster.
 
-        A created order claims its document here, and what is no longer in doubt gives up its hold.
+        A created order claims its document here, what is no longer in doubt gives up its hold, and what had a row under
+        no company leaves it.
         """
-        return self._write(replace(entry, hold=entry.hold if entry.in_doubt else ""), entry, [])
+        return self._write(replace(entry, hold=entry.hold if entry.in_doubt else ""), entry, self._claims(entry))
+
+    def join(self, created: OrderEntry) -> OrderEntry:
+        """Store a created order, which has its document, with more messages; StateConflict as `save`."""
+        return self._write(created, created, [])
 
     def begin(self, entry: OrderEntry) -> OrderEntry | Held:
         """Store an entry that is about to be posted, and hold back every order that could be mistaken for it.
@@ -155,6 +162,10 @@ class OrderStore:
                 return holder
         return None
 
+    def _claims(self, entry: OrderEntry) -> list[Change]:
+        is_claimed = entry.status == "created" and entry.number
+        return [Insert(claim_row(self._partition, entry))] if is_claimed else []
+
     def claimant(self, company: str, document: PostedOrder) -> str:
         """Return the order key that a document belongs to, "" when it belongs to none.
 
@@ -175,9 +186,10 @@ class OrderStore:
         gone = [old for old, new in ((stored.index, entry.index), (stored.hold, entry.hold)) if old and old != new]
         if entry.index:
             writes.append(Upsert(index_row(self._partition, entry)))
-        if entry.status == "created" and entry.number:
-            writes.append(Insert(claim_row(self._partition, entry)))
-        return replace(entry, etag=self._write_without(gone, writes)[0])
+        if entry.left is not None:  # as it was read: a message that joined it since moves, too
+            writes.append(Delete(Row(partition=self._partition, key=entry.left.place, etag=entry.left.etag)))
+            gone += [entry.left.index] if entry.left.index else []
+        return replace(entry, etag=self._write_without(gone, writes)[0], left=None)
 
     def _write_without(self, keys: list[str], writes: list[Change]) -> list[str]:
         """Write, and delete rows with it; one that is gone already, as 0.1.0 may have left it, stops nobody.
@@ -196,16 +208,19 @@ class OrderStore:
         return Delete(Row(partition=self._partition, key=key))
 
     def forget(self, entry: OrderEntry) -> None:
-        """Delete an entry that has moved to another key, with its index row, both or none."""
+        """Delete an entry with its index row, both or none."""
         place = entry.place or row_key("order", entry.key, entry.company)
         row = self._table.get(self._partition, place)
         if row is not None:
             self._write_without([one for one in (place, row.text("index")) if one], [])
 
-    def forget_unread(self, key: str) -> None:
-        """Delete the entry of a message that was refused unread under a key whose order is created now."""
-        entry = self.at(key, "")
-        if entry is not None and entry.status == "rejected":
+    def forget_unread(self, created: OrderEntry) -> None:
+        """Delete the entry of a message that was refused under the key of an order which is created now.
+
+        What was another order stays for whoever sent it.
+        """
+        entry = self.at(created.key, "")
+        if entry is not None and entry.status == "rejected" and entry.content in {"", created.content}:
             self.forget(entry)
 
     def page(self, behind: str, limit: int) -> list[Row]:

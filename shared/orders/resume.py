@@ -17,11 +17,12 @@ from shared.log import log_event
 from shared.message_text import decode
 from shared.orders import next_step
 from shared.orders.next_step import Park, Wait
+from shared.orders.order_contents import is_same_order
 from shared.orders.order_entry import OrderEntry, Sender
 from shared.orders.order_message import parse_message, sent_key_of
 from shared.orders.order_result import outcome
 from shared.orders.order_store import OrderStore
-from shared.orders.submit import ANSWERED, Delivery, carry_out, is_same_order, patiently, take
+from shared.orders.submit import Delivery, carry_out, patiently, take
 from shared.outputs import Outputs
 from shared.resource_names import DEFAULT_CONNECTION, QUEUE_ORDER_RESUMES
 
@@ -135,11 +136,9 @@ def _resume(ctx: Context, orders: OrderStore, place: Place, message_id: str) -> 
     if entry is None:  # it waited without a company, has one now and goes on there
         log_event(log, "order.skipped", order_key=key, company=company, reason="no such order is stored")
         return Outputs()
-    if entry.error_code == ANSWERED and entry.reported_to != message_id:
-        orders.forget(entry)  # an hour ago
-        return Outputs()
     if entry.status == "created":
-        return outcome(orders.connection, entry) if entry.reported_to in {"", message_id} else Outputs()
+        is_mine = not entry.reported_to or message_id in {entry.worker, entry.reported_to}
+        return outcome(orders.connection, entry) if is_mine else Outputs()
     if entry.is_erased:
         log_event(log, "order.skipped", order_key=key, company=company, reason="what it held is erased")
         return Outputs()

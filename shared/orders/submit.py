@@ -27,6 +27,7 @@ from shared.log import log_event
 from shared.message_text import decode
 from shared.orders import likeness, next_step
 from shared.orders.next_step import Adopt, Park, Post, Reject, Step, Wait
+from shared.orders.order_contents import is_same_order
 from shared.orders.order_entry import OrderEntry, Sender, company_of
 from shared.orders.order_look_up import look_up
 from shared.orders.order_message import OrderRequest, connection_fault, parse_message, sent_key_of
@@ -41,9 +42,6 @@ log: Final = logging.getLogger(__name__)
 _PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0)
 #: Bytes of a refused message that are kept: what a table property holds, and the longest message there is.
 _KEPT: Final = 65_536
-#: Marks an order without a company whose messages are answered; its row stays, so that a delivery can be repeated.
-ANSWERED: Final = "answered"
-_KEPT_FOR: Final = timedelta(hours=1)
 _OTHER_ORDER: Final = "orderKey: was used for another order before; a new order needs a key of its own"
 _TOO_MANY: Final = "orderKey: more messages of this key await its outcome than can be kept"
 
@@ -106,18 +104,31 @@ def take(ctx: Context, orders: OrderStore, delivery: Delivery) -> Outputs:
 def _place(
     ctx: Context, orders: OrderStore, request: OrderRequest, company: str, delivery: Delivery, held: OrderEntry
 ) -> Outputs:
-    """Go on with an order that waited without a company and has one now."""
-    entry = orders.load(request.key, company)
-    done = None if entry is None else _known(ctx, orders, entry, request, delivery)
-    if done is None:
-        entry = entry or _first(ctx, orders, request, company, held)
-        done = _go_on(ctx, orders, request, _taken(ctx, entry, request, delivery))
-    elif done.results:  # written after this function returned: until then the row says what to answer
-        kept = replace(held, reported_to=delivery.message_id, error_code=ANSWERED, error="its messages are answered")
-        orders.save(replace(kept, next_try_at=ctx.now() + _KEPT_FOR))
-        return done
-    orders.forget(held)
-    return done
+    """Go on with an order that waited without a company and has one now.
+
+    The write by which its company's row takes its messages over removes the row they had; results are written after
+    this function has returned, so that until then one of the two says what to answer.
+    """
+    entry = orders.load(request.key, company) or _first(ctx, orders, request, company, held)
+    more = replace(entry, left=held).joined_by(*delivery.senders(request))
+    if fault := _misfit(entry, request, more):
+        ended = replace(held, status="rejected", unknown=False, worker=delivery.message_id)
+        return _end(orders, ended, InvalidMessage([fault]))
+    if entry.status == "created":
+        orders.join(replace(more, worker=delivery.message_id))
+        # The resume that brought messages before may not have answered them yet, and is not known any more.
+        return answer(orders.connection, more, more.senders if entry.worker else delivery.senders(request))
+    if entry.status == "waiting" or _is_busy(entry, delivery.message_id, ctx.now()):
+        orders.save(more)
+        return Outputs()
+    return _go_on(ctx, orders, request, _taken(ctx, replace(entry, left=held), request, delivery))
+
+
+def _misfit(entry: OrderEntry, request: OrderRequest, more: OrderEntry) -> str:
+    """Return why an order's row can't take a message over, "" when it can; `more`: the row with it."""
+    if entry.status != "rejected" and not is_same_order(entry, request):
+        return _OTHER_ORDER
+    return _TOO_MANY if is_too_long(more) else ""
 
 
 def _read(ctx: Context, delivery: Delivery) -> OrderRequest:
@@ -187,19 +198,6 @@ def _join(orders: OrderStore, entry: OrderEntry, senders: tuple[Sender, ...]) ->
     if joined != entry:
         orders.save(joined)
     return Outputs()
-
-
-def is_same_order(entry: OrderEntry, request: OrderRequest) -> bool:
-    """Return whether a message means the order of an entry; what another release stored is judged by its message."""
-    if entry.content == request.content or not (entry.content or entry.digest):
-        return True
-    if entry.is_erased:
-        return not entry.content  # nothing to compare with
-    try:
-        stored = parse_message(decode(entry.message), message_id=entry.key, is_checked=True)
-    except InvalidMessage:
-        return True  # nothing to compare with
-    return stored.content == request.content
 
 
 def _first(
@@ -301,7 +299,7 @@ def _adopt(ctx: Context, orders: OrderStore, entry: OrderEntry, document: Posted
             raise
         lost = replace(entry, before="\n".join(filter(None, (entry.before, document.number))))
         return carry_out(ctx, orders, lost, next_step.after_lost_claim(entry, document, ctx.now()))
-    orders.forget_unread(entry.key)
+    orders.forget_unread(made)
     return created
 
 

@@ -72,26 +72,12 @@ def _leaves_late() -> list[Patch]:
 
 
 def _claims_forgotten() -> list[Patch]:
-    real = OrderStore._write
-
-    def write(book: OrderStore, entry: OrderEntry, stored: OrderEntry, more: Any) -> OrderEntry:
-        number = entry.number
-        return replace(real(book, replace(entry, number=""), stored, more), number=number)
-
-    return [
-        (OrderStore, "claimant", lambda *_: ""),
-        (order_store, "claim_row", _unique_claim),
-        (OrderStore, "_write", write),
-    ]
-
-
-def _unique_claim(partition: str, entry: OrderEntry) -> Any:
-    raise AssertionError("no claim is written without a number")
+    return [(OrderStore, "claimant", lambda *_: ""), (OrderStore, "_claims", lambda *_: [])]
 
 
 def _hold_kept() -> list[Patch]:
     def save(book: OrderStore, entry: OrderEntry) -> OrderEntry:
-        return book._write(entry, entry, [])
+        return book._write(entry, entry, book._claims(entry))
 
     return [(OrderStore, "save", save)]
 
@@ -148,6 +134,10 @@ def _key_by_case() -> list[Patch]:
 
 def _unplaced_forgotten() -> list[Patch]:
     return [(submit, "_wait_unplaced", lambda *_: Outputs())]
+
+
+def _moved_silent() -> list[Patch]:
+    return [(resume, "_moved", lambda *_: None)]
 
 
 def _customer_ignored() -> list[Patch]:
@@ -224,7 +214,9 @@ ORDER_DEFECTS: Final = (
     Defect("impatient", "a transient fault is waited out for 72 hours", _impatient, {}, "outage"),
     Defect("leaves late", "a post leaves within a minute of its note", _leaves_late,
            {**_IN_DOUBT, "stall_p": 0.03, "nest_p": 0.2}),
-    Defect("claims forgotten", "a document is claimed by one key", _claims_forgotten, _WITH_CLERKS),
+    Defect("claims forgotten", "a document is claimed by one key", _claims_forgotten,
+           {**_ORDERS, "orders": 80, "fault": _fault(FaultKind.TIMEOUT_BEFORE, probability=0.4),
+            "more_faults": (_HALF_AN_HOUR,)}),
     Defect("hold kept", "an order with an outcome holds nothing back", _hold_kept, _WITH_CLERKS),
     Defect("before forgotten", "what bore the number before is not the order", _before_forgotten, _WITH_CLERKS),
     Defect("transient is final", "a 4xx that passes is waited out", _transient_is_final,
@@ -236,6 +228,8 @@ ORDER_DEFECTS: Final = (
     Defect("key by case", "keys are equal after trimming and upper-casing", _key_by_case, {**_ORDERS, "orders": 60}),
     Defect("unplaced forgotten", "an order without a company waits", _unplaced_forgotten,
            {**_ORDERS, "fault": _NO_COMPANIES}),
+    Defect("moved silent", "what left its row under no company answers from its company's after a crash", _moved_silent,
+           {**_CRASHES, "fault": _NO_COMPANIES}),
     Defect("customer ignored", "an order of another customer is another order", _customer_ignored, _STRANGERS),
     Defect("more lines are the same", "a document with other lines is not surely the order", _more_lines_are_the_same,
            _STRANGERS),

@@ -200,6 +200,18 @@ def test_an_import_goes_on_to_the_end(app: App) -> None:
     ]  # fmt: skip
 
 
+def test_an_import_without_a_day_says_which_there_are(app: App) -> None:
+    """The newest first, and how to go on; nothing is brought back."""
+    app.body = b'{"books": [{"day": "2026-02-02", "orders": 9}, {"day": "2026-02-01", "orders": 7}]}'
+    said = ask("import-orders", "--url", app.url)
+    assert said.output.splitlines() == [
+        "2026-02-02  9 orders", "2026-02-01  7 orders", "name a day: ./connect import-orders 2026-02-02",
+    ]  # fmt: skip
+    assert (said.exit_code, app.asked) == (0, [("POST", "/api/orders/import", "")])
+    app.body = b'{"books": []}'
+    assert "there is no order book yet" in ask("import-orders", "--url", app.url).output
+
+
 def test_wrong_settings_are_refused_before_anything_starts(tmp_path: Path) -> None:
     """One line each, code 2, and no folder was made."""
     for command in ("up", "run", "demo"):

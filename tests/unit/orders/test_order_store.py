@@ -96,7 +96,7 @@ def test_the_lists_hold_exactly_the_orders_that_belong_there(steps: list[tuple[s
 
 
 def test_a_forgotten_order_leaves_no_place_in_a_list() -> None:
-    """It moved from "no company" to its company."""
+    """The message that was refused under its key was sent well."""
     book = book_of()
     waiting = book.save(replace(entry(), status="waiting", next_try_at=AT))
     book.forget(waiting)
@@ -114,6 +114,46 @@ def test_forgetting_an_order_is_cut_off_nowhere() -> None:
     tables.before = asked.append
     book.forget(waiting)
     assert [one for one in asked if "get" not in one and "query" not in one] == ["BcOrders.write"]
+
+
+@pytest.mark.parametrize("status", ["posting", "waiting", "created"])
+def test_an_order_that_finds_its_company_leaves_its_row_in_the_same_write(status: OrderStatus) -> None:
+    """Begun, waiting or created at once; it is in one place at any time, and in no list for the other."""
+    tables = MemoryTables()
+    book = OrderStore(tables.table("BcOrders"), "conn")
+    unplaced = book.save(replace(entry(), company="", status="waiting", next_try_at=AT))
+    due = AT + timedelta(hours=1) if status == "waiting" else None
+    moved = entry(likeness="l|m|n", posted_at=AT, number="n")
+    asked: list[str] = []
+    tables.before = asked.append
+    moved = replace(moved, status=status, next_try_at=due, left=unplaced)
+    stored = book.begin(moved) if status == "posting" else book.save(moved)
+    assert [one for one in asked if "get" not in one and "query" not in one] == ["BcOrders.write"]
+    assert isinstance(stored, OrderEntry)
+    assert book.find("WEB-1") == [stored]
+    assert book.waiting(9) == ([stored] if status == "waiting" else [])
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_an_order_leaves_no_row_that_another_worker_moved(is_gone: bool) -> None:
+    """A message joined it since, or it has left already: nothing is written, and it is read once more."""
+    book = book_of()
+    unplaced = book.save(replace(entry(), company="", status="waiting", next_try_at=AT))
+    if is_gone:
+        book.forget(unplaced)
+    else:
+        book.save(unplaced.joined_by(Sender("m-2", "web-1")))
+    with pytest.raises(StateConflict):
+        book.save(replace(entry(), left=unplaced))
+    assert [(one.company, len(one.senders)) for one in book.find("WEB-1")] == ([] if is_gone else [("", 1)])
+
+
+def test_a_created_order_takes_more_messages_and_keeps_its_document() -> None:
+    """It was claimed when it was created."""
+    book = book_of()
+    made = book.save(replace(entry(number="n", order_id="i"), status="created"))
+    more = book.join(made.joined_by(Sender("m-2", "web-1")))
+    assert book.load("WEB-1", "c") == more
 
 
 def test_an_order_whose_place_in_a_list_is_gone_goes_on() -> None:

@@ -2,17 +2,19 @@
 
 import json
 import logging
+import threading
 
 import azure.functions as func
 import pytest
 from business_central_emulator import Fault, FaultKind
 
 from shared import overview, routing, services, triggers
-from shared.errors import ConfigError, InvalidMessage
+from shared.errors import ConfigError, InvalidMessage, StoreUnavailable
 from shared.operations.connect_page import ConnectPages
 from shared.operations.status_view import StatusView
 from shared.outputs import Outputs
 from shared.resource_names import QUEUE_PAGES
+from shared.services import Services
 from tests.support.connected_worlds import Deployment
 from tests.usecases.connections.test_isolation import warmed_up
 
@@ -89,6 +91,27 @@ def test_status_is_whole_for_one_and_short_for_several(made: Deployment) -> None
     whole = overview.status_of(made.made, "us")
     assert isinstance(whole, StatusView)
     assert (whole.connection, [one.id for one in whole.connections]) == ("us", ["us"])
+
+
+def test_status_keeps_nobody_waiting_for_storage_that_is_frozen(
+    made: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes calls and answers none: one connection is refused in time, several are shown as unreachable."""
+    thawed = threading.Event()
+
+    def hang(*_: object) -> None:
+        thawed.wait(20)
+
+    for name in ("view", "absent"):
+        monkeypatch.setattr(Services, name, hang)
+    monkeypatch.setattr(overview, "LOOK_S", 0.05)
+    try:
+        with pytest.raises(StoreUnavailable, match=r"storage has not answered for 0\.05 s"):
+            overview.status_of(made.made, "us")
+        several = overview.status_of(made.made, "")
+    finally:
+        thawed.set()
+    assert {one.health for one in several.connections} == {"unreachable"}
 
 
 def test_the_page_of_one_works_while_another_is_stopped(made: Deployment) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -473,17 +474,22 @@ def test_a_connection_that_is_not_there_is_refused(shop: Shop) -> None:
     assert (result["status"], result["error"]["message"]) == ("rejected", "connection: must be default")
 
 
+def wait_without_a_company(shop: Shop, text: str) -> None:
+    """Have an order come while the companies can't be listed; then they can."""
+    shop.fail(FaultKind.UNAVAILABLE, match="/companies$", times=9)
+    for host in shop.world.hosts:
+        host.companies.forget()
+    shop.submit(text)
+    shop.world.bc.faults.clear()
+
+
 @pytest.mark.parametrize("place", [None, "before put sales-order-results", "after put sales-order-results"])
 @pytest.mark.parametrize("line", [None, {"lineType": "Item", "lineObjectNumber": "PRK-1001", "quantity": 9}])
 def test_an_order_that_waited_without_a_company_is_answered_whatever_has_its_place(
     shop: Shop, place: str | None, line: dict[str, Any] | None
 ) -> None:
     """Meanwhile its key was used: a repeat or another order, and the worker may die before its answer is written."""
-    shop.fail(FaultKind.UNAVAILABLE, match="/companies$", times=9)
-    for host in shop.world.hosts:
-        host.companies.forget()
-    shop.submit(shop.message("a"))
-    shop.world.bc.faults.clear()
+    wait_without_a_company(shop, shop.message("a"))
     (first,) = shop.submit(shop.message("A", shop.order(*filter(None, [line]))))
     assert first["status"] == "created"
 
@@ -493,11 +499,50 @@ def test_an_order_that_waited_without_a_company_is_answered_whatever_has_its_pla
             raise Crash(name)
 
     shop.world.point = point
-    shop.wait(timedelta(hours=2))
+    shop.wait(timedelta(minutes=30))
     told = [result["status"] for result in results(shop.world) if result["orderKey"] == "a"]
     assert told == ["rejected" if line else "created"] * (2 if place and place.startswith("after") else 1)
     assert shop.world.stores.orders.waiting(9) == []
+    assert shop.status("A") == ("rejected,created" if line else "created")
     assert len(shop.orders()) == 1
+
+
+def test_what_waited_without_a_company_waits_no_longer_than_its_answer(shop: Shop) -> None:
+    """It is answered with the order that has its key by then, and no list holds it from that very moment on."""
+    wait_without_a_company(shop, shop.message("a"))
+    shop.submit(shop.message("A"))
+    while len(results(shop.world)) == 1:
+        shop.wait(timedelta(minutes=1))
+    assert [result["orderKey"] for result in results(shop.world)] == ["A", "a"]
+    (entry,) = shop.world.stores.orders.find("A")
+    assert (entry.status, [sender.sent_key for sender in entry.senders]) == ("created", ["A", "a"])
+    assert shop.world.stores.orders.counts(9) == {"parked": 0, "rejected": 0, "waiting": 0}
+
+
+def test_whoever_waited_before_is_answered_although_the_same_happens_once_more(shop: Shop) -> None:
+    """The worker dies before its results are written, and others waited without a company before it comes back."""
+    wait_without_a_company(shop, shop.message("a"))
+    shop.submit(shop.message("A"))
+    (text,) = resume.due(shop.world.stores.orders, shop.world.clock.now() + timedelta(hours=1)).resumes
+    lost = WORK[QUEUE_ORDER_RESUMES](shop.world.connection, text.encode(), "r-1")
+    assert [json.loads(one)["orderKey"] for one in lost.results] == ["a"]
+    wait_without_a_company(shop, shop.message(" a"))
+    shop.wait(timedelta(minutes=30))
+    told = [result["orderKey"] for result in results(shop.world)]
+    assert Counter(told) == Counter(["A", "A", "a", " a"])
+
+
+def test_an_erased_order_that_answers_once_more_forgets_the_names_again(shop: Shop) -> None:
+    """The next erasure finds what came since."""
+    shop.submit(shop.message("A"))
+    orders, letters = shop.world.stores.orders, shop.world.stores.dead_letters
+    wait_without_a_company(shop, shop.message("a"))
+    erase.erase(shop.world.ctx, orders, letters, "A")
+    shop.wait(timedelta(minutes=30))
+    assert results(shop.world)[-1]["orderKey"] == "a"
+    assert [entry.has_contents for entry in orders.find("A")] == [True]
+    erase.erase(shop.world.ctx, orders, letters, "A")
+    assert [entry.has_contents for entry in orders.find("A")] == [False]
 
 
 @pytest.mark.parametrize("at", ["BcOrders.delete", "BcOrders.write"])
@@ -506,11 +551,7 @@ def test_an_order_that_waited_without_a_company_is_answered_wherever_its_worker_
     shop: Shop, at: str, nth: int
 ) -> None:
     """It is created, and the worker dies as it forgets the row under no company: the half of it, once, for good."""
-    shop.fail(FaultKind.UNAVAILABLE, match="/companies$", times=9)
-    for host in shop.world.hosts:
-        host.companies.forget()
-    shop.submit(shop.message())
-    shop.world.bc.faults.clear()
+    wait_without_a_company(shop, shop.message())
     places = iter(range(1, 100))
 
     def point(name: str) -> None:

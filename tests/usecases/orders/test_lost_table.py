@@ -41,6 +41,19 @@ def lose_the_table(shop: Shop) -> None:
     world.clock.advance(15 * 60)  # only then is it sure that a post of before the loss is no longer under way
 
 
+def test_books_are_named_the_newest_first(shop: Shop) -> None:
+    """Each by its day and how many orders it holds; without one, none."""
+    book = shop.world.stores.book
+    assert order_import.books(shop.world.ctx, book) == {"books": []}
+    shop.submit(shop.message())
+    first = write_book(shop)
+    shop.submit(shop.message("web-2"))
+    shop.world.clock.advance(timedelta(days=1))
+    second = write_book(shop)
+    named = [{"day": second, "orders": 2}, {"day": first, "orders": 1}]
+    assert order_import.books(shop.world.ctx, book) == {"books": named}
+
+
 def bring_back(shop: Shop, day: str) -> tuple[int, int]:
     """Import the whole book of a day; returns how many orders were missing, and how many were not."""
     added, there, part = 0, 0, ""
