@@ -12,10 +12,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 #: The floors, top first. A module imports from its own room, or from rooms on floors below, never from above.
 FLOORS: Final = (
-    "function_app", "triggers", "overview", "routing", "services", "operations", "webhooks", "dead_letters", "changes",
-    "contract", "orders", "connections", "forwarding", "business_central", "login", "storage",
+    "function_app", "triggers", "webhook_trigger", "overview", "routing", "services", "operations", "webhooks",
+    "dead_letters", "changes", "contract", "orders", "connections", "forwarding", "business_central", "login",
+    "storage",
     "settings", "outputs", "log", "resource_names", "ncrontab", "exact_json", "message_text", "invocation",
-    "work_counts", "clock", "concurrency",
+    "work_counts", "clock", "concurrency", "first_use",
     "guid", "version", "errors",
 )  # fmt: skip
 #: Modules that decide and do nothing else: no network, clock, chance, environment, thread or Azure, and no store.
@@ -52,6 +53,7 @@ PACKAGES: Final[dict[str, set[str]]] = {
     "storage": {"azure", "requests"},
     "operations": {"azure", "requests"},
     "triggers": {"azure"},
+    "webhook_trigger": {"azure"},
     "function_app": {"azure"},
     "services": {"requests"},
 }
