@@ -8,8 +8,9 @@ import typing
 
 import azure.functions as func
 
-from shared import triggers
+from shared import webhook_trigger
 from shared.concurrency import tune
+from shared.first_use import FirstUse
 from shared.log import quiet_libraries
 from shared.resource_names import (
     QUEUE_EVENTS,
@@ -21,6 +22,11 @@ from shared.resource_names import (
     QUEUE_RESULTS,
 )
 from shared.webhooks.delivery import ROUTE
+
+if typing.TYPE_CHECKING:
+    from shared import triggers
+else:
+    triggers = FirstUse("shared.triggers")
 
 tune()  # before threads have heaps of their own
 quiet_libraries()
@@ -75,7 +81,7 @@ ANY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 @app.queue_output(arg_name="notifications", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE)
 def bc_notifications(req: func.HttpRequest, notifications: Texts) -> func.HttpResponse:
     """Answer the handshake; take notifications into the queue."""
-    return triggers.receive_notification(req, notifications)
+    return webhook_trigger.receive_notification(req, notifications)
 
 
 @app.queue_trigger(arg_name="msg", queue_name=QUEUE_NOTIFICATIONS, connection=STORAGE, data_type=BYTES)

@@ -30,6 +30,8 @@ def parse_time(text: str) -> datetime | None:
         parsed = datetime.fromisoformat(text)
     except ValueError:
         return None
+    if parsed.tzinfo is UTC:  # as nearly all are
+        return parsed
     if parsed.tzinfo is None:
         return None
     try:

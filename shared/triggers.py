@@ -1,6 +1,6 @@
 """Between the Functions worker's objects and the use cases: what comes in becomes values, what is returned leaves.
 
-The only module besides `function_app.py` that knows `azure.functions`.
+Besides `function_app.py` only this and `webhook_trigger.py` know `azure.functions`.
 """
 
 import json
@@ -16,7 +16,6 @@ from shared import message_text, overview, resource_names, routing
 from shared import services as root
 from shared.changes import notification_job, page_job, plan_runs, replay
 from shared.changes.jobs import NotificationJob, PageJob
-from shared.connections.context import Context
 from shared.contract import schema_answer
 from shared.contract.built_in import described
 from shared.dead_letters import frame, redrive
@@ -35,12 +34,10 @@ from shared.orders.asked_key import asked_key
 from shared.outputs import Outputs, together
 from shared.services import Connection, Services
 from shared.version import VERSION
-from shared.webhooks import keep, receive
+from shared.webhook_trigger import PLAIN, Texts
+from shared.webhooks import keep
 
 log: Final = logging.getLogger(__name__)
-
-type Texts = func.Out[list[str]]
-_TEXT: Final = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 
 
 def run_timer(function: str, outputs: dict[str, Texts]) -> None:
@@ -181,33 +178,13 @@ def do_poison(conn: Connection, queue: str, body: bytes, message_id: str) -> Out
     return frame.dead_letter_poison(conn.context, conn.stores.dead_letters, conn.stores.orders, queue, body, message_id)
 
 
-def receive_notification(req: func.HttpRequest, jobs: Texts) -> func.HttpResponse:
-    """Answer the webhook route."""
-    path = str(req.route_params.get("subscription", ""))
-    headers = {name.lower(): str(value) for name, value in req.headers.items()}
-    sent_a_body = "transfer-encoding" in headers or headers.get("content-length", "0").strip() not in {"", "0"}
-
-    def context(connection: str) -> Context | None:
-        made = root.services()
-        return made.connection(connection).context if connection in made.ids else None
-
-    reply = receive.receive(req.params, path, req.get_body(), context, sent_a_body=sent_a_body)
-    if reply.jobs:
-        conn = root.services().connection(reply.jobs[0].connection)
-        if (activity := conn.activity) is not None:
-            activity.delivered(reply.jobs[0].company, reply.jobs[0].entity)
-        texts = [*(job.to_text() for job in reply.jobs), *root.services().second_clock.look()]
-        jobs.set([message_text.encode(text) for text in texts])
-    return func.HttpResponse(reply.body, status_code=reply.status, mimetype="text/plain", headers=_TEXT)
-
-
 def show_health(outputs: dict[str, Texts]) -> func.HttpResponse:
     """Answer `health`: the app is up, and its version; whoever asks is a clock that runs what is overdue."""
     try:
         _leave(Outputs(notifications=root.services().second_clock.look()), outputs)
     except IntegrationError as error:
         log_event(log, "bc.failed", level=logging.WARNING, error=type(error).__name__, reason=str(error))
-    return func.HttpResponse(f"up {VERSION}", mimetype="text/plain", headers=_TEXT)
+    return func.HttpResponse(f"up {VERSION}", mimetype="text/plain", headers=PLAIN)
 
 
 def show_status(req: func.HttpRequest) -> func.HttpResponse:
@@ -329,7 +306,7 @@ def _json_or_error(answer: Callable[[], object]) -> func.HttpResponse:
 
 def _json(value: object, code: int) -> func.HttpResponse:
     text = json.dumps(value, default=_encode, indent=1)
-    return func.HttpResponse(text, status_code=code, mimetype="application/json", headers=_TEXT)
+    return func.HttpResponse(text, status_code=code, mimetype="application/json", headers=PLAIN)
 
 
 def _encode(value: object) -> str:

@@ -190,29 +190,26 @@ class Storage:
 
     def _queue_service(self, connection: str) -> QueueServiceClient:
         if connection not in self._queues:
-            address, credential = self._account(connection, "queue")
-            options: dict[str, Any] = {"api_version": API_VERSION, **_RETRIES, **self._trust()}
-            self._queues[connection] = (
-                _from_text(QueueServiceClient, connection, address, options)
-                if credential is None
-                else QueueServiceClient(address, credential, **options)
-            )
+            self._queues[connection] = self._client(QueueServiceClient, connection, "queue")
         return self._queues[connection]
 
     def _blob_service(self, connection: str) -> BlobServiceClient:
         if connection not in self._blobs:
-            address, credential = self._account(connection, "blob")
-            options: dict[str, Any] = {"api_version": API_VERSION, **_RETRIES, **self._trust()}
-            self._blobs[connection] = (
-                _from_text(BlobServiceClient, connection, address, options)
-                if credential is None
-                else BlobServiceClient(address, credential, **options)
-            )
+            self._blobs[connection] = self._client(BlobServiceClient, connection, "blob")
         return self._blobs[connection]
 
-    def _trust(self) -> dict[str, Any]:
-        bundle = self._env.get("CA_BUNDLE")
-        return {"connection_verify": bundle} if bundle else {}
+    def _client[C: (QueueServiceClient, BlobServiceClient)](self, kind: type[C], connection: str, service: str) -> C:
+        address, credential = self._account(connection, service)
+
+        def made(**trust: str) -> C:
+            options: dict[str, Any] = {"api_version": API_VERSION, **_RETRIES, **trust}
+            if credential is None:
+                return _from_text(kind, connection, address, options)
+            return kind(address, credential, **options)
+
+        client, bundle = made(), self._env.get("CA_BUNDLE")
+        # The SDK reads the bundle for every request, those by plain HTTP included.
+        return made(connection_verify=bundle) if bundle and client.url.startswith("https:") else client
 
     def _account(self, connection: str, service: str) -> tuple[str, AsyncTokenCredential | None]:
         """Return a connection string and None, or a service address and a credential."""

@@ -8,11 +8,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from shared.business_central.record_shape import RecordShape, shape_of
 from shared.business_central.records import UNUSABLE_ID, Record, is_usable, make_record, record_decoder
 
 _SPACE: Final = " \t\r\n"
 #: A number may be cut before its end as far as this, between `1` and `5` of `1.5` or `1e-5`.
 _NUMBER_TAIL: Final = 3
+#: From so many records on a shape is worth its pattern, which takes as long as decoding some hundred.
+_WORTH_A_SHAPE: Final = 50
+#: So many shapes of one page are learned: a list may have been empty in the first record, and BC knows no other reason.
+_MOST_SHAPES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +59,18 @@ def parse_page(chunks: Iterable[bytes], key: str = "id") -> Page:
 
 def _read_records(text: "_Text", records: list[Record], broken: list[str], key: str) -> None:
     text.expect("[")
+    shape: RecordShape | None = None
+    learned = 0
     while text.sign() != "]":
-        fields, raw = text.value()
-        try:
-            records.append(_record(fields, raw, text.constants, key))
-        except ValueError as error:
-            broken.append(str(error))
+        if shape is None or not text.take_known(shape, records):
+            fields, raw = text.value()
+            try:
+                records.append(_record(fields, raw, text.constants, key))
+            except ValueError as error:
+                broken.append(str(error))
+            else:
+                if len(records) > _WORTH_A_SHAPE and learned < _MOST_SHAPES:
+                    shape, learned = shape_of(fields, key) or shape, learned + 1
         if text.sign() == ",":
             text.expect(",")
         elif text.sign() != "]":
@@ -107,6 +118,17 @@ class _Text:
         if self.sign() != sign:
             raise ValueError(f"{sign} expected")
         self._at += 1
+
+    def take_known(self, shape: RecordShape, records: list[Record]) -> bool:
+        """Take the records that come next, and the commas between them, as long as they have a shape and are whole."""
+        text, at = self._text, self._at
+        while (known := shape.read(text, at)) is not None:
+            record, self._at = known
+            records.append(record)
+            if not text.startswith(",", self._at):
+                return True
+            at = self._at + 1
+        return at > self._at
 
     def value(self) -> tuple[Any, str]:
         """Take the next JSON value; return it decoded, and its text."""

@@ -6,7 +6,7 @@ so no number is rounded and nothing is encoded again.
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final
@@ -52,6 +52,7 @@ class Record:
     modified_text: str = ""  # lastModifiedDateTime as it came
     tags: str = ""  # its ETag and those of its expanded records, one a line
     expanded_times: tuple[str, ...] = ()  # lastModifiedDateTime of its expanded records
+    _version: str = field(default="", init=False, repr=False, compare=False)  # once it was asked for
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -75,7 +76,7 @@ class Record:
     @property
     def newest(self) -> datetime:
         """The newest `lastModifiedDateTime` of the record and its expanded records; year 1 when there is none."""
-        return max([self.modified, *(parse_time(text) or NO_TIME for text in self.expanded_times)])
+        return max(parse_time(text) or NO_TIME for text in {self.modified_text, *self.expanded_times})
 
     @property
     def expanded_tags(self) -> tuple[str, ...]:
@@ -89,7 +90,9 @@ class Record:
         ETags, not times: a recorded PATCH left lastModifiedDateTime unchanged while the ETag moved, and a changed
         variant does not touch its item.
         """
-        return sha256((self.tags or self.raw).encode()).hexdigest()[:16]
+        if not self._version:
+            self._version = sha256((self.tags or self.raw).encode()).hexdigest()[:16]
+        return self._version
 
 
 _READ_OUT: Final = {"number": "number", "status": "status", "lastModifiedDateTime": "modified_text"}

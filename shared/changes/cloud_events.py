@@ -68,7 +68,7 @@ def change_event(origin: Origin, entity: Entity, change: str, record: Record, ve
     """
     kind = entity.event_type(change)
     version = (version or record.version) if change in {"pulled", "updated"} else ""
-    return _event(origin, kind, entity, record.key, version, record.text("lastModifiedDateTime"), record.raw)
+    return _event(origin, kind, entity, record.key, version, record.modified_text, record.raw)
 
 
 def deleted_event(origin: Origin, entity: Entity, key: str, at: str) -> str:

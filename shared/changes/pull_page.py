@@ -57,7 +57,7 @@ def _kept_and_news(
 
 def _with_claimed(ctx: Context, job: PageJob, records: list[Record], claimed: Sequence[str]) -> list[Record]:
     """Add what an earlier delivery of this job has announced and is on another page now; its output may be lost."""
-    here = {record.key for record in records}
+    here = {record.key for record in records} if claimed else set()
     moved = [key for key in claimed if key not in here]
     return records + read_records(ctx, job.company, job.entity_row(), moved)[0] if moved else records
 

@@ -35,7 +35,10 @@ def expanded_digest(parent: str, tag: str) -> bytes:
 def digests(record: Record) -> list[bytes]:
     """Return what stands for this version of a record and of those expanded in it, each before its record's."""
     own = digest(record)
-    return [own, *(one for tag in record.expanded_tags for one in (expanded_digest(record.key, tag), own))]
+    found = [own]
+    for tag in record.expanded_tags:
+        found += (expanded_digest(record.key, tag), own)
+    return found
 
 
 class PulledVersionStore:

@@ -20,7 +20,10 @@ def pack_id(key: str) -> bytes:
     Raises:
         ValueError: not a GUID.
     """
-    return UUID(key).bytes
+    packed = bytes.fromhex(key.replace("-", ""))
+    if len(packed) != ID_BYTES:
+        raise ValueError("not a GUID")
+    return packed
 
 
 def pack_ids(keys: Iterable[str]) -> bytes:

@@ -7,15 +7,17 @@ What is refused or dropped is counted and logged a line a minute: anybody can ca
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from shared.changes.jobs import NotificationJob
 from shared.clock import utc_now
-from shared.connections.context import Context
 from shared.errors import IntegrationError
 from shared.log import log_event
 from shared.webhooks.delivery import Delivery, connection_of, parse_delivery, plan_jobs
 from shared.webhooks.tally import Tally
+
+if TYPE_CHECKING:
+    from shared.connections.context import Context
 
 log: Final = logging.getLogger(__name__)
 _tally: Final = Tally()  # of this process
@@ -34,7 +36,7 @@ def receive(
     query: Mapping[str, str],
     path: str,
     body: bytes,
-    context: Callable[[str], Context | None],
+    context: Callable[[str], "Context | None"],
     *,
     sent_a_body: bool = False,
     tally: Tally = _tally,

@@ -12,10 +12,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 #: The floors, top first. A module imports from its own room, or from rooms on floors below, never from above.
 FLOORS: Final = (
-    "function_app", "triggers", "overview", "routing", "services", "operations", "webhooks", "dead_letters", "changes",
-    "contract", "orders", "connections", "forwarding", "business_central", "login", "storage",
+    "function_app", "triggers", "webhook_trigger", "overview", "routing", "services", "operations", "webhooks",
+    "dead_letters", "changes", "contract", "orders", "connections", "forwarding", "business_central", "login",
+    "storage",
     "settings", "outputs", "log", "resource_names", "ncrontab", "exact_json", "message_text", "invocation",
-    "work_counts", "clock", "concurrency",
+    "work_counts", "clock", "concurrency", "first_use",
     "guid", "version", "errors",
 )  # fmt: skip
 #: Modules that decide and do nothing else: no network, clock, chance, environment, thread or Azure, and no store.
@@ -27,7 +28,8 @@ PURE: Final = frozenset({
     "orders/likeness", "business_central/code_text", "business_central/transient", "message_text",
     "business_central/entities", "business_central/metadata", "business_central/records",
     "business_central/page_queries", "connections/entity_entries", "connections/entity_rules",
-    "business_central/page_parser", "business_central/rate", "business_central/retry", "business_central/odata",
+    "business_central/page_parser", "business_central/record_shape", "business_central/rate",
+    "business_central/retry", "business_central/odata",
     "business_central/port", "login/token_cache", "login/entra_codes", "storage/table", "storage/table_rules",
     "storage/keys", "storage/packed_ids", "operations/connect_html", "operations/connect_tables",
     "operations/connect_list", "operations/connect_orders", "operations/connect_companies", "operations/connect_plot",
@@ -51,6 +53,7 @@ PACKAGES: Final[dict[str, set[str]]] = {
     "storage": {"azure", "requests"},
     "operations": {"azure", "requests"},
     "triggers": {"azure"},
+    "webhook_trigger": {"azure"},
     "function_app": {"azure"},
     "services": {"requests"},
 }

@@ -12,7 +12,7 @@ from typing import Any, Final
 import azure.functions as func
 import pytest
 
-from shared import services, triggers
+from shared import services, triggers, webhook_trigger
 from shared.errors import ConfigError
 from shared.operations.timers import EVERY_MINUTE
 from shared.version import VERSION
@@ -160,7 +160,7 @@ def test_importing_the_app_needs_and_reads_no_setting() -> None:
         "import azure.functions, requests, uuid\n"  # these read variables of their own
         "type(os.environ).__getitem__ = refuse\n"
         "import function_app\n"
-        "from shared import services\n"
+        "from shared import services, triggers\n"
         "assert services._built is None\n"
         "import logging\n"
         "assert not logging.getLogger('azure.core.pipeline').isEnabledFor(logging.INFO)\n"
@@ -171,6 +171,38 @@ def test_importing_the_app_needs_and_reads_no_setting() -> None:
         [sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=60
     )
     assert done.stdout.strip() == "fine", done.stderr[-2000:]
+
+
+def test_an_import_and_a_handshake_load_no_more_than_they_need() -> None:
+    """What else there is would double the import, and every cold start waits for that before its handshake (P1)."""
+    code = (
+        "import sys, function_app\n"
+        "import azure.functions as func\n"
+        "from shared import webhook_trigger\n"
+        "call = func.HttpRequest(method='POST', url='https://x/', params={'validationToken': 'a'}, body=b'')\n"
+        "assert webhook_trigger.receive_notification(call, None).get_body() == b'a'\n"
+        "print(*sys.modules)\n"
+        "function_app.triggers.WORK\n"
+        "assert 'shared.services' in sys.modules\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert not done.returncode, done.stderr[-2000:]
+    loaded = done.stdout.split()
+    slow = {
+        "requests",
+        "urllib3",
+        "msal",
+        "cryptography",
+        "azure.core",
+        "azure.data",
+        "azure.storage",
+        "azure.identity",
+    }
+    assert not slow & set(loaded)
+    assert "shared.webhooks.receive" in loaded
+    assert len([name for name in loaded if name.startswith("shared.")]) < 25
 
 
 @pytest.fixture
@@ -207,9 +239,9 @@ def test_with_wrong_settings_the_webhook_says_503_and_the_handshake_works() -> N
     """BC comes again for hours; a renewal during a bad deployment still succeeds (P1, P16)."""
     jobs = Box()
     token = "t+/=&%20ä"
-    shaken = triggers.receive_notification(call("POST", validationToken=token), jobs)
+    shaken = webhook_trigger.receive_notification(call("POST", validationToken=token), jobs)
     assert (shaken.status_code, shaken.get_body().decode(), shaken.mimetype) == (200, token, "text/plain")
-    told = triggers.receive_notification(call("POST", b'{"value": []}'), jobs)
+    told = webhook_trigger.receive_notification(call("POST", b'{"value": []}'), jobs)
     assert told.status_code == 503
     assert jobs.value is None
 

@@ -76,7 +76,8 @@ def test_outputs_split_and_untouched(host: HostProcess, azurite: Account) -> Non
         "Id": "own-id",
     }
     azurite.send("outputs", packed(json.dumps(wanted)))
-    eventually(lambda: azurite.blobs("made"), what="the blob")
+    eventually(lambda: azurite.blobs("made"), what="the blob")  # empty, and written beside the messages
+    eventually(lambda: [len(azurite.texts(name)) for name in ("raw", "text", "many")] == [1, 2, 2], what="messages")
     assert [unpacked(text) for text in azurite.texts("raw")] == [b"[1, 2]"]
     assert [unpacked(text) for text in azurite.texts("text")] == [b"a", b'{\n  "b": 1\n}']
     assert [unpacked(text) for text in azurite.texts("many")] == [b"x", b"[y"]

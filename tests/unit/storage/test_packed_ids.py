@@ -15,8 +15,13 @@ def test_ids_come_back_in_their_order_and_in_lower_case() -> None:
     assert len(packed) == 32
     assert unpack_ids(packed) == [TWO, ONE]
     assert unpack_ids(packed[:-1]) == [TWO]
-    with pytest.raises(ValueError, match="hexadecimal"):
-        pack_id("C1")
+
+
+@pytest.mark.parametrize("wrong", ["", "C1", "x" * 36, TWO[:-2], TWO + "00", TWO[:-1], TWO + TWO])
+def test_what_is_no_id_is_refused(wrong: str) -> None:
+    """Entries lie side by side: one that is longer or shorter would move all behind it."""
+    with pytest.raises(ValueError):
+        pack_id(wrong)
 
 
 @pytest.mark.parametrize(
