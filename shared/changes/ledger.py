@@ -2,13 +2,16 @@
 
 Known records lie in two places of table BcRecords, one partition per company and entity: in the snapshot in force
 (`snapshot_rows.py`), and in a row per record (`r|bucket|id`) for whatever was announced since. A page job also leaves a
-row `j|job` with the ids it has claimed, written together with the claims: delivered again, it must announce those even
-if they have moved to another page meanwhile.
+row `j|job` with the ids it claims, written before the claims: delivered again, it must announce those even if they have
+moved to another page meanwhile. An id there that the job did not get to claim is only looked at once more.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
+from itertools import chain
 from typing import Final
 
 from shared.business_central.entities import Entity
@@ -19,11 +22,16 @@ from shared.changes.jobs import PageJob
 from shared.changes.ledger_rules import Announcement, Decision, Known, SnapshotEntry
 from shared.changes.snapshot_rows import SnapshotRows, all_buckets, bucket_of
 from shared.concurrency import at_once
+from shared.errors import StateConflict
 from shared.storage.compare_and_swap import change_row, until_stored
 from shared.storage.keys import after, row_key
-from shared.storage.table import Change, Insert, Replace, Row, Table, Upsert, Value
+from shared.storage.row_lookup import find_rows
+from shared.storage.table import Change, Insert, Replace, Row, Table, Value
 
-_CHUNK: Final = 90  # claims in one transaction of at most 100
+_CHUNK: Final = 100  # claims in one transaction, the most
+#: Transactions under way at once: one is put together here while the other is at work there. A partition takes 2,000
+#: rows a second (Microsoft Learn, "Scalability and performance targets for Table storage"); more would be throttled.
+_TRANSACTIONS: Final = 2
 _IDS: Final = "ids"
 _AT: Final = "announced_"  # and the change: when it was, for people; 0.1.0 loses it
 
@@ -68,42 +76,66 @@ class Ledger:
         # A snapshot made since knows what only this job has announced.
         look = replace(look, looked_for=look.looked_for | look.notified_created | set(claims.ids))
         records = [record for record in records if _has_news(record, entries.get(record.key), look)]
-        announced: list[Announcement] = []
-        for start in range(0, len(records), _CHUNK):
-            found = self._announce_some(records[start : start + _CHUNK], entries, claims, look)
-            claims = _with_new(claims, found)
-            announced += found
-        return announced
+        parts = self._parts(records, entries, claims, look)
+        self._remember([one for part in parts for one in part.announce], look)
+        claimed = at_once(partial(self._claim, entries=entries, look=look), parts, min(self._threads, _TRANSACTIONS))
+        return list(chain.from_iterable(claimed))
 
-    def _announce_some(
-        self, records: Sequence[Record], entries: dict[str, SnapshotEntry], claims: Claims, look: Look
-    ) -> list[Announcement]:
-        """Claim what one transaction holds.
+    def _parts(
+        self, records: Sequence[Record], entries: Mapping[str, SnapshotEntry], claims: Claims, look: Look
+    ) -> "list[_Part]":
+        """Look at the rows that may be there, and return what each transaction is to hold.
 
-        Unknown records of the watch are taken for new without looking; if one is not, the insert fails and all are
-        looked at.
+        Unknown records of the watch are taken for new without looking: if one is not, its insert fails.
         """
-        keys = [record.key for record in records]
-        looking = [record.key for record in records if record.key in entries or not _is_fresh(record, look)]
+        known = {*entries, *claims.ids}
+        rows = self._rows([one.key for one in records if one.key in known or not _is_fresh(one, look)])
+        starts = range(0, len(records), _CHUNK)
+        return [self._decided(records[start : start + _CHUNK], rows, entries, look) for start in starts]
+
+    def _decided(
+        self, records: Sequence[Record], rows: Mapping[str, Row], entries: Mapping[str, SnapshotEntry], look: Look
+    ) -> "_Part":
+        """Return what one transaction holds."""
+        found: list[Announcement] = []
+        writes: list[Change] = []
+        for record in records:
+            row = rows.get(record.key)
+            decision = _decide(self._entity, record, row, entries.get(record.key), look)
+            found += [Announcement(change, record) for change in decision.announce]
+            if decision.known is not None:
+                writes.append(self._write(record.key, row, decision.known, look.now))
+        return _Part(records, found, writes)
+
+    def _claim(self, part: "_Part", *, entries: Mapping[str, SnapshotEntry], look: Look) -> list[Announcement]:
+        """Claim what one transaction holds; if others were faster, all its records are looked at and decided anew."""
+        with suppress(StateConflict):
+            self._table.write(part.writes)
+            return part.announce
+        keys = [record.key for record in part.records]
 
         def attempt() -> list[Announcement]:
-            rows = self._rows(looking)
-            looking[:] = keys
-            found: list[Announcement] = []
-            writes: list[Change] = []
-            for record in records:
-                row = rows.get(record.key)
-                decision = _decide(self._entity, record, row, entries.get(record.key), look)
-                found += [Announcement(change, record) for change in decision.announce]
-                if decision.known is not None:
-                    writes.append(self._write(record.key, row, decision.known, look.now))
-            if look.page is not None and look.now is not None and found:
-                values: dict[str, Value] = {**_with_new(claims, found).to_values(_IDS), "at": look.now}
-                writes.append(Upsert(Row(partition=self._partition, key=row_key("j", look.job), values=values)))
-            self._table.write(writes)
-            return found
+            anew = self._decided(part.records, self._rows(keys), entries, look)
+            if not {one.record.key for one in anew.announce} <= {one.record.key for one in part.announce}:
+                self._remember(anew.announce, look)
+            self._table.write(anew.writes)
+            return anew.announce
 
         return until_stored(attempt, f"ledger of {self._entity.name}")
+
+    def _remember(self, found: Sequence[Announcement], look: Look) -> None:
+        """Note what a page job is about to claim, beside what its earlier deliveries did."""
+        page, now = look.page, look.now
+        if page is None or now is None or not found:
+            return
+        place = row_key("j", look.job)
+
+        def edit(row: Row | None) -> Row:
+            held = (Claims() if row is None else Claims.from_row(row, _IDS)).with_work_of(page)
+            values: dict[str, Value] = {**_with_new(held, found).to_values(_IDS), "at": now}
+            return Row(partition=self._partition, key=place, values=values, etag="" if row is None else row.etag)
+
+        change_row(self._table, self._partition, place, edit, f"claims of {look.job}")
 
     def announce_deleted(self, key: str, *, job: str, was_known: bool = False, now: datetime | None = None) -> bool:
         """Claim for `job` to announce that a record is gone; False when it was never known or another job does.
@@ -122,8 +154,7 @@ class Ledger:
 
     def known(self, keys: Sequence[str]) -> dict[str, Known]:
         """Return what the rows of these records say; one without a row is not among them."""
-        rows = self._rows(list(keys))
-        return {key: _known(row) for key, row in rows.items() if row is not None}
+        return {key: _known(row) for key, row in self._rows(keys).items()}
 
     def announced_at(self, key: str) -> dict[str, datetime]:
         """Return when each change of a record was announced, as far as it was noted."""
@@ -213,17 +244,19 @@ class Ledger:
             known = edit(None if row is None else _known(row))
             return None if known is None else self._write(key, row, known, now).row
 
-        place = row_key("r", bucket_of(key), key)
-        change_row(self._table, self._partition, place, edit_row, f"ledger of {self._entity.name}")
+        change_row(self._table, self._partition, _place(key), edit_row, f"ledger of {self._entity.name}")
 
     def _entries(self, keys: Sequence[str]) -> dict[str, SnapshotEntry]:
         return self.snapshots.find(self._snapshot, keys)
 
-    def _rows(self, keys: list[str]) -> dict[str, Row | None]:
-        return dict(zip(keys, at_once(self._row, keys, self._threads), strict=True))
+    def _rows(self, keys: Sequence[str]) -> dict[str, Row]:
+        """Return the rows of these records, by id; one without a row is not among them."""
+        places = {_place(key): key for key in keys}
+        found = find_rows(self._table, self._partition, places, threads=self._threads)
+        return {places[place]: row for place, row in found.items()}
 
     def _row(self, key: str) -> Row | None:
-        return self._table.get(self._partition, row_key("r", bucket_of(key), key))
+        return self._table.get(self._partition, _place(key))
 
     def _write(self, key: str, row: Row | None, known: Known, now: datetime | None) -> Insert | Replace:
         values: dict[str, Value] = {
@@ -233,10 +266,22 @@ class Ledger:
             **({"fields": known.fields} if known.fields else {}),
         }  # fmt: skip
         values |= _times(row, known, now)
-        place = row_key("r", bucket_of(key), key)
         if row is None:
-            return Insert(Row(partition=self._partition, key=place, values=values))
-        return Replace(Row(partition=self._partition, key=place, values=values, etag=row.etag))
+            return Insert(Row(partition=self._partition, key=_place(key), values=values))
+        return Replace(Row(partition=self._partition, key=_place(key), values=values, etag=row.etag))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What one transaction claims: the records it is about, what the job then announces of them, the rows to write."""
+
+    records: Sequence[Record]
+    announce: list[Announcement]
+    writes: list[Change]
+
+
+def _place(key: str) -> str:
+    return row_key("r", bucket_of(key), key)
 
 
 def _has_news(record: Record, entry: SnapshotEntry | None, look: Look) -> bool:

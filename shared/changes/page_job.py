@@ -21,6 +21,7 @@ from shared.changes.run_end import KINDS
 from shared.changes.run_progress import Progress, Role
 from shared.changes.streams import StreamState, stream_of
 from shared.clock import format_time, parse_time
+from shared.concurrency import at_once
 from shared.connections.context import Context
 from shared.errors import BCDenied, BCError, BCNotFound, BCRejected, BCUnavailable, InvalidMessage
 from shared.log import log_event
@@ -51,13 +52,48 @@ def read(ctx: Context, stores: ChangeStores, job: PageJob, message_id: str) -> O
         log_event(log, "page.skipped", job=job.job, reason=role.value)
         return run_end.follow(ctx, stores, job, state)
     try:
-        reading = mend_page.read_due(ctx, stores, job) if job.phase == "mend" else read_page(ctx, job)
+        reading, ahead = _read(ctx, stores, job, state if role is Role.GO else None)
     except (BCDenied, BCNotFound, BCRejected) as error:
         if kind.has_claims(stores, job):
             raise  # what it announced once must be announced: the message becomes a dead letter and is not dropped
         run_end.give_up(ctx, stores, job, error)
         return Outputs()
-    return _announce(ctx, stores, job, message_id, reading, state if role is Role.GO else None)
+    return _announce(ctx, stores, job, message_id, reading, ahead, state if role is Role.GO else None)
+
+
+def _read(
+    ctx: Context, stores: ChangeStores, job: PageJob, state: StreamState | None
+) -> tuple[Reading, Reading | None]:
+    """Return the page of a job and, where it may be the only one of its delta, that of the expanded records.
+
+    Both are asked for at once. What the latter shows then may be older than what the page shows; the time of the
+    earlier one is where the next delta goes on.
+    """
+    if job.phase == "mend":
+        return mend_page.read_due(ctx, stores, job), None
+    if state is None or not _is_whole(job, state) or KINDS[job.purpose].phase_after(ctx, job, state) != "expanded":
+        return read_page(ctx, job), None
+
+    def read(one: PageJob) -> list[Reading]:
+        return [read_page(ctx, one)] if one is job else _read_ahead(ctx, one)
+
+    (own,), ahead = at_once(read, [job, job.next(phase="expanded", cursor=Cursor())], ctx.threads)
+    served = min((one.served_at for one in (own, *ahead) if one.served_at is not None), default=None)
+    return replace(own, served_at=served), next(iter(ahead), None)
+
+
+def _is_whole(job: PageJob, state: StreamState) -> bool:
+    """Return whether a page is the first, and perhaps the only one, of its delta."""
+    return job.mode == "delta" and job.phase == "records" and job.page == 1 and state.partitions <= 1
+
+
+def _read_ahead(ctx: Context, job: PageJob) -> list[Reading]:
+    """Return the page of a job to come; none if it is not the only one, or its own execution must say what it lacks."""
+    try:
+        reading = read_page(ctx, job)
+    except BCError:
+        return []
+    return [] if reading.more or reading.lost or reading.unusable else [reading]
 
 
 def _without_entity(stores: ChangeStores, job: PageJob) -> Outputs:
@@ -70,13 +106,20 @@ def _without_entity(stores: ChangeStores, job: PageJob) -> Outputs:
 
 
 def _announce(
-    ctx: Context, stores: ChangeStores, job: PageJob, message_id: str, reading: Reading, state: StreamState | None
+    ctx: Context,
+    stores: ChangeStores,
+    job: PageJob,
+    message_id: str,
+    reading: Reading,
+    ahead: Reading | None,
+    state: StreamState | None,
 ) -> Outputs:
     """Store and announce what is new in a page; start its successor, unless another delivery has (`state` is None)."""
     news = KINDS[job.purpose].news(ctx, stores, job, reading)
     _note_reading(ctx, stores, job, reading, len(news))
     successor = None if state is None else _go_on(ctx, stores, job, reading, state)
     if state is not None and successor is not None:
+        successor = _behind_expanded(ctx, stores, state, successor, ahead, is_quiet=not news)
         ended = None if news else _end_quietly(ctx, stores, state, successor)
         if ended is not None:
             return ended
@@ -137,23 +180,29 @@ def _successor(ctx: Context, job: PageJob, reading: Reading, state: StreamState)
     return job.next(phase=phase, cursor=Cursor(), began=began, total=total)
 
 
+def _behind_expanded(
+    ctx: Context, stores: ChangeStores, state: StreamState, job: PageJob, ahead: Reading | None, *, is_quiet: bool
+) -> PageJob:
+    """Return the job that follows a page: without news among the expanded records, the one behind theirs.
+
+    If they were not read with it they are read now, where the page itself has nothing that must leave first.
+    """
+    if job.phase != "expanded" or job.mode != "delta" or state.partitions > 1:
+        return job
+    if ahead is None and is_quiet:
+        ahead = next(iter(_read_ahead(ctx, job)), None)
+    if ahead is None or (ahead.records and KINDS[job.purpose].news(ctx, stores, job, ahead)):
+        return job  # its own execution announces them, under the same claims
+    return _successor(ctx, job, ahead, state)
+
+
 def _end_quietly(ctx: Context, stores: ChangeStores, state: StreamState, job: PageJob) -> Outputs | None:
     """Do the commit that follows a page without news, as most deltas end; None where it needs its own execution.
 
-    Nothing has left that could get lost on its way. Expanded records are looked for first.
+    Nothing has left that could get lost on its way.
     """
     if job.mode != "delta" or state.partitions > 1 or KINDS[job.purpose].before_end is not None:
         return None
-    if job.phase == "expanded":
-        try:
-            reading = read_page(ctx, job)
-        except BCError:
-            return None  # its own execution will say so
-        if reading.more or reading.lost or reading.unusable:
-            return None
-        if reading.records and KINDS[job.purpose].news(ctx, stores, job, reading):
-            return None  # its own execution announces them, under the same claims
-        job = _successor(ctx, job, reading, state)
     if job.phase != "commit":
         return None
     progress = Progress(job.page, done=True, began=parse_time(job.began), rows=job.total, at=ctx.now())

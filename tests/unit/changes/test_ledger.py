@@ -1,6 +1,7 @@
 """The ledger in terms of rows: what is known is found wherever it lies, and what is claimed is claimed by one."""
 
 import json
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from shared.business_central.entities import ITEMS, SALES_INVOICES
 from shared.changes.jobs import PageJob
 from shared.changes.ledger import Ledger, Look
 from shared.changes.ledger_rules import SnapshotEntry, snapshot_entry
-from shared.errors import StateConflict
+from shared.errors import StateConflict, StoreUnavailable
 from shared.storage.table import Table
 from tests.support.memory_storage import MemoryTables
 
@@ -119,6 +120,68 @@ def test_claims_of_a_page_are_remembered_and_forgotten_in_time(table: Table) -> 
     assert book.claims("j1").ids
     book.forget_jobs(AT + timedelta(seconds=1))
     assert book.claims("j1").ids == ()
+
+
+def test_what_a_page_claims_is_noted_before_it_is_claimed(table: Table) -> None:
+    """Killed in between, it claims when delivered again, though the record is on another page by then."""
+    tables = MemoryTables()
+    shared = tables.table("BcRecords")
+
+    def killed(operation: str) -> None:
+        if operation == "BcRecords.write":
+            raise StoreUnavailable("killed")
+
+    tables.before = killed
+    with pytest.raises(StoreUnavailable):
+        announce(ledger(shared), [record(key(1)), record(key(2))], "j", remember=True)
+    tables.before = None
+    assert ledger(shared).claims("j").ids == (key(1), key(2))
+    assert ledger(shared).known([key(1), key(2)]) == {}
+    assert announce(ledger(shared), [record(key(1))], "other", remember=True) == [key(1)]
+    assert announce(ledger(shared), [record(key(1)), record(key(2))], "j", remember=True) == [key(2)]
+
+
+def test_two_deliveries_at_once_note_the_claims_of_both() -> None:
+    """One has seen a record that moved before the other read: whichever comes back announces all."""
+    tables = MemoryTables()
+    shared = tables.table("BcRecords")
+
+    def other_delivery(operation: str) -> None:
+        tables.before = None
+        announce(ledger(shared), [record(key(1)), record(key(2))], "j", remember=True)
+
+    tables.before = other_delivery
+    assert announce(ledger(shared), [record(key(2)), record(key(3))], "j", remember=True) == [key(2), key(3)]
+    assert set(ledger(shared).claims("j").ids) == {key(1), key(2), key(3)}
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_page_of_new_records_takes_a_few_transactions(threads: int) -> None:
+    """Of a hundred records each, and one row that notes them all; delivered again, ranges say what it has claimed."""
+    tables = MemoryTables()
+    shared, writes, reads = tables.table("BcRecords"), Counter[str](), Counter[str]()
+    made = [record(key(n)) for n in range(2000)]
+    tables.before = lambda operation: writes.update([operation])
+    book = Ledger(shared, "conn", "company", ITEMS, 1, threads)
+    assert sorted(announce(book, made, "j", remember=True)) == sorted(one.key for one in made)
+    assert writes == {"BcRecords.insert": 1, "BcRecords.write": 20}
+    tables.reading = lambda operation: reads.update([operation])
+    assert len(announce(book, made, "j", remember=True)) == 2000
+    assert reads == {"BcRecords.get": 2, "BcRecords.query": 1 + 2}  # the snapshot, and the rows
+    assert announce(book, made, "other", remember=True) == []
+
+
+def test_unpaid_invoices_that_nobody_has_announced_are_looked_up_by_ranges(table: Table) -> None:
+    """A snapshot can't say of an unsettled one whether it was announced as posted since."""
+    tables = MemoryTables()
+    book = Ledger(tables.table("BcRecords"), "conn", "company", SALES_INVOICES, 1)
+    held = [(key(n), snapshot_entry(SALES_INVOICES, "Open", f"{n}")) for n in range(2000)]
+    book.snapshots.add_page(1, 1, held)
+    reads = Counter[str]()
+    tables.reading = lambda operation: reads.update([operation])
+    found = [record(one, number=f"{n}", status="Open") for n, (one, _) in enumerate(held)]
+    assert announce(book, found, "j") == []
+    assert reads == {"BcRecords.query": 2}
 
 
 def test_of_two_workers_at_one_record_one_tells(table: Table) -> None:

@@ -25,7 +25,7 @@ from tests.support.page_world import (
     watermark,
     world_of,
 )
-from tests.support.worlds import announced, events, messages, restart, subject
+from tests.support.worlds import announced, events, messages, requests_made, restart, subject
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 7, 2000])
@@ -74,6 +74,25 @@ def test_a_quiet_delta_takes_no_execution_for_its_commit() -> None:
     assert pages() == 2  # the news are on the first page, the second announces nothing
     world.bc.user.create_variant(item, "RED")
     assert pages() == 3
+
+
+def test_a_small_delta_asks_for_items_and_variants_in_one_execution() -> None:
+    """What follows news is the commit alone, which asks for nothing; the watermark is the earlier answer's time."""
+    world = world_of()
+    item = items(world, 2)[0]
+    run(world, "pull_items")
+    world.clock.advance(timedelta(hours=1))
+    world.bc.user.update(item, {"displayName": "Bench"})
+    world.run_timer("pull_items")
+    before = requests_made(world)
+    assert world.step(QUEUE_PAGES)
+    assert requests_made(world) - before == 2
+    asked_at = world.clock.now()
+    world.clock.advance(timedelta(minutes=1))
+    assert world.step(QUEUE_PAGES)
+    assert not world.step(QUEUE_PAGES)
+    assert requests_made(world) - before == 2
+    assert watermark(world) == asked_at
 
 
 @pytest.mark.parametrize("runs_between", [0, 1])
