@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -258,9 +258,14 @@ class World:
         Raises:
             Missed: an event came twice under two ids, or a claim check does not match its blob.
         """
+        return self.held(self.demo.events.take())
+
+    @staticmethod
+    def held(events: Iterable[dict[str, Any]]) -> Truth:
+        """Return what some events hold, each record once. Raises as `pulled`."""
         ids: dict[str, set[str]] = {}
         counts: dict[str, int] = {}
-        for event in self.demo.events.take():
+        for event in events:
             key = event["data"]["id"]
             ids.setdefault(key, set()).add(event["id"])
             counts[key] = len(event["data"].get("itemVariants", ()))

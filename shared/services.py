@@ -20,6 +20,7 @@ from shared.business_central.environment_api import environment_url
 from shared.business_central.request_budget import RequestBudget
 from shared.business_central.transport import Transport
 from shared.changes.change_stores import ChangeStores, ClaimChecks
+from shared.changes.lost_pages import BEAT
 from shared.changes.run_progress import RunStore
 from shared.changes.streams import StreamStore
 from shared.clock import Clock, new_id, utc_now
@@ -237,8 +238,9 @@ class Services:
             threads=outside.threads,
         )
         stores = stores_of(
-            self._tables, self._claim_checks, settings.connection, threads=outside.threads, connection=settings.id
-        )
+            self._tables, self._claim_checks, settings.connection, threads=outside.threads, connection=settings.id,
+            beat_s=BEAT.total_seconds(),
+        )  # fmt: skip
         activity = Activity(self._tables.table(resource_names.TABLE_WATERMARKS), settings.connection, outside.now)
         forwarding = self._forwarding(settings, stores)
         return Connection(
@@ -374,6 +376,7 @@ def stores_of(
     *,
     threads: int = 1,
     connection: str = DEFAULT_CONNECTION,
+    beat_s: float | None = None,
 ) -> Stores:
     """Build the stores of one connection; `state` begins the keys of its partitions, `connection` is its id."""
     watermarks = tables.table(resource_names.TABLE_WATERMARKS)
@@ -385,6 +388,7 @@ def stores_of(
             claim_checks=claim_checks,
             connection=state,
             threads=threads,
+            beat_s=beat_s,
         ),
         orders=OrderStore(tables.table(resource_names.TABLE_ORDERS), state, connection),
         book=OrderBook(claim_checks, state),

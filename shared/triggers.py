@@ -134,10 +134,14 @@ WORK: Final[dict[str, Callable[[Connection, bytes, str], Outputs]]] = {
 
 
 def retry(conn: Connection) -> Outputs:
-    """Retry waiting orders, events and dead letters whose time has come; go on with the daily round over the orders."""
+    """Retry waiting orders, events and dead letters whose time has come, and put pages again that nobody moves.
+
+    Goes on with the daily round over the orders.
+    """
     daily_round.go_on(conn.context, conn.stores.orders, conn.stores.book)
     orders, events = resume.due(conn.stores.orders, conn.context.now()), forward.due(conn.forwarding)
-    return together([orders, events, redrive.retry_due(conn.context, conn.stores.dead_letters)])
+    letters = redrive.retry_due(conn.context, conn.stores.dead_letters)
+    return together([orders, events, letters, plan_runs.put_lost_again(conn.context, conn.stores.changes)])
 
 
 #: What each timer does.

@@ -29,6 +29,7 @@ class ChangeStores:
     claim_checks: ClaimChecks
     connection: str
     threads: int = 1  # rows of a ledger that are read at once
+    beat_s: float | None = None  # how often a page that is at work for long says so; None: never
 
     def ledger(self, company: str, entity: Entity) -> Ledger:
         """Return the ledger of one company's entity, with the snapshot now in force."""

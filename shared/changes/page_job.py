@@ -16,6 +16,7 @@ from shared.changes.change_stores import ChangeStores
 from shared.changes.cloud_events import Origin
 from shared.changes.jobs import Cursor, PageJob, texts
 from shared.changes.ledger_rules import Announcement
+from shared.changes.page_beat import PageBeat
 from shared.changes.page_reader import Reading, next_cursor, read_page
 from shared.changes.run_end import KINDS
 from shared.changes.run_progress import Progress, Role
@@ -39,7 +40,6 @@ def read(ctx: Context, stores: ChangeStores, job: PageJob, message_id: str) -> O
         BCError, TokenError, StoreUnavailable: the queue delivers the job again.
         InvalidMessage: its entity is gone, and it has announced something whose output may be lost: for a person.
     """
-    kind = KINDS[job.purpose]
     entity = ctx.catalogue.named(job.entity)
     if entity is None:
         return _without_entity(stores, job)
@@ -51,17 +51,32 @@ def read(ctx: Context, stores: ChangeStores, job: PageJob, message_id: str) -> O
     if not _has_work(ctx, stores, job, state, role):
         log_event(log, "page.skipped", job=job.job, reason=role.value)
         return run_end.follow(ctx, stores, job, state)
-    try:
-        reading, ahead = _read(ctx, stores, job, state if role is Role.GO else None)
-    except (BCDenied, BCNotFound, BCRejected) as error:
-        if kind.has_claims(stores, job):
-            raise  # what it announced once must be announced: the message becomes a dead letter and is not dropped
-        run_end.give_up(ctx, stores, job, error)
-        return Outputs()
-    return _announce(ctx, stores, job, message_id, reading, ahead, state if role is Role.GO else None)
+    if role is Role.REPEAT:
+        return _read(ctx, stores, job, None, None)
+    with PageBeat(stores.runs, job, message_id, now=ctx.now, every_s=stores.beat_s) as beat:
+        return _read(ctx, stores, job, beat, state)
 
 
 def _read(
+    ctx: Context, stores: ChangeStores, job: PageJob, beat: PageBeat | None, state: StreamState | None
+) -> Outputs:
+    """Read and announce the page; `beat` and `state` None: another delivery has started its successor."""
+    try:
+        reading, ahead = _with_ahead(ctx, stores, job, state)
+    except (BCDenied, BCNotFound, BCRejected) as error:
+        if KINDS[job.purpose].has_claims(stores, job):
+            raise  # what it announced once must be announced: the message becomes a dead letter and is not dropped
+        run_end.give_up(ctx, stores, job, error)
+        if beat is not None:
+            beat.let_go()
+        return Outputs()
+    if beat is not None and not beat.is_ours():
+        log_event(log, "page.skipped", job=job.job, reason="it was put again, and another delivery has taken it")
+        return Outputs()  # and announces what this one has claimed before, too
+    return _announce(ctx, stores, job, beat, reading, ahead, state)
+
+
+def _with_ahead(
     ctx: Context, stores: ChangeStores, job: PageJob, state: StreamState | None
 ) -> tuple[Reading, Reading | None]:
     """Return the page of a job and, where it may be the only one of its delta, that of the expanded records.
@@ -109,7 +124,7 @@ def _announce(
     ctx: Context,
     stores: ChangeStores,
     job: PageJob,
-    message_id: str,
+    beat: PageBeat | None,
     reading: Reading,
     ahead: Reading | None,
     state: StreamState | None,
@@ -123,10 +138,11 @@ def _announce(
         ended = None if news else _end_quietly(ctx, stores, state, successor)
         if ended is not None:
             return ended
-        stores.runs.note_next(job, message_id, successor)
     reading.records.clear()  # they leave memory as their events are packed
     origin = event_batch.origin_of(ctx, job.company, job.entity_row().route)
     events = event_batch.messages(ctx, stores, origin, job.job, _events(origin, job, news))
+    if beat is not None:  # last, as a worker that dies before it has its page put again, and after it the successor
+        beat.end(successor)
     return Outputs(events=events, pages=texts([successor] if successor else []))
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -12,7 +12,7 @@ from shared.business_central.port import Company
 from shared.changes import replica_lag
 from shared.changes.change_stores import ChangeStores
 from shared.changes.jobs import Mode, PageJob, Slice, texts
-from shared.changes.streams import JOB_LIFE, Stream, StreamState
+from shared.changes.streams import JOB_LIFE, Stream, StreamState, stream_of
 from shared.clock import earlier, format_time
 from shared.concurrency import at_once
 from shared.connections.context import Context
@@ -143,9 +143,25 @@ def under_way(ctx: Context, stores: ChangeStores, state: StreamState) -> list[Pa
         log, "run.skipped" if alive else "run.superseded", level=logging.INFO if alive else logging.WARNING,
         run=state.run, kind=state.stream.purpose, company=state.stream.company, entity=state.stream.entity,
     )  # fmt: skip
-    for job in standing.again:
-        log_event(log, "page.put_again", level=logging.WARNING, job=job.job, company=job.company, entity=job.entity)
+    _log_put_again(standing.again)
     return list(standing.again) if alive else None
+
+
+def put_lost_again(ctx: Context, stores: ChangeStores) -> Outputs:
+    """Put pages again whose worker is gone, or whose message has missed its turn, of whatever run is under way."""
+
+    def is_wanted(job: PageJob) -> bool:
+        state = stores.streams.load(stream_of(job))
+        return state.run == job.run and state.is_under_way
+
+    jobs = stores.runs.put_lost_again(ctx.now(), is_wanted)
+    _log_put_again(jobs)
+    return Outputs(pages=texts(jobs))
+
+
+def _log_put_again(jobs: Iterable[PageJob]) -> None:
+    for job in jobs:
+        log_event(log, "page.put_again", level=logging.WARNING, job=job.job, company=job.company, entity=job.entity)
 
 
 def start_run(

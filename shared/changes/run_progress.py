@@ -3,14 +3,14 @@
 One row per slice of a run in table BcWatermarks; every move is a compare and swap.
 """
 
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final
 
 from shared.changes.jobs import PageJob
+from shared.changes.lost_pages import SlicePage, lost
 from shared.changes.streams import Stream, StreamState, stream_of
 from shared.clock import NO_TIME, parse_time
 from shared.errors import InvalidMessage, StateConflict
@@ -43,7 +43,7 @@ class Progress:
     done: bool
     began: datetime | None
     rows: int
-    at: datetime | None  # when that page was started; before the first page: when it was planned
+    at: datetime | None  # when that page was started, its worker last said so, or the next one was put
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +101,25 @@ class RunStore:
         since = now - STALL
         return now - self.limit() if any(_moved_at(row) <= since for row in rows) else since
 
-    def _put_again(self, row: Row, now: datetime) -> PageJob | None:
+    def put_lost_again(self, now: datetime, is_wanted: Callable[[PageJob], bool]) -> list[PageJob]:
+        """Return the pages of any run that nobody moves, to be put again now (see `lost_pages.py`).
+
+        `is_wanted` is asked of each. Nothing of this is held against a run: that its limit has passed `standing` says.
+        """
+        rows = {row.key: row for row in self._table.query(self._partition, "run|", after("run|"))}
+        found = [rows[key] for key in lost([_page(row) for row in rows.values()], now)]
+        wanted = [row for row in found if (job := _next(row)) is not None and is_wanted(job)]
+        again = (self._put_again(row, now, "early_at") for row in wanted)
+        return [job for job in again if job is not None]
+
+    def _put_again(self, row: Row, now: datetime, noted: str = "again_at") -> PageJob | None:
         """Return the newest job of a slice, to be put again; None where it is not known, or moves after all."""
         job = _next(row)
         if job is None:
             return None
         job = replace(job, again=job.again + 1)
         try:
-            self._table.replace(row.with_values(again_at=now, next=job.to_text()))
+            self._table.replace(row.with_values(next=job.to_text(), **{noted: now}))
         except StateConflict:
             return None
         return job
@@ -129,13 +140,30 @@ class RunStore:
 
         return until_stored(attempt, f"run {job.run}")
 
-    def note_next(self, job: PageJob, message_id: str, successor: PageJob) -> None:
-        """Note the job that follows a page, so that it can be put again if its message gets lost."""
-        row = self._table.get(self._partition, _key(job))
-        if row is None or row.number("page") != job.page or row.text("owner") != message_id:
-            return  # another delivery has taken over, and notes its own
-        with suppress(StateConflict):
-            self._table.replace(row.with_values(next=successor.to_text()))
+    def note_next(self, job: PageJob, message_id: str, successor: PageJob, now: datetime) -> None:
+        """Note the job that follows a page, as its message is put, so that it can be put again if that gets lost."""
+        self._change_own(job, message_id, {"next": successor.to_text(), "at_work": False, "at": now})
+
+    def beat(self, job: PageJob, message_id: str, now: datetime) -> bool:
+        """Note that a delivery is still at work on its page; False when it is not its page any more."""
+        return self._change_own(job, message_id, {"at": now})
+
+    def let_go(self, job: PageJob, message_id: str, now: datetime) -> None:
+        """Note that a delivery has ended, and that its page is to come again or not at all."""
+        self._change_own(job, message_id, {"at_work": False, "at": now})
+
+    def _change_own(self, job: PageJob, message_id: str, values: dict[str, Value]) -> bool:
+        """Change a slice's row for the delivery that is at work on it; False where another has taken over."""
+
+        def attempt() -> bool:
+            row = self._table.get(self._partition, _key(job))
+            if row is None or row.number("page") != job.page or row.text("owner") != message_id:
+                return False
+            if row.number("at_work"):
+                self._table.replace(row.with_values(**values))
+            return bool(row.number("at_work"))
+
+        return until_stored(attempt, f"run {job.run}")
 
     def end_slice(self, job: PageJob, now: datetime) -> list[Progress] | None:
         """Note that a slice is complete; return the progress of all once the last of them is, else None.
@@ -184,6 +212,21 @@ def _next(row: Row) -> PageJob | None:
     return job if job.page >= row.number("page") == row.number("taken") or job.page > row.number("page") else None
 
 
+def _page(row: Row) -> SlicePage:
+    """Return what a row says of its newest page; of one whose job is not known neither at work nor queued."""
+    job = None if row.number("done") else _next(row)
+    is_queued = job is not None and job.page > row.number("page")
+    return SlicePage(
+        key=row.key,
+        at=_moved_at(row),
+        is_at_work=job is not None and not is_queued and bool(row.number("at_work")),
+        is_queued=is_queued,
+        queued_at=row.time("queued_at") or NO_TIME,
+        put_again_at=max(row.time("early_at") or NO_TIME, row.time("again_at") or NO_TIME),
+        again=job.again if job is not None else 0,
+    )
+
+
 def _moved_at(row: Row) -> datetime:
     return row.time("at") or NO_TIME
 
@@ -220,11 +263,13 @@ def _key(job: PageJob) -> str:
 
 def _started(row: Row, job: PageJob, message_id: str, now: datetime) -> Row:
     values: dict[str, Value] = {
-        "page": job.page, "taken": job.page, "owner": message_id, "redrive": job.redrive, "at": now,
+        "page": job.page, "taken": job.page, "owner": message_id, "redrive": job.redrive, "at": now, "at_work": True,
     }  # fmt: skip
     put = _next(row)  # what was put again meanwhile is a copy from now on
     values["again"] = max(job.again, put.again if put is not None and put.page == job.page else 0)
     moved_at = row.time("at")
+    if moved_at is not None and not row.number("at_work"):
+        values["queued_at"] = moved_at
     if moved_at is not None and job.page > row.number("page") and not job.redrive and not job.again:
         values["wait_s"] = int((now - moved_at).total_seconds())
     return row.with_values(kind="run", began=job.began, **values)

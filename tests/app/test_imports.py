@@ -22,6 +22,7 @@ FLOORS: Final = (
 #: Modules that decide and do nothing else: no network, clock, chance, environment, thread or Azure, and no store.
 PURE: Final = frozenset({
     "webhooks/delivery", "webhooks/plan", "changes/jobs", "changes/ledger_rules", "changes/cloud_events",
+    "changes/lost_pages",
     "orders/order_message", "orders/order_fields",
     "orders/asked_key", "orders/order_rows", "orders/order_contents",
     "orders/order_cause", "orders/order_entry", "orders/next_step", "orders/order_result",

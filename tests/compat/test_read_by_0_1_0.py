@@ -153,7 +153,9 @@ def test_the_pages_of_a_run_are_taken_in_turn(world: World, old: OldRelease) -> 
     assert take(theirs, "m-1", AT).name == "GO"
     assert runs.take_page(job, "m-2", AT).name == "COPY"
     assert runs.standing(state, late).again == ()
+    assert runs.put_lost_again(late, lambda _: True) == []  # 0.1.0 does not say whether it is at work
     assert runs.take_page(job.next(), "m-3", AT).name == "GO"
+    assert runs.beat(job.next(), "m-3", AT)
     assert take(module("core.jobs").PageJob.from_text(job.next().to_text()), "m-4", AT).name == "COPY"
     assert take(theirs, "m-1", AT).name == "REPEAT"
     assert [part.page for part in old.context.streams.end_partition(theirs.next().next(), AT)] == [3]

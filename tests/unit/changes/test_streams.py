@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from shared.changes.jobs import PageJob, Slice
+from shared.changes.lost_pages import SILENT
 from shared.changes.run_progress import MOST_PATIENCE, STALL, Role, RunStore, Standing
 from shared.changes.streams import Stream, StreamState, StreamStore, stream_of
 from shared.errors import StateConflict
@@ -137,7 +138,7 @@ def test_a_job_that_does_not_come_is_put_again_and_only_then_its_run_is_dead(boo
     assert runs.standing(state, AT + 2 * STALL) == Standing(is_alive=False)
     assert runs.take_page(again, "m2", AT + 2 * STALL) is Role.GO
     assert runs.take_page(JOB, "m1", AT + 2 * STALL) is Role.COPY  # the job itself, late after all
-    runs.note_next(again, "m2", again.next())
+    runs.note_next(again, "m2", again.next(), AT + 2 * STALL)
     assert runs.standing(state, AT + 3 * STALL - timedelta(seconds=1)) == Standing(is_alive=True)
     (after,) = runs.standing(state, AT + 3 * STALL).again
     assert (after.job, after.again) == (JOB.next().job, 1)
@@ -155,6 +156,30 @@ def test_a_slice_that_is_stuck_is_put_again_while_the_others_go_on(book: StreamS
         assert {job.slice.number for job in standing.again} <= {1}
         put_again += len(standing.again)
     assert put_again == 2  # every third time, as its neighbour waits half the least limit for each page
+
+
+def test_a_page_that_nobody_moves_is_put_again_at_once(book: StreamStore, runs: RunStore) -> None:
+    """Without being held against its run; where a beat, a failure or a successor shows life, it is not."""
+    planned(book, runs)
+    runs.take_page(JOB, "m1", AT)
+    assert runs.beat(JOB, "m1", AT + SILENT)
+    assert runs.put_lost_again(AT + 2 * SILENT - timedelta(seconds=1), lambda _: True) == []
+    assert runs.put_lost_again(AT + 2 * SILENT, lambda _: False) == []
+    (again,) = runs.put_lost_again(AT + 2 * SILENT, lambda _: True)
+    assert (again.job, again.again) == (JOB.job, 1)
+    assert runs.put_lost_again(AT + 2 * SILENT, lambda _: True) == []
+    assert runs.standing(book.load(STREAM), AT + SILENT + STALL - timedelta(seconds=1)) == Standing(is_alive=True)
+    assert runs.beat(JOB, "m1", AT + 2 * SILENT)  # it was only slow, and the other message has not begun
+    assert runs.take_page(again, "m2", AT + 2 * SILENT) is Role.GO
+    assert not runs.beat(JOB, "m1", AT + 2 * SILENT)
+    assert runs.take_page(JOB, "m1", AT + 2 * SILENT) is Role.COPY
+    runs.let_go(again, "m2", AT + 2 * SILENT)
+    assert runs.put_lost_again(AT + timedelta(hours=1), lambda _: True) == []
+    assert runs.take_page(again, "m2", AT + 3 * SILENT) is Role.GO  # delivered again
+    runs.note_next(again, "m2", again.next(), AT + 3 * SILENT)
+    assert runs.put_lost_again(AT + 4 * SILENT - timedelta(seconds=1), lambda _: True) == []
+    (after,) = runs.put_lost_again(AT + 4 * SILENT, lambda _: True)
+    assert (after.job, after.again) == (JOB.next().job, 1)
 
 
 def test_patience_follows_from_how_long_pages_wait(book: StreamStore, runs: RunStore) -> None:
@@ -176,10 +201,10 @@ def test_a_page_notes_what_follows_unless_another_delivery_took_over(book: Strea
     """Only the owner of the slice knows its newest job."""
     state = planned(book, runs)
     runs.take_page(JOB, "m1", AT)
-    runs.note_next(JOB, "another", replace(JOB, page=7))
+    runs.note_next(JOB, "another", replace(JOB, page=7), AT)
     assert [job.page for job in runs.standing(state, AT + STALL).again] == [1]
     runs.forget_run(STREAM, "r")
-    runs.note_next(JOB, "m1", JOB.next())
+    runs.note_next(JOB, "m1", JOB.next(), AT)
     assert not runs.standing(state, AT + STALL).is_alive
 
 
