@@ -56,7 +56,7 @@ class Budget(Protocol):
     """Business Central's limits for one identity, shared by all instances: 5 requests at once, 6,000 in 5 minutes."""
 
     def slot(self, *, reserved: bool) -> AbstractContextManager[Slot]:
-        """Hold one slot while the body runs; `reserved` (orders, notifications): the reserved slot, too.
+        """Hold one slot while the body runs; `reserved` (orders, notifications): its own slot first.
 
         Raises:
             BudgetExhausted: no slot came free in the waiting time.

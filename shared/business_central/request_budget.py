@@ -2,10 +2,11 @@
 
 Source of the limits: "Operational limits for Business Central online" (Microsoft Learn, operational-limits-online).
 Five slots, each a row (`lease_rows.py`) with a fifth of the rate; the last is the reserved slot, for orders and
-notifications only. A request costs two writes of a small row, as a process remembers the rows it wrote; it reads only
-when another instance was there. Threads of one process settle among themselves who uses a slot, first come first
-served so that all partitions of a pull end together, and touch the table only for slots that none of them holds. An
-instance that finds all slots held marks one and is its next taker, so that a busy instance cannot starve another.
+notifications. It is lent to a pull, a request at a time, while none of those waits and half of its burst is there; who
+finds it lent is its next taker. A request costs two writes of a small row, as a process remembers the rows it wrote; it
+reads only when another instance was there. Threads of one process settle among themselves who uses a slot, first come
+first served so that all partitions of a pull end together, and touch the table only for slots that none of them holds.
+An instance that finds all slots held marks one and is its next taker, so that a busy instance cannot starve another.
 There are no background threads: the slot of a process that died frees itself when its lease runs out.
 
 Where several connections share a host, `patience_s` keeps the jobs of one that is not answered, or told to pause, from
@@ -15,7 +16,7 @@ waiting in the places of the others: they end, and the queue delivers them again
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from threading import Condition
 from typing import Final
 
@@ -30,7 +31,9 @@ LEASE_S: Final = 130.0  # above the client's whole-request timeout of 120 s
 MAX_CLOSE_S: Final = 3600.0  # a longer Retry-After would be a mistake that stops the app for no reason
 FIRST_POLL_S: Final = 0.05
 LAST_POLL_S: Final = 0.5  # well below the life of a mark, so that a waiter comes back while its mark stands
-MARK_AFTER: Final = timedelta(seconds=2)  # a mark may leave a slot idle for its life, so only who starves sets one
+#: A mark may leave a slot idle for its life, so only who starves sets one, and who finds the reserved slot in use.
+MARK_AFTER: Final = timedelta(seconds=2)
+_ANY_TIME: Final = datetime.min.replace(tzinfo=UTC)  # when a slot opens of which nothing is known
 
 
 class RequestBudget:
@@ -77,7 +80,7 @@ class RequestBudget:
 
     @contextmanager
     def slot(self, *, reserved: bool) -> Iterator[Slot]:
-        """Hold one slot while the body makes one request; `reserved`: the reserved slot, too.
+        """Hold one slot while the body makes one request; `reserved`: the reserved slot, too, before it is lent.
 
         `Slot.close_for` shuts all slots, as BC's Retry-After is meant for the identity, not for one connection.
 
@@ -114,30 +117,34 @@ class RequestBudget:
                 line.remove(place)
 
     def _wait_for_slot(self, place: object, *, reserved: bool) -> tuple[int, Row]:
-        allowed = [RESERVED_SLOT, *self._order] if reserved else self._order
+        allowed = [RESERVED_SLOT, *self._order] if reserved else [*self._order, RESERVED_SLOT]
         started = self._now()
         deadline = started + (self._reserved_wait if reserved else self._wait)
-        mark_at = started + MARK_AFTER
+        mark_at = started
         poll_s = FIRST_POLL_S
         while True:
             with self._changed:
                 releases = self._releases
                 free = sum(index not in self._in_use for index in allowed)
                 is_next = place in self._lines[reserved][:free]
-            taken = self._take_any(allowed) if is_next else None
+            taken = self._take_any(allowed, reserved=reserved) if is_next else None
             if taken is not None:
                 return taken
             now = self._now()
-            opens = self._opens_at(allowed)
+            opens = self._opens_at(allowed, reserved=reserved)
             self._check_hope(now, opens, started, deadline)
-            if now >= mark_at and self._mark(allowed):
-                mark_at = now + MARK
+            if now >= mark_at and self._mark(self._to_mark(now - started, reserved=reserved)):
+                mark_at = now + MARK / 2  # it is renewed before it ends
             if opens > now:  # held back by rate or closing, and it is known until when
                 self._pause((opens - now).total_seconds(), releases)
                 continue
             delay = min(timedelta(seconds=poll_s * (0.5 + self._jitter() / 2)), deadline - now)
             self._pause(delay.total_seconds(), releases)
             poll_s = min(poll_s * 2, LAST_POLL_S)
+
+    def _to_mark(self, waited: timedelta, *, reserved: bool) -> list[int]:
+        """Return the slots to be the next taker of: the reserved one at once, any other by who starves."""
+        return [RESERVED_SLOT] * reserved + (self._order if waited >= MARK_AFTER else [])
 
     def _check_hope(self, now: datetime, opens: datetime, started: datetime, deadline: datetime) -> None:
         """Raise BudgetExhausted when waiting longer is too long, or in vain while others need this place."""
@@ -148,18 +155,23 @@ class RequestBudget:
         if is_stuck or opens >= started + self._patience:
             raise BudgetExhausted("no request slot comes free for now, and other connections need this place")
 
-    def _take_any(self, allowed: list[int]) -> tuple[int, Row] | None:
+    def _take_any(self, allowed: list[int], *, reserved: bool) -> tuple[int, Row] | None:
         """Take a slot by what this process knows, else by what the table says now."""
-        taken = self._take_known(allowed)
-        return self._take_known(allowed) if taken is None and self._look(allowed) else taken
+        taken = self._take_known(allowed, reserved=reserved)
+        if taken is None and self._look(allowed, reserved=reserved):
+            return self._take_known(allowed, reserved=reserved)
+        return taken
 
-    def _take_known(self, allowed: list[int]) -> tuple[int, Row] | None:
+    def _take_known(self, allowed: list[int], *, reserved: bool) -> tuple[int, Row] | None:
         """Take the first slot that looks free by what this process knows, and forget what proves out of date."""
         for index in allowed:
+            lent = _is_lent(index, reserved=reserved)
             with self._changed:
                 row = self._known.get(index)
-                if row is None or index in self._in_use or not self._slots.is_free(row):
+                if row is None or index in self._in_use or not self._slots.is_free(row, lent=lent):
                     continue
+                if lent and self._lines[True]:
+                    continue  # those it is reserved for wait here
                 self._in_use.add(index)
             taken: Row | None = None
             try:
@@ -172,27 +184,31 @@ class RequestBudget:
                 return index, taken
         return None
 
-    def _look(self, allowed: list[int]) -> bool:
+    def _look(self, allowed: list[int], *, reserved: bool) -> bool:
         """Read the rows anew if that may show a free slot; return whether it was done."""
         with self._changed:
             now = self._now()
-            others = [self._known.get(index) for index in allowed if index not in self._in_use]
-        if all(row is not None and opens_at(row) > now for row in others):
-            return False
+            others = [index for index in allowed if index not in self._in_use]
+            if all(self._opening(index, reserved=reserved) > now for index in others):
+                return False
         rows = self._slots.read()
         with self._changed:
             self._known.update({index: row for index, row in rows.items() if index not in self._in_use})
         return True
 
-    def _opens_at(self, allowed: list[int]) -> datetime:
+    def _opens_at(self, allowed: list[int], *, reserved: bool) -> datetime:
         """Return before when rate and closing surely let nobody pass."""
         with self._changed:
-            rows = [self._known.get(index) for index in allowed]
-        return min(self._now() if row is None else opens_at(row) for row in rows)
+            return min(self._opening(index, reserved=reserved) for index in allowed)
 
-    def _mark(self, allowed: list[int]) -> bool:
+    def _opening(self, index: int, *, reserved: bool) -> datetime:
+        row = self._known.get(index)
+        return _ANY_TIME if row is None else opens_at(row, lent=_is_lent(index, reserved=reserved))
+
+    def _mark(self, wanted: list[int]) -> bool:
+        """Be the next taker of the first of these slots that can be marked; return whether there is one."""
         with self._changed:
-            rows = [(index, self._known[index]) for index in allowed if index in self._known]
+            rows = [(index, self._known[index]) for index in wanted if index in self._known]
         for index, row in rows:
             marked = self._slots.mark(row)
             if marked is not None:
@@ -226,3 +242,8 @@ class RequestBudget:
             return
         with self._changed:
             self._changed.wait_for(lambda: self._releases != releases, timeout=seconds)
+
+
+def _is_lent(index: int, *, reserved: bool) -> bool:
+    """Return whether a slot is reserved for others than the request that would take it."""
+    return index == RESERVED_SLOT and not reserved

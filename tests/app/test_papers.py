@@ -10,7 +10,6 @@ import pytest
 
 from local.console.cli import main
 from shared.business_central import lease_rows
-from shared.business_central.request_budget import RESERVED_SLOT
 from shared.changes import page_reader, plan_runs
 from shared.changes.jobs import GROUP
 from shared.connections.settings_reader import DEFAULTS
@@ -200,9 +199,9 @@ def test_the_doctors_checks_are_listed() -> None:
         ("docs/operations.md", "the limit of 200", diagnosis.MOST_WEBHOOKS, 200),
         (
             "docs/operations.md",
-            "eight partitions, four requests at once",
-            (plan_runs.PARTITIONS, RESERVED_SLOT),
-            (8, 4),
+            "ten partitions, five requests at once",
+            (plan_runs.PARTITIONS, lease_rows.SLOTS),
+            (10, 5),
         ),
         ("docs/architecture.md", "ten minutes behind its watermark", plan_runs.OVERLAP, timedelta(minutes=10)),
         ("docs/architecture.md", "renews from 24 hours of age", RENEW_AGE, timedelta(hours=24)),
