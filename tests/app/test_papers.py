@@ -25,6 +25,7 @@ from shared.resource_names import (
     QUEUE_RESULTS,
     SECRET_CLIENT,
     SECRET_EVENTS,
+    SECRET_READER,
     SECRET_TOKEN_CACHE,
     SECRET_WEBHOOK,
     TABLES,
@@ -95,7 +96,7 @@ HOMES: dict[str, tuple[str, set[str]]] = {
         r"`((?:bc|sales)-[a-z-]+)`",
         {
             *WORK_QUEUES, *(f"{queue}-poison" for queue in WORK_QUEUES), QUEUE_EVENTS, QUEUE_RESULTS, CONTAINER,
-            SECRET_CLIENT, SECRET_EVENTS, SECRET_TOKEN_CACHE, SECRET_WEBHOOK,
+            SECRET_CLIENT, SECRET_EVENTS, SECRET_READER, SECRET_TOKEN_CACHE, SECRET_WEBHOOK,
         },
     ),
     "function": (
@@ -164,7 +165,7 @@ def test_the_security_model_lists_every_route_with_its_methods_and_its_key() -> 
 
 def test_what_is_stored_is_listed_for_every_table_secret_and_container() -> None:
     """In the security model, and what its loss means in the operations page."""
-    for name in (*TABLES, SECRET_TOKEN_CACHE, SECRET_CLIENT, SECRET_WEBHOOK):
+    for name in (*TABLES, SECRET_TOKEN_CACHE, SECRET_CLIENT, SECRET_READER, SECRET_WEBHOOK):
         assert f"`{name}`" in SECURITY, name
         assert f"`{name}`" in OPERATIONS, name
     assert f"`{CONTAINER}`" in SECURITY

@@ -23,6 +23,7 @@ from tests.support.memory_storage import MemoryTable, MemoryTables
 type OpenTables = Callable[[], Callable[[str], Table]]
 
 CONNECTION = "tenant.production"
+READER = "budget|tenant|reader|app"
 _ids = count(1)
 
 
@@ -31,10 +32,12 @@ def new_id() -> str:
 
 
 def virtual(
-    table: Table, clock: Callable[[], datetime], sleep: Callable[[float], None], **options: float
+    table: Table, clock: Callable[[], datetime], sleep: Callable[[float], None], reader: str = "", **options: float
 ) -> RequestBudget:
     """One instance whose waiting moves the test's clock."""
-    return RequestBudget(table, CONNECTION, now=clock, new_id=new_id, sleep=sleep, jitter=lambda: 0.5, **options)
+    return RequestBudget(
+        table, CONNECTION, now=clock, new_id=new_id, sleep=sleep, jitter=lambda: 0.5, reader=reader, **options
+    )
 
 
 @dataclass
@@ -435,6 +438,72 @@ def test_an_absurd_pause_does_no_harm(table: Table, clock: FixedClock, seconds: 
     started = clock()
     with budget.slot(reserved=False):
         assert clock() == started
+
+
+# ---- a reader --------------------------------------------------------------------------------------------------------
+
+
+def test_a_reader_doubles_the_pages_under_way(table: Table, clock: FixedClock) -> None:
+    """Five by each, the reader's first; what the identity alone may do finds five slots and no more."""
+    budget = virtual(table, clock, clock.advance, reader=READER)
+    with budget.slot(reserved=False):
+        pass
+    started = clock()
+    with ExitStack() as held:
+        slots = [held.enter_context(budget.slot(reserved=False, or_reader=True)) for _ in range(10)]
+        assert clock() == started
+        assert [slot.is_readers for slot in slots] == [True] * 5 + [False] * 5
+        for or_reader in (True, False):
+            with pytest.raises(BudgetExhausted), budget.slot(reserved=False, or_reader=or_reader):
+                pass
+    with ExitStack() as held:
+        assert not any(held.enter_context(budget.slot(reserved=False)).is_readers for _ in range(5))
+
+
+def test_pages_are_read_by_whoever_can_serve_first(table: Table, clock: FixedClock) -> None:
+    """A reader that BC told to pause leaves the pages to the identity, and the other way round; nobody waits."""
+    budget = virtual(table, clock, clock.advance, reader=READER)
+    started = clock()
+    with budget.slot(reserved=False, or_reader=True) as slot:
+        slot.close_for(20)
+    with budget.slot(reserved=False, or_reader=True) as slot:
+        assert not slot.is_readers
+    with budget.slot(reserved=True) as slot:
+        assert clock() == started, "what BC told the reader is not meant for the identity"
+    clock.advance(21)
+    with budget.slot(reserved=True) as slot:
+        slot.close_for(20)
+    before = clock()
+    with ExitStack() as held:
+        assert all(held.enter_context(budget.slot(reserved=False, or_reader=True)).is_readers for _ in range(5))
+    assert clock() == before
+
+
+def test_an_order_is_not_kept_waiting_by_the_pages_of_a_reader(table: Table, clock: FixedClock) -> None:
+    """Who waits for the identity's slots does not stand behind pages that may go elsewhere."""
+    budget = virtual(table, clock, clock.advance, reader=READER)
+    started = clock()
+    with ExitStack() as held:
+        for _ in range(9):
+            held.enter_context(budget.slot(reserved=False, or_reader=True))
+        with budget.slot(reserved=True) as slot:
+            assert not slot.is_readers
+            assert clock() == started
+
+
+def test_one_application_has_one_budget_whoever_uses_it_as_what(
+    open_tables: OpenTables, table_name: str, clock: FixedClock
+) -> None:
+    """The reader of one connection may be the identity of another: five at once in all (P10)."""
+    reading = virtual(open_tables()(table_name), clock, clock.advance, reader=READER)
+    other = RequestBudget(
+        open_tables()(table_name), READER, now=clock, new_id=new_id, sleep=clock.advance, jitter=lambda: 0.5
+    )
+    with ExitStack() as held:
+        for _ in range(5):
+            held.enter_context(other.slot(reserved=False))
+        pages = [held.enter_context(reading.slot(reserved=False, or_reader=True)) for _ in range(5)]
+        assert not any(slot.is_readers for slot in pages)
 
 
 # ---- when the table fails --------------------------------------------------------------------------------------------

@@ -90,6 +90,7 @@ def test_the_vault_holds_the_apps_secrets_and_the_login_knows_the_same(stack: St
     sizes = get(stack, f"{stack.vault_url}/_emulator/secrets").json()
     assert sizes == {
         "bc-client-secret": len(stack.client_secret),
+        "bc-reader-secret": len(stack.client_secret),
         "bc-webhook-secret": len(stack.webhook_secret),
     }
     token = requests.post(
