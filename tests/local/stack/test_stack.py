@@ -119,7 +119,7 @@ def test_further_connections_have_an_environment_and_a_secret_each_and_tenants_d
     assert stack.add_connections(3) == settings
     assert (settings["BC_CONNECTIONS"], settings["FABRIKAM__BC_TENANT_ID"]) == ("default,us,fabrikam", "fabrikam.com")
     secrets = get(stack, f"{stack.vault_url}/_emulator/secrets").json()
-    home, further = stack.client_secrets
+    home, _, further = stack.client_secrets
     answers = {}
     for place, url in stack.further_urls.items():
         assert secrets[f"bc-client-secret-{place.connection}"] == len(stack.client_secrets[place.client_id])
