@@ -104,6 +104,10 @@ param bcEventsTo string = 'queue'
 @description('Resource id of that topic or queue, where it is in this subscription: the app gets the role to send to it. Empty: give it by hand.')
 param eventsReceiverId string = ''
 
+@description('A second application that reads pages beside the first, with limits of its own; its secret is bc-reader-secret. Empty: none.')
+@maxLength(36)
+param bcReaderClientId string = ''
+
 @description('Earlier name of the environment, once it was renamed: its state goes on.')
 @maxLength(30)
 param bcRenamedFrom string = ''
@@ -256,6 +260,7 @@ module resources 'resources.bicep' = {
       entities: bcEntities
       pageRows: bcPageRows
       eventsTo: bcEventsTo
+      readerClientId: bcReaderClientId
       renamedFrom: bcRenamedFrom
       keepOrdersDays: bcKeepOrdersDays
       connections: bcConnections

@@ -38,6 +38,7 @@ param bcEntities = readEnvironmentVariable('BC_ENTITIES', '')
 param bcPageRows = int(readEnvironmentVariable('BC_PAGE_ROWS', '2000'))
 param bcEventsTo = readEnvironmentVariable('BC_EVENTS_TO', 'queue')
 param eventsReceiverId = readEnvironmentVariable('EVENTS_RECEIVER_ID', '')
+param bcReaderClientId = readEnvironmentVariable('BC_READER_CLIENT_ID', '')
 param bcRenamedFrom = readEnvironmentVariable('BC_RENAMED_FROM', '')
 param bcKeepOrdersDays = int(readEnvironmentVariable('BC_KEEP_ORDERS_DAYS', '90'))
 // JSON: {"eu": {"BC_ENVIRONMENT": "Production"}, "us": {"BC_TENANT_ID": "contoso.com"}}

@@ -40,7 +40,7 @@ FROM_RESOURCES = {
 ANY_GUID = "00000000-0000-0000-0000-000000000000"
 GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 #: Parameters for which empty text means something; any other setting would quietly take its default.
-MAY_BE_EMPTY = {"bcClientId", "bcTenantId", "bcLoginUrl", "bcRenamedFrom", "bcEntities"}
+MAY_BE_EMPTY = {"bcClientId", "bcTenantId", "bcLoginUrl", "bcReaderClientId", "bcRenamedFrom", "bcEntities"}
 
 #: Text parameter -> (pattern of the whole value, rule in words).
 PATTERNS = {

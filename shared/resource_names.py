@@ -26,6 +26,7 @@ TABLES: Final = (TABLE_SUBSCRIPTIONS, TABLE_WATERMARKS, TABLE_RECORDS, TABLE_ORD
 
 SECRET_TOKEN_CACHE: Final = "bc-token-cache"
 SECRET_CLIENT: Final = "bc-client-secret"
+SECRET_READER: Final = "bc-reader-secret"
 SECRET_WEBHOOK: Final = "bc-webhook-secret"
 SECRET_EVENTS: Final = "bc-events-secret"
 

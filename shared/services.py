@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import requests
 
@@ -19,10 +18,7 @@ from shared.business_central.deadline import bounded_session
 from shared.business_central.environment_api import environment_url
 from shared.business_central.request_budget import RequestBudget
 from shared.business_central.transport import Transport
-from shared.changes.change_stores import ChangeStores, ClaimChecks
 from shared.changes.lost_pages import BEAT
-from shared.changes.run_progress import RunStore
-from shared.changes.streams import StreamStore
 from shared.clock import Clock, new_id, utc_now
 from shared.connections.companies import Companies
 from shared.connections.company_names import CompanyNames
@@ -32,14 +28,13 @@ from shared.connections.entity_catalogue import EntityCatalogue
 from shared.connections.settings_reader import ConnectionSettings, read_connections, setting_name
 from shared.connections.state_owner import StateOwner, places
 from shared.connections.webhook_secret import WebhookSecret
-from shared.dead_letters.dead_letter_store import DeadLetterStore
 from shared.errors import ConfigError, StoreUnavailable, TokenError
 from shared.forwarding.event_sender import EventSender
 from shared.forwarding.event_targets import read_target
-from shared.forwarding.forward import Blobs, Forwarding
-from shared.forwarding.waiting_batches import WaitingBatches
+from shared.forwarding.forward import Forwarding
 from shared.invocation import invocation_id
 from shared.log import about
+from shared.login.reader_tokens import ReaderTokens
 from shared.login.tenant_lookup import find_tenant_id
 from shared.login.tokens import EntraTokens
 from shared.operations import doctor, queue_watch, status
@@ -51,21 +46,18 @@ from shared.operations.page_session import derive_key
 from shared.operations.queue_depths import QueueDepths
 from shared.operations.second_clock import SecondClock
 from shared.operations.status_view import LoginView, StatusView
-from shared.operations.stores import Stores
+from shared.operations.stores import EventBlobs, Stores, stores_of
 from shared.operations.timer_store import TimerStore
 from shared.operations.timers import Timer, timers_of
-from shared.orders.order_book import OrderBook
-from shared.orders.order_store import OrderStore
 from shared.outputs import Outputs
 from shared.resource_names import DEFAULT_CONNECTION
-from shared.settings import Settings
+from shared.settings import AuthMode, Settings
 from shared.storage.azure_tables import AzureTables
 from shared.storage.claim_checks import BlobClaimChecks
 from shared.storage.identity import client_assertion
 from shared.storage.key_vault import KeyVaultSecrets
 from shared.storage.moved_secrets import MovedSecrets
 from shared.storage.table import SecretStore, Table, Tables
-from shared.webhooks.notes import WebhookNoteStore
 
 #: Requests or plans that one call may have under way; the budget allows no more requests.
 THREADS = 4
@@ -73,10 +65,6 @@ THREADS = 4
 #: Business Central does not answer or asks for a pause. A connection that is alone waits as long as it may.
 PATIENCE_S = 5.0
 PATIENT_S = 3600.0
-
-
-class EventBlobs(ClaimChecks, Blobs, Protocol):
-    """The blobs of large batches, written and read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +93,7 @@ class Connection:
     forwarding: Forwarding
     timers: tuple[Timer, ...] = status.DEFAULT_TIMERS
     activity: Activity | None = None  # None: nobody counts
+    reader: ReaderTokens | None = None  # None: the identity reads alone
 
     def counted(self, work: Callable[[], Outputs]) -> Outputs:
         """Do a job's work in log lines that bear the id, and count what it does."""
@@ -132,7 +121,7 @@ class Services:
         self._outside = outside
         self._lock = threading.RLock()
         self._opened: dict[str, tuple[Connection, EntraTokens]] = {}
-        self._budgets: dict[str, RequestBudget] = {}
+        self._budgets: dict[tuple[str, str], RequestBudget] = {}  # by partitions of identity and reader
         self._first = next(iter(self.settings.able.values()))  # what belongs to the deployment is the same in all
         self._tables = outside.tables(self._first)
         self._claim_checks = outside.claim_checks(self._first)
@@ -216,10 +205,13 @@ class Services:
             sleep=outside.sleep or time.sleep, assertion=client_assertion(identity), session=outside.login,
             token_vault=self._token_vault(settings),
         )  # fmt: skip
+        reader = None
+        if settings.reader_client_id:
+            reader = ReaderTokens(settings, self._secrets, self.connections, now=outside.now, session=outside.login)
         transport = Transport(
             settings.api_url, tokens, self._budget(settings), new_session=outside.business_central,
             ca_bundle=settings.ca_bundle, request_id=invocation_id, sleep=outside.sleep or time.sleep,
-            monotonic=outside.monotonic, patience_s=self._patience_s,
+            monotonic=outside.monotonic, patience_s=self._patience_s, reader=reader,
         )  # fmt: skip
         bc = BusinessCentralClient(
             transport, tenant_id=settings.tenant_id, environment=settings.environment, threads=outside.threads
@@ -244,7 +236,7 @@ class Services:
         activity = Activity(self._tables.table(resource_names.TABLE_WATERMARKS), settings.connection, outside.now)
         forwarding = self._forwarding(settings, stores)
         return Connection(
-            context=context, stores=stores, timers=self.timers, forwarding=forwarding, activity=activity
+            context=context, stores=stores, timers=self.timers, forwarding=forwarding, activity=activity, reader=reader
         ), tokens
 
     def _forwarding(self, settings: Settings, stores: Stores) -> Forwarding:
@@ -262,23 +254,31 @@ class Services:
     def _budget(self, settings: Settings) -> RequestBudget:
         """Return the budget of tenant and application, which Business Central counts together, whoever shares it.
 
+        With that of its reader, if it has one.
+        """
+        reader = settings.reader_identity
+        partitions = self._slots_of(settings.identity, settings), self._slots_of(reader, settings) if reader else ""
+        if partitions not in self._budgets:
+            self._budgets[partitions] = RequestBudget(
+                self.connections, partitions[0], now=self._outside.now, new_id=new_id, sleep=self._outside.sleep,
+                patience_s=self._patience_s, reader=partitions[1],
+            )  # fmt: skip
+        return self._budgets[partitions]
+
+    def _slots_of(self, identity: str, settings: Settings) -> str:
+        """Return the partition of an identity's slots.
+
         That of `default` stands where the last release keeps it, as both may run for some minutes.
         """
-        partition = f"budget|{settings.identity}"
         default = self.settings.able.get(DEFAULT_CONNECTION)
         if default is not None:
             try:
                 default = settings if settings.id == DEFAULT_CONNECTION else self._owners[DEFAULT_CONNECTION].check()
             except (ConfigError, TokenError):
                 default = None
-            if default is not None and default.identity == settings.identity:
-                partition = default.connection
-        if partition not in self._budgets:
-            self._budgets[partition] = RequestBudget(
-                self.connections, partition, now=self._outside.now, new_id=new_id, sleep=self._outside.sleep,
-                patience_s=self._patience_s,
-            )  # fmt: skip
-        return self._budgets[partition]
+            if default is not None and default.identity == identity:
+                return default.connection
+        return f"budget|{identity}"
 
     def _token_vault(self, settings: Settings) -> SecretStore:
         """Return the vault of the token cache; what an earlier release kept in the other one is read there once."""
@@ -294,7 +294,7 @@ class Services:
         at_work = self.connection(connection)
         return status.view(
             at_work.context, at_work.stores, self.login(connection), at_work.timers, self._depths().read, key,
-            self._depths().peek, at_work.activity,
+            self._depths().peek, at_work.activity, self._reader(at_work),
         )  # fmt: skip
 
     def login(self, connection: str) -> LoginView:
@@ -308,6 +308,18 @@ class Services:
         return LoginView(
             state=held.state, mode=mode, user=held.user, code=held.code, reason=held.reason, since=held.since
         )
+
+    def _reader(self, at_work: Connection, *, ask: bool = False) -> LoginView | None:
+        """Return the state of a connection's reader, None where there is none; `ask`: it asks for a token now.
+
+        Raises:
+            TokenError, StoreUnavailable: nobody can tell for now.
+        """
+        if at_work.reader is None:
+            return None
+        held = at_work.reader.look() if ask else at_work.reader.state()
+        mode = AuthMode.CLIENT_SECRET.value
+        return LoginView(state=held.state, mode=mode, code=held.code, reason=held.reason, since=held.since)
 
     def examine(self, connection: str) -> Report:
         """Return why nothing arrives on a connection. Raises as `connection`."""
@@ -325,6 +337,7 @@ class Services:
             timers=self.timers,
             peek=self._depths().peek,
             env=self._env,
+            reader=lambda: self._reader(at_work, ask=True),
         )
         return doctor.examine(at_work.context, at_work.stores, instruments)
 
@@ -367,33 +380,3 @@ def refused(error: ConfigError) -> Report:
 def build(env: Mapping[str, str], outside: Outside | None = None) -> Services:
     """Build everything from the settings; opens no connection yet."""
     return Services(dict(env), outside or Outside())
-
-
-def stores_of(
-    tables: Tables,
-    claim_checks: EventBlobs,
-    state: str,
-    *,
-    threads: int = 1,
-    connection: str = DEFAULT_CONNECTION,
-    beat_s: float | None = None,
-) -> Stores:
-    """Build the stores of one connection; `state` begins the keys of its partitions, `connection` is its id."""
-    watermarks = tables.table(resource_names.TABLE_WATERMARKS)
-    return Stores(
-        changes=ChangeStores(
-            streams=StreamStore(watermarks, state),
-            runs=RunStore(watermarks, state),
-            records=tables.table(resource_names.TABLE_RECORDS),
-            claim_checks=claim_checks,
-            connection=state,
-            threads=threads,
-            beat_s=beat_s,
-        ),
-        orders=OrderStore(tables.table(resource_names.TABLE_ORDERS), state, connection),
-        book=OrderBook(claim_checks, state),
-        notes=WebhookNoteStore(tables.table(resource_names.TABLE_SUBSCRIPTIONS), state),
-        dead_letters=DeadLetterStore(watermarks, state, connection),
-        timers=TimerStore(watermarks, state),
-        batches=WaitingBatches(watermarks, state),
-    )

@@ -5,7 +5,7 @@ Owns no name, default or rule of a setting: those are in `shared.connections.set
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 from urllib.parse import urlsplit
@@ -57,6 +57,7 @@ class Settings:
     entities: str = ""  # further entities, or other options of those that the app brings along: JSON, read elsewhere
     events_to: str = field(default="queue", repr=False)  # `queue`, or the address of a receiver: may hold a secret
     keep_orders_days: int = 90  # after which what an order that ended held goes
+    reader_client_id: str = ""  # a second application that reads pages; "": there is none
     renamed_from: str = ""  # an earlier name of the environment, whose state goes on
     state: str = ""  # as `shared.connections.state_owner` found it; "": the connection's first day
     tenant_guid: str = ""  # GUID of the tenant, where that is known
@@ -78,6 +79,13 @@ class Settings:
         """Name of who asks Business Central, whose requests it counts together: a person or the app, in a tenant."""
         who = "person" if self.auth_mode is AuthMode.AUTHORIZATION_CODE else "app"
         return f"{self.tenant_guid or self.tenant_id.lower()}|{self.client_id.lower()}|{who}"
+
+    @property
+    def reader_identity(self) -> str:
+        """Name of the reader, which signs in as itself, as `identity`; "" where there is none."""
+        if not self.reader_client_id:
+            return ""
+        return replace(self, client_id=self.reader_client_id, auth_mode=AuthMode.CLIENT_SECRET).identity
 
     def secret(self, name: str) -> str:
         """Return the name under which the vault keeps a secret of this connection."""

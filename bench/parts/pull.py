@@ -9,7 +9,7 @@ from bench.options import Options
 from bench.peers import runner
 from bench.results import median
 from bench.world import Missed, Truth, World
-from shared.business_central.request_budget import RESERVED_SLOT
+from shared.business_central.lease_rows import SLOTS
 
 
 def run(options: Options) -> dict[str, Any]:
@@ -62,9 +62,9 @@ def ours(world: World, truth: Truth) -> dict[str, Any]:
 
 
 def _full_share(before: dict[int, float], after: dict[int, float]) -> float:
-    """Return the share of the time with requests under way in which the budget of a pull was full (0 to 1)."""
+    """Return the share of the time with requests under way in which the budget was full (0 to 1)."""
     spent = {at_once: seconds - before.get(at_once, 0.0) for at_once, seconds in after.items()}
-    full = sum(seconds for at_once, seconds in spent.items() if at_once >= RESERVED_SLOT)
+    full = sum(seconds for at_once, seconds in spent.items() if at_once >= SLOTS)
     return full / (sum(spent.values()) or 1.0)
 
 

@@ -109,6 +109,7 @@ var settings = {
   BC_ENTITIES: bc.entities
   BC_PAGE_ROWS: string(bc.pageRows)
   BC_EVENTS_TO: bc.eventsTo
+  BC_READER_CLIENT_ID: bc.readerClientId
   BC_RENAMED_FROM: bc.renamedFrom
   BC_KEEP_ORDERS_DAYS: string(bc.keepOrdersDays)
   BC_CONNECTIONS: join(objectKeys(bc.connections), ',')

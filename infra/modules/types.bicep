@@ -134,6 +134,10 @@ type businessCentralType = {
   @minLength(5)
   eventsTo: string
 
+  @description('BC_READER_CLIENT_ID: client id of the reader, or empty.')
+  @maxLength(36)
+  readerClientId: string
+
   @description('BC_RENAMED_FROM: earlier name of the environment, or empty.')
   @maxLength(30)
   renamedFrom: string
@@ -168,6 +172,11 @@ type connectionType = {
   @minLength(36)
   @maxLength(36)
   BC_CLIENT_ID: string?
+
+  @description('Client id of the reader, a GUID.')
+  @minLength(36)
+  @maxLength(36)
+  BC_READER_CLIENT_ID: string?
 
   BC_AUTH_MODE: authModeType?
 

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 import requests
 
 from local import EMULATOR_SOURCE
-from local.emulators.entra.directory import CLIENT_ID, DOMAIN, FURTHER_CLIENT_ID, new_secret
+from local.emulators.entra.directory import CLIENT_ID, DOMAIN, FURTHER_CLIENT_ID, READER_CLIENT_ID, new_secret
 from local.emulators.entra.managed_identity import PATH as IDENTITY_PATH
 from local.stack.app_settings import app_settings, clean_environment, write_settings
 from local.stack.azurite import Azurite
@@ -91,7 +91,7 @@ class Stack:
         self.timers = timers
         self.client_id = CLIENT_ID
         self.tenant = DOMAIN
-        self.client_secrets = {CLIENT_ID: new_secret(), FURTHER_CLIENT_ID: new_secret()}
+        self.client_secrets = {one: new_secret() for one in (CLIENT_ID, READER_CLIENT_ID, FURTHER_CLIENT_ID)}
         self.further_urls: dict[Place, str] = {}  # where the further environments that run are served
         self.webhook_secret = secrets.token_urlsafe(32)
         self.identity_header = secrets.token_urlsafe(24)
@@ -403,6 +403,7 @@ class Stack:
         path = {"PYTHONPATH": f"{ROOT}{os.pathsep}{EMULATOR_SOURCE}"}
         secret_env = {
             "LOGIN_CLIENT_SECRET": self.client_secrets[CLIENT_ID],
+            "LOGIN_READER_CLIENT_SECRET": self.client_secrets[READER_CLIENT_ID],
             "LOGIN_FURTHER_CLIENT_SECRET": self.client_secrets[FURTHER_CLIENT_ID],
             "LOGIN_IDENTITY_HEADER": self.identity_header,
         }
@@ -424,7 +425,10 @@ class Stack:
         self._children[name].wait_until(lambda: accepts(port), timeout_s=START_TIMEOUT_S, what=f" (port {port})")
 
     def _seed_vault(self) -> None:
-        for name, value in (("bc-client-secret", self.client_secret), ("bc-webhook-secret", self.webhook_secret)):
+        for name, value in (
+            ("bc-client-secret", self.client_secret), ("bc-webhook-secret", self.webhook_secret),
+            ("bc-reader-secret", self.client_secrets[READER_CLIENT_ID]),
+        ):  # fmt: skip
             self._store_secret(name, value)
 
     def _store_secret(self, name: str, value: str) -> None:

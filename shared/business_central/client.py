@@ -63,6 +63,7 @@ class BusinessCentralClient:
         answer = self._api.get(
             self._api.checked(ask.link, resource) if ask.link else first, intent=Intent.COMMITTED,
             is_document=ask.entity.modified_by_reads, headers={"Prefer": f"odata.maxpagesize={ask.rows}"},
+            or_reader=True,
         )  # fmt: skip
         size = sum(map(len, answer.chunks))
         page = page_of(answer, "id" if ask.what == "expanded" else ask.entity.key)

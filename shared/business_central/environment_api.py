@@ -58,6 +58,7 @@ class EnvironmentApi:
         is_document: bool = False,
         headers: Mapping[str, str] | None = None,
         reserved: bool = False,
+        or_reader: bool = False,
         policy: RetryPolicy = READ,
     ) -> Answer:
         """Read with an intent; one that BC refuses on a document is repeated without, and logged once.
@@ -66,12 +67,15 @@ class EnvironmentApi:
         modified it is not documented; without the header BC chooses, mostly the replica.
         """
         try:
-            return self._send(url, {**(headers or {}), "Data-Access-Intent": intent}, reserved, policy)
+            return self.transport.send(
+                "GET", url, headers={**(headers or {}), "Data-Access-Intent": intent}, reserved=reserved,
+                or_reader=or_reader, policy=policy,
+            )  # fmt: skip
         except (BCRejected, BCUnavailable) as error:
             if not is_document or intent is Intent.CURRENT or error.status not in {400, 500}:
                 raise
             try:
-                answer = self._send(url, headers or {}, reserved, ONCE)
+                answer = self.transport.send("GET", url, headers=headers or {}, reserved=reserved, policy=ONCE)
             except BCError:
                 raise error from None
             self._log_refusal(url, error)
@@ -81,9 +85,6 @@ class EnvironmentApi:
         """Return the names of the tenant's environments (Microsoft Learn, "Get environments": version 1.2)."""
         answer = self.transport.send("GET", f"{self.transport.api_url}/environments/v1.2", policy=ONCE)
         return [str(row.get("name", "")) for row in rows_of(answer)[1]]
-
-    def _send(self, url: str, headers: Mapping[str, str], reserved: bool, policy: RetryPolicy) -> Answer:
-        return self.transport.send("GET", url, headers=headers, reserved=reserved, policy=policy)
 
     def _log_refusal(self, url: str, error: BCError) -> None:
         """Log the first refusal of each collection."""

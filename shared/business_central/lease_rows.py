@@ -22,6 +22,8 @@ REQUESTS_PER_WINDOW: Final = 6000
 WINDOW: Final = timedelta(seconds=310)
 BURST: Final = 120  # requests of one slot that may follow each other as fast as BC answers
 RATE: Final = Rate.within(requests=REQUESTS_PER_WINDOW // SLOTS, window=WINDOW, burst=BURST)
+#: What a lent slot keeps of its burst for those it is reserved for.
+KEPT: Final = RATE.interval * (BURST // 2)
 #: A taking that took longer is given back, as its lease might end before the request does.
 MAX_TAKING: Final = timedelta(seconds=5)
 MARK: Final = timedelta(seconds=1.5)  # life of a waiter's mark
@@ -45,8 +47,8 @@ class SlotRows:
         found = {row.key: row for row in self._table.query(self._partition, _PREFIX, after(_PREFIX))}
         return {index: found.get(self._key(index)) or self._unused(index) for index in range(SLOTS)}
 
-    def is_free(self, row: Row) -> bool:
-        """Whether this instance may take the slot now, if none of its own threads uses it.
+    def is_free(self, row: Row, *, lent: bool = False) -> bool:
+        """Whether this instance may take the slot now, if none of its own threads uses it; `lent` as in `opens_at`.
 
         A lease in our own name that no thread of ours uses is left from a write whose answer was lost: ours to take.
         """
@@ -55,7 +57,7 @@ class SlotRows:
             return False
         if row.text("wanted_by") not in {"", self._instance} and now < _time(row, "wanted_until"):
             return False
-        return opens_at(row) <= now
+        return opens_at(row, lent=lent) <= now
 
     def take(self, row: Row) -> Row | None:
         """Lease a free slot for one request; None when another was faster or the table too slow.
@@ -97,10 +99,11 @@ class SlotRows:
         return _insist(change)
 
     def mark(self, row: Row) -> Row | None:
-        """Ask to be the next taker of a slot that another instance holds; None when it cannot be marked now."""
+        """Ask to be, or stay, the next taker of a slot that another instance holds; None when that can't be now."""
         now = self._now()
         is_held = row.text("owner") not in {"", self._instance} and now < _time(row, "expires_at")
-        if not is_held or now < _time(row, "wanted_until"):
+        is_renewal = row.text("wanted_by") == self._instance
+        if not is_held or now < _time(row, "wanted_until") - (MARK / 2 if is_renewal else timedelta(0)):
             return None
         try:
             return self._table.replace(row.with_values(wanted_by=self._instance, wanted_until=now + MARK))
@@ -125,9 +128,13 @@ class SlotRows:
         return Row(partition=self._partition, key=self._key(index))
 
 
-def opens_at(row: Row) -> datetime:
-    """Return when rate and closing let the next request pass, held or not; as a row ages this only moves later."""
-    return max(_time(row, "closed_until"), RATE.ready_at(_time(row, "due")))
+def opens_at(row: Row, *, lent: bool = False) -> datetime:
+    """Return when rate and closing let the next request pass, held or not; as a row ages this only moves later.
+
+    `lent`: a request that the slot is not reserved for, which waits until half of the burst is there again.
+    """
+    ready_at = RATE.ready_at(_time(row, "due"))
+    return max(_time(row, "closed_until"), ready_at + KEPT if lent else ready_at)
 
 
 def _insist[T](change: Callable[[], T]) -> T | None:

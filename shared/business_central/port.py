@@ -15,6 +15,7 @@ from shared.business_central.entities import STANDARD_ROUTE, Entity
 from shared.business_central.metadata import RouteFacts
 from shared.business_central.page_parser import Page
 from shared.business_central.records import Record
+from shared.errors import BCError
 
 
 class Intent(StrEnum):
@@ -50,13 +51,32 @@ class Slot:
     """A leased right to have one request in flight. `close_for` keeps it shut after BC asked for a pause."""
 
     close_for: Callable[[float], None]  # seconds
+    is_readers: bool = False  # it is the reader's: a request with its token
+
+
+class Reader(Protocol):
+    """A second identity that may read pages. It never fails: without it the identity reads them alone."""
+
+    def token(self) -> str:
+        """Return an access token, "" while it is not to be used."""
+        ...
+
+    def refused(self, error: BCError) -> None:
+        """Note that BC does not let it read."""
+        ...
+
+    def served(self) -> None:
+        """Note that BC answered it."""
+        ...
 
 
 class Budget(Protocol):
     """Business Central's limits for one identity, shared by all instances: 5 requests at once, 6,000 in 5 minutes."""
 
-    def slot(self, *, reserved: bool) -> AbstractContextManager[Slot]:
+    def slot(self, *, reserved: bool, or_reader: bool = False) -> AbstractContextManager[Slot]:
         """Hold one slot while the body runs; `reserved` (orders, notifications): the reserved slot, too.
+
+        `or_reader`: of the identity or of its reader, whichever comes free first.
 
         Raises:
             BudgetExhausted: no slot came free in the waiting time.

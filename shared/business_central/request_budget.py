@@ -2,11 +2,14 @@
 
 Source of the limits: "Operational limits for Business Central online" (Microsoft Learn, operational-limits-online).
 Five slots, each a row (`lease_rows.py`) with a fifth of the rate; the last is the reserved slot, for orders and
-notifications only. A request costs two writes of a small row, as a process remembers the rows it wrote; it reads only
-when another instance was there. Threads of one process settle among themselves who uses a slot, first come first
-served so that all partitions of a pull end together, and touch the table only for slots that none of them holds. An
-instance that finds all slots held marks one and is its next taker, so that a busy instance cannot starve another.
+notifications. It is lent to a pull, a request at a time, while none of those waits and half of its burst is there; who
+finds it lent is its next taker. A request costs two writes of a small row, as a process remembers the rows it wrote; it
+reads only when another instance was there. Threads of one process settle among themselves who uses a slot, first come
+first served so that all partitions of a pull end together, and touch the table only for slots that none of them holds.
+An instance that finds all slots held marks one and is its next taker, so that a busy instance cannot starve another.
 There are no background threads: the slot of a process that died frees itself when its lease runs out.
+
+A reader's pages are read within two budgets, by whichever slot comes free first.
 
 Where several connections share a host, `patience_s` keeps the jobs of one that is not answered, or told to pause, from
 waiting in the places of the others: they end, and the queue delivers them again.
@@ -15,7 +18,8 @@ waiting in the places of the others: they end, and the queue delivers them again
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from enum import Enum
 from threading import Condition
 from typing import Final
 
@@ -30,7 +34,17 @@ LEASE_S: Final = 130.0  # above the client's whole-request timeout of 120 s
 MAX_CLOSE_S: Final = 3600.0  # a longer Retry-After would be a mistake that stops the app for no reason
 FIRST_POLL_S: Final = 0.05
 LAST_POLL_S: Final = 0.5  # well below the life of a mark, so that a waiter comes back while its mark stands
-MARK_AFTER: Final = timedelta(seconds=2)  # a mark may leave a slot idle for its life, so only who starves sets one
+#: A mark may leave a slot idle for its life, so only who starves sets one, and who finds the reserved slot in use.
+MARK_AFTER: Final = timedelta(seconds=2)
+_ANY_TIME: Final = datetime.min.replace(tzinfo=UTC)  # when a slot opens of which nothing is known
+
+
+class _Work(Enum):
+    """What a request is for."""
+
+    RESERVED = "orders and notifications"
+    COMMON = "all else that the identity alone does"
+    PAGE = "a page, which the reader may read as well"
 
 
 class RequestBudget:
@@ -53,13 +67,17 @@ class RequestBudget:
         reserved_wait_s: float = 60.0,
         lease_s: float = LEASE_S,
         patience_s: float = MAX_CLOSE_S,
+        reader: str = "",
     ) -> None:
-        """Take the `partition` of the identity's rows, and how long work waits for a slot.
+        """Take the `partition` of the identity's rows, that of its `reader` if it has one, and how long work waits.
 
         `patience_s`: how long at most where it is known that none opens, or where this process uses some and none has
         moved.
         """
-        self._slots = SlotRows(table, partition, instance=new_id(), lease=timedelta(seconds=lease_s), now=now)
+        instance, lease = new_id(), timedelta(seconds=lease_s)
+        self._rows = [
+            SlotRows(table, rows, instance=instance, lease=lease, now=now) for rows in (partition, reader) if rows
+        ]
         self._now = now
         self._sleep = sleep
         self._jitter = jitter
@@ -68,24 +86,32 @@ class RequestBudget:
         self._patience = timedelta(seconds=patience_s)
         self._moved_at = now()  # when a slot was last taken or given back here
         first = int(jitter() * RESERVED_SLOT)  # instances that begin at different slots seldom meet
-        self._order = [(first + step) % RESERVED_SLOT for step in range(RESERVED_SLOT)]
-        self._changed = Condition()  # guards the four below
-        self._lines: dict[bool, list[object]] = {True: [], False: []}  # who waits here, first come first served
+        common = [(first + step) % RESERVED_SLOT for step in range(RESERVED_SLOT)]
+        readers = [SLOTS + index for index in (*common, RESERVED_SLOT)] if reader else []
+        self._allowed: dict[_Work, list[int]] = {  # slots by number, best first; the reader's follow the identity's
+            _Work.RESERVED: [RESERVED_SLOT, *common],
+            _Work.COMMON: [*common, RESERVED_SLOT],
+            _Work.PAGE: [*readers, *common, RESERVED_SLOT],
+        }
+        self._changed = Condition()  # guards the five below
+        self._lines: dict[_Work, list[object]] = {work: [] for work in _Work}  # who waits, first come first served
         self._known: dict[int, Row] = {}  # rows of slots not in use here, as last seen or written
         self._in_use: set[int] = set()  # slots that a thread of this process holds or is taking
+        self._seen: set[int] = set()  # of the two, whose rows were read at least once
         self._releases = 0
 
     @contextmanager
-    def slot(self, *, reserved: bool) -> Iterator[Slot]:
-        """Hold one slot while the body makes one request; `reserved`: the reserved slot, too.
+    def slot(self, *, reserved: bool, or_reader: bool = False) -> Iterator[Slot]:
+        """Hold one slot while the body makes one request; `reserved`: the reserved slot, too, before it is lent.
 
-        `Slot.close_for` shuts all slots, as BC's Retry-After is meant for the identity, not for one connection.
+        `or_reader`: of the identity or of its reader, as `Slot.is_readers` says.
+        `Slot.close_for` shuts all its slots, as BC's Retry-After is meant for the identity, not for one connection.
 
         Raises:
             BudgetExhausted: no slot came free in the waiting time, or it is known that none will.
             StoreUnavailable: the table did not answer.
         """
-        index, row = self._acquire(reserved=reserved)
+        index, row = self._acquire(_Work.RESERVED if reserved else _Work.PAGE if or_reader else _Work.COMMON)
         closings: list[datetime] = []
 
         def close_for(seconds: float) -> None:
@@ -94,50 +120,57 @@ class RequestBudget:
             self._close_others(index, until)
 
         try:
-            yield Slot(close_for=close_for)
+            yield Slot(close_for=close_for, is_readers=index >= SLOTS)
         finally:
             freed: Row | None = None
             try:
-                freed = self._slots.free(row, closed_until=max(closings, default=None))
+                freed = self._of(index).free(row, closed_until=max(closings, default=None))
             finally:
                 self._put_back(index, freed, wake=True)
 
-    def _acquire(self, *, reserved: bool) -> tuple[int, Row]:
-        line = self._lines[reserved]
+    def _of(self, index: int) -> SlotRows:
+        return self._rows[index // SLOTS]
+
+    def _acquire(self, work: _Work) -> tuple[int, Row]:
+        line = self._lines[work]
         place = object()
         with self._changed:
             line.append(place)
         try:
-            return self._wait_for_slot(place, reserved=reserved)
+            return self._wait_for_slot(place, work)
         finally:
             with self._changed:
                 line.remove(place)
 
-    def _wait_for_slot(self, place: object, *, reserved: bool) -> tuple[int, Row]:
-        allowed = [RESERVED_SLOT, *self._order] if reserved else self._order
+    def _wait_for_slot(self, place: object, work: _Work) -> tuple[int, Row]:
         started = self._now()
-        deadline = started + (self._reserved_wait if reserved else self._wait)
-        mark_at = started + MARK_AFTER
+        deadline = started + (self._reserved_wait if work is _Work.RESERVED else self._wait)
+        mark_at = started
         poll_s = FIRST_POLL_S
         while True:
             with self._changed:
                 releases = self._releases
-                free = sum(index not in self._in_use for index in allowed)
-                is_next = place in self._lines[reserved][:free]
-            taken = self._take_any(allowed) if is_next else None
+                free = sum(index not in self._in_use for index in self._allowed[work])
+                is_next = place in self._lines[work][:free]
+            taken = self._take_any(work) if is_next else None
             if taken is not None:
                 return taken
             now = self._now()
-            opens = self._opens_at(allowed)
+            opens = self._opens_at(work)
             self._check_hope(now, opens, started, deadline)
-            if now >= mark_at and self._mark(allowed):
-                mark_at = now + MARK
+            if now >= mark_at and self._mark(self._to_mark(now - started, work)):
+                mark_at = now + MARK / 2  # it is renewed before it ends
             if opens > now:  # held back by rate or closing, and it is known until when
                 self._pause((opens - now).total_seconds(), releases)
                 continue
             delay = min(timedelta(seconds=poll_s * (0.5 + self._jitter() / 2)), deadline - now)
             self._pause(delay.total_seconds(), releases)
             poll_s = min(poll_s * 2, LAST_POLL_S)
+
+    def _to_mark(self, waited: timedelta, work: _Work) -> list[int]:
+        """Return the slots to be the next taker of: the one reserved for this work at once, others if it starves."""
+        own = [index for index in self._allowed[work] if not _is_lent(index, work)]
+        return own if waited >= MARK_AFTER else [index for index in own if index == RESERVED_SLOT]
 
     def _check_hope(self, now: datetime, opens: datetime, started: datetime, deadline: datetime) -> None:
         """Raise BudgetExhausted when waiting longer is too long, or in vain while others need this place."""
@@ -148,22 +181,26 @@ class RequestBudget:
         if is_stuck or opens >= started + self._patience:
             raise BudgetExhausted("no request slot comes free for now, and other connections need this place")
 
-    def _take_any(self, allowed: list[int]) -> tuple[int, Row] | None:
+    def _take_any(self, work: _Work) -> tuple[int, Row] | None:
         """Take a slot by what this process knows, else by what the table says now."""
-        taken = self._take_known(allowed)
-        return self._take_known(allowed) if taken is None and self._look(allowed) else taken
+        is_known = self._allowed[work][0] // SLOTS in self._seen  # else the reader's slots would wait for a rush
+        taken = self._take_known(work) if is_known else None
+        return self._take_known(work) if taken is None and self._look(work) else taken
 
-    def _take_known(self, allowed: list[int]) -> tuple[int, Row] | None:
+    def _take_known(self, work: _Work) -> tuple[int, Row] | None:
         """Take the first slot that looks free by what this process knows, and forget what proves out of date."""
-        for index in allowed:
+        for index in self._allowed[work]:
+            lent = _is_lent(index, work)
             with self._changed:
                 row = self._known.get(index)
-                if row is None or index in self._in_use or not self._slots.is_free(row):
+                if row is None or index in self._in_use or not self._of(index).is_free(row, lent=lent):
                     continue
+                if lent and self._lines[_Work.RESERVED]:
+                    continue  # those it is reserved for wait here
                 self._in_use.add(index)
             taken: Row | None = None
             try:
-                taken = self._slots.take(row)
+                taken = self._of(index).take(row)
             finally:
                 if taken is None:
                     self._put_back(index, None, wake=False)
@@ -172,29 +209,35 @@ class RequestBudget:
                 return index, taken
         return None
 
-    def _look(self, allowed: list[int]) -> bool:
+    def _look(self, work: _Work) -> bool:
         """Read the rows anew if that may show a free slot; return whether it was done."""
         with self._changed:
             now = self._now()
-            others = [self._known.get(index) for index in allowed if index not in self._in_use]
-        if all(row is not None and opens_at(row) > now for row in others):
-            return False
-        rows = self._slots.read()
-        with self._changed:
-            self._known.update({index: row for index, row in rows.items() if index not in self._in_use})
-        return True
+            others = [index for index in self._allowed[work] if index not in self._in_use]
+            hopeful = {index // SLOTS for index in others if self._opening(index, work) <= now}
+        for number in hopeful:
+            rows = self._rows[number].read()
+            with self._changed:
+                self._seen.add(number)
+                found = {number * SLOTS + index: row for index, row in rows.items()}
+                self._known.update({index: row for index, row in found.items() if index not in self._in_use})
+        return bool(hopeful)
 
-    def _opens_at(self, allowed: list[int]) -> datetime:
+    def _opens_at(self, work: _Work) -> datetime:
         """Return before when rate and closing surely let nobody pass."""
         with self._changed:
-            rows = [self._known.get(index) for index in allowed]
-        return min(self._now() if row is None else opens_at(row) for row in rows)
+            return min(self._opening(index, work) for index in self._allowed[work])
 
-    def _mark(self, allowed: list[int]) -> bool:
+    def _opening(self, index: int, work: _Work) -> datetime:
+        row = self._known.get(index)
+        return _ANY_TIME if row is None else opens_at(row, lent=_is_lent(index, work))
+
+    def _mark(self, wanted: list[int]) -> bool:
+        """Be the next taker of the first of these slots that can be marked; return whether there is one."""
         with self._changed:
-            rows = [(index, self._known[index]) for index in allowed if index in self._known]
+            rows = [(index, self._known[index]) for index in wanted if index in self._known]
         for index, row in rows:
-            marked = self._slots.mark(row)
+            marked = self._of(index).mark(row)
             if marked is not None:
                 with self._changed:
                     if index not in self._in_use:
@@ -204,8 +247,8 @@ class RequestBudget:
 
     def _close_others(self, own: int, until: datetime) -> None:
         for index in range(SLOTS):
-            if index != own:
-                self._slots.close(index, until)
+            if index != own % SLOTS:
+                self._of(own).close(index, until)
         with self._changed:
             self._known.clear()
 
@@ -226,3 +269,8 @@ class RequestBudget:
             return
         with self._changed:
             self._changed.wait_for(lambda: self._releases != releases, timeout=seconds)
+
+
+def _is_lent(index: int, work: _Work) -> bool:
+    """Return whether a slot is reserved for others than the work that would take it."""
+    return index % SLOTS == RESERVED_SLOT and work is not _Work.RESERVED

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Literal
 
-from shared.errors import BCError, BCNotFound, BCRejected
+from shared.errors import BCDenied, BCError, BCNotFound, BCRejected
 
 #: `transient`: the same request may succeed later. `final`: it never will. `unclear`: told in words nobody here knows.
 type Refusal = Literal["transient", "final", "unclear"]
@@ -80,3 +80,8 @@ def is_transient(error: BCError, known_properties: Mapping[str, frozenset[str]] 
         everywhere = frozenset().union(*known_properties.values())
         return (missed[1] or missed[2]) in known_properties.get(missed[3] or "", everywhere)
     return bool(_TEXTS.search(_QUOTED.sub("", error.message))) or not error.code
+
+
+def is_permission(error: BCError) -> bool:
+    """Whether BC refuses for want of permission; some of its pages check by themselves and answer 400."""
+    return isinstance(error, BCDenied) or (error.status == 400 and "permission" in error.message.lower())

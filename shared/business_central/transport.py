@@ -23,7 +23,8 @@ from urllib3.exceptions import HTTPError
 
 from shared.business_central import odata, retry
 from shared.business_central.deadline import bounded_session, ends_within
-from shared.business_central.port import Budget, Slot, TokenSource
+from shared.business_central.port import Budget, Reader, Slot, TokenSource
+from shared.business_central.transient import is_permission
 from shared.clock import new_id
 from shared.errors import BCDenied, BCError, BCRejected, BCThrottled, BCUnavailable, BudgetExhausted
 from shared.log import log_event
@@ -46,6 +47,10 @@ PAUSE_S: Final = 5.0
 _CHUNK: Final = 1 << 18
 #: What requests lets through when an answer breaks HTTP: a length that is no number, bytes that are no text, and so on.
 _UNREADABLE: Final = (requests.RequestException, HTTPError, HTTPException, OSError, ValueError, LookupError, TypeError)
+
+
+class _ReaderRefused(Exception):
+    """BC answered the reader, and it was not what was asked for."""
 
 
 class _Bearer(AuthBase):
@@ -100,12 +105,14 @@ class Transport:
         monotonic: Callable[[], float] = time.monotonic,
         request_id: Callable[[], str] = new_id,
         patience_s: float = math.inf,
+        reader: Reader | None = None,
     ) -> None:
         """Take the origin that alone gets the token, and everything that a test wants to replace.
 
         `request_id` gives the `client-request-id` by which BC's own telemetry knows a call (docs:
         telemetry-webservices-trace): the invocation's id, or any other.
         `patience_s`: a call that would last longer is not repeated, as others wait for its place; the queue does it.
+        `reader` may be asked for reads whose callers say so.
         """
         self.api_url = api_url
         self._tokens = tokens
@@ -117,6 +124,7 @@ class Transport:
         self._monotonic = monotonic
         self._request_id = request_id
         self._patience_s = patience_s
+        self._reader = reader
         self._local = threading.local()
 
     def send(
@@ -127,11 +135,13 @@ class Transport:
         body: str | None = None,
         headers: Mapping[str, str] | None = None,
         reserved: bool = False,
+        or_reader: bool = False,
         policy: retry.RetryPolicy = retry.READ,
         in_time: Callable[[], bool] = lambda: True,
     ) -> Answer:
         """Send a request and return its answer below 300; repeats it only as `policy` says.
 
+        `or_reader`: by the reader where its budget can serve first; what it is refused the identity asks for.
         `in_time` is asked when token and slot are there: what is late by then is not sent.
 
         Raises:
@@ -144,8 +154,13 @@ class Transport:
         while True:
             tried += 1
             token = self._tokens.token()
+            reader = self._reader if or_reader else None
             try:
-                return self._once(method, url, body, headers or {}, token=token, reserved=reserved, in_time=in_time)
+                return self._once(
+                    method, url, body, headers or {}, token=token, reader=reader, reserved=reserved, in_time=in_time
+                )
+            except _ReaderRefused:
+                or_reader, tried = False, tried - 1  # nothing is concluded from what the reader may not see
             except BCDenied as error:
                 if error.status != 401 or renewed:
                     raise
@@ -169,23 +184,28 @@ class Transport:
         headers: Mapping[str, str],
         *,
         token: str,
+        reader: Reader | None,
         reserved: bool,
         in_time: Callable[[], bool],
     ) -> Answer:
         if odata.origin_of(url) != odata.origin_of(self.api_url):
             raise BCRejected("refused to send a token to another origin", code="origin")
-        with self._budget.slot(reserved=reserved) as slot:
+        readers = reader.token() if reader else ""
+        with self._budget.slot(reserved=reserved, or_reader=bool(readers)) as slot:
             if not in_time():
                 raise BudgetExhausted("it was too late to send the request")
+            asked = reader if slot.is_readers else None
             began = self._monotonic()
             count(REQUESTS)
-            status, received, chunks = self._exchange(method, url, body, headers, token)
+            status, received, chunks = self._exchange(method, url, body, headers, readers if asked else token)
             if status < 300:
+                if asked is not None:
+                    asked.served()
                 return Answer(status, received, chunks, self._monotonic() - began)
             error = odata.error_from(status, received, b"".join(chunks))
             if isinstance(error, BCThrottled):
                 self._pause(slot, error, url)
-        raise error
+        raise error if asked is None else _judged(asked, error)
 
     def _exchange(
         self, method: str, url: str, body: str | None, headers: Mapping[str, str], token: str
@@ -249,3 +269,12 @@ class Transport:
 
 def _too_slow() -> BCUnavailable:
     return BCUnavailable(f"the answer took longer than {WHOLE_S:.0f} s", code=retry.TIMEOUT)
+
+
+def _judged(reader: Reader, error: BCError) -> Exception:
+    """Return what an answer to the reader means: an outage is as any, all else is for the identity to ask again."""
+    if isinstance(error, BCUnavailable):
+        return error
+    if is_permission(error):
+        reader.refused(error)
+    return _ReaderRefused()

@@ -35,9 +35,9 @@ SNAPSHOT_EVERY: Final = timedelta(hours=24)
 SNAPSHOT_REST: Final = timedelta(minutes=15)
 #: What only reads of a replica have missed is missed for good when a second look, so long after, misses it as well.
 SECOND_LOOK: Final = timedelta(hours=1)
-#: Slices of a full pull. Four requests are under way at most, as one of the five slots stays free for orders and
-#: notifications; while four pages are on their way those of the other slices are taken apart and stored.
-PARTITIONS: Final = 8
+#: Slices of a full pull. Five requests are under way at most; while five pages are on their way those of the other
+#: slices are taken apart and stored.
+PARTITIONS: Final = 10
 
 
 def pull_items(ctx: Context, stores: ChangeStores) -> Outputs:
@@ -92,7 +92,8 @@ def _plan_pull(ctx: Context, stores: ChangeStores, company: Company, entity: Ent
         return again
     if state.watermark is not None or not entity.sort:  # without a text to cut by, a delta from the beginning
         return start_run(ctx, stores, state, "delta")
-    points = ctx.bc.split_points(company.key, entity, PARTITIONS, least=PARTITIONS * ctx.settings.page_rows)
+    parts = 2 * PARTITIONS if ctx.settings.reader_client_id else PARTITIONS  # a reader doubles the requests under way
+    points = ctx.bc.split_points(company.key, entity, parts, least=parts * ctx.settings.page_rows)
     return start_run(ctx, stores, state, "full", points)
 
 

@@ -32,6 +32,7 @@ DEFAULTS: Final[dict[str, str | None]] = {
     "BC_COMPANIES": "*",
     "BC_CLIENT_ID": None,
     "BC_AUTH_MODE": "authorization_code",
+    "BC_READER_CLIENT_ID": "",
     "BC_API_URL": "https://api.businesscentral.dynamics.com",
     "BC_LOGIN_URL": "https://login.microsoftonline.com",
     "PUBLIC_URL": "https://%WEBSITE_HOSTNAME%",
@@ -181,8 +182,12 @@ def read_settings(
         entities=read.text("BC_ENTITIES"),  # a wrong entry stops no other: `entity_entries` reads it
         events_to=read.valid("BC_EVENTS_TO", read_target),
         keep_orders_days=read.whole("BC_KEEP_ORDERS_DAYS", 1, 3650),
+        reader_client_id=read.match("BC_READER_CLIENT_ID", f"({guid.PATTERN})?", "another application's client id"),
         renamed_from=read.match("BC_RENAMED_FROM", f"({_ENVIRONMENT})?", "an earlier name of the environment"),
     )
+    if settings.reader_client_id.lower() == settings.client_id.lower() != "":
+        rule = "must be another application than BC_CLIENT_ID, whose limits it would share"
+        read.faults[read.named("BC_READER_CLIENT_ID")] = rule
     if read.faults:
         raise ConfigError(read.faults)
     return settings

@@ -11,6 +11,9 @@ from typing import Final
 from shared.errors import TokenError
 from shared.resource_names import SECRET_CLIENT
 
+#: The code of a reader that Business Central refuses, whatever Entra says.
+BY_BC: Final = "bc_refuses_reader"
+
 
 @dataclass(frozen=True, slots=True)
 class Advice:

@@ -1,4 +1,7 @@
-"""The state of the login as people see it: one row of the table BcConnections. It holds no token and no secret."""
+"""The state of a login as people see it, of the identity or its reader: a row each of the table BcConnections.
+
+It holds no token and no secret.
+"""
 
 import logging
 from dataclasses import dataclass
@@ -12,6 +15,7 @@ from shared.login.entra_codes import entra_code
 from shared.storage.table import Row, Table, Value
 
 LOGIN_KEY: Final = "login"
+READER_KEY: Final = "reader"
 
 _TEXTS: Final = ("state", "code", "reason", "user")  # columns of the login row, beside `since`
 _log = logging.getLogger("bc.login")
@@ -29,12 +33,13 @@ class LoginState:
 
 
 class LoginStore:
-    """Writes the login's state to its row when it changes, and logs `login.needed` once per change.
+    """Writes a login's state to its row when it changes, and logs `login.needed` or `reader.refused` once per change.
 
     A row that cannot be written is written at a later call; the login itself does not wait for it.
     """
 
-    def __init__(self, table: Table, connection: str, now: Clock) -> None:
+    def __init__(self, table: Table, connection: str, now: Clock, key: str = LOGIN_KEY) -> None:
+        self._key = key
         self._table = table
         self._connection = connection
         self._now = now
@@ -42,7 +47,7 @@ class LoginStore:
 
     def read(self) -> LoginState:
         """Return the state as stored. Raises StoreUnavailable."""
-        row = self._table.get(self._connection, LOGIN_KEY)
+        row = self._table.get(self._connection, self._key)
         if row is None:
             return LoginState(state="")
         return LoginState(**{name: row.text(name) for name in _TEXTS}, since=row.time("since"))
@@ -57,7 +62,10 @@ class LoginStore:
         known = self._known()
         if known.state == "needed" and code in {known.code, "login_required"}:
             return
-        log_event(_log, "login.needed", level=logging.ERROR, error_code=code, reason=str(error))
+        if self._key == LOGIN_KEY:
+            log_event(_log, "login.needed", level=logging.ERROR, error_code=code, reason=str(error))
+        else:  # work goes on without it
+            log_event(_log, "reader.refused", level=logging.WARNING, error_code=code, reason=str(error))
         self._change(LoginState(state="needed", code=code, reason=str(error), since=self._now(), user=known.user))
 
     def signed_out(self) -> None:
@@ -84,7 +92,7 @@ class LoginStore:
             if (known.state, known.code, known.user) != (state.state, state.code, state.user):
                 values: dict[str, Value] = {name: str(getattr(state, name)) for name in _TEXTS}
                 values["since"] = state.since or self._now()
-                self._table.upsert(Row(partition=self._connection, key=LOGIN_KEY, values=values))
+                self._table.upsert(Row(partition=self._connection, key=self._key, values=values))
         except StoreUnavailable:
             return
         self._unwritten = None

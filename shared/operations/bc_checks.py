@@ -10,11 +10,12 @@ from typing import Final
 
 from shared.business_central.entities import SALES_ORDERS, Entity
 from shared.business_central.port import Company, Wanted, WebhookLogLine
+from shared.business_central.transient import is_permission
 from shared.concurrency import at_once
 from shared.connections.context import Context
 from shared.errors import BCDenied, BCError, BCNotFound, BCRejected, IntegrationError
 from shared.operations import diagnosis
-from shared.operations.failures import clock_finding, explain, is_permission
+from shared.operations.failures import clock_finding, explain
 from shared.operations.findings import Finding, fine, grouped, named, note, warning, wrong
 from shared.operations.stores import Stores
 from shared.webhooks.keep import own_prefix, want_webhook

@@ -33,12 +33,13 @@ from shared.webhooks.keep import own_prefix
 #: How long each check may take, in seconds. The longest way through (vault, login, companies, webhooks) takes 12 s.
 LIMITS_S: Final = {
     "vault": 2.5, "login": 3.0, "business_central": 2.5, "permissions": 4.0, "webhooks": 4.0, "bc_log": 4.0,
-    "public_url": 9.0, "queues": 9.0, "runs": 9.0,
+    "reader": 9.0, "public_url": 9.0, "queues": 9.0, "runs": 9.0,
 }  # fmt: skip
 #: What a check does, as in "could not ...", and what to look at when it takes too long.
 _CHECKS: Final = {
     "vault": ("read a secret", "Check KEY_VAULT_URL, DNS and private endpoints."),
     "login": ("get an access token", "Check BC_LOGIN_URL and outbound rules; the vault and the tables are read, too."),
+    "reader": ("get an access token of the reader", "Check BC_LOGIN_URL and outbound rules."),
     "business_central": ("list the companies", "Look at its service health, then at outbound rules."),
     "permissions": ("read a record of every entity", "Business Central is slow, or all request slots are in use."),
     "webhooks": ("compare the webhooks", "Business Central is slow, or all request slots are in use."),
@@ -59,6 +60,7 @@ class Instruments:
     depth: Callable[[str], int | None]  # messages in a queue, None: there is no such queue
     timers: Sequence[Timer] = status.DEFAULT_TIMERS
     peek: status.Peek = lambda _: ()
+    reader: Callable[[], LoginView | None] = lambda: None  # asks for a token of the reader; None: there is none
     env: Mapping[str, str] = field(default_factory=dict)  # all app settings as they are written
 
 
@@ -71,6 +73,7 @@ def examine(ctx: Context, stores: Stores, instruments: Instruments) -> Report:
     """Look at everything; whatever fails, or takes too long, is a finding and never raises."""
     beside: list[Callable[[], list[Finding]]] = [
         lambda: _from_vault_to_business_central(ctx, stores, instruments),
+        lambda: _limited("reader", lambda: _reader(ctx, instruments)),
         lambda: _limited("public_url", lambda: _public_url(ctx, instruments)),
         lambda: _limited("queues", lambda: _queues(ctx, instruments)),
         lambda: _limited("runs", lambda: _state(ctx, stores, instruments)),
@@ -165,6 +168,17 @@ def _token(ctx: Context, instruments: Instruments) -> list[Finding]:
             is_delegated=settings.auth_mode is AuthMode.AUTHORIZATION_CODE,
         ),
     ]  # fmt: skip
+
+
+def _reader(ctx: Context, instruments: Instruments) -> list[Finding]:
+    """Return why the reader is not used, by a token that is asked for now and by what its last page was answered."""
+    reader = instruments.reader()
+    if reader is None:
+        return []
+    view = StatusView(
+        at=ctx.now(), environment=ctx.settings.environment, connection=ctx.settings.id, login=reader, reader=reader
+    )
+    return view_findings.with_fine(view_findings.reader_findings(view), "reader", "The reader's login works.")
 
 
 def _public_url(ctx: Context, instruments: Instruments) -> list[Finding]:

@@ -6,6 +6,7 @@ Pure. Owns causes and next steps of failures; knows no state, no webhook and no 
 from datetime import datetime, timedelta
 from typing import Final
 
+from shared.business_central.transient import is_permission
 from shared.errors import (
     BCDenied,
     BCError,
@@ -113,8 +114,3 @@ def _business_central(check: str, error: BCError, seen: str) -> Finding:
         cause = "Business Central is down or the environment is being updated."
         return wrong(check, "bc_down", seen, cause, "Look at its service health and at the admin center, Operations.")
     return wrong(check, "bc_refuses", seen, "Business Central refuses this call.", "Its code says why.")
-
-
-def is_permission(error: BCError) -> bool:
-    """Whether BC refuses for want of permission; some of its pages check by themselves and answer 400."""
-    return isinstance(error, BCDenied) or (error.status == 400 and "permission" in error.message.lower())

@@ -78,6 +78,7 @@ def view(
     key: str = "",
     peek: Peek | None = None,
     activity: Activity | None = None,
+    reader: LoginView | None = None,
 ) -> StatusView:
     """Gather the state; what BC or the queues don't answer right now is shown as such and hides nothing else.
 
@@ -100,6 +101,7 @@ def view(
         connection=settings.id,
         environment=settings.environment,
         login=login,
+        reader=reader,
         companies=companies,
         triggers=_triggers(ctx, entities),
         pulls=tuple(entity.name for entity in entities.pulled),

@@ -168,6 +168,7 @@ class StatusView:
     at: datetime
     environment: str
     login: LoginView
+    reader: LoginView | None = None  # of the second application that reads pages; None: there is none
     connection: str = DEFAULT_CONNECTION  # id
     connections: tuple[ConnectionView, ...] = ()  # in short: this one
     version: str = VERSION  # of this app

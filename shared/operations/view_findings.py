@@ -1,4 +1,4 @@
-"""What is wrong by the state that the app keeps: login, companies, runs, webhooks, orders, dead letters. Worst first.
+"""What is wrong by the state that the app keeps: login, companies, runs, webhooks, orders, reader. Worst first.
 
 Pure: a `StatusView` in, findings out; page, status and doctor show the same. One cause is one finding, however many
 streams or webhooks it hits. What has to be asked for (tokens, queues, public address) is the doctor's.
@@ -9,12 +9,13 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from shared.forwarding.forward_step import HELD
-from shared.login.entra_codes import advice
+from shared.login.entra_codes import BY_BC, advice
 from shared.operations.findings import Finding, counted, fine, grouped, named, note, shortened, warning, wrong
 from shared.operations.poison_contents import poison_findings
 from shared.operations.status_view import LoginView, OrderView, StatusView, StreamView, SubscriptionView
 from shared.operations.unread_output import unread_findings
 from shared.orders.next_step import EXISTS, LOOKS_ALIKE, OUTCOME_UNKNOWN, TOO_MANY
+from shared.resource_names import SECRET_READER, secret_of
 
 #: A subscription is renewed by 48 h of age and lives 3 days; with less left than this the renewal does not work.
 EXPIRES_SOON: Final = timedelta(hours=12)
@@ -49,6 +50,7 @@ def findings(view: StatusView) -> tuple[Finding, ...]:
         *forwarding_findings(view),
         *order_findings(view),
         *dead_letter_findings(view),
+        *reader_findings(view),
     )
 
 
@@ -62,6 +64,28 @@ def login_findings(login: LoginView) -> list[Finding]:
     if known.by_signing_in and login.mode != "authorization_code":
         do = "Nobody signs in in this mode: look the code up in Microsoft's list and mend the app registration."
     return [wrong("login", f"login_{code}", known.problem, "", do)]
+
+
+def reader_findings(view: StatusView) -> list[Finding]:
+    """Return why the reader is not used."""
+    reader = view.reader
+    if reader is None or reader.state != "needed":
+        return []
+    secret = secret_of(SECRET_READER, view.connection)
+    if reader.code == BY_BC:
+        problem = "Business Central does not know the application of BC_READER_CLIENT_ID, or not with what it reads."
+        do = (
+            "Enter BC_READER_CLIENT_ID on the page Microsoft Entra Applications, state Enabled, with a permission set "
+            "that reads what is watched and pulled, in every company."
+        )
+    elif reader.code in {"client_secret_missing", "invalid_client", "AADSTS7000215", "AADSTS7000222"}:
+        problem = advice(reader.code, reader.reason).problem
+        do = f"Store the value of a client secret of the application of BC_READER_CLIENT_ID in the vault as {secret}."
+    else:
+        problem = reader.reason
+        do = "Compare BC_READER_CLIENT_ID, its tenant and its API permission API.ReadWrite.All with what Entra shows."
+    seen = f"The reader is not let in, so pages are read by the identity alone: {shortened(reader.reason)}."
+    return [warning("reader", "reader_refused", seen, problem, do)]
 
 
 def company_findings(view: StatusView) -> list[Finding]:

@@ -10,7 +10,6 @@ import pytest
 
 from local.console.cli import main
 from shared.business_central import lease_rows
-from shared.business_central.request_budget import RESERVED_SLOT
 from shared.changes import page_reader, plan_runs
 from shared.changes.jobs import GROUP
 from shared.connections.settings_reader import DEFAULTS
@@ -26,6 +25,7 @@ from shared.resource_names import (
     QUEUE_RESULTS,
     SECRET_CLIENT,
     SECRET_EVENTS,
+    SECRET_READER,
     SECRET_TOKEN_CACHE,
     SECRET_WEBHOOK,
     TABLES,
@@ -96,7 +96,7 @@ HOMES: dict[str, tuple[str, set[str]]] = {
         r"`((?:bc|sales)-[a-z-]+)`",
         {
             *WORK_QUEUES, *(f"{queue}-poison" for queue in WORK_QUEUES), QUEUE_EVENTS, QUEUE_RESULTS, CONTAINER,
-            SECRET_CLIENT, SECRET_EVENTS, SECRET_TOKEN_CACHE, SECRET_WEBHOOK,
+            SECRET_CLIENT, SECRET_EVENTS, SECRET_READER, SECRET_TOKEN_CACHE, SECRET_WEBHOOK,
         },
     ),
     "function": (
@@ -165,7 +165,7 @@ def test_the_security_model_lists_every_route_with_its_methods_and_its_key() -> 
 
 def test_what_is_stored_is_listed_for_every_table_secret_and_container() -> None:
     """In the security model, and what its loss means in the operations page."""
-    for name in (*TABLES, SECRET_TOKEN_CACHE, SECRET_CLIENT, SECRET_WEBHOOK):
+    for name in (*TABLES, SECRET_TOKEN_CACHE, SECRET_CLIENT, SECRET_READER, SECRET_WEBHOOK):
         assert f"`{name}`" in SECURITY, name
         assert f"`{name}`" in OPERATIONS, name
     assert f"`{CONTAINER}`" in SECURITY
@@ -200,9 +200,9 @@ def test_the_doctors_checks_are_listed() -> None:
         ("docs/operations.md", "the limit of 200", diagnosis.MOST_WEBHOOKS, 200),
         (
             "docs/operations.md",
-            "eight partitions, four requests at once",
-            (plan_runs.PARTITIONS, RESERVED_SLOT),
-            (8, 4),
+            "ten partitions, five requests at once",
+            (plan_runs.PARTITIONS, lease_rows.SLOTS),
+            (10, 5),
         ),
         ("docs/architecture.md", "ten minutes behind its watermark", plan_runs.OVERLAP, timedelta(minutes=10)),
         ("docs/architecture.md", "renews from 24 hours of age", RENEW_AGE, timedelta(hours=24)),

@@ -30,12 +30,12 @@ from shared.login.login_state import LoginStore
 from shared.login.refresh_lease import RefreshLease
 from shared.login.token_cache import find_access_token, user_name
 from shared.operations.page_session import PendingSignIn, state_key
+from shared.operations.stores import stores_of
 from shared.orders import resume
 from shared.orders.order_contents import is_same_order
 from shared.orders.order_entry import OrderEntry
 from shared.orders.order_message import parse_message, sent_key_of
 from shared.orders.order_store import OrderStore
-from shared.services import stores_of
 from shared.storage.table import Row
 from shared.webhooks.delivery import Target, client_state, subscription_path
 from shared.webhooks.notes import WebhookNoteStore

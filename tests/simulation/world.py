@@ -34,9 +34,10 @@ from shared.errors import IntegrationError
 from shared.forwarding.forward import Forwarding
 from shared.operations import status
 from shared.operations.second_clock import SecondClock
+from shared.operations.stores import stores_of
 from shared.outputs import Outputs
 from shared.resource_names import DEFAULT_CONNECTION
-from shared.services import Connection, stores_of
+from shared.services import Connection
 from shared.webhooks import receive
 from tests.simulation.network import PointedAdapter
 from tests.simulation.queues import MAX_DELIVERIES, Message, Queues
@@ -84,8 +85,8 @@ class _Unlimited:
     point: Callable[[str], None]
 
     @contextmanager
-    def slot(self, *, reserved: bool) -> Iterator[Slot]:
-        del reserved
+    def slot(self, *, reserved: bool, or_reader: bool = False) -> Iterator[Slot]:
+        del reserved, or_reader
         self.point("before slot")
         yield Slot(close_for=lambda _: None)
 

@@ -24,6 +24,7 @@ from shared.resource_names import (
     QUEUE_ORDERS,
     QUEUE_PAGES,
     SECRET_CLIENT,
+    SECRET_READER,
     SECRET_WEBHOOK,
     secret_of,
 )
@@ -60,11 +61,15 @@ class Place:
     clock: VirtualClock
     handshake: Any
     strangers: list[str] = field(default_factory=list)  # tokens and secrets that were somebody else's
+    refused: set[str] = field(default_factory=set)  # applications that the environment does not know
 
     def __post_init__(self) -> None:
         """Set up a tenant with a login, and its environment with one customer and one item."""
-        self.secret = f"client-secret-of-{self.id}"
-        found = demo_directory(redirect_uris=[f"{PUBLIC_URL}/api/connect/callback"], client_secret=self.secret)
+        self.secret, self.reader_secret = f"client-secret-of-{self.id}", f"reader-secret-of-{self.id}"
+        found = demo_directory(
+            redirect_uris=[f"{PUBLIC_URL}/api/connect/callback"], client_secret=self.secret,
+            reader_secret=self.reader_secret,
+        )  # fmt: skip
         found.tenant_id, found.domain = f"0b1d9d6e-3c5a-4b0e-9f57-6b2c7f8a1d2{self.number}", f"{self.id}.example"
         self.directory: Directory = found
         self.login = _Login(self, found)
@@ -94,7 +99,7 @@ class Place:
         except jwt.InvalidTokenError:
             self.strangers.append("token")
             return None
-        return str(claims["appid"])
+        return None if claims["appid"] in self.refused else str(claims["appid"])
 
 
 class _Login(LoginEngine):
@@ -105,7 +110,7 @@ class _Login(LoginEngine):
     def handle(self, request: Request) -> Response:
         """Answer, and note a client secret that is another connection's."""
         secret = request.form.get("client_secret", "") if request.method == "POST" else ""
-        if secret and secret != self._place.secret:
+        if secret and secret not in {self._place.secret, self._place.reader_secret}:
             self._place.strangers.append("secret")
         return super().handle(request)
 
@@ -120,6 +125,7 @@ class Deployment:
         self.vault = Remembering()
         for one, place in self.places.items():
             self.vault.versions[secret_of(SECRET_CLIENT, one)] = [place.secret]
+            self.vault.versions[secret_of(SECRET_READER, one)] = [place.reader_secret]
         self.tables = MemoryTables()
         self.blobs = MemoryClaimChecks()
         self.env = {

@@ -19,14 +19,14 @@ class UnlimitedBudget:
     _lock: Lock = field(default_factory=Lock)
 
     @contextmanager
-    def slot(self, *, reserved: bool) -> Iterator[Slot]:
-        """Hold a slot while the body runs."""
+    def slot(self, *, reserved: bool, or_reader: bool = False) -> Iterator[Slot]:
+        """Hold a slot while the body runs; the reader's where it may be."""
         with self._lock:
             self.taken.append(reserved)
             self.open_now += 1
             self.most_open = max(self.most_open, self.open_now)
         try:
-            yield Slot(close_for=self.closed_for.append)
+            yield Slot(close_for=self.closed_for.append, is_readers=or_reader)
         finally:
             with self._lock:
                 self.open_now -= 1

@@ -74,6 +74,7 @@ WRONG = {
     "BC_PAGE_ROWS": "20001",
     "TOKEN_VAULT_URL": "vault",
     "BC_RENAMED_FROM": "pro duction",
+    "BC_READER_CLIENT_ID": "reader",
 }
 
 
@@ -298,3 +299,12 @@ def test_settings_of_the_platform_are_no_strays() -> None:
     """Two underscores stand in their names, too."""
     env = {**TWO, "AzureWebJobsStorage__accountName": "a", "AzureWebJobs__reconcile__Disabled": "1"}
     assert read_connections(env).strays == {}
+
+
+def test_a_reader_is_another_application() -> None:
+    """With the identity's own it would share the limits that it is there to double."""
+    own = GOOD["BC_CLIENT_ID"]
+    assert set(faults({**GOOD, "BC_READER_CLIENT_ID": own.upper()})) == {"BC_READER_CLIENT_ID"}
+    other = "8c4a1f27-3e60-4d9b-b7a5-90d2e6f1c358"
+    assert read(BC_READER_CLIENT_ID=other).reader_identity.endswith(f"|{other}|app")
+    assert read().reader_identity == ""

@@ -1,7 +1,8 @@
 """`python -m local.emulators.entra`: the login over TLS and the managed identity endpoint over HTTP, both on loopback.
 
 It has two tenants. Secrets come by environment, not by option, so that they are not in the process list:
-`LOGIN_CLIENT_SECRET`, `LOGIN_FURTHER_CLIENT_SECRET` (of the second tenant) and `LOGIN_IDENTITY_HEADER`.
+`LOGIN_CLIENT_SECRET`, `LOGIN_READER_CLIENT_SECRET`,
+`LOGIN_FURTHER_CLIENT_SECRET` (of the second tenant) and `LOGIN_IDENTITY_HEADER`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ def main() -> None:
     parser.add_argument("--redirect-uri", action="append", default=[], help="registered redirect URI (repeatable)")
     options = parser.parse_args()
     engine = LoginEngine(
-        demo_directory(redirect_uris=options.redirect_uri, client_secret=os.environ.get("LOGIN_CLIENT_SECRET", "")),
+        demo_directory(
+            redirect_uris=options.redirect_uri,
+            client_secret=os.environ.get("LOGIN_CLIENT_SECRET", ""),
+            reader_secret=os.environ.get("LOGIN_READER_CLIENT_SECRET", ""),
+        ),
         further_directory(
             redirect_uris=options.redirect_uri, client_secret=os.environ.get("LOGIN_FURTHER_CLIENT_SECRET", "")
         ),

@@ -106,12 +106,13 @@ class Directory:
 TENANT_ID = "0b1d9d6e-3c5a-4b0e-9f57-6b2c7f8a1d24"
 DOMAIN = "lmints.io"
 CLIENT_ID = "5f0e9c1a-7d42-4c38-8a6b-2e91b7d3f604"
+READER_CLIENT_ID = "8c4a1f27-3e60-4d9b-b7a5-90d2e6f1c358"
 IDENTITY_CLIENT_ID = "a3c2b1d0-9e8f-4756-b4a3-c2d1e0f98765"
 IDENTITY_OBJECT_ID = "c7d8e9fa-0b1c-4d2e-8f30-415263748596"
 
 
-def demo_directory(*, redirect_uris: list[str], client_secret: str = "") -> Directory:
-    """Give the tenant of the local stack: two users, one connect application, one managed identity."""
+def demo_directory(*, redirect_uris: list[str], client_secret: str = "", reader_secret: str = "") -> Directory:
+    """Give the tenant of the local stack: two users, the connect application and its reader, one managed identity."""
     return Directory(
         tenant_id=TENANT_ID,
         domain=DOMAIN,
@@ -135,7 +136,14 @@ def demo_directory(*, redirect_uris: list[str], client_secret: str = "") -> Dire
                 redirect_uris=list(redirect_uris),
                 client_secrets=[ClientSecret(value=client_secret or new_secret())],
                 federated_subjects=[IDENTITY_OBJECT_ID],
-            )
+            ),
+            Application(
+                client_id=READER_CLIENT_ID,
+                object_id="6a1e0c93-5b7d-4f82-a4c6-d8e9f0a1b2c3",
+                display_name="Business Central Connect, reader",
+                redirect_uris=[],
+                client_secrets=[ClientSecret(value=reader_secret or new_secret())],
+            ),
         ],
         identities=[ManagedIdentity(client_id=IDENTITY_CLIENT_ID, object_id=IDENTITY_OBJECT_ID)],
     )

@@ -90,6 +90,7 @@ def test_the_vault_holds_the_apps_secrets_and_the_login_knows_the_same(stack: St
     sizes = get(stack, f"{stack.vault_url}/_emulator/secrets").json()
     assert sizes == {
         "bc-client-secret": len(stack.client_secret),
+        "bc-reader-secret": len(stack.client_secret),
         "bc-webhook-secret": len(stack.webhook_secret),
     }
     token = requests.post(
@@ -118,7 +119,7 @@ def test_further_connections_have_an_environment_and_a_secret_each_and_tenants_d
     assert stack.add_connections(3) == settings
     assert (settings["BC_CONNECTIONS"], settings["FABRIKAM__BC_TENANT_ID"]) == ("default,us,fabrikam", "fabrikam.com")
     secrets = get(stack, f"{stack.vault_url}/_emulator/secrets").json()
-    home, further = stack.client_secrets
+    home, _, further = stack.client_secrets
     answers = {}
     for place, url in stack.further_urls.items():
         assert secrets[f"bc-client-secret-{place.connection}"] == len(stack.client_secrets[place.client_id])

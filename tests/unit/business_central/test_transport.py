@@ -226,6 +226,77 @@ def test_a_call_may_ask_for_the_reserved_slot() -> None:
     assert call.budget.open_now == 0
 
 
+@dataclass
+class Reader:
+    """A reader with one token; keeps what it was told."""
+
+    held: str = "token-of-the-reader"
+    refusals: list[int] = field(default_factory=list)
+    answers: int = 0
+
+    def token(self) -> str:
+        """The token."""
+        return self.held
+
+    def refused(self, error: BCError) -> None:
+        """Keep the status."""
+        self.refusals.append(error.status)
+
+    def served(self) -> None:
+        """Count."""
+        self.answers += 1
+
+
+def reading(reader: Reader, *answers: Answer) -> Call:
+    """A transport with a reader."""
+    call = calling(*answers)
+    call.transport._reader = reader
+    return call
+
+
+def senders(call: Call) -> list[str]:
+    """Whose token each request bore."""
+    return [request.headers["Authorization"].removeprefix("Bearer ") for request in call.network.asked]
+
+
+def test_the_reader_is_asked_where_the_caller_says_so() -> None:
+    """A slot of the reader's goes with its token, and with no other; all else is the identity's."""
+    call = reading(reader := Reader(), Answer())
+    call.transport.send("GET", URL, or_reader=True)
+    call.transport.send("GET", URL)
+    assert senders(call) == ["token-of-the-reader", "token-1"]
+    assert reader.answers == 1
+
+
+def test_a_reader_without_a_token_is_not_asked() -> None:
+    """It rests; the identity reads alone."""
+    call = reading(Reader(held=""), Answer())
+    call.transport.send("GET", URL, or_reader=True)
+    assert senders(call) == ["token-1"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "noted"),
+    [
+        (401, b"", [401]), (403, b"", [403]), (404, b"", []), (429, b"", []), (400, b"", []),
+        (400, b'{"error": {"code": "x", "message": "You do not have permissions to read Items."}}', [400]),
+    ],
+)  # fmt: skip
+def test_what_the_reader_is_refused_the_identity_asks_for(status: int, body: bytes, noted: list[int]) -> None:
+    """At once, and only its own answer counts; want of permission is noted."""
+    call = reading(reader := Reader(), Answer(status, body), Answer(200, b"ok"))
+    assert call.transport.send("GET", URL, or_reader=True, policy=retry.ONCE).body == b"ok"
+    assert senders(call) == ["token-of-the-reader", "token-1"]
+    assert (reader.refusals, call.slept, call.tokens.discarded) == (noted, [], [])
+
+
+def test_a_fault_of_the_reader_is_repeated_as_any() -> None:
+    """An outage says nothing about the reader."""
+    call = reading(reader := Reader(), Answer(503), Answer())
+    call.transport.send("GET", URL, or_reader=True)
+    assert (senders(call), reader.refusals) == (["token-of-the-reader"] * 2, [])
+
+
 def test_a_slot_is_given_back_after_any_fault() -> None:
     """A failed call must not cost a slot for the length of its lease."""
     for answer in (Answer(500), Answer(400), Answer(raises=requests.ConnectionError("x"))):

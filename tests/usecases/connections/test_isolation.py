@@ -241,4 +241,4 @@ def test_budgets_are_shared_where_business_central_counts_together() -> None:
     made = Deployment("default", "us", "uk", UK__BC_TENANT_ID="us.example", UK__BC_LOGIN_URL="https://login-us.example")
     budgets = {one: made.made.connection(one).context.settings.identity for one in made.places}
     assert budgets["us"] == budgets["uk"] != budgets["default"]
-    assert set(made.made._budgets) == {"default.example.prod-default", f"budget|{budgets['us']}"}
+    assert set(made.made._budgets) == {("default.example.prod-default", ""), (f"budget|{budgets['us']}", "")}

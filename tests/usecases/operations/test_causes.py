@@ -32,6 +32,7 @@ from shared.operations.diagnosis import JAM, MOST_WEBHOOKS, UNREAD, HandshakeRes
 from shared.operations.doctor import Instruments
 from shared.operations.findings import Finding, Report
 from shared.operations.poison_contents import Peeked
+from shared.operations.status_view import LoginView
 from shared.operations.timers import timers_of
 from shared.orders.order_entry import OrderEntry
 from shared.resource_names import QUEUE_EVENTS, QUEUE_ORDERS, SECRET_EVENTS
@@ -348,6 +349,11 @@ SEEDS: Final[dict[str, Callable[[Patient], None]]] = {
     "login_AADSTS700016": _login(TokenError("unauthorized_client: AADSTS700016: unknown", code="unauthorized_client")),
     "login_AADSTS90002": _login(TokenError("invalid_request: AADSTS90002: no tenant", code="invalid_request")),
     "login_unavailable": _login(TokenError("no answer", code="login_unreachable", retryable=True)),
+    "reader_refused": lambda patient: patient.seeing(
+        reader=lambda: LoginView(
+            state="needed", mode="client_secret", code="client_secret_missing", reason="the vault holds no secret"
+        )
+    ),
     "token_audience": _claims(aud="https://graph.microsoft.com"),
     "token_permissions": _claims(scp="User.Read"),
     "bc_unreachable": lambda patient: patient.failing("companies", BCUnavailable("ConnectTimeout")),

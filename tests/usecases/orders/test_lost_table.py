@@ -9,10 +9,10 @@ import pytest
 from business_central_emulator import FaultKind
 
 from shared.errors import InvalidMessage
+from shared.operations.stores import stores_of
 from shared.orders import daily_round, order_import
 from shared.orders.order_book import FOLDER
 from shared.resource_names import TABLE_ORDERS
-from shared.services import stores_of
 from tests.support.shop import Shop
 from tests.support.worlds import restart, results
 

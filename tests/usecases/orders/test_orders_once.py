@@ -284,7 +284,7 @@ def test_a_worker_that_is_frozen_before_its_post_leaves_does_not_send_it(shop: S
     frozen: list[datetime] = []
 
     @contextmanager
-    def slot(*, reserved: bool) -> Iterator[Slot]:
+    def slot(*, reserved: bool, or_reader: bool = False) -> Iterator[Slot]:
         if reserved and not frozen and shop.status() == "posting":
             frozen.append(shop.world.clock.now())
             for _ in range(8):

@@ -1,0 +1,116 @@
+"""When the reader is used: it fails nobody, rests after a refusal, and its state is what all instances see."""
+
+import pytest
+from business_central_emulator.server.adapter import session_for
+from business_central_emulator.server.faults import Fault, FaultKind
+
+from local.emulators.entra.directory import DOMAIN, READER_CLIENT_ID, demo_directory
+from local.emulators.entra.engine import LoginEngine
+from shared.connections.settings_reader import read_settings
+from shared.errors import BCDenied, StoreUnavailable, TokenError
+from shared.login.reader_tokens import REST, ReaderTokens
+from shared.resource_names import SECRET_READER, TABLE_CONNECTIONS
+from tests.conftest import FixedClock
+from tests.support.fakes_secrets import MemorySecrets
+from tests.support.login_world import LOGIN, REFRESH
+from tests.support.memory_storage import MemoryTables
+
+SECRET = "the-secret-of-the-reader"
+
+
+class World:
+    """A login, a vault and a table, with one process."""
+
+    def __init__(self, clock: FixedClock) -> None:
+        self.clock = clock
+        self.login = LoginEngine(demo_directory(redirect_uris=[], reader_secret=SECRET), now=clock)
+        self.secrets = MemorySecrets(versions={SECRET_READER: [SECRET]})
+        self.table = MemoryTables().table(TABLE_CONNECTIONS)
+        self.settings = read_settings(
+            {
+                "AzureWebJobsStorage": "UseDevelopmentStorage=true", "KEY_VAULT_URL": "https://localhost:8444",
+                "BC_TENANT_ID": DOMAIN, "BC_CLIENT_ID": "5f0e9c1a-7d42-4c38-8a6b-2e91b7d3f604",
+                "BC_READER_CLIENT_ID": READER_CLIENT_ID, "BC_LOGIN_URL": LOGIN, "PUBLIC_URL": "https://app.example",
+            }
+        )  # fmt: skip
+        self.reader = self.start()
+
+    def start(self) -> ReaderTokens:
+        """Start another process."""
+        return ReaderTokens(
+            self.settings, self.secrets, self.table, now=self.clock, session=session_for({LOGIN: self.login})
+        )
+
+    def asked(self) -> int:
+        """How often Entra was asked for a token."""
+        return sum(one.grant_type == "client_credentials" for one in self.login.requests)
+
+
+@pytest.fixture
+def world(clock: FixedClock) -> World:
+    """A reader that Entra knows."""
+    return World(clock)
+
+
+def test_a_token_is_kept_until_shortly_before_its_end(world: World) -> None:
+    """Entra is asked once an hour, with the reader's own secret and for Business Central alone."""
+    token = world.reader.token()
+    claims = world.login.key.check(token, audience="https://api.businesscentral.dynamics.com", now=world.clock())
+    assert claims["appid"] == READER_CLIENT_ID
+    world.clock.advance(3000)
+    assert world.reader.token() == token
+    assert world.asked() == 1
+    world.clock.advance(400)
+    assert world.reader.token() != token
+
+
+def test_an_outage_of_the_login_fails_nobody(world: World) -> None:
+    """The old token serves to its end; then the identity reads alone, and Entra is asked once in the time of rest."""
+    token = world.reader.token()
+    world.login.faults.add(Fault(kind=FaultKind.SERVER_ERROR, status=503, match=REFRESH, times=None))
+    world.clock.advance(3400)
+    assert world.reader.token() == token
+    world.clock.advance(190)
+    before = world.asked()
+    assert world.reader.token() == ""
+    assert world.asked() == before
+    world.login.faults.clear()
+    world.clock.advance(REST.total_seconds())
+    assert world.reader.token()
+    assert world.reader.state().state == "", "an outage is nobody's fault"
+
+
+def test_a_vault_that_does_not_answer_fails_nobody(world: World) -> None:
+    """It rests as after any refusal."""
+
+    def fail(_: str) -> str | None:
+        raise StoreUnavailable("Key Vault: no answer")
+
+    world.secrets.read = fail  # type: ignore[method-assign,assignment]
+    assert world.reader.token() == ""
+
+
+def test_business_central_s_refusal_is_seen_by_all_and_ends_with_an_answer(world: World) -> None:
+    """The token is forgotten, nobody is asked for a while, and a token alone does not make it well."""
+    world.reader.token()
+    world.reader.refused(BCDenied("not known here", status=401))
+    assert world.reader.token() == ""
+    other = world.start()
+    assert (other.look().state, other.look().code) == ("needed", "bc_refuses_reader")
+    world.clock.advance(REST.total_seconds())
+    assert world.reader.token()
+    world.reader.served()
+    assert other.state().state == "ok"
+
+
+def test_who_looks_learns_why_entra_refuses(world: World) -> None:
+    """At once, whatever the rest; when nobody can tell it is an error that passes."""
+    world.secrets.versions[SECRET_READER] = ["wrong"]
+    assert world.reader.token() == ""
+    assert world.reader.look().state == "needed"
+    world.secrets.versions[SECRET_READER] = [SECRET]
+    assert world.reader.look().state == "ok"
+    world.login.faults.add(Fault(kind=FaultKind.SERVER_ERROR, status=503, match=REFRESH, times=None))
+    with pytest.raises(TokenError) as error:
+        world.reader.look()
+    assert error.value.retryable
