@@ -44,3 +44,14 @@ def idle_day(idle: dict[str, Any]) -> dict[str, float]:
     bills = [bill(idle["ticks"][name], count) for name, count in TIMERS_A_DAY.items()]
     daily = bill(idle["listing"], 1)
     return {name: sum(one[name] for one in (*bills, daily)) for name in daily}
+
+
+def idle_connections(counted: dict[str, float]) -> dict[str, float]:
+    """Return the bill of a day at rest, from what a day of some connections has by the simulation.
+
+    It counts no transactions of queues: a message has three, and every execution but those of the timers has one.
+    """
+    executions = counted["executions"]
+    queue = 3 * max(0.0, executions - sum(TIMERS_A_DAY.values()))
+    storage = {"table": counted["table"], "queue": queue}
+    return bill({"runs": {"all": executions}, "took_ms": {"all": 0}, "storage": storage}, 1)

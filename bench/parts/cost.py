@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from datetime import timedelta
 from typing import Any
 
 from bench.options import Options
@@ -11,7 +13,9 @@ from bench.webhook import Sender
 from bench.world import World
 from local.stack.demo import COMPANY
 from shared.business_central.entities import ENTITIES
+from tests.simulation.connections import life
 
+CONNECTIONS = (1, 3, 20)
 _CALLS = 20  # notifications that come one by one, as a sample
 _RETRIES = 5  # ticks of the timer that looks for waiting orders, as a sample
 _QUIET_S = 2.0
@@ -21,6 +25,7 @@ def run(options: Options) -> dict[str, Any]:
     """Count; prices are applied when the report is written."""
     return {
         "idle": {str(companies): _idle(companies) for companies in (1, 3)},
+        "connections": {str(connections): _connections(connections) for connections in CONNECTIONS},
         "notifications": _notifications(options),
         "pull": _pull(options),
     }
@@ -51,6 +56,16 @@ def _idle(companies: int) -> dict[str, Any]:
             "retry_sales_orders": count.over(lambda: _repeat(world, "retry_sales_orders", _RETRIES), share=_RETRIES),
         }
     return {"companies": len(chosen), "ticks": found, "listing": daily}
+
+
+def _connections(connections: int) -> dict[str, float]:
+    """Let connections of one company each live for an hour without work, in virtual time; return what a day has."""
+    logging.disable(logging.CRITICAL)
+    try:
+        cost = life(connections, timedelta(hours=1), companies=1, rate=0.0, faults=False)
+    finally:
+        logging.disable(logging.NOTSET)
+    return {"requests": cost.requests, "executions": cost.executions, "table": cost.transactions}
 
 
 def _tick(world: World, function: str, companies: list[str], purpose: str) -> None:

@@ -10,6 +10,7 @@ from bench.parts.pull import ours
 from bench.peers import runner
 from bench.results import median
 from bench.world import Missed, World
+from shared.changes.streams import Stream
 from shared.clock import format_time
 
 
@@ -45,16 +46,18 @@ def run(options: Options) -> dict[str, Any]:
         "items": options.items,
         "seconds": median([run["seconds"] for run in taken]),
         "full_seconds": full["seconds"],
-        "unchanged": {"seconds": median([one[0] for one in idle]), "requests": idle[-1][1]},
+        "unchanged": {"seconds": median([one[0] for one in idle]), "requests": max(one[1] for one in idle)},
         "peer_seconds": median([run["peer_seconds"] for run in taken]),
         "runs": taken,
     }
 
 
-def _idle(world: World) -> tuple[float, int]:
-    """Pull when nothing has changed; return the seconds and the requests."""
-    before = world.requests()
+def _idle(world: World) -> tuple[float, float]:
+    """Pull when nothing has changed; return the seconds and the requests of a stream: one of each company."""
+    streams = [Stream("pull", company["id"], "items") for company in world.demo._status()["companies"]]  # noqa: SLF001
+    before, done = world.requests(), {stream: world.streams.load(stream).done_run for stream in streams}
     seconds = world.run_stream("pull_items", "pull")
+    world.until("all companies", lambda: all(world.streams.load(one).done_run != done[one] for one in streams))
     if world.demo.events.take():
         raise Missed("records were announced though nothing had changed")
-    return seconds, world.requests() - before
+    return seconds, (world.requests() - before) / len(streams)
