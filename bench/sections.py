@@ -52,6 +52,7 @@ def plot(numbers: Numbers) -> str:
 _MODELS = {
     "zero": "No latency", "modelled": "Modelled latency", "slow": "2 MB/s a call", "slow_gzip": "2 MB/s a call, gzip",
 }  # fmt: skip
+_CLEARLY = 0.9  # of the time: what another way must save to be worth having
 _IDENTITIES = {"ours": "", "two": ", two identities"}
 
 
@@ -141,7 +142,23 @@ def _variants(numbers: Numbers) -> list[str]:
             runs = " ".join(map(str, one["all_seconds"]))
             name = f"{_MODELS[title]}, {VARIANTS[way][0]}"
             rows.append((name, f"{one['seconds']:.1f}", ratio, str(one["requests"]), runs))
-    return [*lines, "", *table(("", "seconds", "to `$expand`", "requests", "all runs, s"), rows)]
+    shown = table(("", "seconds", "to `$expand`", "requests", "all runs, s"), rows)
+    return [*lines, "", *shown, "", *prose(_variants_conclusion(numbers["models"]))]
+
+
+def _variants_conclusion(models: dict[str, Numbers]) -> str:
+    """Return what follows for the bundle: another way to read would have to be clearly faster, in both models."""
+    faster = [
+        _MODELS[title].lower()
+        for title, ways in models.items()
+        if ways["flat"]["seconds"] < _CLEARLY * ways["expanded"]["seconds"]
+    ]
+    if len(faster) == len(models):
+        return "Flat is clearly faster, by more than a tenth in both models."
+    where = (
+        f"Flat is faster by more than a tenth with {faster[0]} alone" if faster else "Flat is in neither model faster"
+    )
+    return f"{where}{'' if faster else ' by more than a tenth'}: the bundle expands, and has no option for it."
 
 
 def _delta(numbers: Numbers) -> list[str]:

@@ -104,6 +104,25 @@ def test_of_the_budget_the_time_between_first_and_last_page_counts() -> None:
     assert pull._busy(before, two, 10.0) == pytest.approx({"mean": 7.5, "without_reserved": 0.75, "all": 0.75})
 
 
+@pytest.mark.parametrize(
+    ("modelled", "slow", "said"),
+    [(9.5, 9.1, "in neither model faster by more than a tenth: the bundle expands"),
+     (8.9, 9.1, "with modelled latency alone: the bundle expands"),
+     (8.9, 8.9, "clearly faster")],
+)  # fmt: skip
+def test_whether_variants_are_expanded_follows_from_the_numbers(modelled: float, slow: float, said: str) -> None:
+    """Another way to read them would have to save a tenth in both models."""
+    models = {
+        title: {
+            way: {"seconds": seconds, "requests": 1, "all_seconds": [seconds]}
+            for way, seconds in (("expanded", 10.0), ("flat", flat))
+        }
+        for title, flat in (("modelled", modelled), ("slow", slow))
+    }
+    numbers = {"items": 1, "variants": 2, "workers": 5, "verified": True, "models": models}
+    assert said in " ".join(SECTIONS["variants"][1](numbers))
+
+
 def test_a_day_of_connections_has_its_timers_and_three_transactions_a_message() -> None:
     """Executions beyond the timers' are of messages: put, taken, deleted."""
     bill = prices.idle_connections({"requests": 1, "executions": sum(prices.TIMERS_A_DAY.values()) + 100, "table": 50})
