@@ -73,9 +73,11 @@ def main(arguments: list[str] | None = None) -> int:
                 traceback.print_exc()
         else:
             print(f"bench: {name} took {time.monotonic() - began:.0f} s", flush=True)
-    written = report.write(options)
+    written, unread = report.write(options)
+    if unread:
+        print(f"bench: {', '.join(unread)}: numbers of another form than the report's; take them again")
     print(f"bench: {written}")
-    return 1 if failed else 0
+    return 1 if failed or unread else 0
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -24,16 +24,28 @@ _INTRODUCTION = """
 """
 
 
-def write(options: Options) -> Path:
-    """Write the page and the plot; return where. A small run writes beside its numbers and not into `docs/`."""
+def write(options: Options) -> tuple[Path, list[str]]:
+    """Write the page and the plot; return where, and of which measurements the numbers have another form than today's.
+
+    Their sections stay as they are. A small run writes beside its numbers and not into `docs/`.
+    """
     folder = options.results if options.quick else ROOT / "docs"
     folder.mkdir(parents=True, exist_ok=True)
-    found = {name: numbers for name in SECTIONS if (numbers := results.load(options, name)) is not None}
+    taken = {name: numbers for name in SECTIONS if (numbers := results.load(options, name)) is not None}
+    found = {name: numbers for name, numbers in taken.items() if _has_form(name, numbers)}
     path = folder / "performance.md"
     path.write_text(page(found, path.read_text(encoding="utf-8") if path.is_file() else ""), encoding="utf-8")
     if "pull" in found:
         (folder / PLOT).write_text(plot(found["pull"]), encoding="utf-8")
-    return path
+    return path, [name for name in taken if name not in found]
+
+
+def _has_form(name: str, numbers: Numbers) -> bool:
+    try:
+        _section(name, numbers)
+    except KeyError:
+        return False
+    return True
 
 
 def page(found: dict[str, Numbers], before: str = "") -> str:
@@ -42,22 +54,18 @@ def page(found: dict[str, Numbers], before: str = "") -> str:
     if _NOTES.is_file():
         lines += ["", *_NOTES.read_text(encoding="utf-8").rstrip().splitlines()]
     kept = dict(re.findall(r"^## (.+)\n\n((?:(?!## ).*\n?)*)", before, re.MULTILINE))
-    for name, (title, section) in SECTIONS.items():
+    for name, (title, _) in SECTIONS.items():
         if name in found:
-            aims = table(("Aim", "Wanted", "Measured", "Met"), rows) if (rows := _aims(name, found[name])) else []
-            lines += [
-                "",
-                f"## {title}",
-                "",
-                *_taken(found[name]),
-                "",
-                *section(found[name]),
-                *([""] if aims else []),
-                *aims,
-            ]
+            lines += ["", f"## {title}", "", *_section(name, found[name])]
         elif title in kept:
             lines += ["", f"## {title}", "", *kept[title].rstrip().splitlines()]
     return "\n".join(lines) + "\n"
+
+
+def _section(name: str, numbers: Numbers) -> list[str]:
+    rows = _aims(name, numbers)
+    aims = ["", *table(("Aim", "Wanted", "Measured", "Met"), rows)] if rows else []
+    return [*_taken(numbers), "", *SECTIONS[name][1](numbers), *aims]
 
 
 def _taken(numbers: Numbers) -> list[str]:

@@ -60,7 +60,7 @@ def test_a_page_is_written_from_whatever_was_measured(tmp_path: Path, monkeypatc
     monkeypatch.setattr(Options, "results", property(lambda _: tmp_path))
     numbers = {**START, "first_handshake_s": 4.5}
     results.save(QUICK, "start", numbers, took_s=1.5)
-    text = report.write(QUICK).read_text(encoding="utf-8")
+    text = report.write(QUICK)[0].read_text(encoding="utf-8")
     assert f"## {SECTIONS['start'][0]}" in text
     assert "| Import of the app | <= 1 s | 0.30 s | yes |" in text
     assert "| Process start to first handshake | <= 4 s | 4.50 s | **no** |" in text
@@ -76,12 +76,22 @@ def test_what_was_not_measured_again_stays_as_it_was(tmp_path: Path, monkeypatch
         f"# Performance\n\nOld words.\n\n## Full pull\n\n{kept}{gone}", encoding="utf-8"
     )
     results.save(QUICK, "start", START, took_s=1.5)
-    text = report.write(QUICK).read_text(encoding="utf-8")
+    text = report.write(QUICK)[0].read_text(encoding="utf-8")
     assert f"## Full pull\n\n{kept}\n" in text
     assert "Left behind" not in text
     assert "Old words" not in text
     assert f"*Version {VERSION}" in text
     assert report.page({"start": results.load(QUICK, "start") or {}}, text) == text
+
+
+def test_numbers_of_another_form_leave_their_section_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An earlier version kept other numbers: its section stands, and is named."""
+    monkeypatch.setattr(Options, "results", property(lambda _: tmp_path))
+    (tmp_path / "performance.md").write_text("# Performance\n\n## Start\n\nOld numbers.\n", encoding="utf-8")
+    results.save(QUICK, "start", {"import_s": 0.3}, took_s=1.0)
+    path, unread = report.write(QUICK)
+    assert unread == ["start"]
+    assert "## Start\n\nOld numbers.\n" in path.read_text(encoding="utf-8")
 
 
 def test_a_section_says_when_on_what_and_of_which_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
