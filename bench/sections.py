@@ -171,9 +171,9 @@ def _delta(numbers: Numbers) -> list[str]:
     ]
     text = f"""
         {numbers["changed"]:,} of {numbers["items"]:,} items changed, modelled latency. Changes lost: {lost};
-        announced though unchanged: {extra}. The bundle also reads changed variants, and ten minutes before its
-        watermark. When nothing had changed since: {numbers["unchanged"]["requests"]:g} requests a
-        stream.
+        announced though unchanged: {extra}. The bundle also asks for changed variants, and reads from ten minutes
+        before its watermark, where {numbers["overlap"]:,} items lie that it knows. When nothing had changed since:
+        {numbers["unchanged"]["requests"]:g} requests a stream.
     """
     return [*prose(text), "", *table(("", "seconds"), rows)]
 

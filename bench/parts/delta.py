@@ -10,8 +10,11 @@ from bench.parts.pull import ours
 from bench.peers import runner
 from bench.results import median
 from bench.world import Missed, World
+from shared.changes.plan_runs import OVERLAP
 from shared.changes.streams import Stream
 from shared.clock import format_time
+
+_STEP_S = 1  # between the changes of the items that are there
 
 
 def run(options: Options) -> dict[str, Any]:
@@ -19,7 +22,7 @@ def run(options: Options) -> dict[str, Any]:
     runner.prepare()
     changed = max(1, options.items // 100)
     with World("delta") as world:
-        world.bc("items/bulk", count=options.items, variantsPerItem=options.variants_per_item, stepMs=1000)
+        world.bc("items/bulk", count=options.items, variantsPerItem=options.variants_per_item, stepMs=_STEP_S * 1000)
         world.latency(options.latency_base_s, options.latency_row_us)
         full = ours(world, world.truth())
         idle = [_idle(world) for _ in range(options.runs)]
@@ -42,6 +45,7 @@ def run(options: Options) -> dict[str, Any]:
             })  # fmt: skip
             time.sleep(1)  # changes of the next turn get a later second
     return {
+        "overlap": min(options.items, int(OVERLAP.total_seconds()) // _STEP_S),
         "changed": changed,
         "items": options.items,
         "seconds": median([run["seconds"] for run in taken]),
