@@ -91,9 +91,8 @@ def _pull(numbers: Numbers) -> list[str]:
         *lines,
         "",
         *prose("""
-            How the request budget was used between the first and the last page, and processor time. Of the five slots
-            of an identity one is reserved for orders and notifications; the shares are of the time in which the other
-            four, and all five, were in use.
+            How the request budget was used between the first and the last page, and processor time. The shares are of
+            the time in which four of an identity's five slots or more, and all five, were in use.
         """),
         "",
         *table(("ours", "requests at once, mean", "four or more", "all five", "host's processor s", "Azurite's"), used),
