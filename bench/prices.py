@@ -40,10 +40,10 @@ def bill(counted: dict[str, Any], times: float) -> dict[str, float]:
 
 
 def idle_day(idle: dict[str, Any]) -> dict[str, float]:
-    """Return the bill of a day on which nothing happens, from one tick of every timer and one snapshot a day."""
+    """Return the bill of a day on which nothing happens, from one tick of every timer and what is done once a day."""
     bills = [bill(idle["ticks"][name], count) for name, count in TIMERS_A_DAY.items()]
-    daily = bill(idle["listing"], 1)
-    return {name: sum(one[name] for one in (*bills, daily)) for name in daily}
+    bills += [bill(once, 1) for once in idle["daily"].values()]
+    return {name: sum(one[name] for one in bills) for name in bills[0]}
 
 
 def idle_connections(counted: dict[str, float]) -> dict[str, float]:

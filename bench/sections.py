@@ -371,8 +371,8 @@ def _cost(numbers: Numbers) -> list[str]:
         subscription). GB-seconds are an upper bound: as if every execution had an instance of
         {prices.INSTANCE_GB:.0f} GB to itself for {prices.LEAST_S:.0f} s or longer. A day of rest has the default
         schedules: 96 pulls, reconciles and subscription checks, 1,440 looks for waiting orders, one snapshot of all
-        ids. Looks into empty queues are the platform's own: every 10 s and queue while an instance is up, at most
-        {_usd(prices.POLLS_A_DAY * prices.POLLS_10K / 10_000)} a day.
+        ids, one order book. Looks into empty queues are the platform's own: every 10 s and queue while an instance is
+        up, at most {_usd(prices.POLLS_A_DAY * prices.POLLS_10K / 10_000)} a day.
     """
     of_connections = """
         A day of rest by connections, of one company and four entities each: an hour of the simulation's virtual time,

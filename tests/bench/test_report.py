@@ -42,10 +42,10 @@ def test_a_bill_counts_every_execution_for_a_second_at_least() -> None:
     assert prices.bill({**TICK, "share": 10}, 10)["executions"] == 2
 
 
-def test_an_idle_day_has_all_ticks_and_one_listing() -> None:
-    """96 ticks of three timers, 1,440 of the fourth, and the listing."""
-    idle = {"ticks": dict.fromkeys(prices.TIMERS_A_DAY, TICK), "listing": TICK}
-    assert prices.idle_day(idle)["executions"] == 2 * (3 * 96 + 1440 + 1)
+def test_an_idle_day_has_all_ticks_and_what_is_done_once() -> None:
+    """96 ticks of three timers, 1,440 of the fourth, the snapshot and the order book."""
+    idle = {"ticks": dict.fromkeys(prices.TIMERS_A_DAY, TICK), "daily": {"snapshot": TICK, "order book": TICK}}
+    assert prices.idle_day(idle)["executions"] == 2 * (3 * 96 + 1440 + 2)
 
 
 def test_the_plot_is_well_formed_and_to_scale() -> None:
