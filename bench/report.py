@@ -107,12 +107,10 @@ def _aims_of_pull(numbers: Numbers) -> Iterator[_Aim]:
     modelled, slow, zero = latency["modelled"], latency["slow"], latency["zero"]
     fastest = min(modelled[peer]["seconds"] for peer in PEERS)
     yield _most("Modelled latency, to the fastest peer", modelled["ours"]["seconds"] / fastest, 0.30, "{:.2f}")
-    if "two" in modelled:
-        ratio = modelled["two"]["seconds"] / fastest
-        yield _most("Modelled latency, two identities, to the fastest peer", ratio, 0.18, "{:.2f}")
+    ratio = modelled["two"]["seconds"] / fastest
+    yield _most("Modelled latency, two identities, to the fastest peer", ratio, 0.18, "{:.2f}")
     yield _most("2 MB/s a call", slow["ours"]["seconds"], 20, "{:.1f} s")
-    if "two" in slow:
-        yield _most("2 MB/s a call, two identities", slow["two"]["seconds"], 11, "{:.1f} s")
+    yield _most("2 MB/s a call, two identities", slow["two"]["seconds"], 11, "{:.1f} s")
     yield _most("No latency, to the plain loop", zero["ours"]["seconds"] / zero["requests"]["seconds"], 1.2, "{:.2f}")
     yield _most("Processor time of our host, no latency", host_cpu_s(zero["ours"]), 2.5, "{:.1f} s")
     yield _memory(max(one["ours"]["peaks_mb"]["host"] for one in latency.values()), 256)
@@ -144,6 +142,16 @@ def _aims_of_delta(numbers: Numbers) -> Iterator[_Aim]:
     yield _most("Nothing changed, requests a stream", idle["requests"], 1, "{:g}")
 
 
+def _aims_of_resume(numbers: Numbers) -> Iterator[_Aim]:
+    for name, most, title in (
+        ("worker", 60, "Goes on after its worker's death, full pull"),
+        ("worker_delta", 60, "Goes on after its worker's death, delta"),
+        ("host", 180, "Goes on after its host's death, full pull"),
+    ):
+        if one := numbers.get("killed", {}).get(name):
+            yield _most(title, one["goes_on_s"], most, "{:.0f} s")
+
+
 def _aims_of_baseline(numbers: Numbers) -> Iterator[_Aim]:
     yield _most(f"Reconcile over {numbers['invoices']:,} unpaid invoices", numbers["delta_s"], 30, "{:.0f} s")
 
@@ -173,6 +181,7 @@ _AIMS: dict[str, Callable[[Numbers], Iterator[_Aim]]] = {
     "notifications": _aims_of_notifications,
     "start": _aims_of_start,
     "delta": _aims_of_delta,
+    "resume": _aims_of_resume,
     "baseline": _aims_of_baseline,
     "orders": _aims_of_orders,
     "cost": _aims_of_cost,

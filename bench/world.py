@@ -18,7 +18,7 @@ from uuid import UUID
 from bench import memory
 from bench.options import WORK
 from bench.storage_meter import StorageMeter
-from local.emulators.entra.directory import FURTHER_CLIENT_ID
+from local.emulators.entra.directory import READER_CLIENT_ID
 from local.stack.demo import COMPANY, Demo
 from local.stack.stack import Stack
 from shared import resource_names
@@ -29,8 +29,6 @@ from shared.connections.settings_reader import read_settings
 from shared.storage.azure_tables import AzureTables
 from shared.storage.keys import row_key
 
-#: The setting that gives a connection an identity that only reads.
-READER_SETTING = "BC_READER_CLIENT_ID"
 _INVOCATION = re.compile(r"^(\w+) [0-9a-f-]{36} (\d+) ms (succeeded|FAILED.*)$", re.MULTILINE)
 _LOG_TIME = "%Y-%m-%d %H:%M:%S,%f"  # of this machine's zone
 _POLL_S = 0.02
@@ -82,7 +80,7 @@ class World:
             ports=meter.azurite_ports if meter else None,
             work_dir=WORK / "stacks" / name,
             host="embedded",
-            host_env={**(host_env or {}), **({READER_SETTING: FURTHER_CLIENT_ID} if reader else {})},
+            host_env={**(host_env or {}), **({"BC_READER_CLIENT_ID": READER_CLIENT_ID} if reader else {})},
             webhook_delay_s=webhook_delay_s,
             business_central_options=("--enforce-limits",) * limits + ("--gzip",) * gzip,
         )

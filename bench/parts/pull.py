@@ -10,10 +10,9 @@ from typing import Any, Final
 from bench import memory
 from bench.options import Options
 from bench.peers import runner
-from bench.world import READER_SETTING, Missed, Truth, World
+from bench.world import Missed, Truth, World
 from shared.business_central.lease_rows import SLOTS
 from shared.business_central.request_budget import RESERVED_SLOT
-from shared.connections.settings_reader import DEFAULTS
 
 type Usage = dict[str, dict[int, float]]
 
@@ -28,10 +27,9 @@ def run(options: Options) -> dict[str, Any]:
     plain = _compare(options, {"zero": (0.0, 0.0, 0.0), "modelled": modelled, "slow": slow}, runner.PEERS)
     # compression changes nothing in what a single reader waits for, so one loop stands for all peers
     latency = plain["latency"] | _compare(options, {"slow_gzip": slow}, ("requests",), gzip=True)["latency"]
-    if READER_SETTING in DEFAULTS:
-        two = _compare(options, {"modelled": modelled, "slow": slow}, (), reader=True)["latency"]
-        for title, taken in two.items():
-            latency[title]["two"] = taken["ours"]
+    two = _compare(options, {"modelled": modelled, "slow": slow}, (), reader=True)["latency"]
+    for title, taken in two.items():
+        latency[title]["two"] = taken["ours"]
     return {**plain, "latency": latency}
 
 
