@@ -1,4 +1,4 @@
-"""How large a run is: the full measurement, or the small one that proves in two minutes that all of it works."""
+"""How large a run is: the full measurement, or the small one that proves in minutes that all of it works."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ class Options:
     """Sizes and repeats."""
 
     quick: bool = False
-    million: bool = False  # also pull 1,000,000 items, for their memory alone
     runs: int = 3
     items: int = 100_000
     variants_per_item: int = 2
@@ -28,6 +27,9 @@ class Options:
     order_write_s: float = 0.4
     order_samples: int = 50  # orders of the sequential loop, which would take seven minutes for all
     order_batch: int = 100  # orders in one $batch
+    quick_write_s: float = 0.2  # of a Business Central that is quick at writing
+    paced_orders: int = 100  # sent one by one, with and without a pull at work
+    paced_per_s: int = 2
     notifications: int = 1_000
     stream_s: int = 60
     stream_per_s: int = 10
@@ -41,5 +43,5 @@ class Options:
 
 QUICK = Options(
     quick=True, runs=1, items=5_000, collection=2_500, baseline=5_000, orders=40, order_samples=4, order_batch=8,
-    order_write_s=0.2, notifications=200, stream_s=5, handshakes=50,
+    paced_orders=12, order_write_s=0.2, notifications=200, stream_s=5, handshakes=50,
 )  # fmt: skip

@@ -40,7 +40,18 @@ def bill(counted: dict[str, Any], times: float) -> dict[str, float]:
 
 
 def idle_day(idle: dict[str, Any]) -> dict[str, float]:
-    """Return the bill of a day on which nothing happens, from one tick of every timer and one snapshot a day."""
+    """Return the bill of a day on which nothing happens, from one tick of every timer and what is done once a day."""
     bills = [bill(idle["ticks"][name], count) for name, count in TIMERS_A_DAY.items()]
-    daily = bill(idle["listing"], 1)
-    return {name: sum(one[name] for one in (*bills, daily)) for name in daily}
+    bills += [bill(once, 1) for once in idle["daily"].values()]
+    return {name: sum(one[name] for one in bills) for name in bills[0]}
+
+
+def idle_connections(counted: dict[str, float]) -> dict[str, float]:
+    """Return the bill of a day at rest, from what a day of some connections has by the simulation.
+
+    It counts no transactions of queues: a message has three, and every execution but those of the timers has one.
+    """
+    executions = counted["executions"]
+    queue = 3 * max(0.0, executions - sum(TIMERS_A_DAY.values()))
+    storage = {"table": counted["table"], "queue": queue}
+    return bill({"runs": {"all": executions}, "took_ms": {"all": 0}, "storage": storage}, 1)

@@ -7,19 +7,21 @@ import os
 import platform
 import re
 import statistics
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.options import Options
+from bench.options import ROOT, Options
 from shared.version import VERSION
 
 
-def save(options: Options, name: str, numbers: dict[str, Any]) -> None:
-    """Keep the numbers of one measurement with the time and the machine."""
+def save(options: Options, name: str, numbers: dict[str, Any], *, took_s: float) -> None:
+    """Keep the numbers of one measurement with time, commit and machine; `took_s`: how long it took in all."""
     options.results.mkdir(parents=True, exist_ok=True)
     taken = datetime.now(UTC).isoformat(timespec="seconds")
-    content = {"taken": taken, "version": VERSION, "machine": machine(), **numbers}
+    about = {"taken": taken, "took_s": round(took_s), "version": VERSION, "commit": commit(), "machine": machine()}
+    content = {**about, **numbers}
     path = options.results / f"{name}.json"
     draft = path.with_suffix(".new")
     draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -33,6 +35,24 @@ def load(options: Options, name: str) -> dict[str, Any] | None:
         return None
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found
+
+
+def commit() -> str:
+    """Return the commit that is checked out, with a + where files differ from it; "" outside a repository.
+
+    The page and its plot are left out of the comparison, as the run itself writes them.
+    """
+    own = (":(exclude)docs/performance.md", ":(exclude)docs/performance.svg")
+    head = _git("rev-parse", "--short", "HEAD")
+    return head + ("+" if head and _git("status", "--porcelain", "--untracked-files=no", "--", ".", *own) else "")
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def machine() -> dict[str, Any]:

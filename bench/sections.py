@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from bench import chart, prices
-from bench.peers.runner import PEERS
+from bench.peers.runner import PEERS, VARIANTS
 
 OURS = "this bundle, events durable"
-TITLES = {"ours": OURS, **{name: title for name, (title, _, _) in PEERS.items()}}
+TITLES = {"ours": OURS, "two": f"{OURS}, two identities", **{name: title for name, (title, _, _) in PEERS.items()}}
 PLOT = "performance.svg"
 Numbers = dict[str, Any]
 
@@ -27,16 +27,21 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
     return lines + ["| " + " | ".join(row) + " |" for row in rows]
 
 
+_PLOTTED = {
+    "zero": "No latency", "modelled": "150 ms a request + 50 us a row", "slow": "150 ms a request, 2 MB/s a call",
+}  # fmt: skip
+
+
 def plot(numbers: Numbers) -> str:
     """Return the full pull as a bar chart."""
     groups = []
-    for title, heading in (("zero", "No latency"), ("modelled", "150 ms a request + 50 us a row")):
+    for title, heading in _PLOTTED.items():
         bars = [
             chart.Bar(
                 name=TITLES[name].replace("`", ""),
                 value=one["seconds"],
                 label=f"{one['seconds']:.1f} s",
-                is_ours=name == "ours",
+                is_ours=name in _IDENTITIES,
             )
             for name, one in numbers["latency"][title].items()
         ]
@@ -47,6 +52,8 @@ def plot(numbers: Numbers) -> str:
 _MODELS = {
     "zero": "No latency", "modelled": "Modelled latency", "slow": "2 MB/s a call", "slow_gzip": "2 MB/s a call, gzip",
 }  # fmt: skip
+_CLEARLY = 0.9  # of the time: what another way must save to be worth having
+_IDENTITIES = {"ours": "", "two": ", two identities"}
 
 
 def _pull(numbers: Numbers) -> list[str]:
@@ -54,40 +61,103 @@ def _pull(numbers: Numbers) -> list[str]:
         {numbers["items"]:,} items with {numbers["variants"]:,} variants. Ours goes the whole way: timer, queue,
         pages, events in storage, watermark committed; the peers hold the rows in memory or write local files. Medians
         of the runs; every run was compared with the emulator's own records. Modelled latency: 150 ms a request and 50
-        us a row, expanded records included. 2 MB/s a call: 150 ms a request and that speed, before compression.
+        us a row, expanded records included. 2 MB/s a call: 150 ms a request and that speed, before compression; what a
+        peer takes a minute for was run once.
     """)
     lines += ["", f"![Full pull: seconds of each]({PLOT})"]
     for title, heading in _MODELS.items():
-        latency = numbers["latency"][title]
-        ours = latency["ours"]["seconds"]
-        rows = [
-            (
-                TITLES[name],
-                f"{one['seconds']:.1f}",
-                f"{one['seconds'] / ours:.2f}",
-                str(one["requests"]),
-                f"{one['peaks_mb'].get('host', one['peaks_mb'].get('peer', 0)):.0f}",
-                " ".join(map(str, one["all_seconds"])),
-            )
-            for name, one in latency.items()
-        ]
         lines += ["", f"**{heading}**", ""]
-        lines += table(("", "seconds", "to ours", "requests", "peak MB", "all runs, s"), rows)
-    full = ", ".join(
-        f"{numbers['latency'][title]['ours']['full_share']:.0%} ({heading[0].lower()}{heading[1:]})"
+        lines += _pull_table(numbers["latency"][title])
+    own = [
+        (f"{heading}{_IDENTITIES[name]}", one)
         for title, heading in _MODELS.items()
-    )
+        for name, one in numbers["latency"][title].items()
+        if name in _IDENTITIES
+    ]
+    used = [
+        (
+            title,
+            f"{one['busy']['mean']:.1f}",
+            f"{one['busy']['without_reserved']:.0%}",
+            f"{one['busy']['all']:.0%}",
+            f"{host_cpu_s(one):.1f}",
+            f"{one['cpu_s']['azurite']:.1f}",
+        )
+        for title, one in own
+    ]
     one = numbers["latency"]["modelled"]["ours"]
     every = ", ".join(f"{name} {peak:.0f} MB and {one['cpu_s'][name]:.1f} s" for name, peak in one["peaks_mb"].items())
     return [
         *lines,
         "",
+        *prose("""
+            How the request budget was used between the first and the last page, and processor time. The shares are of
+            the time in which four of an identity's five slots or more, and all five, were in use.
+        """),
+        "",
+        *table(("ours", "requests at once, mean", "four or more", "all five", "host's processor s", "Azurite's"), used),
+        "",
         *prose(f"""
-            Share of the time with requests under way in which all slots of a pull were in use: {full}. The host is the
-            app's worker process, the listeners are the embedded host itself. Peak memory and processor time of every
-            process in one of our pulls, with modelled latency: {every}.
+            The host is the app's worker process, the listeners are the embedded host itself; the host's processor time
+            is of both. Peak memory and processor time of every process in one of our pulls, with modelled latency:
+            {every}.
         """),
     ]
+
+
+def _pull_table(latency: dict[str, Any]) -> list[str]:
+    ours = latency["ours"]["seconds"]
+    rows = [
+        (
+            TITLES[name],
+            f"{one['seconds']:.1f}",
+            f"{one['seconds'] / ours:.2f}",
+            str(one["requests"]),
+            f"{one['peaks_mb'].get('host', one['peaks_mb'].get('peer', 0)):.0f}",
+            " ".join(map(str, one["all_seconds"])),
+        )
+        for name, one in latency.items()
+    ]
+    return table(("", "seconds", "to ours", "requests", "peak MB", "all runs, s"), rows)
+
+
+def host_cpu_s(one: Numbers) -> float:
+    """Return the processor time of app and host together, of one of our pulls."""
+    return float(one["cpu_s"]["host"] + one["cpu_s"].get("listeners", 0.0))
+
+
+def _variants(numbers: Numbers) -> list[str]:
+    lines = prose(f"""
+        {numbers["items"]:,} items with {numbers["variants"]:,} variants, read by plain requests,
+        {numbers["workers"]} at once, in ranges and pages of the size that the bundle asks for: items with their
+        variants expanded, or both sets flat and joined by the item's number. Nothing is announced or stored. Both
+        brought the same records in every run: {_yes(numbers["verified"])}. What an expansion costs a real Business
+        Central beside its rows no model knows.
+    """)
+    rows = []
+    for title, ways in numbers["models"].items():
+        for way, one in ways.items():
+            ratio = f"{one['seconds'] / ways['expanded']['seconds']:.2f}"
+            runs = " ".join(map(str, one["all_seconds"]))
+            name = f"{_MODELS[title]}, {VARIANTS[way][0]}"
+            rows.append((name, f"{one['seconds']:.1f}", ratio, str(one["requests"]), runs))
+    shown = table(("", "seconds", "to `$expand`", "requests", "all runs, s"), rows)
+    return [*lines, "", *shown, "", *prose(_variants_conclusion(numbers["models"]))]
+
+
+def _variants_conclusion(models: dict[str, Numbers]) -> str:
+    """Return what follows for the bundle: another way to read would have to be clearly faster, in both models."""
+    faster = [
+        _MODELS[title].lower()
+        for title, ways in models.items()
+        if ways["flat"]["seconds"] < _CLEARLY * ways["expanded"]["seconds"]
+    ]
+    if len(faster) == len(models):
+        return "Flat is clearly faster, by more than a tenth in both models."
+    where = (
+        f"Flat is faster by more than a tenth with {faster[0]} alone" if faster else "Flat is in neither model faster"
+    )
+    return f"{where}{'' if faster else ' by more than a tenth'}: the bundle expands, and has no option for it."
 
 
 def _delta(numbers: Numbers) -> list[str]:
@@ -100,8 +170,9 @@ def _delta(numbers: Numbers) -> list[str]:
     ]
     text = f"""
         {numbers["changed"]:,} of {numbers["items"]:,} items changed, modelled latency. Changes lost: {lost};
-        announced though unchanged: {extra}. The bundle also reads changed variants, and ten minutes before its
-        watermark. When nothing had changed since: {numbers["unchanged"]["requests"]} requests.
+        announced though unchanged: {extra}. The bundle also asks for changed variants, and reads from ten minutes
+        before its watermark, where {numbers["overlap"]:,} items lie that it knows. When nothing had changed since:
+        {numbers["unchanged"]["requests"]:g} requests a stream.
     """
     return [*prose(text), "", *table(("", "seconds"), rows)]
 
@@ -144,10 +215,17 @@ def _resume(numbers: Numbers) -> list[str]:
     return [*prose(text), "", *table(head, rows)]
 
 
+_ORDERS = {
+    "generated": "this bundle, generated numbers",
+    "given": "this bundle, given numbers",
+    "quick": "this bundle, generated numbers, quick writes",
+}
+
+
 def _orders(numbers: Numbers) -> list[str]:
     ours = numbers["ours"]["generated"]
     rows = []
-    for name, title in (("generated", "this bundle, generated numbers"), ("given", "this bundle, given numbers")):
+    for name, title in _ORDERS.items():
         one = numbers["ours"][name]
         ratio = f"{one['per_1000_s'] / ours['per_1000_s']:.2f}"
         rows.append((title, f"{numbers['orders']:,}", f"{one['per_1000_s']:.0f}", ratio))
@@ -156,14 +234,39 @@ def _orders(numbers: Numbers) -> list[str]:
         ratio = f"{one['per_1000_s'] / ours['per_1000_s']:.2f}"
         rows.append((title, f"{one['orders']:,}", f"{one['per_1000_s']:.0f}", ratio))
     text = f"""
-        {numbers["lines"]} lines an order, {numbers["write_s"] * 1000:.0f} ms modelled for each write; parts of a
-        `$batch` are carried out one after the other. An external number that a sender gave is looked up before the
-        order is posted, one that the bundle generated is not. Requests with generated numbers: {ours["requests"]:,}, at
-        most {ours["most_at_once"]} at once; created once each: {_yes(ours["verified"])}; peak of our process:
-        {ours["peaks_mb"]["host"]:.0f} MB. Orders are posted side by side: the order of arrival is not kept, not even
-        for one customer.
+        {numbers["lines"]} lines an order, {numbers["write_s"] * 1000:.0f} ms modelled for each write, quick ones
+        {numbers["quick_write_s"] * 1000:.0f} ms; parts of a `$batch` are carried out one after the other. An external
+        number that a sender gave is looked up before the order is posted, one that the bundle generated is not.
+        Requests with generated numbers: {ours["requests"]:,}, at most {ours["most_at_once"]} at once; created once
+        each: {_yes(ours["verified"])}; peak of our process: {ours["peaks_mb"]["host"]:.0f} MB. Orders are posted side
+        by side: the order of arrival is not kept, not even for one customer.
     """
     return [*prose(text), "", *table(("", "orders measured", "s per 1,000", "to ours"), rows)]
+
+
+def _order_delays(numbers: Numbers) -> list[str]:
+    titles = {
+        "alone": "nothing else to do",
+        "modelled": "full pulls, modelled latency",
+        "slow": "full pulls, 2 MB/s a call",
+    }
+    rows = [
+        (
+            titles[name],
+            f"{one['p50_s']:.2f}",
+            f"{one['p99_s']:.2f}",
+            f"{one['worst_s']:.2f}",
+            f"{one['pull_s']:.1f}" if "pull_s" in one else "",
+        )
+        for name, one in numbers["states"].items()
+    ]
+    text = f"""
+        From queue to result: {numbers["orders"]} orders each, {numbers["per_s"]} a second,
+        {numbers["write_s"] * 1000:.0f} ms modelled for each write beside the latency of every request, while one full
+        pull of {numbers["items"]:,} items with variants follows the other. Created once each:
+        {_yes(numbers["verified"])}.
+    """
+    return [*prose(text), "", *table(("", "p50, s", "p99, s", "the last, s", "a pull took, s"), rows)]
 
 
 def _notifications(numbers: Numbers) -> list[str]:
@@ -223,7 +326,11 @@ def _start(numbers: Numbers) -> list[str]:
         (f"handshake, warm, p50 of {numbers['handshakes']}", f"{numbers['warm_p50_s']:.3f}"),
         ("handshake, warm, p99", f"{numbers['warm_p99_s']:.3f}"),
     ]
-    return table(("", "seconds"), rows)
+    text = f"""
+        The package that is deployed: {numbers["package_files"]} files, {numbers["package_bytes"] / 1000:.0f} kB; what
+        it requires is installed by the platform's build.
+    """
+    return [*prose(text), "", *table(("", "seconds"), rows)]
 
 
 def _million(numbers: Numbers) -> list[str]:
@@ -254,6 +361,18 @@ def _cost(numbers: Numbers) -> list[str]:
         (title, f"{one['executions']:,.0f}", f"{one['gb_s']:,.0f}", f"{one['storage']:,.0f}", _usd(one["usd"]))
         for title, one in rows
     ]
+    quiet = [
+        (
+            count,
+            f"{one['requests']:,.0f}",
+            f"{bill['executions']:,.0f}",
+            f"{bill['gb_s']:,.0f}",
+            f"{bill['storage']:,.0f}",
+            _usd(bill["usd"]),
+        )
+        for count, one in numbers["connections"].items()
+        for bill in (prices.idle_connections(one),)
+    ]
     inputs = [
         ("GB-second", f"{prices.GB_SECOND:.6f}"),
         ("million executions", f"{prices.MILLION_EXECUTIONS:.2f}"),
@@ -265,11 +384,26 @@ def _cost(numbers: Numbers) -> list[str]:
         subscription). GB-seconds are an upper bound: as if every execution had an instance of
         {prices.INSTANCE_GB:.0f} GB to itself for {prices.LEAST_S:.0f} s or longer. A day of rest has the default
         schedules: 96 pulls, reconciles and subscription checks, 1,440 looks for waiting orders, one snapshot of all
-        ids. Looks into empty queues are the platform's own: every 10 s and queue while an instance is up, at most
-        {_usd(prices.POLLS_A_DAY * prices.POLLS_10K / 10_000)} a day.
+        ids, one order book. Looks into empty queues are the platform's own: every 10 s and queue while an instance is
+        up, at most {_usd(prices.POLLS_A_DAY * prices.POLLS_10K / 10_000)} a day.
     """
-    head = ("", "executions", "GB-s (at most)", "storage transactions", "USD")
-    return [*prose(text), "", *table(head, bills), "", *table(("price", "USD"), inputs)]
+    of_connections = """
+        A day of rest by connections, of one company and four entities each: an hour of the simulation's virtual time,
+        times 24. It counts requests to Business Central, executions and table transactions; three queue transactions
+        are added for every message.
+    """
+    head = ("executions", "GB-s (at most)", "storage transactions", "USD")
+    return [
+        *prose(text),
+        "",
+        *table(("", *head), bills),
+        "",
+        *prose(of_connections),
+        "",
+        *table(("connections", "requests", *head), quiet),
+        "",
+        *table(("price", "USD"), inputs),
+    ]
 
 
 def _usd(value: float) -> str:
@@ -282,10 +416,12 @@ def _yes(is_true: bool) -> str:
 
 SECTIONS: dict[str, tuple[str, Callable[[Numbers], list[str]]]] = {
     "pull": ("Full pull", _pull),
+    "variants": ("Variants: expanded or flat", _variants),
     "delta": ("Delta with one per cent changed", _delta),
     "throttled": ("Throttled", _throttled),
     "resume": ("Killed and resumed", _resume),
     "orders": ("Sales orders", _orders),
+    "order-delays": ("Sales orders while a pull runs", _order_delays),
     "notifications": ("Notifications", _notifications),
     "collection": ("A collection notification", _collection),
     "baseline": ("The first watch", _baseline),

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
@@ -17,6 +18,7 @@ from uuid import UUID
 from bench import memory
 from bench.options import WORK
 from bench.storage_meter import StorageMeter
+from local.emulators.entra.directory import READER_CLIENT_ID
 from local.stack.demo import COMPANY, Demo
 from local.stack.stack import Stack
 from shared import resource_names
@@ -28,6 +30,7 @@ from shared.storage.azure_tables import AzureTables
 from shared.storage.keys import row_key
 
 _INVOCATION = re.compile(r"^(\w+) [0-9a-f-]{36} (\d+) ms (succeeded|FAILED.*)$", re.MULTILINE)
+_LOG_TIME = "%Y-%m-%d %H:%M:%S,%f"  # of this machine's zone
 _POLL_S = 0.02
 
 
@@ -64,19 +67,20 @@ class World:
         webhook_delay_s: float = 2.0,
         limits: bool = True,
         gzip: bool = False,
+        reader: bool = False,
         meter: StorageMeter | None = None,
     ) -> None:
         """Take the measurement's name.
 
-        `limits` lets Business Central enforce its request limits, `gzip` compress its answers; with a `meter` the app's
-        storage calls are counted.
+        `limits` lets Business Central enforce its request limits, `gzip` compress its answers; `reader`: a second
+        identity reads, with a budget of its own; with a `meter` the app's storage calls are counted.
         """
         self._meter = meter
         self.stack = Stack(
             ports=meter.azurite_ports if meter else None,
             work_dir=WORK / "stacks" / name,
             host="embedded",
-            host_env=host_env or {},
+            host_env={**(host_env or {}), **({"BC_READER_CLIENT_ID": READER_CLIENT_ID} if reader else {})},
             webhook_delay_s=webhook_delay_s,
             business_central_options=("--enforce-limits",) * limits + ("--gzip",) * gzip,
         )
@@ -127,13 +131,12 @@ class World:
         """Return how many API requests the emulator has seen."""
         return int(self.bc("statistics")["requests"])
 
-    def at_once_s(self) -> dict[int, float]:
-        """Return the seconds in which so many requests were being processed."""
-        found: Counter[int] = Counter()
-        for usage in self.bc("statistics")["principals"].values():
-            for at_once, seconds in usage["at_once_s"].items():
-                found[int(at_once)] += seconds
-        return dict(found)
+    def at_once_s(self) -> dict[str, dict[int, float]]:
+        """Return of each identity the seconds in which so many of its requests were being processed."""
+        return {
+            principal: {int(at_once): seconds for at_once, seconds in usage["at_once_s"].items()}
+            for principal, usage in self.bc("statistics")["principals"].items()
+        }
 
     def truth(self, *, changed_since: str = "") -> Truth:
         """Return what the emulator itself holds."""
@@ -240,6 +243,16 @@ class World:
     def peaks_mb(self) -> dict[str, float]:
         """Return the peak of every process since then, in MB."""
         return {name: round(memory.peak_mb(pid), 1) for name, pid in self.pids().items()}
+
+    def logged(self, event: str, purpose: Purpose) -> list[float]:
+        """Return when the app logged an event of the measured company, as seconds since the epoch."""
+        lines = [line.split(f" {event} ") for line in self.stack.logs("host").splitlines() if f" {event} " in line]
+        about = {"company": self.company, "kind": purpose}
+        return [
+            datetime.strptime(" ".join(before.split()[:2]), _LOG_TIME).astimezone().timestamp()
+            for before, members in lines
+            if about.items() <= json.loads(members).items()
+        ]
 
     def executions(self) -> dict[str, Any]:
         """Return the host's own lines: how often each function ran, how long in all, and how many failed."""

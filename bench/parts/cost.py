@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from datetime import timedelta
 from typing import Any
 
 from bench.options import Options
@@ -11,7 +13,9 @@ from bench.webhook import Sender
 from bench.world import World
 from local.stack.demo import COMPANY
 from shared.business_central.entities import ENTITIES
+from tests.simulation.connections import life
 
+CONNECTIONS = (1, 3, 20)
 _CALLS = 20  # notifications that come one by one, as a sample
 _RETRIES = 5  # ticks of the timer that looks for waiting orders, as a sample
 _QUIET_S = 2.0
@@ -21,6 +25,7 @@ def run(options: Options) -> dict[str, Any]:
     """Count; prices are applied when the report is written."""
     return {
         "idle": {str(companies): _idle(companies) for companies in (1, 3)},
+        "connections": {str(connections): _connections(connections) for connections in CONNECTIONS},
         "notifications": _notifications(options),
         "pull": _pull(options),
     }
@@ -37,20 +42,33 @@ def _idle(companies: int) -> dict[str, Any]:
         count = _Count(world, meter)
         everywhere = [row["id"] for row in world.demo._status()["companies"]]  # noqa: SLF001
         chosen = [world.company] if companies == 1 else everywhere
-        daily = count.over(lambda: _tick(world, "reconcile", chosen, "snapshot"))
+        daily = {"snapshot": count.over(lambda: _tick(world, "reconcile", chosen, "snapshot"))}
         for company in chosen:
             world.company = company
             world.run_stream("pull_items", "pull") if company == chosen[0] else None
         world.run("keep_subscriptions")
         world.until("the webhooks", lambda: len(world.demo._subscriptions()) == 3 * len(chosen))  # noqa: SLF001
         _settle(world)
+        daily["order book"] = count.over(lambda: _one_by_one(world, "retry_sales_orders", 1))
         found = {
             "pull_items": count.over(lambda: _tick(world, "pull_items", chosen, "pull")),
             "reconcile": count.over(lambda: _tick(world, "reconcile", chosen, "reconcile")),
             "keep_subscriptions": count.over(lambda: world.run("keep_subscriptions")),
-            "retry_sales_orders": count.over(lambda: _repeat(world, "retry_sales_orders", _RETRIES), share=_RETRIES),
+            "retry_sales_orders": count.over(
+                lambda: _one_by_one(world, "retry_sales_orders", _RETRIES), share=_RETRIES
+            ),
         }
-    return {"companies": len(chosen), "ticks": found, "listing": daily}
+    return {"companies": len(chosen), "ticks": found, "daily": daily}
+
+
+def _connections(connections: int) -> dict[str, float]:
+    """Let connections of one company each live for an hour without work, in virtual time; return what a day has."""
+    logging.disable(logging.CRITICAL)
+    try:
+        cost = life(connections, timedelta(hours=1), companies=1, rate=0.0, faults=False)
+    finally:
+        logging.disable(logging.NOTSET)
+    return {"requests": cost.requests, "executions": cost.executions, "table": cost.transactions}
 
 
 def _tick(world: World, function: str, companies: list[str], purpose: str) -> None:
@@ -70,9 +88,12 @@ def _tick(world: World, function: str, companies: list[str], purpose: str) -> No
     world.company = companies[0]
 
 
-def _repeat(world: World, function: str, times: int) -> None:
+def _one_by_one(world: World, function: str, times: int) -> None:
+    """Run a timer so often; a run that began while another is at work would do nothing."""
     for _ in range(times):
+        before = world.executions()["runs"].get(function, 0)
         world.run(function)
+        world.until(function, lambda: world.executions()["runs"].get(function, 0) > before)  # noqa: B023  waited for here
 
 
 def _notifications(options: Options) -> dict[str, Any]:

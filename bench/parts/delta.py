@@ -10,7 +10,11 @@ from bench.parts.pull import ours
 from bench.peers import runner
 from bench.results import median
 from bench.world import Missed, World
+from shared.changes.plan_runs import OVERLAP
+from shared.changes.streams import Stream
 from shared.clock import format_time
+
+_STEP_S = 1  # between the changes of the items that are there
 
 
 def run(options: Options) -> dict[str, Any]:
@@ -18,7 +22,7 @@ def run(options: Options) -> dict[str, Any]:
     runner.prepare()
     changed = max(1, options.items // 100)
     with World("delta") as world:
-        world.bc("items/bulk", count=options.items, variantsPerItem=options.variants_per_item, stepMs=1000)
+        world.bc("items/bulk", count=options.items, variantsPerItem=options.variants_per_item, stepMs=_STEP_S * 1000)
         world.latency(options.latency_base_s, options.latency_row_us)
         full = ours(world, world.truth())
         idle = [_idle(world) for _ in range(options.runs)]
@@ -41,20 +45,23 @@ def run(options: Options) -> dict[str, Any]:
             })  # fmt: skip
             time.sleep(1)  # changes of the next turn get a later second
     return {
+        "overlap": min(options.items, int(OVERLAP.total_seconds()) // _STEP_S),
         "changed": changed,
         "items": options.items,
         "seconds": median([run["seconds"] for run in taken]),
         "full_seconds": full["seconds"],
-        "unchanged": {"seconds": median([one[0] for one in idle]), "requests": idle[-1][1]},
+        "unchanged": {"seconds": median([one[0] for one in idle]), "requests": max(one[1] for one in idle)},
         "peer_seconds": median([run["peer_seconds"] for run in taken]),
         "runs": taken,
     }
 
 
-def _idle(world: World) -> tuple[float, int]:
-    """Pull when nothing has changed; return the seconds and the requests."""
-    before = world.requests()
+def _idle(world: World) -> tuple[float, float]:
+    """Pull when nothing has changed; return the seconds and the requests of a stream: one of each company."""
+    streams = [Stream("pull", company["id"], "items") for company in world.demo._status()["companies"]]  # noqa: SLF001
+    before, done = world.requests(), {stream: world.streams.load(stream).done_run for stream in streams}
     seconds = world.run_stream("pull_items", "pull")
+    world.until("all companies", lambda: all(world.streams.load(one).done_run != done[one] for one in streams))
     if world.demo.events.take():
         raise Missed("records were announced though nothing had changed")
-    return seconds, world.requests() - before
+    return seconds, (world.requests() - before) / len(streams)

@@ -25,6 +25,12 @@ PEERS = {
     "dlt_full": ("dlt `rest_api`, full run to files", "dlt_rest_api.py", "full"),
 }
 
+#: Two ways to read variants, side by side as the bundle reads: no peers, but a question about the API.
+VARIANTS = {
+    "expanded": ("`$expand`", "variants.py", ""),
+    "flat": ("flat, joined by `itemNumber`", "variants.py", "flat"),
+}
+
 
 def prepare() -> None:
     """Make the benchmark environment from its lock file, unless it is there already."""
@@ -54,7 +60,7 @@ def run(world: World, peer: str, **more: Any) -> dict[str, Any]:
     Raises:
         Missed: it failed.
     """
-    _, program, argument = PEERS[peer]
+    _, program, argument = (PEERS | VARIANTS)[peer]
     folder = WORK / "peers"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
