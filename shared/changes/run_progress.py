@@ -253,8 +253,12 @@ def _role(job: PageJob, message_id: str, row: Row | None) -> Role:
     page = row.number("page")
     if job.page < page or bool(row.number("done")):
         return Role.REPEAT
-    is_newer = job.redrive > row.number("redrive") or job.again > row.number("again")
-    return Role.COPY if job.page == page and row.text("owner") != message_id and not is_newer else Role.GO
+    if job.page > page or row.text("owner") == message_id:
+        return Role.GO
+    if job.redrive <= row.number("redrive") and job.again <= row.number("again"):
+        return Role.COPY
+    put = _next(row)  # behind a page that another has done; should it get lost, it is put again by itself
+    return Role.REPEAT if put is not None and put.page > page else Role.GO
 
 
 def _key(job: PageJob) -> str:
