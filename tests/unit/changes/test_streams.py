@@ -99,6 +99,22 @@ def test_a_redriven_page_takes_over(book: StreamStore, runs: RunStore) -> None:
     assert runs.take_page(redriven, "m9", AT) is Role.GO
 
 
+def test_a_page_that_another_message_has_done_is_not_read_again_for_a_redriven_one(
+    book: StreamStore, runs: RunStore
+) -> None:
+    """It would put a second successor beside the first; should that get lost, it is put again by itself."""
+    started(book)
+    again = replace(JOB, again=1)
+    runs.take_page(again, "m2", AT)
+    assert runs.take_page(replace(JOB, redrive=1), "m9", AT) is Role.GO
+    runs.take_page(replace(JOB, again=2), "m3", AT)
+    runs.note_next(JOB, "m3", JOB.next(), AT)
+    assert runs.take_page(replace(JOB, redrive=2), "m10", AT) is Role.REPEAT
+    assert runs.take_page(replace(JOB, redrive=1), "m9", AT) is Role.REPEAT
+    assert runs.take_page(JOB, "m1", AT) is Role.COPY
+    assert runs.take_page(replace(JOB, again=2), "m3", AT) is Role.GO
+
+
 def test_a_run_is_complete_once_its_last_partition_is(book: StreamStore, runs: RunStore) -> None:
     """In whatever order; a repeat of the end changes nothing."""
     started(book, partitions=3)
