@@ -16,9 +16,7 @@ class MemoryClaimChecks:
     def put(self, name: str, data: bytes) -> str:
         """Store a blob, whatever is there, and return its URL."""
         self.point("before put blob")
-        is_list = name.startswith("order-book/") and name.endswith(
-            ".json"
-        )  # of a day: made again after a crash
+        is_list = name.startswith("order-book/") and name.endswith(".json")  # of a day: made again after a crash
         assert is_list or self.blobs.get(name, data) == data, f"what refers to {name} finds another content"
         self.blobs[name] = data
         self.point("after put blob")
