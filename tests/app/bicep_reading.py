@@ -119,6 +119,19 @@ REGISTRATION = INFRA / "registration.bicep"
 PARAMETERS = INFRA / "main.bicepparam"
 ALL_TEXT = {path: text(path) for path in SOURCES}
 
+#: Flex Consumption refuses or ignores these.
+NOT_FOR_FLEX = (
+    "FUNCTIONS_WORKER_RUNTIME",
+    "FUNCTIONS_EXTENSION_VERSION",
+    "WEBSITE_RUN_FROM_PACKAGE",
+    "WEBSITE_CONTENTSHARE",
+    "WEBSITE_CONTENTAZUREFILECONNECTIONSTRING",
+    "SCM_DO_BUILD_DURING_DEPLOYMENT",
+    "ENABLE_ORYX_BUILD",
+    "linuxFxVersion",
+    "alwaysOn",
+)
+
 
 def declared(key: str) -> Declaration:
     """Return the one declaration with this `<file>.<symbol>` name."""

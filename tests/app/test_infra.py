@@ -10,7 +10,7 @@ import pytest
 
 from shared import resource_names
 from tests.app import bicep_reading as bicep
-from tests.app.bicep_reading import ALL_TEXT, APP, MAIN, REGISTRATION, TYPES, declared
+from tests.app.bicep_reading import ALL_TEXT, APP, MAIN, NOT_FOR_FLEX, REGISTRATION, TYPES, declared
 
 #: Built-in roles as Microsoft lists them.
 ROLES = {
@@ -24,20 +24,6 @@ ROLES = {
     "EventGrid Data Sender": "d5a91429-5739-47e2-a06b-3470a27159e7",
     "Azure Service Bus Data Sender": "69a216fc-b8fb-44d8-bc22-1f3c2cd27a39",
 }
-
-
-#: Flex Consumption refuses or ignores these.
-NOT_FOR_FLEX = (
-    "FUNCTIONS_WORKER_RUNTIME",
-    "FUNCTIONS_EXTENSION_VERSION",
-    "WEBSITE_RUN_FROM_PACKAGE",
-    "WEBSITE_CONTENTSHARE",
-    "WEBSITE_CONTENTAZUREFILECONNECTIONSTRING",
-    "SCM_DO_BUILD_DURING_DEPLOYMENT",
-    "ENABLE_ORYX_BUILD",
-    "linuxFxVersion",
-    "alwaysOn",
-)
 
 
 def test_queues_tables_and_containers_are_those_of_the_code() -> None:

@@ -8,7 +8,7 @@ from shared.connections.settings_reader import DEFAULTS, OF_DEPLOYMENT
 from shared.resource_names import secret_of
 from shared.settings import AuthMode
 from tests.app import bicep_reading as bicep
-from tests.app.bicep_reading import ALL_TEXT, APP, MAIN, PARAMETERS, TYPES, declared
+from tests.app.bicep_reading import ALL_TEXT, APP, MAIN, NOT_FOR_FLEX, PARAMETERS, TYPES, declared
 
 #: Settings of the host, not of the app; the identity form stands for the plain AzureWebJobsStorage.
 HOST_SETTINGS = {
@@ -24,7 +24,6 @@ HOST_SETTINGS = {
     "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT",
 }
 
-
 #: Settings that are addresses of resources, not parameters; the code can do without the second.
 FROM_RESOURCES = {"KEY_VAULT_URL", "TOKEN_VAULT_URL"}
 
@@ -33,19 +32,6 @@ NOT_IN_AZURE = {"AzureWebJobsStorage", "CA_BUNDLE"}
 
 #: How an empty object is no setting.
 NOTHING = {"{}": ""}
-
-#: Flex Consumption refuses or ignores these.
-NOT_FOR_FLEX = (
-    "FUNCTIONS_WORKER_RUNTIME",
-    "FUNCTIONS_EXTENSION_VERSION",
-    "WEBSITE_RUN_FROM_PACKAGE",
-    "WEBSITE_CONTENTSHARE",
-    "WEBSITE_CONTENTAZUREFILECONNECTIONSTRING",
-    "SCM_DO_BUILD_DURING_DEPLOYMENT",
-    "ENABLE_ORYX_BUILD",
-    "linuxFxVersion",
-    "alwaysOn",
-)
 
 
 def parameter_name(setting: str) -> str:

@@ -22,7 +22,7 @@ from tests.support.published import demo_rows, event_faults, result_faults
 pytestmark = pytest.mark.e2e
 
 _SOON = {"LOCAL_HOST_LEASE_S": "2"}  # a killed host's message comes back after this, not after ten minutes
-_SMALL_PAGES = {"BC_PAGE_ROWS": "10"}
+_SMALL_PAGES = {"BC_PAGE_ROWS": "8"}
 
 
 @pytest.fixture
