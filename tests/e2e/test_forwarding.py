@@ -20,7 +20,7 @@ from tests.support.forward_world import SECRET
 
 pytestmark = pytest.mark.e2e
 
-_SETTINGS = {"BC_PAGE_ROWS": "10", "LOCAL_HOST_LEASE_S": "2"}
+_SETTINGS = {"BC_PAGE_ROWS": "8", "LOCAL_HOST_LEASE_S": "2"}
 
 
 @pytest.fixture
