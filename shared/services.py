@@ -313,12 +313,15 @@ class Services:
         """Return the state of a connection's reader, None where there is none; `ask`: it asks for a token now.
 
         Raises:
-            TokenError, StoreUnavailable: nobody can tell for now.
+            TokenError: nobody can tell for now.
         """
         if at_work.reader is None:
             return None
-        held = at_work.reader.look() if ask else at_work.reader.state()
         mode = AuthMode.CLIENT_SECRET.value
+        try:
+            held = at_work.reader.look() if ask else at_work.reader.state()
+        except StoreUnavailable as error:
+            return LoginView(state="", mode=mode, reason=str(error))
         return LoginView(state=held.state, mode=mode, code=held.code, reason=held.reason, since=held.since)
 
     def examine(self, connection: str) -> Report:

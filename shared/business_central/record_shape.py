@@ -63,6 +63,8 @@ def shape_of(fields: dict[str, Any], key: str) -> RecordShape | None:
 
     It has one if it holds nothing but single values and lists of expanded records that do the same, their ETag first.
     """
+    if isinstance(fields.get(_ETAG), list):
+        return None
     names: list[tuple[str, tuple[str, ...] | None]] = []
     for name, value in fields.items():
         inner = _names_inside(value) if isinstance(value, list) else None

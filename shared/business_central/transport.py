@@ -170,6 +170,7 @@ class Transport:
                 wait_s = policy.wait_s(error, tried=tried, roll=self._roll())
                 if wait_s is None or self._monotonic() - began + wait_s > self._patience_s:
                     raise
+                or_reader = False  # what fails for the reader alone must not fail for the identity
                 log_event(
                     log, "bc.retried", method=method, path=urlsplit(url).path, status=error.status,
                     bc_code=error.code, attempt=tried, waited_s=round(wait_s, 2),

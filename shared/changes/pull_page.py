@@ -26,16 +26,19 @@ CLAIMS_LIFE: Final = timedelta(hours=2)
 
 def _news(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) -> list[Announcement]:
     versions = stores.pulled_versions(job.company, job.entity_row())
-    claims = (versions.claims(job.job) or Claims()).with_work_of(job)
+    held = versions.row_of(job.job)
+    claims = (held.claims if held is not None else Claims()).with_work_of(job)
     known = _known(stores, versions, job, reading.runs) if job.mode == "delta" else _Known()
     records = _with_claimed(ctx, job, _PAGE_RECORDS[job.phase](ctx, stores, job, reading.records, known), claims.ids)
+    if claims.ids and _is_late(stores, job):
+        records = [record for record in records if record.key in claims.ids]
     kept, records = _kept_and_news(ctx, job, records, known, reading)
-    seen = [one for record in kept for one in pulled_versions.digests(record)]
+    seen = [pulled_versions.digests(record) for record in kept]
     if job.phase == "expanded":
         again = [digest for digest in map(_expanded_digest_of(job), reading.records) if digest in known.before]
-        seen += [one for digest in again for one in (digest, known.before[digest])]
+        seen += [[digest, known.before[digest]] for digest in again]
     announced = dict.fromkeys([*claims.ids, *(record.key for record in records)])
-    versions.add(job.job, seen, replace(claims, ids=tuple(announced)), now=ctx.now())
+    versions.add(job.job, seen, replace(claims, ids=tuple(announced)), held, now=ctx.now())
     return [Announcement("pulled", record) for record in records]
 
 
@@ -78,18 +81,25 @@ def _known(stores: ChangeStores, versions: PulledVersionStore, job: PageJob, als
     """Return what other pages have announced; `also`: runs that read around what they could not read.
 
     A page that is out of date asks no later run, as a redelivery of it would take for announced what that run noted. A
-    delta that reads behind the one before it asks every run that is remembered, but those that were superseded, whose
-    output may be lost.
+    delta that reads behind the one before it, and a page that mends what may have broken after it was announced, ask
+    every run that is remembered, but those that were superseded, whose output may be lost.
     """
     state = stores.streams.load(stream_of(job))
     runs = [*also]
     if state.run == job.run != state.done_run:
         runs.append(state.done_run)
         since = parse_time(job.slice.since) or NO_TIME
-        if since < (state.read_since or NO_TIME) and not state.is_set_back:
-            runs += [run for run in versions.runs() if not stores.streams.is_superseded(state, run)]
+        is_behind = since < (state.read_since or NO_TIME) and not state.is_set_back
+        if is_behind or job.phase == "mend":
+            runs += [run for run in versions.runs() - {job.run} if not stores.streams.is_superseded(state, run)]
     in_this_run = versions.load([job.run], but=job.job)
     return _Known(in_this_run=in_this_run, before=versions.load(runs, but=job.job))
+
+
+def _is_late(stores: ChangeStores, job: PageJob) -> bool:
+    """Return whether a page's run is over: what the page announced comes again, all else is for the runs since."""
+    state = stores.streams.load(stream_of(job))
+    return state.run != job.run or state.done_run == job.run
 
 
 def _expanded_digest_of(job: PageJob) -> Callable[[Record], bytes]:

@@ -7,15 +7,17 @@ if they have moved to another page meanwhile.
 
 import itertools
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Final
 
 from shared.business_central.records import Record
 from shared.changes.claims import Claims
+from shared.storage.compare_and_swap import until_stored
 from shared.storage.keys import after, row_key
 from shared.storage.packed_ids import cut, gather, spread
-from shared.storage.table import Row, Table, Value
+from shared.storage.table import Insert, Replace, Row, Table, Value
 
 _DIGEST: Final = 8
 _SEEN: Final = "seen"
@@ -41,6 +43,23 @@ def digests(record: Record) -> list[bytes]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class PageRow:
+    """What is stored of one page."""
+
+    row: Row
+
+    @property
+    def claims(self) -> Claims:
+        """Which records it announced."""
+        return Claims.from_row(self.row, _ANNOUNCED)
+
+    @property
+    def digests(self) -> list[bytes]:
+        """What stands for the versions it saw, in their order."""
+        return cut(gather(self.row, _SEEN), _DIGEST)
+
+
 class PulledVersionStore:
     """The pulled versions of one company's entity, in table BcRecords."""
 
@@ -58,7 +77,7 @@ class PulledVersionStore:
         for run in {run for run in runs if run}:
             for row in self._table.query(self._partition, run, after(run)):
                 if row.key != but:
-                    found.update(itertools.pairwise([*cut(gather(row, _SEEN), _DIGEST), b""]))
+                    found.update(itertools.pairwise([*PageRow(row).digests, b""]))
         return found
 
     def runs(self) -> set[str]:
@@ -70,20 +89,44 @@ class PulledVersionStore:
 
         None if there is no row: the job never got so far, or its row is gone by now.
         """
+        held = self.row_of(job)
+        return None if held is None else held.claims
+
+    def row_of(self, job: str) -> "PageRow | None":
+        """Return what earlier deliveries of this job stored; None as in `claims`."""
         row = self._table.get(self._partition, job)
-        return None if row is None else Claims.from_row(row, _ANNOUNCED)
+        return None if row is None else PageRow(row)
 
     def announced_by(self, key: str) -> list[tuple[str, datetime | None]]:
         """Return which jobs of the newest runs announced a record, and when; reads all their rows."""
         rows = self._table.query(self._partition)
-        return [(row.key, row.time("at")) for row in rows if key in Claims.from_row(row, _ANNOUNCED).ids]
+        return [(row.key, row.time("at")) for row in rows if key in PageRow(row).claims.ids]
 
-    def add(self, job: str, digests: Sequence[bytes], claims: Claims, *, now: datetime) -> None:
-        """Store what one page saw and announces, were it nothing; a repeat of the job replaces it."""
-        values: dict[str, Value] = {
-            "at": now, **spread(_SEEN, b"".join(digests)), **claims.to_values(_ANNOUNCED),
-        }  # fmt: skip
-        self._table.upsert(Row(partition=self._partition, key=job, values=values))
+    def add(
+        self, job: str, versions: Iterable[Sequence[bytes]], claims: Claims, held: "PageRow | None", *, now: datetime
+    ) -> None:
+        """Store what one page saw and announces, were it nothing, beside what the job's other deliveries did.
+
+        `versions`: of each record what `digests` returns. `held`: what `row_of` returned. A delivery that was overtaken
+        may read less than the one before it: it makes nobody forget what that one announced.
+        """
+        seen = list(versions)
+        rows = [held]
+
+        def attempt() -> None:
+            found = rows.pop() if rows else self.row_of(job)
+            digests = [] if found is None else found.digests
+            ids = () if found is None else found.claims.ids
+            known = frozenset(digests)
+            digests += [one for version in seen if not known.issuperset(version) for one in version]
+            ids = tuple(dict.fromkeys([*ids, *claims.ids]))
+            values: dict[str, Value] = {
+                "at": now, **spread(_SEEN, b"".join(digests)), **replace(claims, ids=ids).to_values(_ANNOUNCED),
+            }  # fmt: skip
+            row = Row(partition=self._partition, key=job, values=values)
+            self._table.write([Insert(row) if found is None else Replace(replace(row, etag=found.row.etag))])
+
+        until_stored(attempt, f"versions of {job}")
 
     def keep_only(self, runs: Iterable[str], *, since: datetime) -> None:
         """Delete the rows of all other runs that are older than `since`."""

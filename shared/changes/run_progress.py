@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Final
 
 from shared.changes.jobs import PageJob
-from shared.changes.lost_pages import SlicePage, lost
+from shared.changes.lost_pages import DOUBT, SlicePage, lost
 from shared.changes.streams import Stream, StreamState, stream_of
 from shared.clock import NO_TIME, parse_time
 from shared.errors import InvalidMessage, StateConflict
@@ -132,13 +132,18 @@ class RunStore:
 
         def attempt() -> Role:
             row = self._table.get(self._partition, _key(job))
-            role = _role(job, message_id, row)
+            role = Role.REPEAT if row is None and self._is_complete(job) else _role(job, message_id, row, now)
             if role is Role.GO:
                 started = _started(row or Row(partition=self._partition, key=_key(job)), job, message_id, now)
                 self._table.write([Insert(started) if row is None else Replace(started)])
             return role
 
         return until_stored(attempt, f"run {job.run}")
+
+    def _is_complete(self, job: PageJob) -> bool:
+        """Return whether a run has ended, whose rows are deleted after that."""
+        held = self._table.get(self._partition, stream_of(job).key)
+        return held is not None and held.text("done_run") == job.run
 
     def note_next(self, job: PageJob, message_id: str, successor: PageJob, now: datetime) -> None:
         """Note the job that follows a page, as its message is put, so that it can be put again if that gets lost."""
@@ -247,7 +252,7 @@ def _is_past_help(rows: list[Row], since: datetime) -> bool:
     return any(NO_TIME < _put_again_at(row) <= since for row in rows) or not any(map(_next, rows))
 
 
-def _role(job: PageJob, message_id: str, row: Row | None) -> Role:
+def _role(job: PageJob, message_id: str, row: Row | None, now: datetime) -> Role:
     if row is None:
         return Role.GO
     page = row.number("page")
@@ -257,6 +262,8 @@ def _role(job: PageJob, message_id: str, row: Row | None) -> Role:
         return Role.GO
     if job.redrive <= row.number("redrive") and job.again <= row.number("again"):
         return Role.COPY
+    if row.number("at_work") and now - _moved_at(row) < DOUBT:
+        return Role.COPY  # another one's worker lives; should it die, its message comes back, or is put again
     put = _next(row)  # behind a page that another has done; should it get lost, it is put again by itself
     return Role.REPEAT if put is not None and put.page > page else Role.GO
 

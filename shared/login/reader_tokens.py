@@ -5,13 +5,14 @@ under the identity alone. It signs in as itself, so nothing is kept but its stat
 """
 
 import logging
+from contextlib import suppress
 from datetime import datetime, timedelta
 from threading import Lock
 from typing import Final
 
 import requests
 
-from shared.clock import Clock
+from shared.clock import NO_TIME, Clock
 from shared.errors import BCError, StoreUnavailable, TokenError
 from shared.log import log_event
 from shared.login.entra_codes import BY_BC
@@ -24,6 +25,9 @@ from shared.storage.table import SecretStore, Table
 
 #: How long a reader that was refused, or got no token, is left alone.
 REST: Final = timedelta(minutes=5)
+#: How long after Business Central refused it the reader counts as refused, whatever else it is allowed to read: longer
+#: than from pull to pull. So often, too, the state that all instances share is looked at while it works.
+SETTLED: Final = timedelta(minutes=20)
 #: A token that can't be renewed is used until this long before its end.
 LAST_USE: Final = timedelta(seconds=60)
 
@@ -57,7 +61,7 @@ class ReaderTokens:
         self._lock = Lock()  # held by whoever changes what is below
         self._access: AccessToken | None = None
         self._rests_until: datetime | None = None
-        self._is_noted = False  # that it works
+        self._settled_until = NO_TIME  # nothing is noted before, as long as it works
 
     def token(self) -> str:
         """Return an access token, "" while the reader is not to be used. Nobody waits for what another asks Entra."""
@@ -74,16 +78,21 @@ class ReaderTokens:
     def refused(self, error: BCError) -> None:
         """Note that Business Central knows the reader not, or not well enough: it rests, and its token is forgotten."""
         with self._lock:
+            now = self._now()
             self._access = None
-            self._rests_until = self._now() + REST
-            self._is_noted = False
+            self._rests_until, self._settled_until = now + REST, now + SETTLED
             self._state.needed(TokenError(str(error), code=BY_BC))
 
     def served(self) -> None:
         """Note that Business Central has answered the reader."""
-        if not self._is_noted:
-            self._is_noted = True
-            self._state.ok("")
+        now = self._now()
+        if now < self._settled_until:
+            return
+        self._settled_until = now + SETTLED
+        with suppress(StoreUnavailable):
+            held = self.state()
+            if held.code != BY_BC or held.since is None or held.since + SETTLED <= now:
+                self._state.ok("")
 
     def state(self) -> LoginState:
         """Return the state as all instances share it. Raises StoreUnavailable."""
@@ -127,7 +136,7 @@ class ReaderTokens:
         return AccessToken.issued(grant.access_token, at=now, lifetime_s=grant.lifetime_s)
 
     def _note(self, error: TokenError | StoreUnavailable) -> None:
-        self._is_noted = False
+        self._settled_until = NO_TIME
         if isinstance(error, TokenError) and not error.retryable:
             self._state.needed(error)
         else:

@@ -169,6 +169,25 @@ def note_poison(ctx: Context, orders: OrderStore, queue: str, body: bytes, messa
     return bool(entries)
 
 
+def taken_as(orders: OrderStore, queue: str, body: bytes) -> list[str]:
+    """Return under which ids the orders that a poison message resumes know it; none where it resumes none.
+
+    The host moves it under a new id. Redriven under the one it had, it answers what it has not answered yet.
+    """
+    members = _members(body)
+    place = _place(members) if queue == QUEUE_ORDER_RESUMES else _old_place(members)
+    found = [] if place is None else _resumed(orders, place)
+    return list(dict.fromkeys(name for entry in found if (name := entry.worker or entry.reported_to)))
+
+
+def _resumed(orders: OrderStore, place: Place) -> list[OrderEntry]:
+    """Return the orders that a resume is about: the one at its place, or all that it may have moved on from there."""
+    entry = orders.at(*place)
+    if entry is not None:
+        return [entry]
+    return [] if place[1] else [one for one in orders.find(code_of(place[0])) if one.status != "waiting"]
+
+
 def _poisoned() -> BCUnavailable:
     return BCUnavailable("its message failed too often", code=_POISON)
 
@@ -205,7 +224,7 @@ def _orders_of(orders: OrderStore, queue: str, body: bytes, message_id: str) -> 
     members = _members(body)
     place = _place(members) if queue == QUEUE_ORDER_RESUMES else _old_place(members)
     if place is not None:
-        return [entry for entry in (orders.at(*place),) if entry is not None]
+        return _resumed(orders, place)
     try:
         request = parse_message(decode(body), message_id=message_id)
     except InvalidMessage:

@@ -266,6 +266,7 @@ def flight_meaning(held: Recorded) -> Meaning:
             state = held.streams.load(stream_of(job))
             copy = held.runs.take_page(job, "another-message", held.at) if message["deliveries"] else None
             own = held.runs.take_page(job, message["id"], held.at)
+            held.runs.let_go(job, message["id"], held.at)  # nothing of it is redriven while it is at work
             found[job.job] = {
                 "is of the newest run": state.run == job.run,
                 "its own message": own.name,

@@ -168,7 +168,7 @@ def test_pulled_versions_are_known(world: World, old: OldRelease) -> None:
     entity = world.ctx.catalogue.named("items")
     assert entity is not None
     store = world.stores.changes.pulled_versions(COMPANY, entity)
-    store.add("r1-00-000001", pulled_versions.digests(record), Claims((ID,), 1), now=AT)
+    store.add("r1-00-000001", [pulled_versions.digests(record)], Claims((ID,), 1), None, now=AT)
     seen = module("state.seen")
     book = seen.SeenBook(old.context.records, old.context.settings.connection, COMPANY, "items")
     assert seen.digest(theirs) == pulled_versions.digest(record)

@@ -42,6 +42,11 @@ def pages_of(text: str, size: int) -> Page:
     return parse_page(body[at : at + size] for at in range(0, len(body), size))
 
 
+def test_a_record_whose_etag_is_a_list_has_no_shape() -> None:
+    """The decoder would take the list for the tag."""
+    assert shape_of(ITEM | {"@odata.etag": []}, "id") is None
+
+
 def test_a_record_of_the_shape_is_read_as_the_decoder_reads_it() -> None:
     """Key, number, time, ETags and times of the expanded records, and where the record ends."""
     raw = compact(ITEM)

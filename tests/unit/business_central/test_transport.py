@@ -290,11 +290,11 @@ def test_what_the_reader_is_refused_the_identity_asks_for(status: int, body: byt
     assert (reader.refusals, call.slept, call.tokens.discarded) == (noted, [], [])
 
 
-def test_a_fault_of_the_reader_is_repeated_as_any() -> None:
-    """An outage says nothing about the reader."""
+def test_a_fault_of_the_reader_is_repeated_by_the_identity() -> None:
+    """An outage says nothing about the reader, and what only the reader meets must not keep the page."""
     call = reading(reader := Reader(), Answer(503), Answer())
     call.transport.send("GET", URL, or_reader=True)
-    assert (senders(call), reader.refusals) == (["token-of-the-reader"] * 2, [])
+    assert (senders(call), reader.refusals) == (["token-of-the-reader", "token-1"], [])
 
 
 def test_a_slot_is_given_back_after_any_fault() -> None:

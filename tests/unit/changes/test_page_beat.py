@@ -95,6 +95,8 @@ def test_a_page_that_another_delivery_has_taken_is_not_ours(beaten: Beaten) -> N
         beaten.now = AT + SILENT
         (again,) = beaten.runs.put_lost_again(beaten.now, lambda _: True)
         assert beat.is_ours()  # the other message has not come yet, and finds it at work
+        assert beaten.runs.take_page(again, "m2", beaten.now) is Role.COPY
+        beaten.now += DOUBT
         assert beaten.runs.take_page(again, "m2", beaten.now) is Role.GO
         beaten.now += DOUBT
         assert not beat.is_ours()

@@ -29,8 +29,8 @@ def seen_book() -> PulledVersionStore:
 def test_versions_are_found_by_run_but_not_by_the_job_that_announced_them(one: list[bytes], two: list[bytes]) -> None:
     """A redelivered job must announce again what it announced; every other one must not."""
     book = seen_book()
-    book.add("r1-00-000001", one, Claims((ID,) if one else ()), now=AT)
-    book.add("r2-00-000001", two, Claims(), now=AT)
+    book.add("r1-00-000001", [one], Claims((ID,) if one else ()), None, now=AT)
+    book.add("r2-00-000001", [two], Claims(), None, now=AT)
     assert set(book.load(["r1", "r2"], but="")) == set(one) | set(two)
     assert set(book.load(["r1", ""], but="")) == set(one)
     assert set(book.load(["r1", "r2"], but="r1-00-000001")) == set(two)
@@ -39,21 +39,36 @@ def test_versions_are_found_by_run_but_not_by_the_job_that_announced_them(one: l
 
 
 def test_a_page_of_twenty_thousand_rows_fits() -> None:
-    """The largest page BC serves is one row of the table; a repeat replaces it."""
+    """The largest page BC serves is one row of the table; a repeat adds nothing to it."""
     book = seen_book()
     ids = tuple(str(UUID(int=n)) for n in range(20_000))
     digests = [n.to_bytes(8, "big") for n in range(20_000)]
     for _ in range(2):
-        book.add("r1-00-000001", digests, Claims(ids, 2), now=AT)
+        book.add("r1-00-000001", [digests], Claims(ids, 2), None, now=AT)
     assert len(book.load(["r1"], but="")) == 20_000
     assert book.claims("r1-00-000001") == Claims(ids, 2)
+
+
+def test_a_delivery_that_was_overtaken_makes_nobody_forget_what_another_announced() -> None:
+    """It reads less by now, or something else, whether it knows of the other or not; each version is kept once."""
+    book = seen_book()
+    own, tag = b"record-1", b"variant1"
+    held = book.row_of("r1-00-000001")
+    book.add("r1-00-000001", [[own, tag, own]], Claims((ID,), 0), held, now=AT)
+    other = "00000000-0000-0000-0000-000000000001"
+    book.add("r1-00-000001", [[own, tag, own], [b"record-2"]], Claims((other,), 1), held, now=AT)
+    book.add("r1-00-000001", [], Claims((), 1), book.row_of("r1-00-000001"), now=AT)
+    found = book.row_of("r1-00-000001")
+    assert found is not None
+    assert found.digests == [own, tag, own, b"record-2"]
+    assert found.claims == Claims((ID, other), 1)
 
 
 def test_rows_of_other_runs_are_deleted() -> None:
     """Only the last complete run is compared with."""
     book = seen_book()
     for run in ("r1", "r2", "r3"):
-        book.add(f"{run}-00-000001", [b"12345678"], Claims(), now=AT)
+        book.add(f"{run}-00-000001", [[b"12345678"]], Claims(), None, now=AT)
     book.keep_only(["r2", ""], since=AT)
     assert set(book.load(["r3"], but="")) == {b"12345678"}
     book.keep_only(["r2", ""], since=AT + timedelta(seconds=1))
@@ -84,7 +99,7 @@ def test_a_version_is_stored_before_its_record_and_each_expanded_one_before_it()
     assert expanded[0] == sha256(f"{ID}/{record.expanded_tags[0]}".encode()).digest()[:8]
     assert digests(record) == [own, *(one for each in expanded for one in (each, own))]
     book = seen_book()
-    book.add("r1-00-000001", digests(record), Claims(), now=AT)
+    book.add("r1-00-000001", [digests(record)], Claims(), None, now=AT)
     found = book.load(["r1"], but="")
     assert {one: found[one] for one in expanded} == dict.fromkeys(expanded, own)
     assert found[own] == b""
@@ -94,7 +109,7 @@ def test_the_runs_and_the_jobs_that_announced_a_record_are_known() -> None:
     """With their time."""
     book = seen_book()
     for run, ids in (("r1", (ID,)), ("r1", ()), ("r2", (ID,))):
-        book.add(f"{run}-00-00000{len(ids)}", [], Claims(ids), now=AT)
+        book.add(f"{run}-00-00000{len(ids)}", [], Claims(ids), None, now=AT)
     assert book.runs() == {"r1", "r2"}
     assert book.announced_by(ID) == [("r1-00-000001", AT), ("r2-00-000001", AT)]
     assert book.announced_by(ID.replace("7", "8")) == []

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared.changes.jobs import PageJob, Slice
-from shared.changes.lost_pages import SILENT
+from shared.changes.lost_pages import DOUBT, SILENT
 from shared.changes.run_progress import MOST_PATIENCE, STALL, Role, RunStore, Standing
 from shared.changes.streams import Stream, StreamState, StreamStore, stream_of
 from shared.errors import StateConflict
@@ -93,10 +93,32 @@ def test_a_redriven_page_takes_over(book: StreamStore, runs: RunStore) -> None:
     """Its message died; put back it is another message, and the one that counts from then on."""
     started(book)
     runs.take_page(JOB, "m1", AT)
+    runs.let_go(JOB, "m1", AT)
     redriven = replace(JOB, redrive=1)
     assert runs.take_page(redriven, "m9", AT) is Role.GO
     assert runs.take_page(JOB, "m1", AT) is Role.COPY
     assert runs.take_page(redriven, "m9", AT) is Role.GO
+
+
+def test_a_page_is_not_taken_from_a_worker_that_lives(book: StreamStore, runs: RunStore) -> None:
+    """Put back, or put again, while another of its messages is at work: that one comes back should it die."""
+    started(book)
+    runs.take_page(JOB, "m1", AT)
+    redriven, again = replace(JOB, redrive=1), replace(JOB, again=1)
+    for one in (redriven, again):
+        assert runs.take_page(one, "m9", AT + DOUBT - timedelta(seconds=1)) is Role.COPY
+    runs.beat(JOB, "m1", AT + DOUBT)
+    assert runs.take_page(redriven, "m9", AT + DOUBT) is Role.COPY
+    assert runs.take_page(redriven, "m9", AT + 2 * DOUBT) is Role.GO
+
+
+def test_a_page_whose_rows_are_gone_with_its_run_is_a_repeat(book: StreamStore, runs: RunStore) -> None:
+    """A copy that began before the run was complete finds no row, and must not begin the page anew."""
+    state = started(book)
+    assert runs.take_page(JOB, "m1", AT) is Role.GO
+    book.change(STREAM, lambda held: replace(held, done_run=state.run))
+    runs.forget_run(STREAM, state.run)
+    assert runs.take_page(JOB, "m2", AT) is Role.REPEAT
 
 
 def test_a_page_that_another_message_has_done_is_not_read_again_for_a_redriven_one(
@@ -106,8 +128,10 @@ def test_a_page_that_another_message_has_done_is_not_read_again_for_a_redriven_o
     started(book)
     again = replace(JOB, again=1)
     runs.take_page(again, "m2", AT)
+    runs.let_go(JOB, "m2", AT)
     assert runs.take_page(replace(JOB, redrive=1), "m9", AT) is Role.GO
-    runs.take_page(replace(JOB, again=2), "m3", AT)
+    runs.let_go(JOB, "m9", AT)
+    assert runs.take_page(replace(JOB, again=2), "m3", AT) is Role.GO
     runs.note_next(JOB, "m3", JOB.next(), AT)
     assert runs.take_page(replace(JOB, redrive=2), "m10", AT) is Role.REPEAT
     assert runs.take_page(replace(JOB, redrive=1), "m9", AT) is Role.REPEAT
@@ -186,15 +210,16 @@ def test_a_page_that_nobody_moves_is_put_again_at_once(book: StreamStore, runs: 
     assert runs.put_lost_again(AT + 2 * SILENT, lambda _: True) == []
     assert runs.standing(book.load(STREAM), AT + SILENT + STALL - timedelta(seconds=1)) == Standing(is_alive=True)
     assert runs.beat(JOB, "m1", AT + 2 * SILENT)  # it was only slow, and the other message has not begun
-    assert runs.take_page(again, "m2", AT + 2 * SILENT) is Role.GO
-    assert not runs.beat(JOB, "m1", AT + 2 * SILENT)
-    assert runs.take_page(JOB, "m1", AT + 2 * SILENT) is Role.COPY
-    runs.let_go(again, "m2", AT + 2 * SILENT)
+    assert runs.take_page(again, "m2", AT + 2 * SILENT) is Role.COPY
+    assert runs.take_page(again, "m2", AT + 3 * SILENT) is Role.GO
+    assert not runs.beat(JOB, "m1", AT + 3 * SILENT)
+    assert runs.take_page(JOB, "m1", AT + 3 * SILENT) is Role.COPY
+    runs.let_go(again, "m2", AT + 3 * SILENT)
     assert runs.put_lost_again(AT + timedelta(hours=1), lambda _: True) == []
-    assert runs.take_page(again, "m2", AT + 3 * SILENT) is Role.GO  # delivered again
-    runs.note_next(again, "m2", again.next(), AT + 3 * SILENT)
-    assert runs.put_lost_again(AT + 4 * SILENT - timedelta(seconds=1), lambda _: True) == []
-    (after,) = runs.put_lost_again(AT + 4 * SILENT, lambda _: True)
+    assert runs.take_page(again, "m2", AT + 4 * SILENT) is Role.GO  # delivered again
+    runs.note_next(again, "m2", again.next(), AT + 4 * SILENT)
+    assert runs.put_lost_again(AT + 5 * SILENT - timedelta(seconds=1), lambda _: True) == []
+    (after,) = runs.put_lost_again(AT + 5 * SILENT, lambda _: True)
     assert (after.job, after.again) == (JOB.next().job, 1)
 
 

@@ -8,7 +8,7 @@ from local.emulators.entra.directory import DOMAIN, READER_CLIENT_ID, demo_direc
 from local.emulators.entra.engine import LoginEngine
 from shared.connections.settings_reader import read_settings
 from shared.errors import BCDenied, StoreUnavailable, TokenError
-from shared.login.reader_tokens import REST, ReaderTokens
+from shared.login.reader_tokens import REST, SETTLED, ReaderTokens
 from shared.resource_names import SECRET_READER, TABLE_CONNECTIONS
 from tests.conftest import FixedClock
 from tests.support.fakes_secrets import MemorySecrets
@@ -99,8 +99,22 @@ def test_business_central_s_refusal_is_seen_by_all_and_ends_with_an_answer(world
     assert (other.look().state, other.look().code) == ("needed", "bc_refuses_reader")
     world.clock.advance(REST.total_seconds())
     assert world.reader.token()
-    world.reader.served()
+    for one in (world.reader, other):
+        one.served()  # by another entity, perhaps: it may still not read the one that it was refused
+        assert other.state().state == "needed"
+    world.clock.advance(SETTLED.total_seconds())
+    other.served()
     assert other.state().state == "ok"
+
+
+def test_a_refusal_is_logged_once_however_often_it_is_met(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """A reader that lacks one entity is refused that every few minutes, and serves the others between."""
+    for _ in range(10):
+        world.reader.refused(BCDenied("not this one", status=403))
+        world.clock.advance(REST.total_seconds())
+        world.reader.served()
+    assert caplog.text.count("reader.refused") == 1
+    assert world.reader.state().code == "bc_refuses_reader"
 
 
 def test_who_looks_learns_why_entra_refuses(world: World) -> None:

@@ -185,3 +185,23 @@ def test_variants_that_cannot_be_read_bring_their_items_once_they_heal() -> None
     world.clock.advance(QUARTER)
     run(world, "pull_items")
     assert announced(world) == pulled(made)
+
+
+def test_what_breaks_after_it_was_announced_is_not_announced_again_when_it_is_mended() -> None:
+    """The delta that met it broken could not tell its version; the one before had announced it."""
+    world = world_of(rows=50)
+    world.clock.advance(60)
+    made = items(world, 3)
+    run(world, "pull_items")
+    world.clock.advance(timedelta(minutes=3))
+    late = items(world, 3)
+    run(world, "pull_items")
+    world.bc.faults.broken[late[1].id] = "dialog"
+    for minutes in (3, 20):
+        world.clock.advance(timedelta(minutes=minutes))
+        run(world, "pull_items")
+    world.bc.faults.broken.clear()
+    for _ in range(3):
+        world.clock.advance(timedelta(hours=1))
+        run(world, "pull_items")
+    assert announced(world) == pulled(made + late)

@@ -321,6 +321,51 @@ def test_a_blob_is_whole_before_anything_refers_to_it() -> None:
     assert announced(world) == pulled(made)
 
 
+def test_a_page_that_comes_again_after_its_run_tells_what_it_told_and_nothing_that_others_did() -> None:
+    """Its worker died with its output, and the run went on without it (P5): the versions in its overlap are known."""
+    world = world_of(rows=9)
+    world.clock.advance(60)
+    old = items(world, 3)
+    run(world, "pull_items")
+    world.clock.advance(timedelta(minutes=3))
+    new = items(world, 2)
+    world.run_timer("pull_items")
+    job = PageJob.from_text(world.queues.names[QUEUE_PAGES][0].body)
+    world.drain()
+    assert announced(world) == pulled(old + new)
+    again = page_job.read(world.ctx, world.stores.changes, job, "message-of-old")
+    (batch,) = again.events
+    assert {event["data"]["id"] for event in json.loads(batch)} == {item.id for item in new}
+    world.clock.advance(timedelta(minutes=3))
+    run(world, "pull_items")
+    assert announced(world) == pulled(old + new)
+
+
+def test_a_page_of_a_wide_delta_that_dies_before_its_output_tells_it_when_it_comes_again() -> None:
+    """The first delta of a day asks all runs what they announced, but not its own: its second page was read ahead."""
+    world = world_of(rows=50)
+    world.clock.advance(60)
+    old = items(world, 2)
+    run(world, "pull_items")
+    world.clock.advance(timedelta(hours=16))
+    new = items(world, 2)
+    for item in new:
+        world.bc.user.create_variant(item, "RED")
+    crashed: list[str] = []
+
+    def point(name: str) -> None:
+        if name == f"before put {QUEUE_EVENTS}" and not crashed:
+            crashed.append(name)
+            raise Crash(name)
+
+    world.point = point
+    run(world, "pull_items")
+    assert crashed
+    world.clock.advance(LEASE_S)
+    world.drain()
+    assert announced(world) == pulled(old + new)
+
+
 def test_a_copy_that_comes_after_its_run_repeats_nothing() -> None:
     """Put again while the first was only slow: whichever comes second never was at work, and keeps silent (P5)."""
     world = world_of()

@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from local.emulators.entra.directory import CLIENT_ID, READER_CLIENT_ID
-from shared.login.reader_tokens import REST
+from shared.login.reader_tokens import REST, SETTLED
 from shared.operations.connection_health import health_of
 from shared.operations.findings import Finding
 from tests.support.connected_worlds import Deployment
@@ -105,6 +105,8 @@ def test_a_reader_that_is_refused_costs_nothing(
     asked.clear()
     made.timer("pull_items")
     assert READER_CLIENT_ID in {who for who, _ in asked}
+    made.clock.advance(SETTLED.total_seconds())
+    made.timer("pull_items")
     assert found(made) == []
 
 

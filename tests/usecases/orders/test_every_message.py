@@ -443,6 +443,45 @@ def test_a_poisoned_order_is_answered_although_the_worker_that_parks_it_dies(sho
     assert len(results(shop.world)) >= 2
 
 
+def die_often(shop: Shop, place: str, deaths: int = 5) -> list[str]:
+    """Kill the workers of the stored order's resumes at a place, so many times; return where they died."""
+    died: list[str] = []
+
+    def point(name: str) -> None:
+        if name == place and len(died) < deaths:
+            died.append(name)
+            raise Crash(name)
+
+    shop.world.point = point
+    for _ in range(12):
+        shop.world.clock.advance(timedelta(minutes=11))
+        shop.world.run_timer("retry_sales_orders")
+        shop.world.drain()
+    shop.wait(timedelta(hours=30))
+    return died
+
+
+@pytest.mark.parametrize("has_company", [True, False])
+@pytest.mark.parametrize("place", ["before POST salesOrders", "before put sales-order-results"])
+def test_a_resume_that_kills_its_workers_loses_no_order_and_no_result(
+    shop: Shop, place: str, has_company: bool
+) -> None:
+    """Before the post, or between the outcome and its result; its order may have found its company (P9)."""
+    if has_company:
+        shop.fail(FaultKind.UNAVAILABLE, times=1)
+    else:
+        shop.fail(FaultKind.UNAVAILABLE, match="/companies$", times=9)
+        for host in shop.world.hosts:
+            host.companies.forget()
+    shop.submit(shop.message("a"))
+    assert shop.status("A") == "waiting"
+    shop.world.bc.faults.clear()
+    assert len(die_often(shop, place)) == 5
+    assert len(shop.orders()) == 1
+    assert [result["status"] for result in results(shop.world)] == ["created"]
+    assert shop.world.stores.dead_letters.all(9) == []
+
+
 KEYS = ["鍵" * 80, "П" * 94, "a/b?c#d%2F e", "Büro " * 39 + "x", "é" * 200, "k" * 200, "'|*..@"]
 
 
