@@ -139,9 +139,10 @@ def retry(conn: Connection) -> Outputs:
     Goes on with the daily round over the orders.
     """
     daily_round.go_on(conn.context, conn.stores.orders, conn.stores.book)
+    pages = plan_runs.put_lost_again(conn.context, conn.stores.changes)  # before anything is taken that it could cost
     orders, events = resume.due(conn.stores.orders, conn.context.now()), forward.due(conn.forwarding)
     letters = redrive.retry_due(conn.context, conn.stores.dead_letters)
-    return together([orders, events, letters, plan_runs.put_lost_again(conn.context, conn.stores.changes)])
+    return together([orders, events, letters, pages])
 
 
 #: What each timer does.

@@ -16,6 +16,8 @@ from shared.clock import NO_TIME
 BEAT: Final = timedelta(seconds=20)
 #: Three beats that did not come: the worker is gone, or cut off from storage.
 SILENT: Final = timedelta(seconds=60)
+#: How long nothing of a connection moves before its queued pages count as lost, where the queue is shared with others.
+SHARED_STANDSTILL: Final = timedelta(minutes=4)
 #: After so long without a beat a worker looks whether the page is still its own before it announces anything.
 DOUBT: Final = SILENT - timedelta(seconds=15)
 #: Queues hand out messages in about the order in which they became visible.
@@ -37,18 +39,18 @@ class SlicePage:
     again: int = 0  # how often it was put again
 
 
-def lost(pages: Sequence[SlicePage], now: datetime) -> list[str]:
+def lost(pages: Sequence[SlicePage], now: datetime, standstill: timedelta = SILENT) -> list[str]:
     """Return the keys of those of a connection's pages that are to be put again.
 
     At work: in silence. Queued: its turn has passed, as another that was put well after it was taken, or nothing of
-    the connection moves at all. To put a queued page again does no harm if it is only waiting: whichever message comes
-    first reads it, the other does nothing. One whose work failed is left to the queue, which delivers it again.
+    the connection has moved for `standstill`. To put a queued page again does no harm if it is only waiting: whichever
+    message comes first reads it, the other does nothing. The end of a run knows no such copies: whoever calls decides
+    whether it bears one. A page whose work failed is left to the queue, which delivers it again.
     """
     turn = max((page.queued_at for page in pages), default=NO_TIME)
     moved_at = max((page.at for page in pages), default=NO_TIME)
-    return [
-        page.key for page in _silent(pages, now) if page.is_at_work or _has_missed_its_turn(page, turn, moved_at, now)
-    ]
+    is_still = moved_at + standstill <= now
+    return [page.key for page in _silent(pages, now) if page.is_at_work or page.at + DISORDER < turn or is_still]
 
 
 def _silent(pages: Iterable[SlicePage], now: datetime) -> Iterable[SlicePage]:
@@ -60,7 +62,3 @@ def _silent(pages: Iterable[SlicePage], now: datetime) -> Iterable[SlicePage]:
 
 def _heard_of(page: SlicePage) -> datetime:
     return max(page.at, page.put_again_at)
-
-
-def _has_missed_its_turn(page: SlicePage, turn: datetime, moved_at: datetime, now: datetime) -> bool:
-    return turn > page.at + DISORDER or moved_at + SILENT <= now

@@ -20,14 +20,16 @@ from shared.errors import IntegrationError
 class PageBeat:
     """The beat of one delivery that has taken a page. Use as a context manager."""
 
-    def __init__(self, runs: RunStore, job: PageJob, message_id: str, *, now: Clock, every_s: float | None) -> None:
-        """Take whose beat it is; `every_s` None: it says nothing by itself."""
+    def __init__(
+        self, runs: RunStore, job: PageJob, message_id: str, *, taken_at: datetime, now: Clock, every_s: float | None
+    ) -> None:
+        """Take whose beat it is, and when it took its page; `every_s` None: it says nothing by itself."""
         self._say: Final[Callable[[], bool]] = lambda: runs.beat(job, message_id, now())
         self._let_go: Final[Callable[[], None]] = lambda: runs.let_go(job, message_id, now())
         self._note_next: Final[Callable[[PageJob], None]] = lambda one: runs.note_next(job, message_id, one, now())
         self._now = now
         self._every_s = every_s
-        self._said_at: datetime = now()
+        self._said_at = taken_at
         self._is_over = threading.Event()
 
     def __enter__(self) -> Self:

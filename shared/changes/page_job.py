@@ -7,6 +7,7 @@ purpose's own module says (`PageKind`); how a run ends is in `run_end.py`.
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
 from shared.business_central.entities import Entity
@@ -47,13 +48,14 @@ def read(ctx: Context, stores: ChangeStores, job: PageJob, message_id: str) -> O
     state = stores.streams.load(stream_of(job))
     if state.run == job.run and job.phase in _ENDS:
         return run_end.commit(ctx, stores, job)
-    role = _role(ctx, stores, job, state, message_id)
+    now = ctx.now()
+    role = _role(stores, job, state, message_id, now)
     if not _has_work(ctx, stores, job, state, role):
         log_event(log, "page.skipped", job=job.job, reason=role.value)
         return run_end.follow(ctx, stores, job, state)
     if role is Role.REPEAT:
         return _read(ctx, stores, job, None, None)
-    with PageBeat(stores.runs, job, message_id, now=ctx.now, every_s=stores.beat_s) as beat:
+    with PageBeat(stores.runs, job, message_id, taken_at=now, now=ctx.now, every_s=stores.beat_s) as beat:
         return _read(ctx, stores, job, beat, state)
 
 
@@ -146,10 +148,10 @@ def _announce(
     return Outputs(events=events, pages=texts([successor] if successor else []))
 
 
-def _role(ctx: Context, stores: ChangeStores, job: PageJob, state: StreamState, message_id: str) -> Role:
+def _role(stores: ChangeStores, job: PageJob, state: StreamState, message_id: str, now: datetime) -> Role:
     if state.run != job.run or state.done_run == job.run:
         return Role.REPEAT  # another run has begun since, or this one is complete
-    return stores.runs.take_page(job, message_id, ctx.now())
+    return stores.runs.take_page(job, message_id, now)
 
 
 def _has_work(ctx: Context, stores: ChangeStores, job: PageJob, state: StreamState, role: Role) -> bool:

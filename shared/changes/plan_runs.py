@@ -12,6 +12,7 @@ from shared.business_central.port import Company
 from shared.changes import replica_lag
 from shared.changes.change_stores import ChangeStores
 from shared.changes.jobs import Mode, PageJob, Slice, texts
+from shared.changes.lost_pages import SHARED_STANDSTILL, SILENT
 from shared.changes.streams import JOB_LIFE, Stream, StreamState, stream_of
 from shared.clock import earlier, format_time
 from shared.concurrency import at_once
@@ -149,13 +150,20 @@ def under_way(ctx: Context, stores: ChangeStores, state: StreamState) -> list[Pa
 
 
 def put_lost_again(ctx: Context, stores: ChangeStores) -> Outputs:
-    """Put pages again whose worker is gone, or whose message has missed its turn, of whatever run is under way."""
+    """Put pages again whose worker is gone, or whose message has missed its turn, of whatever run is under way.
+
+    Not those whose copy, come late, can't be told from them and would announce once more: a replay's, and the end of a
+    snapshot. They are left to the queue, and to their run's limit.
+    """
 
     def is_wanted(job: PageJob) -> bool:
+        if job.purpose == "replay" or (job.purpose == "snapshot" and job.phase in {"commit", "settle"}):
+            return False
         state = stores.streams.load(stream_of(job))
         return state.run == job.run and state.is_under_way
 
-    jobs = stores.runs.put_lost_again(ctx.now(), is_wanted)
+    standstill = SILENT if len(ctx.settings.ids) <= 1 else SHARED_STANDSTILL
+    jobs = stores.runs.put_lost_again(ctx.now(), is_wanted, standstill)
     _log_put_again(jobs)
     return Outputs(pages=texts(jobs))
 

@@ -35,8 +35,7 @@ def _news(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) ->
     kept, records = _kept_and_news(ctx, job, records, known, reading)
     seen = [pulled_versions.digests(record) for record in kept]
     if job.phase == "expanded":
-        again = [digest for digest in map(_expanded_digest_of(job), reading.records) if digest in known.before]
-        seen += [[digest, known.before[digest]] for digest in again]
+        seen += _known_before(job, reading, known)
     announced = dict.fromkeys([*claims.ids, *(record.key for record in records)])
     versions.add(job.job, seen, replace(claims, ids=tuple(announced)), held, now=ctx.now())
     return [Announcement("pulled", record) for record in records]
@@ -94,6 +93,12 @@ def _known(stores: ChangeStores, versions: PulledVersionStore, job: PageJob, als
             runs += [run for run in versions.runs() - {job.run} if not stores.streams.is_superseded(state, run)]
     in_this_run = versions.load([job.run], but=job.job)
     return _Known(in_this_run=in_this_run, before=versions.load(runs, but=job.job))
+
+
+def _known_before(job: PageJob, reading: Reading, known: "_Known") -> list[list[bytes]]:
+    """Return the versions of the expanded records that are known, each with its record's, to be remembered further."""
+    again = [digest for digest in map(_expanded_digest_of(job), reading.records) if digest in known.before]
+    return [[digest, known.before[digest]] for digest in again]
 
 
 def _is_late(stores: ChangeStores, job: PageJob) -> bool:

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Final
 
 from shared.changes.jobs import PageJob
-from shared.changes.lost_pages import DOUBT, SlicePage, lost
+from shared.changes.lost_pages import DOUBT, SILENT, SlicePage, lost
 from shared.changes.streams import Stream, StreamState, stream_of
 from shared.clock import NO_TIME, parse_time
 from shared.errors import InvalidMessage, StateConflict
@@ -101,13 +101,16 @@ class RunStore:
         since = now - STALL
         return now - self.limit() if any(_moved_at(row) <= since for row in rows) else since
 
-    def put_lost_again(self, now: datetime, is_wanted: Callable[[PageJob], bool]) -> list[PageJob]:
+    def put_lost_again(
+        self, now: datetime, is_wanted: Callable[[PageJob], bool], standstill: timedelta = SILENT
+    ) -> list[PageJob]:
         """Return the pages of any run that nobody moves, to be put again now (see `lost_pages.py`).
 
-        `is_wanted` is asked of each. Nothing of this is held against a run: that its limit has passed `standing` says.
+        `is_wanted` is asked of each, `standstill` as in `lost`. Nothing of this is held against a run: that its limit
+        has passed `standing` says.
         """
         rows = {row.key: row for row in self._table.query(self._partition, "run|", after("run|"))}
-        found = [rows[key] for key in lost([_page(row) for row in rows.values()], now)]
+        found = [rows[key] for key in lost([_page(row) for row in rows.values()], now, standstill)]
         wanted = [row for row in found if (job := _next(row)) is not None and is_wanted(job)]
         again = (self._put_again(row, now, "early_at") for row in wanted)
         return [job for job in again if job is not None]

@@ -100,7 +100,7 @@ def dead_letter_poison(
     message_id = twin.shown_key if twin is not None else message_id
     if queue in {QUEUE_ORDERS, QUEUE_ORDER_RESUMES} and resume.note_poison(ctx, orders, queue, body, message_id):
         return Outputs()
-    for name in resume.taken_as(orders, queue, body) or [message_id]:
+    for name in resume.taken_as(orders, queue, body, message_id):
         dead_letter(ctx, letters, queue, body, name, _DIED, retryable=bool(_members(body)))
     return Outputs()
 

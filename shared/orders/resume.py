@@ -169,15 +169,15 @@ def note_poison(ctx: Context, orders: OrderStore, queue: str, body: bytes, messa
     return bool(entries)
 
 
-def taken_as(orders: OrderStore, queue: str, body: bytes) -> list[str]:
-    """Return under which ids the orders that a poison message resumes know it; none where it resumes none.
+def taken_as(orders: OrderStore, queue: str, body: bytes, message_id: str) -> list[str]:
+    """Return under which ids the orders that a poison message resumes know it; its own where it resumes none.
 
     The host moves it under a new id. Redriven under the one it had, it answers what it has not answered yet.
     """
     members = _members(body)
     place = _place(members) if queue == QUEUE_ORDER_RESUMES else _old_place(members)
     found = [] if place is None else _resumed(orders, place)
-    return list(dict.fromkeys(name for entry in found if (name := entry.worker or entry.reported_to)))
+    return list(dict.fromkeys(name for entry in found if (name := entry.worker or entry.reported_to))) or [message_id]
 
 
 def _resumed(orders: OrderStore, place: Place) -> list[OrderEntry]:

@@ -41,7 +41,7 @@ class Beaten:
 
     def beat(self, every_s: float | None = None) -> PageBeat:
         """The beat of the delivery that has it."""
-        return PageBeat(self.runs, JOB, "m1", now=lambda: self.now, every_s=every_s)
+        return PageBeat(self.runs, JOB, "m1", taken_at=self.now, now=lambda: self.now, every_s=every_s)
 
     def is_lost(self) -> bool:
         """Whether the timer would put it again now."""

@@ -114,6 +114,23 @@ def test_many_rows_without_a_text_to_sort_by_are_all_known() -> None:
     assert len(announced(world, "stockLevel.created")) == 1
 
 
+def test_a_snapshot_whose_end_waits_its_turn_announces_once() -> None:
+    """Nothing of the connection moves for a while: two ends of it would both compare, and none is put again (P5)."""
+    world = world_of(TAGS)
+    made = [world.bc.user.create(f"{ROUTE}/priceTags", {"code": f"N{n}", "price": 5}) for n in range(3)]
+    world.clock.advance(timedelta(hours=25))
+    world.run_timer("reconcile")
+    while not all('"phase":"commit"' in message.body for message in world.queues.names[QUEUE_PAGES]):
+        world.step(QUEUE_PAGES)
+    for _ in range(6):
+        world.clock.advance(61)
+        world.run_timer("retry_sales_orders")
+    waiting = [json.loads(message.body)["job"] for message in world.queues.names[QUEUE_PAGES]]
+    assert sorted(waiting) == sorted(set(waiting))
+    world.drain()
+    assert announced(world) == {("priceTag.created", f"priceTags({tag.id})"): 1 for tag in made}
+
+
 def test_a_page_without_times_is_served_by_the_snapshot_alone() -> None:
     """No webhook, no delta; what came and went is announced within a day (P22)."""
     world = world_of({**TAGS, "changes": ["created", "deleted"]})

@@ -189,6 +189,28 @@ def replayed(world: World) -> list[dict[str, Any]]:
     return events(world)
 
 
+def test_a_page_whose_worker_died_is_left_to_the_queue() -> None:
+    """A copy of it could not be told from it when it comes back, and would announce everything a third time."""
+    world = busy_world()
+    world.left.clear()
+    started(world)
+
+    def die(name: str) -> None:
+        if name == "before slot":
+            world.point = lambda _: None
+            raise Crash(name)
+
+    world.point = die
+    world.drain()
+    for _ in range(15):
+        world.clock.advance(60)
+        world.run_timer("retry_sales_orders")
+        world.drain()
+    found = ids(events(world))
+    assert found
+    assert set(found.values()) == {1}
+
+
 def test_no_watermark_of_another_stream_moves() -> None:
     """Pull and reconcile go on as if nothing had been sent."""
     world = busy_world()
