@@ -201,16 +201,17 @@ def _successor(ctx: Context, job: PageJob, reading: Reading, state: StreamState)
 def _behind_expanded(
     ctx: Context, stores: ChangeStores, state: StreamState, job: PageJob, ahead: Reading | None, *, is_quiet: bool
 ) -> PageJob:
-    """Return the job that follows a page: without news among the expanded records, the one behind theirs.
+    """Return the job that follows a page: where all expanded records are known, the one behind theirs.
 
-    If they were not read with it they are read now, where the page itself has nothing that must leave first.
+    If they were not read with it they are read now, where the page itself has nothing that must leave first. News are
+    left to their own page, and nothing is noted of them: it may never come.
     """
     if job.phase != "expanded" or job.mode != "delta" or state.partitions > 1:
         return job
     if ahead is None and is_quiet:
         ahead = next(iter(_read_ahead(ctx, job)), None)
-    if ahead is None or (ahead.records and KINDS[job.purpose].news(ctx, stores, job, ahead)):
-        return job  # its own execution announces them, under the same claims
+    if ahead is None or (ahead.records and not KINDS[job.purpose].knows(ctx, stores, job, ahead)):
+        return job
     return _successor(ctx, job, ahead, state)
 
 

@@ -39,6 +39,8 @@ class PageKind:
     #: Whether an earlier delivery of a message whose job is out of date can have announced something that got lost on
     #: its way.
     may_have_announced: Callable[[Context, ChangeStores, PageJob, StreamState], bool]
+    #: Whether nothing of a page that was read ahead is news; nothing is claimed for it, as it may never come.
+    knows: Callable[[Context, ChangeStores, PageJob, Reading], bool] = lambda _ctx, _stores, _job, _reading: False
     #: The phase behind the last page of one.
     phase_after: Callable[[Context, PageJob, StreamState], Phase] = lambda _ctx, _job, _state: "commit"
     #: Whether a record that could not be read is kept on the list of broken ones; else its run only counts it.

@@ -95,6 +95,16 @@ def _known(stores: ChangeStores, versions: PulledVersionStore, job: PageJob, als
     return _Known(in_this_run=in_this_run, before=versions.load(runs, but=job.job))
 
 
+def _knows(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) -> bool:
+    """Return whether all expanded records of a page to come are known; if so, they are remembered further."""
+    versions = stores.pulled_versions(job.company, job.entity_row())
+    known = _known(stores, versions, job, reading.runs)
+    if not {*known.before, *known.in_this_run}.issuperset(map(_expanded_digest_of(job), reading.records)):
+        return False
+    versions.add(job.job, _known_before(job, reading, known), Claims().with_work_of(job), None, now=ctx.now())
+    return True
+
+
 def _known_before(job: PageJob, reading: Reading, known: "_Known") -> list[list[bytes]]:
     """Return the versions of the expanded records that are known, each with its record's, to be remembered further."""
     again = [digest for digest in map(_expanded_digest_of(job), reading.records) if digest in known.before]
@@ -170,5 +180,10 @@ def _tidy(ctx: Context, stores: ChangeStores, job: PageJob, state: StreamState) 
 
 
 KIND: Final = PageKind(
-    news=_news, has_claims=_has_claims, may_have_announced=_may_have_announced, phase_after=_phase_after, tidy=_tidy
+    news=_news,
+    knows=_knows,
+    has_claims=_has_claims,
+    may_have_announced=_may_have_announced,
+    phase_after=_phase_after,
+    tidy=_tidy,
 )

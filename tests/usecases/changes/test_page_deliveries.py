@@ -9,6 +9,7 @@ from business_central_emulator import FaultKind
 from shared.changes import page_job
 from shared.changes.jobs import PageJob
 from shared.changes.streams import Stream
+from shared.clock import format_time
 from shared.resource_names import QUEUE_EVENTS, QUEUE_PAGES
 from tests.simulation.world import Crash
 from tests.support.page_world import (
@@ -364,6 +365,27 @@ def test_a_page_of_a_wide_delta_that_dies_before_its_output_tells_it_when_it_com
     world.clock.advance(LEASE_S)
     world.drain()
     assert announced(world) == pulled(old + new)
+
+
+def test_nothing_is_noted_of_variants_that_a_page_reads_ahead() -> None:
+    """Their own page may never come: the page before it was delivered twice, and the other had found none (P12)."""
+    world = world_of(rows=50)
+    (made,) = items(world, 1)
+    for _ in range(2):
+        run(world, "pull_items")
+        world.clock.advance(timedelta(hours=1))
+    world.run_timer("pull_items")
+    job = PageJob.from_text(world.queues.names[QUEUE_PAGES][0].body)
+    world.clock.advance(60)
+    world.bc.user.create_variant(made, "RED")
+    page_job.read(world.ctx, world.stores.changes, job, "its output is lost")
+    end = job.next(phase="commit", began=format_time(world.clock.now() - timedelta(seconds=60)))
+    world.queues.names[QUEUE_PAGES].clear()
+    world.queues.put(QUEUE_PAGES, end.to_text(), world.clock.now())
+    world.drain()
+    world.clock.advance(timedelta(minutes=5))
+    run(world, "pull_items")
+    assert announced(world) == pulled([made], times=2)
 
 
 def test_a_copy_that_comes_after_its_run_repeats_nothing() -> None:
