@@ -55,8 +55,13 @@ def _unwatched(stores: ChangeStores, job: NotificationJob, entity: Entity) -> Ou
 
 
 def _has_claims(stores: ChangeStores, job: NotificationJob, entity: Entity) -> bool:
-    known = stores.ledger(job.company, entity).known([change.key for change in job.changes])
-    return any(by == job.job for one in known.values() for _, by in announced_by(one))
+    return bool(_claimed(stores, job, entity, [change.key for change in job.changes]))
+
+
+def _claimed(stores: ChangeStores, job: NotificationJob, entity: Entity, keys: list[str]) -> set[str]:
+    """Return those of some records that an earlier delivery of this job has claimed."""
+    known = stores.ledger(job.company, entity).known(keys) if keys else {}
+    return {key for key, one in known.items() if any(by == job.job for _, by in announced_by(one))}
 
 
 def _records(ctx: Context, stores: ChangeStores, job: NotificationJob, entity: Entity) -> Outputs:
@@ -95,6 +100,10 @@ def _read(ctx: Context, stores: ChangeStores, job: NotificationJob, keys: list[s
     """Return the records that can be read, and the ids of those that can't; these are kept to be read again."""
     entity, stream = job.entity_row(), Stream("reconcile", job.company, job.entity)
     found, broken = read_records(ctx, job.company, entity, keys, reserved=not job.from_snapshot)
+    claimed = _claimed(stores, job, entity, [key for key, _ in broken])
+    for key, error in broken:
+        if key in claimed:
+            raise error  # nobody else would announce it
     if broken:
         ledger, created = stores.ledger(job.company, entity), _ids(job, "created")
         unread = [

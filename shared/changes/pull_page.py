@@ -15,7 +15,7 @@ from shared.changes.ledger_rules import Announcement
 from shared.changes.page_kind import PageKind
 from shared.changes.page_reader import Reading
 from shared.changes.pulled_versions import PulledVersionStore
-from shared.changes.single_reader import read_records
+from shared.changes.single_reader import read_claimed, read_records
 from shared.changes.streams import StreamState, stream_of
 from shared.clock import NO_TIME, earlier, parse_time
 from shared.connections.context import Context
@@ -61,7 +61,7 @@ def _with_claimed(ctx: Context, job: PageJob, records: list[Record], claimed: Se
     """Add what an earlier delivery of this job has announced and is on another page now; its output may be lost."""
     here = {record.key for record in records} if claimed else set()
     moved = [key for key in claimed if key not in here]
-    return records + read_records(ctx, job.company, job.entity_row(), moved)[0] if moved else records
+    return records + read_claimed(ctx, job.company, job.entity_row(), moved) if moved else records
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from shared.changes.ledger import Look
 from shared.changes.ledger_rules import Announcement
 from shared.changes.page_kind import PageKind
 from shared.changes.page_reader import Reading
-from shared.changes.single_reader import read_records
+from shared.changes.single_reader import read_claimed
 from shared.changes.streams import StreamState, stream_of
 from shared.connections.context import Context
 
@@ -24,8 +24,7 @@ def _news(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) ->
     records = {record.key: record for record in reading.records}
     moved = [key for key in ledger.claims(job.job).ids if key not in records]
     if moved:  # claimed by an earlier delivery of this job, changed since and therefore on a later page now
-        again, _ = read_records(ctx, job.company, entity, moved)
-        records |= {record.key: record for record in again}
+        records |= {record.key: record for record in read_claimed(ctx, job.company, entity, moved)}
     state = stores.streams.load(stream_of(job))
     look = Look(
         job=job.job,

@@ -182,6 +182,18 @@ def read_records(
     return records, broken
 
 
+def read_claimed(ctx: Context, company: str, entity: Entity, keys: Sequence[str]) -> list[Record]:
+    """Read records that a job has claimed and must announce.
+
+    Raises:
+        BCError: BC can't serve one of them for now. The job comes again, as nobody else would announce it.
+    """
+    records, broken = read_records(ctx, company, entity, keys)
+    for _, error in broken:
+        raise error
+    return records
+
+
 def _raise_outage(error: BCError) -> None:
     """Raise an error that no single record can be the cause of."""
     if isinstance(error, BCUnavailable) and error.status != 500:

@@ -8,9 +8,10 @@ from business_central_emulator import FaultKind
 from shared.changes.broken_records import FIRST_DAY, BrokenList
 from shared.operations import status
 from shared.operations.status_view import LoginView
-from tests.simulation.world import World
-from tests.support.page_world import CRONUS, created, fail, items, pulled, run, stream, world_of
-from tests.support.worlds import announced, subject
+from shared.resource_names import QUEUE_EVENTS
+from tests.simulation.world import Crash, World
+from tests.support.page_world import CRONUS, LEASE_S, created, fail, items, pulled, run, stream, world_of
+from tests.support.worlds import announced, notify, subject
 
 QUARTER = timedelta(minutes=15)
 
@@ -205,3 +206,33 @@ def test_what_breaks_after_it_was_announced_is_not_announced_again_when_it_is_me
         world.clock.advance(timedelta(hours=1))
         run(world, "pull_items")
     assert announced(world) == pulled(made + late)
+
+
+@pytest.mark.parametrize("by", ["notification", "reconcile", "pull_items"])
+def test_what_breaks_between_a_claim_and_its_output_is_announced_once_it_heals(by: str) -> None:
+    """Its worker died with the output, and the next delivery can't read what it must announce: it ends in no list."""
+    world = world_of(rows=50)
+    world.clock.advance(60)
+    made = items(world, 3)
+    crashed: list[str] = []
+
+    def point(name: str) -> None:
+        if name == f"before put {QUEUE_EVENTS}" and not crashed:
+            crashed.append(name)
+            raise Crash(name)
+
+    world.point = point
+    if by == "notification":
+        notify(world)
+    else:
+        run(world, by)
+    assert crashed
+    world.bc.faults.broken[made[1].id] = "dialog"
+    for _ in range(3):
+        world.clock.advance(LEASE_S)
+        world.run_timer("retry_sales_orders")
+        world.drain()
+    world.bc.faults.broken.clear()
+    world.run_for(timedelta(hours=8))
+    kind = "item.pulled" if by == "pull_items" else "item.created"
+    assert set(announced(world, kind)) == {(kind, subject(item)) for item in made}
