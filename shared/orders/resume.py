@@ -39,7 +39,7 @@ _POISONED_WITHIN: Final = timedelta(days=14)
 _POISON: Final = "poison"
 
 #: What a message that resumes an order holds at most.
-_PLACE: Final = frozenset({"orderKey", "company", "connection"})
+_PLACE: Final = frozenset({"orderKey", "company", "connection", "redrive"})
 
 #: Key and company of a stored order, as stored.
 type Place = tuple[str, str]
@@ -66,7 +66,7 @@ def redrive(orders: OrderStore, key: str) -> tuple[bool, Outputs]:
     messages = []
     for entry in entries:
         if entry.status in {"rejected", "parked"} and not entry.is_erased:
-            messages.append(resume_message(orders, entry))
+            messages.append(resume_message(orders, entry, is_redrive=True))
             log_event(log, "order.redriven", order_key=entry.key, company=entry.company)
     return bool(entries), Outputs(resumes=tuple(messages))
 
@@ -76,13 +76,19 @@ def redrive_cause(orders: OrderStore, cause: str, of: int) -> Outputs:
     entries = [entry for entry in orders.of_cause(cause, _BATCH, of) if not entry.is_erased]
     for entry in entries:
         log_event(log, "order.redriven", order_key=entry.key, company=entry.company)
-    return Outputs(resumes=tuple(resume_message(orders, entry) for entry in entries))
+    return Outputs(resumes=tuple(resume_message(orders, entry, is_redrive=True) for entry in entries))
 
 
-def resume_message(orders: OrderStore, entry: OrderEntry) -> str:
-    """Return the message of `sales-orders-resume` that resumes a stored order; one of `default` names no connection."""
+def resume_message(orders: OrderStore, entry: OrderEntry, *, is_redrive: bool = False) -> str:
+    """Return the message of `sales-orders-resume` that resumes a stored order; one of `default` names no connection.
+
+    `is_redrive`: a person wants it tried anew. Any other does nothing for an order that has its outcome, as several may
+    lie in the queue when Business Central answers again.
+    """
     of = {} if orders.connection == DEFAULT_CONNECTION else {"connection": orders.connection}
-    return json.dumps({"orderKey": entry.key, "company": entry.company, **of})
+    return json.dumps(
+        {"orderKey": entry.key, "company": entry.company, **of, **({"redrive": True} if is_redrive else {})}
+    )
 
 
 def resume(ctx: Context, orders: OrderStore, body: bytes, message_id: str) -> Outputs:
@@ -92,10 +98,11 @@ def resume(ctx: Context, orders: OrderStore, body: bytes, message_id: str) -> Ou
         InvalidMessage: it names no order.
         IntegrationError: what `submit` raises.
     """
-    place = _place(_members(body))
+    members = _members(body)
+    place, is_redrive = _place(members), members.get("redrive") is True
     if place is None:
         raise InvalidMessage(["message: must name a stored order by orderKey and company"])
-    return patiently(ctx, lambda: _resume(ctx, orders, place, message_id))
+    return patiently(ctx, lambda: _resume(ctx, orders, place, message_id, is_redrive=is_redrive))
 
 
 def wake(ctx: Context, orders: OrderStore, body: bytes, message_id: str) -> Outputs | None:
@@ -130,13 +137,13 @@ def _old_place(members: dict[str, object]) -> Place | None:
     return _place(again) if list(members) == ["again"] and isinstance(again, dict) else None
 
 
-def _resume(ctx: Context, orders: OrderStore, place: Place, message_id: str) -> Outputs:
+def _resume(ctx: Context, orders: OrderStore, place: Place, message_id: str, *, is_redrive: bool = False) -> Outputs:
     key, company = place
     entry = orders.at(key, company) or _moved(orders, key, message_id)
     if entry is None:  # it waited without a company, has one now and goes on there
         log_event(log, "order.skipped", order_key=key, company=company, reason="no such order is stored")
         return Outputs()
-    if entry.status == "created":
+    if entry.status == "created" or (entry.is_over and not is_redrive):
         is_mine = not entry.reported_to or message_id in {entry.worker, entry.reported_to}
         return outcome(orders.connection, entry) if is_mine else Outputs()
     if entry.is_erased:

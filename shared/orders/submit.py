@@ -167,6 +167,8 @@ def _known(
     """Return the answer to a message whose order needs no work now; None when it does."""
     if entry.is_over and entry.reported_to == delivery.message_id:
         return outcome(orders.connection, entry)  # delivered again after the results were written
+    if entry.is_over and delivery.held is None and delivery.message_id in {one.message_id for one in entry.senders}:
+        return answer(orders.connection, entry, delivery.senders(request))  # a resume has answered it meanwhile
     is_busy = _is_busy(entry, delivery.message_id, ctx.now())
     if entry is delivery.held:
         # whoever holds it goes on, or its message comes back

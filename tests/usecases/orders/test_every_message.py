@@ -482,6 +482,40 @@ def test_a_resume_that_kills_its_workers_loses_no_order_and_no_result(
     assert shop.world.stores.dead_letters.all(9) == []
 
 
+def test_resumes_that_lie_in_the_queue_when_an_order_is_answered_do_nothing(shop: Shop) -> None:
+    """Each was put while the queue stood still: only a person's redrive tries a refused order anew (P19)."""
+    shop.fail(FaultKind.TRANSIENT, times=1)
+    shop.submit(shop.message("a", shop.order(customerNumber="NOBODY")))
+    orders = shop.world.stores.orders
+    (entry,) = orders.find("A")
+    for _ in range(3):
+        shop.world.queues.put(QUEUE_ORDER_RESUMES, resume.resume_message(orders, entry), shop.world.clock.now())
+    shop.world.drain()
+    assert [(one["status"], one["attempts"]) for one in results(shop.world)] == [("rejected", 2)]
+    shop.world.leave(resume.redrive(orders, "a")[1])
+    shop.world.drain()
+    assert [one["attempts"] for one in results(shop.world)] == [2, 3]
+
+
+def test_a_message_that_a_resume_has_answered_is_answered_again_and_not_tried_anew(shop: Shop) -> None:
+    """Its worker died before it could delete it; the order's result does not go back (P17)."""
+
+    def point(name: str) -> None:
+        if name == f"before delete {QUEUE_ORDERS}":
+            shop.world.point = lambda _: None
+            raise Crash(name)
+
+    shop.fail(FaultKind.TRANSIENT, times=1)
+    shop.world.point = point
+    shop.submit(shop.message("a", shop.order(customerNumber="NOBODY")))
+    shop.wait(timedelta(minutes=5))
+    assert shop.status("A") == "rejected"
+    shop.fail(FaultKind.UNAVAILABLE, times=None)
+    shop.wait(timedelta(minutes=15))
+    assert shop.status("A") == "rejected"
+    assert [(one["status"], one["attempts"]) for one in results(shop.world)] == [("rejected", 2)] * 2
+
+
 KEYS = ["鍵" * 80, "П" * 94, "a/b?c#d%2F e", "Büro " * 39 + "x", "é" * 200, "k" * 200, "'|*..@"]
 
 
