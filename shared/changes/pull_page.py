@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from shared.business_central.records import Record
@@ -81,7 +81,8 @@ def _known(stores: ChangeStores, versions: PulledVersionStore, job: PageJob, als
 
     A page that is out of date asks no later run, as a redelivery of it would take for announced what that run noted. A
     delta that reads behind the one before it, and a page that mends what may have broken after it was announced, ask
-    every run that is remembered, but those that were superseded, whose output may be lost.
+    every run that is remembered, but those that were superseded, whose output may be lost. So does a delta while a
+    replica lags: the one before it may not have been shown what an earlier one announced.
     """
     state = stores.streams.load(stream_of(job))
     runs = [*also]
@@ -89,10 +90,16 @@ def _known(stores: ChangeStores, versions: PulledVersionStore, job: PageJob, als
         runs.append(state.done_run)
         since = parse_time(job.slice.since) or NO_TIME
         is_behind = since < (state.read_since or NO_TIME) and not state.is_set_back
-        if is_behind or job.phase == "mend":
+        if is_behind or _reads_further_back(state, since) or job.phase == "mend":
             runs += [run for run in versions.runs() - {job.run} if not stores.streams.is_superseded(state, run)]
     in_this_run = versions.load([job.run], but=job.job)
     return _Known(in_this_run=in_this_run, before=versions.load(runs, but=job.job))
+
+
+def _reads_further_back(state: StreamState, since: datetime) -> bool:
+    """Return whether a delta reads from before where late commits alone would have it read."""
+    usual = plan_runs.since_of(state.watermark) if state.watermark is not None else since
+    return since + timedelta(seconds=1) < usual  # a job's time has lost less on its way
 
 
 def _knows(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) -> bool:

@@ -314,7 +314,8 @@ class World:
             self.may_repeat.add(job)  # its worker died before; and taking it aside may be cut off, too
             outgoing = triggers.do_poison(self.connection, queue.removesuffix("-poison"), body, message_id)
         elif self.other_release is not None and self.rolls.random() < self.other_share:
-            if message.deliveries > 1:  # 0.1.0 does not know that another message may have done the job meanwhile
+            if message.deliveries > 1 or '"again":' in message.body:
+                # 0.1.0 does not know that another message may have done the job meanwhile, nor says which one has
                 self.may_repeat.add(job)
             outgoing = self.other_release(queue, body, message_id, message.deliveries)
         else:

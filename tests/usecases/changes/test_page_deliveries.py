@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from business_central_emulator import FaultKind
 
-from shared.changes import page_job
+from shared.changes import page_job, replica_lag
 from shared.changes.jobs import PageJob
 from shared.changes.streams import Stream
 from shared.clock import format_time
@@ -365,6 +365,29 @@ def test_a_page_of_a_wide_delta_that_dies_before_its_output_tells_it_when_it_com
     world.clock.advance(LEASE_S)
     world.drain()
     assert announced(world) == pulled(old + new)
+
+
+def test_what_a_lagging_replica_hid_from_the_delta_between_is_not_announced_twice() -> None:
+    """It was announced, then not shown, and while the lag counts the third delta reads further back."""
+    world = world_of(rows=50)
+    run(world, "pull_items")
+    world.clock.advance(timedelta(minutes=20))
+    made = items(world, 3)
+    run(world, "pull_items")
+    world.clock.advance(timedelta(minutes=12))
+    replica_lag.note(
+        world.stores.changes.streams,
+        world.bc.company().id,
+        "items",
+        world.clock.now() - timedelta(minutes=40),
+        world.clock.now(),
+    )
+    fail(world, FaultKind.REPLICA_LAG, "items\\?", times=None, least_s=1800, window_s=1800)
+    run(world, "pull_items")
+    world.bc.faults.clear()
+    world.clock.advance(timedelta(minutes=12))
+    run(world, "pull_items")
+    assert announced(world) == pulled(made)
 
 
 def test_nothing_is_noted_of_variants_that_a_page_reads_ahead() -> None:
