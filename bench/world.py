@@ -31,6 +31,7 @@ from shared.storage.keys import row_key
 
 _INVOCATION = re.compile(r"^(\w+) [0-9a-f-]{36} (\d+) ms (succeeded|FAILED.*)$", re.MULTILINE)
 _LOG_TIME = "%Y-%m-%d %H:%M:%S,%f"  # of this machine's zone
+_LOGGED_AT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}")
 _POLL_S = 0.02
 
 
@@ -245,13 +246,16 @@ class World:
         return {name: round(memory.peak_mb(pid), 1) for name, pid in self.pids().items()}
 
     def logged(self, event: str, purpose: Purpose) -> list[float]:
-        """Return when the app logged an event of the measured company, as seconds since the epoch."""
-        lines = [line.split(f" {event} ") for line in self.stack.logs("host").splitlines() if f" {event} " in line]
+        """Return when the app logged an event of the measured company, as seconds since the epoch.
+
+        Host and workers write into one file, so that a line may begin with the half of another's; the last may be cut off.
+        """
+        lines = [line.split(f" {event} ", 1) for line in self.stack.logs("host").splitlines() if f" {event} " in line]
         about = {"company": self.company, "kind": purpose}
         return [
-            datetime.strptime(" ".join(before.split()[:2]), _LOG_TIME).astimezone().timestamp()
+            datetime.strptime(_LOGGED_AT.findall(before)[-1], _LOG_TIME).astimezone().timestamp()
             for before, members in lines
-            if about.items() <= json.loads(members).items()
+            if "}" in members and about.items() <= json.JSONDecoder().raw_decode(members)[0].items()
         ]
 
     def executions(self) -> dict[str, Any]:
