@@ -248,7 +248,8 @@ class World:
     def logged(self, event: str, purpose: Purpose) -> list[float]:
         """Return when the app logged an event of the measured company, as seconds since the epoch.
 
-        Host and workers write into one file, so that a line may begin with the half of another's; the last may be cut off.
+        Host and workers write into one file, so that a line may begin with the half of another's; the last may be cut
+        off.
         """
         lines = [line.split(f" {event} ", 1) for line in self.stack.logs("host").splitlines() if f" {event} " in line]
         about = {"company": self.company, "kind": purpose}
