@@ -314,7 +314,7 @@ class World:
             self.may_repeat.add(job)  # its worker died before; and taking it aside may be cut off, too
             outgoing = triggers.do_poison(self.connection, queue.removesuffix("-poison"), body, message_id)
         elif self.other_release is not None and self.rolls.random() < self.other_share:
-            if message.deliveries > 1 or '"again":' in message.body:
+            if message.deliveries > 1 or was_put_again(message.body):
                 # 0.1.0 does not know that another message may have done the job meanwhile, nor says which one has
                 self.may_repeat.add(job)
             outgoing = self.other_release(queue, body, message_id, message.deliveries)
@@ -473,6 +473,14 @@ class World:
         for name in ("reconcile", "pull_items", "keep_subscriptions"):
             self.run_timer(name)
             self.drain()
+
+
+def was_put_again(body: str) -> bool:
+    """Return whether a message holds a page that was put again; every page job of this release says how often."""
+    try:
+        return bool(json.loads(body)["again"])
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def job_of(body: str, message_id: str) -> str:
