@@ -313,7 +313,7 @@ class Services:
         """Return the state of a connection's reader, None where there is none; `ask`: it asks for a token now.
 
         Raises:
-            TokenError: nobody can tell for now.
+            TokenError, StoreUnavailable: nobody can tell for now what was asked.
         """
         if at_work.reader is None:
             return None
@@ -321,6 +321,8 @@ class Services:
         try:
             held = at_work.reader.look() if ask else at_work.reader.state()
         except StoreUnavailable as error:
+            if ask:
+                raise  # an unknown state is not to be taken for a good one
             return LoginView(state="", mode=mode, reason=str(error))
         return LoginView(state=held.state, mode=mode, code=held.code, reason=held.reason, since=held.since)
 

@@ -8,6 +8,7 @@ from typing import Final
 import pytest
 
 from local.emulators.entra.directory import CLIENT_ID, READER_CLIENT_ID
+from shared.errors import StoreUnavailable
 from shared.login.reader_tokens import REST, SETTLED
 from shared.operations.connection_health import health_of
 from shared.operations.findings import Finding
@@ -108,6 +109,26 @@ def test_a_reader_that_is_refused_costs_nothing(
     made.clock.advance(SETTLED.total_seconds())
     made.timer("pull_items")
     assert found(made) == []
+
+
+def test_a_state_of_the_reader_that_cannot_be_read_is_shown_as_unknown_and_never_as_good(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The status shows the rest of the connection; the doctor, who is to find out, says that nobody can tell."""
+    made = reading()
+    made.timer("pull_items")
+
+    def unavailable(*_: object) -> None:
+        raise StoreUnavailable("Table Storage: no answer")
+
+    at_work = made.made.connection("eu")
+    assert at_work.reader is not None
+    monkeypatch.setattr(at_work.reader, "state", unavailable)
+    shown = made.made._reader(at_work)
+    assert shown is not None
+    assert (shown.state, shown.reason) == ("", "Table Storage: no answer")
+    with pytest.raises(StoreUnavailable):
+        made.made._reader(at_work, ask=True)
 
 
 def test_a_reader_that_entra_does_not_know_is_named() -> None:
