@@ -21,6 +21,8 @@ GROUP: Final = 100
 type Purpose = Literal["pull", "reconcile", "snapshot", "replay"]
 type Mode = Literal["full", "delta", "list"]
 type Phase = Literal["records", "expanded", "mend", "commit", "settle"]
+#: The phases of a slice that read no page: its end, and that of its run.
+ENDS: Final[frozenset[Phase]] = frozenset({"commit", "settle"})
 type ChangeKind = Literal["created", "updated", "deleted"]
 
 #: Purposes and phases as rows and messages name them since 0.1.0, which takes a replay for a reconcile.

@@ -60,7 +60,7 @@ def _has_claims(stores: ChangeStores, job: NotificationJob, entity: Entity) -> b
 
 def _claimed(stores: ChangeStores, job: NotificationJob, entity: Entity, keys: list[str]) -> set[str]:
     """Return those of some records that an earlier delivery of this job has claimed."""
-    known = stores.ledger(job.company, entity).known(keys) if keys else {}
+    known = stores.ledger(job.company, entity).known(keys)
     return {key for key, one in known.items() if any(by == job.job for _, by in announced_by(one))}
 
 
@@ -100,11 +100,11 @@ def _read(ctx: Context, stores: ChangeStores, job: NotificationJob, keys: list[s
     """Return the records that can be read, and the ids of those that can't; these are kept to be read again."""
     entity, stream = job.entity_row(), Stream("reconcile", job.company, job.entity)
     found, broken = read_records(ctx, job.company, entity, keys, reserved=not job.from_snapshot)
-    claimed = _claimed(stores, job, entity, [key for key, _ in broken])
-    for key, error in broken:
-        if key in claimed:
-            raise error  # nobody else would announce it
     if broken:
+        claimed = _claimed(stores, job, entity, [key for key, _ in broken])
+        for key, error in broken:
+            if key in claimed:
+                raise error  # nobody else would announce it
         ledger, created = stores.ledger(job.company, entity), _ids(job, "created")
         unread = [
             Broken(key=key, reason=str(error), run=job.job, is_new=key in created or ledger.is_new(key))

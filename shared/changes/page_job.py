@@ -15,7 +15,7 @@ from shared.changes import event_batch, mend_page, run_end
 from shared.changes.broken_records import BrokenList, broken_in
 from shared.changes.change_stores import ChangeStores
 from shared.changes.cloud_events import Origin
-from shared.changes.jobs import Cursor, PageJob, texts
+from shared.changes.jobs import ENDS, Cursor, PageJob, texts
 from shared.changes.ledger_rules import Announcement
 from shared.changes.page_beat import PageBeat
 from shared.changes.page_reader import Reading, next_cursor, read_page
@@ -31,8 +31,6 @@ from shared.outputs import Outputs
 
 log: Final = logging.getLogger(__name__)
 
-_ENDS: Final = frozenset({"commit", "settle"})
-
 
 def read(ctx: Context, stores: ChangeStores, job: PageJob, message_id: str) -> Outputs:
     """Do one page job; that of an entity which is no longer configured ends here.
@@ -46,7 +44,7 @@ def read(ctx: Context, stores: ChangeStores, job: PageJob, message_id: str) -> O
         return _without_entity(stores, job)
     job = replace(job, row=entity)
     state = stores.streams.load(stream_of(job))
-    if state.run == job.run and job.phase in _ENDS:
+    if state.run == job.run and job.phase in ENDS:
         return run_end.commit(ctx, stores, job)
     now = ctx.now()
     role = _role(stores, job, state, message_id, now)
@@ -149,15 +147,15 @@ def _announce(
 
 
 def _role(stores: ChangeStores, job: PageJob, state: StreamState, message_id: str, now: datetime) -> Role:
-    if state.run != job.run or state.done_run == job.run:
-        return Role.REPEAT  # another run has begun since, or this one is complete
+    if state.is_past(job.run):
+        return Role.REPEAT
     return stores.runs.take_page(job, message_id, now)
 
 
 def _has_work(ctx: Context, stores: ChangeStores, job: PageJob, state: StreamState, role: Role) -> bool:
     if role is not Role.REPEAT:
         return role is Role.GO
-    return job.phase not in _ENDS and KINDS[job.purpose].may_have_announced(ctx, stores, job, state)
+    return job.phase not in ENDS and KINDS[job.purpose].may_have_announced(ctx, stores, job, state)
 
 
 def _note_reading(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading, events: int) -> None:

@@ -11,7 +11,7 @@ from shared.business_central.entities import Entity
 from shared.business_central.port import Company
 from shared.changes import replica_lag
 from shared.changes.change_stores import ChangeStores
-from shared.changes.jobs import Mode, PageJob, Slice, texts
+from shared.changes.jobs import ENDS, Mode, PageJob, Slice, texts
 from shared.changes.lost_pages import SHARED_STANDSTILL, SILENT
 from shared.changes.streams import JOB_LIFE, Stream, StreamState, stream_of
 from shared.clock import earlier, format_time
@@ -157,7 +157,7 @@ def put_lost_again(ctx: Context, stores: ChangeStores) -> Outputs:
     """
 
     def is_wanted(job: PageJob) -> bool:
-        if job.purpose == "replay" or (job.purpose == "snapshot" and job.phase in {"commit", "settle"}):
+        if job.purpose == "replay" or (job.purpose == "snapshot" and job.phase in ENDS):
             return False
         state = stores.streams.load(stream_of(job))
         return state.run == job.run and state.is_under_way

@@ -15,7 +15,7 @@ from shared.changes.ledger_rules import Announcement
 from shared.changes.page_kind import PageKind
 from shared.changes.page_reader import Reading
 from shared.changes.pulled_versions import PulledVersionStore
-from shared.changes.single_reader import read_claimed, read_records
+from shared.changes.single_reader import read_records, with_claimed
 from shared.changes.streams import StreamState, stream_of
 from shared.clock import NO_TIME, earlier, parse_time
 from shared.connections.context import Context
@@ -29,8 +29,8 @@ def _news(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) ->
     held = versions.row_of(job.job)
     claims = (held.claims if held is not None else Claims()).with_work_of(job)
     known = _known(stores, versions, job, reading.runs) if job.mode == "delta" else _Known()
-    records = _with_claimed(ctx, job, _PAGE_RECORDS[job.phase](ctx, stores, job, reading.records, known), claims.ids)
-    if claims.ids and _is_late(stores, job):
+    records = with_claimed(ctx, job, _PAGE_RECORDS[job.phase](ctx, stores, job, reading.records, known), claims.ids)
+    if claims.ids and stores.streams.load(stream_of(job)).is_past(job.run):  # all else is for the runs since
         records = [record for record in records if record.key in claims.ids]
     kept, records = _kept_and_news(ctx, job, records, known, reading)
     seen = [pulled_versions.digests(record) for record in kept]
@@ -57,13 +57,6 @@ def _kept_and_news(
     return [record for record in records if record.newest >= since], records
 
 
-def _with_claimed(ctx: Context, job: PageJob, records: list[Record], claimed: Sequence[str]) -> list[Record]:
-    """Add what an earlier delivery of this job has announced and is on another page now; its output may be lost."""
-    here = {record.key for record in records} if claimed else set()
-    moved = [key for key in claimed if key not in here]
-    return records + read_claimed(ctx, job.company, job.entity_row(), moved) if moved else records
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
     """The versions that are no news.
@@ -74,6 +67,11 @@ class _Known:
 
     in_this_run: Mapping[bytes, bytes] = field(default_factory=dict)  # by its other pages; as `load` returns them
     before: Mapping[bytes, bytes] = field(default_factory=dict)
+
+    @property
+    def announced(self) -> set[bytes]:
+        """All of them."""
+        return {*self.before, *self.in_this_run}
 
 
 def _known(stores: ChangeStores, versions: PulledVersionStore, job: PageJob, also: Sequence[str]) -> _Known:
@@ -86,7 +84,7 @@ def _known(stores: ChangeStores, versions: PulledVersionStore, job: PageJob, als
     """
     state = stores.streams.load(stream_of(job))
     runs = [*also]
-    if state.run == job.run != state.done_run:
+    if not state.is_past(job.run):
         runs.append(state.done_run)
         since = parse_time(job.slice.since) or NO_TIME
         is_behind = since < (state.read_since or NO_TIME) and not state.is_set_back
@@ -106,7 +104,7 @@ def _knows(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) -
     """Return whether all expanded records of a page to come are known; if so, they are remembered further."""
     versions = stores.pulled_versions(job.company, job.entity_row())
     known = _known(stores, versions, job, reading.runs)
-    if not {*known.before, *known.in_this_run}.issuperset(map(_expanded_digest_of(job), reading.records)):
+    if not known.announced.issuperset(map(_expanded_digest_of(job), reading.records)):
         return False
     versions.add(job.job, _known_before(job, reading, known), Claims().with_work_of(job), None, now=ctx.now())
     return True
@@ -116,12 +114,6 @@ def _known_before(job: PageJob, reading: Reading, known: "_Known") -> list[list[
     """Return the versions of the expanded records that are known, each with its record's, to be remembered further."""
     again = [digest for digest in map(_expanded_digest_of(job), reading.records) if digest in known.before]
     return [[digest, known.before[digest]] for digest in again]
-
-
-def _is_late(stores: ChangeStores, job: PageJob) -> bool:
-    """Return whether a page's run is over: what the page announced comes again, all else is for the runs since."""
-    state = stores.streams.load(stream_of(job))
-    return state.run != job.run or state.done_run == job.run
 
 
 def _expanded_digest_of(job: PageJob) -> Callable[[Record], bytes]:
@@ -142,7 +134,7 @@ def _parents(ctx: Context, stores: ChangeStores, job: PageJob, records: list[Rec
     replica behind is read again.
     """
     entity, digest = job.entity_row(), _expanded_digest_of(job)
-    announced = {*known.before, *known.in_this_run}
+    announced = known.announced
     news = [record for record in records if digest(record) not in announced]
     keys = dict.fromkeys(record.text(entity.expanded_parent).lower() for record in news)
     parents, broken = read_records(ctx, job.company, entity, [key for key in keys if key])

@@ -10,7 +10,7 @@ from shared.changes.ledger import Look
 from shared.changes.ledger_rules import Announcement
 from shared.changes.page_kind import PageKind
 from shared.changes.page_reader import Reading
-from shared.changes.single_reader import read_claimed
+from shared.changes.single_reader import with_claimed
 from shared.changes.streams import StreamState, stream_of
 from shared.connections.context import Context
 
@@ -21,10 +21,8 @@ _LATE: Final = timedelta(minutes=5)
 def _news(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) -> list[Announcement]:
     entity = job.entity_row()
     ledger = stores.ledger(job.company, entity)
-    records = {record.key: record for record in reading.records}
-    moved = [key for key in ledger.claims(job.job).ids if key not in records]
-    if moved:  # claimed by an earlier delivery of this job, changed since and therefore on a later page now
-        records |= {record.key: record for record in read_claimed(ctx, job.company, entity, moved)}
+    found = with_claimed(ctx, job, reading.records, ledger.claims(job.job).ids)
+    records = {record.key: record for record in found}
     state = stores.streams.load(stream_of(job))
     look = Look(
         job=job.job,
@@ -43,7 +41,7 @@ def _news(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) ->
 
 def _late(job: PageJob, state: StreamState, news: list[Announcement]) -> datetime | None:
     """Return when the oldest of what the run before should have shown, and did not, was changed."""
-    if job.phase != "records" or state.run != job.run or state.done_run == job.run or state.watermark is None:
+    if job.phase != "records" or state.is_past(job.run) or state.watermark is None:
         return None
     edge = state.watermark - _LATE
     return min((one.record.newest for one in news if one.record.newest < edge), default=None)

@@ -51,7 +51,7 @@ def finish(ctx: Context, stores: ChangeStores, job: PageJob, progress: list[Prog
         state = stores.streams.change(
             stream,
             lambda held: held
-            if held.run != job.run or held.done_run == job.run  # another copy of this job was faster
+            if held.is_past(job.run)  # another copy of this job was faster
             else replace(
                 held, watermark=_later(held.watermark, began), snapshot=held.snapshot + kind.snapshots,
                 done_run=job.run, done_at=ctx.now(), ended_at=ctx.now(), rows=rows, error="",
@@ -102,7 +102,7 @@ def give_up(ctx: Context, stores: ChangeStores, job: PageJob, error: BCError) ->
         stream_of(job),
         lambda held: (
             held
-            if held.run != job.run or held.done_run == job.run  # a late copy of a page ends no run but its own
+            if held.is_past(job.run)  # a late copy of a page ends no run but its own
             else replace(held, ended_at=ctx.now(), error=str(error)[:1000])
         ),
     )

@@ -182,16 +182,17 @@ def read_records(
     return records, broken
 
 
-def read_claimed(ctx: Context, company: str, entity: Entity, keys: Sequence[str]) -> list[Record]:
-    """Read records that a job has claimed and must announce.
+def with_claimed(ctx: Context, job: PageJob, records: list[Record], claimed: Sequence[str]) -> list[Record]:
+    """Add what an earlier delivery of a job has claimed and is on another page now; its output may be lost.
 
     Raises:
         BCError: BC can't serve one of them for now. The job comes again, as nobody else would announce it.
     """
-    records, broken = read_records(ctx, company, entity, keys)
+    here = {record.key for record in records} if claimed else set()
+    moved, broken = read_records(ctx, job.company, job.entity_row(), [key for key in claimed if key not in here])
     for _, error in broken:
         raise error
-    return records
+    return records + moved
 
 
 def _raise_outage(error: BCError) -> None:

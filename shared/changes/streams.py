@@ -77,6 +77,10 @@ class StreamState:
         """Return whether a person has set the watermark back, so that all since then is announced again."""
         return self.watermark is not None and self.read_since is not None and self.watermark < self.read_since
 
+    def is_past(self, run: str) -> bool:
+        """Return whether a run is complete, or another has begun since: a late page of it starts nothing."""
+        return self.run != run or self.done_run == run
+
     def is_to_mend(self, now: datetime) -> bool:
         """Return whether something broken is due to be read again."""
         return self.mend_at is not None and self.mend_at <= now

@@ -86,9 +86,8 @@ def resume_message(orders: OrderStore, entry: OrderEntry, *, is_redrive: bool = 
     lie in the queue when Business Central answers again.
     """
     of = {} if orders.connection == DEFAULT_CONNECTION else {"connection": orders.connection}
-    return json.dumps(
-        {"orderKey": entry.key, "company": entry.company, **of, **({"redrive": True} if is_redrive else {})}
-    )
+    anew = {"redrive": True} if is_redrive else {}
+    return json.dumps({"orderKey": entry.key, "company": entry.company, **of, **anew})
 
 
 def resume(ctx: Context, orders: OrderStore, body: bytes, message_id: str) -> Outputs:
@@ -137,6 +136,12 @@ def _old_place(members: dict[str, object]) -> Place | None:
     return _place(again) if list(members) == ["again"] and isinstance(again, dict) else None
 
 
+def _place_in(queue: str, body: bytes) -> Place | None:
+    """Return the order that a message of either queue resumes; None for one that brings an order."""
+    members = _members(body)
+    return _place(members) if queue == QUEUE_ORDER_RESUMES else _old_place(members)
+
+
 def _resume(ctx: Context, orders: OrderStore, place: Place, message_id: str, *, is_redrive: bool = False) -> Outputs:
     key, company = place
     entry = orders.at(key, company) or _moved(orders, key, message_id)
@@ -181,8 +186,7 @@ def taken_as(orders: OrderStore, queue: str, body: bytes, message_id: str) -> li
 
     The host moves it under a new id. Redriven under the one it had, it answers what it has not answered yet.
     """
-    members = _members(body)
-    place = _place(members) if queue == QUEUE_ORDER_RESUMES else _old_place(members)
+    place = _place_in(queue, body)
     found = [] if place is None else _resumed(orders, place)
     return list(dict.fromkeys(name for entry in found if (name := entry.worker or entry.reported_to))) or [message_id]
 
@@ -228,8 +232,7 @@ def died_at(entry: OrderEntry) -> bool:
 
 def _orders_of(orders: OrderStore, queue: str, body: bytes, message_id: str) -> list[OrderEntry]:
     """Return the stored orders that a message is about; a new order awaits their outcome from now on."""
-    members = _members(body)
-    place = _place(members) if queue == QUEUE_ORDER_RESUMES else _old_place(members)
+    place = _place_in(queue, body)
     if place is not None:
         return _resumed(orders, place)
     try:

@@ -12,7 +12,7 @@ from shared.changes.cloud_events import BATCH_TYPE
 from shared.connections.settings_reader import read_settings
 from shared.contract.built_in import described
 from shared.resource_names import QUEUE_EVENTS, QUEUE_RESULTS
-from tests.simulation.world import ENV, World
+from tests.simulation.world import ENV, Crash, World
 from tests.support.published import event_faults
 
 type Event = dict[str, Any]
@@ -85,3 +85,19 @@ def notify(world: World) -> None:
     world.clock.advance(40)
     world.deliver_webhooks()
     world.drain()
+
+
+def kill_at(world: World, place: str, times: int = 1) -> list[str]:
+    """Kill the process at the n-th time of a place, once; return where it died, filled by then."""
+    left = times
+    died: list[str] = []
+
+    def point(name: str) -> None:
+        nonlocal left
+        left -= name == place
+        if name == place and left == 0:
+            died.append(name)
+            raise Crash(name)
+
+    world.point = point
+    return died

@@ -9,9 +9,9 @@ from shared.changes.broken_records import FIRST_DAY, BrokenList
 from shared.operations import status
 from shared.operations.status_view import LoginView
 from shared.resource_names import QUEUE_EVENTS
-from tests.simulation.world import Crash, World
+from tests.simulation.world import World
 from tests.support.page_world import CRONUS, LEASE_S, created, fail, items, pulled, run, stream, world_of
-from tests.support.worlds import announced, notify, subject
+from tests.support.worlds import announced, kill_at, notify, subject
 
 QUARTER = timedelta(minutes=15)
 
@@ -214,14 +214,7 @@ def test_what_breaks_between_a_claim_and_its_output_is_announced_once_it_heals(b
     world = world_of(rows=50)
     world.clock.advance(60)
     made = items(world, 3)
-    crashed: list[str] = []
-
-    def point(name: str) -> None:
-        if name == f"before put {QUEUE_EVENTS}" and not crashed:
-            crashed.append(name)
-            raise Crash(name)
-
-    world.point = point
+    crashed = kill_at(world, f"before put {QUEUE_EVENTS}")
     if by == "notification":
         notify(world)
     else:

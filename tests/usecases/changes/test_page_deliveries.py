@@ -24,7 +24,7 @@ from tests.support.page_world import (
     watermark,
     world_of,
 )
-from tests.support.worlds import announced, events, messages, small_world, subject
+from tests.support.worlds import announced, events, kill_at, messages, small_world, subject
 
 
 def test_a_copy_of_a_page_job_does_nothing() -> None:
@@ -60,14 +60,7 @@ def test_a_redelivered_watch_page_tells_what_it_claimed_though_it_has_moved_on()
     world.clock.advance(60)
     made = items(world, 6)
     world.run_timer("reconcile")
-    crashed: list[str] = []
-
-    def point(name: str) -> None:
-        if name == f"before put {QUEUE_EVENTS}" and not crashed:
-            crashed.append(name)
-            raise Crash(name)
-
-    world.point = point
+    crashed = kill_at(world, f"before put {QUEUE_EVENTS}")
     world.drain()
     assert crashed
     world.clock.advance(1)
@@ -268,14 +261,7 @@ def test_a_refusal_of_a_page_that_has_announced_something_is_a_dead_letter_and_n
     world.clock.advance(60)
     made = items(world, 2)
     world.run_timer("reconcile")
-    crashed: list[str] = []
-
-    def point(name: str) -> None:
-        if name == f"before put {QUEUE_EVENTS}" and not crashed:
-            crashed.append(name)
-            raise Crash(name)
-
-    world.point = point
+    kill_at(world, f"before put {QUEUE_EVENTS}")
     world.drain()
     fail(world, FaultKind.SERVER_ERROR, "items\\?", times=None, status=403)
     for _ in range(6):
@@ -352,14 +338,7 @@ def test_a_page_of_a_wide_delta_that_dies_before_its_output_tells_it_when_it_com
     new = items(world, 2)
     for item in new:
         world.bc.user.create_variant(item, "RED")
-    crashed: list[str] = []
-
-    def point(name: str) -> None:
-        if name == f"before put {QUEUE_EVENTS}" and not crashed:
-            crashed.append(name)
-            raise Crash(name)
-
-    world.point = point
+    crashed = kill_at(world, f"before put {QUEUE_EVENTS}")
     run(world, "pull_items")
     assert crashed
     world.clock.advance(LEASE_S)

@@ -14,7 +14,7 @@ from shared.errors import InvalidMessage
 from shared.resource_names import QUEUE_EVENTS, QUEUE_PAGES, TABLE_WATERMARKS
 from tests.simulation.world import Crash, World
 from tests.support.published import event_faults
-from tests.support.worlds import events, restart, small_world
+from tests.support.worlds import events, kill_at, restart, small_world
 
 BUILT_IN = tuple(ENTITIES.values())
 NOW = datetime(2026, 2, 11, 12, 0, tzinfo=UTC)
@@ -195,12 +195,7 @@ def test_a_page_whose_worker_died_is_left_to_the_queue() -> None:
     world.left.clear()
     started(world)
 
-    def die(name: str) -> None:
-        if name == "before slot":
-            world.point = lambda _: None
-            raise Crash(name)
-
-    world.point = die
+    kill_at(world, "before slot")
     world.drain()
     for _ in range(15):
         world.clock.advance(60)

@@ -10,23 +10,11 @@ from business_central_emulator.server.exchange import Request, Response
 from shared.changes.lost_pages import SILENT
 from shared.changes.streams import Stream
 from shared.resource_names import QUEUE_EVENTS, QUEUE_PAGES
-from tests.simulation.world import Crash, World
+from tests.simulation.world import World
 from tests.support.page_world import LEASE_S, created, items, pulled, stream, watermark, world_of
-from tests.support.worlds import announced, requests_made, small_world
+from tests.support.worlds import announced, kill_at, requests_made, small_world
 
 MINUTE = timedelta(minutes=1)
-
-
-def kill_at(world: World, place: str, times: int = 1) -> None:
-    """Kill the process at the n-th time of a place, once."""
-    left = [times]
-
-    def point(name: str) -> None:
-        left[0] -= name == place
-        if name == place and left[0] == 0:
-            raise Crash(name)
-
-    world.point = point
 
 
 def minutes_until_done(world: World, since: datetime) -> timedelta:

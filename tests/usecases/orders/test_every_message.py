@@ -21,7 +21,7 @@ from shared.resource_names import QUEUE_ORDER_RESUMES, QUEUE_ORDERS
 from shared.triggers import WORK
 from tests.simulation.world import Crash
 from tests.support.shop import CRONUS, Shop
-from tests.support.worlds import requests_made, restart, results, small_world
+from tests.support.worlds import kill_at, requests_made, restart, results, small_world
 
 BOM = b"\xef\xbb\xbf"
 MEMBERS = ["id", "Id", "dequeueCount", "insertionTime", "expirationTime", "nextVisibleTime", "popReceipt"]
@@ -499,14 +499,8 @@ def test_resumes_that_lie_in_the_queue_when_an_order_is_answered_do_nothing(shop
 
 def test_a_message_that_a_resume_has_answered_is_answered_again_and_not_tried_anew(shop: Shop) -> None:
     """Its worker died before it could delete it; the order's result does not go back (P17)."""
-
-    def point(name: str) -> None:
-        if name == f"before delete {QUEUE_ORDERS}":
-            shop.world.point = lambda _: None
-            raise Crash(name)
-
     shop.fail(FaultKind.TRANSIENT, times=1)
-    shop.world.point = point
+    kill_at(shop.world, f"before delete {QUEUE_ORDERS}")
     shop.submit(shop.message("a", shop.order(customerNumber="NOBODY")))
     shop.wait(timedelta(minutes=5))
     assert shop.status("A") == "rejected"
