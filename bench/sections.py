@@ -169,10 +169,10 @@ def _delta(numbers: Numbers) -> list[str]:
         ("this bundle, full pull", f"{numbers['full_seconds']:.2f}"),
     ]
     text = f"""
-        {numbers["changed"]:,} of {numbers["items"]:,} items changed, modelled latency. Changes lost: {lost};
-        announced though unchanged: {extra}. The bundle also asks for changed variants, and reads from ten minutes
-        before its watermark, where {numbers["overlap"]:,} items lie that it knows. When nothing had changed since:
-        {numbers["unchanged"]["requests"]:g} requests a stream.
+        {numbers["changed"]:,} of {numbers["items"]:,} items changed in each quarter of an hour, modelled latency.
+        Changes lost: {lost}; announced though unchanged: {extra}. The bundle also asks for changed variants, and reads
+        from ten minutes before its watermark, where some {numbers["overlap"]:,} items lie that it knows. When nothing
+        had changed since: {numbers["unchanged"]["requests"]:g} requests a stream.
     """
     return [*prose(text), "", *table(("", "seconds"), rows)]
 

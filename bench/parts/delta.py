@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import math
 from typing import Any
 
 from bench.options import Options
@@ -15,6 +15,11 @@ from shared.changes.streams import Stream
 from shared.clock import format_time
 
 _STEP_S = 1  # between the changes of the items that are there
+_BEHIND_S = 3600.0  # how far Business Central's clock is set back at first, as turns move it on
+#: Of each turn: seconds until the next change, and the share of the changes; it is pulled after a quarter of an hour,
+#: as the schedule has it, and two thirds of a turn's changes lie in the overlap of the next one.
+_TURN = ((200.0, 1 / 3), (300.0, 1 / 3), (300.0, 1 / 3))
+_TURN_S = 900.0
 
 
 def run(options: Options) -> dict[str, Any]:
@@ -22,6 +27,7 @@ def run(options: Options) -> dict[str, Any]:
     runner.prepare()
     changed = max(1, options.items // 100)
     with World("delta") as world:
+        world.bc("clock/advance", seconds=-_BEHIND_S)
         world.bc("items/bulk", count=options.items, variantsPerItem=options.variants_per_item, stepMs=_STEP_S * 1000)
         world.latency(options.latency_base_s, options.latency_row_us)
         full = ours(world, world.truth())
@@ -31,8 +37,7 @@ def run(options: Options) -> dict[str, Any]:
         for turn in range(options.runs):
             mark = world.stream("pull").watermark
             chosen = ids[turn * changed : (turn + 1) * changed]
-            for key in chosen:
-                world.bc("records/update", entitySet="items", id=key, values={"displayName": f"Changed {turn}"})
+            _change(world, chosen, f"Changed {turn}")
             before = world.requests()
             seconds = world.run_stream("pull_items", "pull")
             requests = world.requests() - before
@@ -43,7 +48,6 @@ def run(options: Options) -> dict[str, Any]:
                 "seconds": seconds, "requests": requests, "peer_seconds": peer["seconds"],
                 "lost": len(set(chosen) - announced), "extra": len(announced - set(chosen)),
             })  # fmt: skip
-            time.sleep(1)  # changes of the next turn get a later second
     return {
         "overlap": min(options.items, int(OVERLAP.total_seconds()) // _STEP_S),
         "changed": changed,
@@ -54,6 +58,18 @@ def run(options: Options) -> dict[str, Any]:
         "peer_seconds": median([run["peer_seconds"] for run in taken]),
         "runs": taken,
     }
+
+
+def _change(world: World, keys: list[str], name: str) -> None:
+    """Let a quarter of an hour pass in Business Central, in which these items are changed."""
+    left = list(keys)
+    for pause_s, share in _TURN:
+        world.bc("clock/advance", seconds=pause_s)
+        part = math.ceil(len(keys) * share)
+        for key in left[:part]:
+            world.bc("records/update", entitySet="items", id=key, values={"displayName": name})
+        left = left[part:]
+    world.bc("clock/advance", seconds=_TURN_S - sum(pause_s for pause_s, _ in _TURN))
 
 
 def _idle(world: World) -> tuple[float, float]:

@@ -181,7 +181,8 @@ def _first_page_only() -> list[Patch]:
 def _no_nested() -> list[Patch]:
     # the delta that reads far back once a day would make up for some
     no_wide = (plan_runs, "WIDE_OVERLAP", timedelta(0))
-    return [(pull_page, "_expanded_count", lambda *_: False), no_wide]
+    kind = replace(pull_page.KIND, phase_after=lambda *_: "commit")
+    return [(page_job, "KINDS", {**page_job.KINDS, "pull": kind}), no_wide]
 
 
 def _doubt_rejects() -> list[Patch]:
