@@ -130,7 +130,7 @@ param instanceMemoryMB 512 | 2048 | 4096 = 2048
 @maxValue(1000)
 param maximumInstanceCount int = 40
 
-@description('HTTP calls that one instance serves at once, and threads for them.')
+@description('HTTP calls that one instance serves at once.')
 @minValue(1)
 @maxValue(64)
 param httpConcurrency int = 16
