@@ -85,8 +85,8 @@ var settings = {
   AzureWebJobsStorage__tableServiceUri: account.properties.primaryEndpoints.table
   APPLICATIONINSIGHTS_CONNECTION_STRING: component.properties.ConnectionString
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
-  // one thread for each HTTP call, and for each message of a queue, that an instance serves at once
-  PYTHON_THREADPOOL_THREAD_COUNT: string(max(scale.httpConcurrency, messageConcurrency))
+  // a thread for each HTTP call that an instance serves at once, beside those for a queue's messages
+  PYTHON_THREADPOOL_THREAD_COUNT: string(scale.httpConcurrency + messageConcurrency)
   // the page at / would answer 200 while no function is there
   AzureWebJobsDisableHomepage: 'true'
   // 1 MiB; the largest delivery of Business Central, 1,000 notifications, is half of it

@@ -49,7 +49,7 @@ def app_settings(
     return {
         **{name: default for name, default in DEFAULTS.items() if default},
         "FUNCTIONS_WORKER_RUNTIME": "python",
-        "PYTHON_THREADPOOL_THREAD_COUNT": "20",  # as infra/ sets it
+        "PYTHON_THREADPOOL_THREAD_COUNT": "36",  # as infra/ sets it
         "AzureWebJobsStorage": storage,
         "KEY_VAULT_URL": vault_url,
         "BC_TENANT_ID": tenant,
