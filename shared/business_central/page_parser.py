@@ -52,6 +52,8 @@ def parse_page(chunks: Iterable[bytes], key: str = "id") -> Page:
                 next_link = member
         if text.sign() == ",":
             text.expect(",")
+    text.expect("}")
+    text.expect_end()
     if not found:
         raise ValueError("no array named value in the answer")
     return Page(records, broken, next_link)
@@ -118,6 +120,13 @@ class _Text:
         if self.sign() != sign:
             raise ValueError(f"{sign} expected")
         self._at += 1
+
+    def expect_end(self) -> None:
+        """Take white space; nothing else may come."""
+        while not (rest := self._text[self._at :].strip(_SPACE)) and self._more():
+            pass
+        if rest:
+            raise ValueError("the answer goes on behind its end")
 
     def take_known(self, shape: RecordShape, records: list[Record]) -> bool:
         """Take the records that come next, and the commas between them, as long as they have a shape and are whole."""

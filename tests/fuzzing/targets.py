@@ -202,6 +202,7 @@ _RECORD: Final = (
     f'{{"@odata.etag":"W/\\"1\\"","id":"{_COMPANY}","number":"1000","unitPrice":1.50,"inventory":12,'
     '"lastModifiedDateTime":"2026-03-04T12:00:00Z"}'
 )
+_SHORT_RECORD: Final = f'{{"id":"{_COMPANY}"}}'
 _METADATA: Final = b"""<?xml version="1.0" encoding="utf-8"?>
 <edmx:Edmx Version="4.0" xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx"><edmx:DataServices>
 <Schema Namespace="NAV" xmlns="http://docs.oasis-open.org/odata/ns/edm"><EntityType Name="company">
@@ -220,7 +221,12 @@ TARGETS: Final[Mapping[str, Target]] = {
         found=(b'{"customerNumber": "C1", "salesOrderLines": [null]}',),
     ),
     "page": Target(
-        page, (f'{{"@odata.context":"x","value":[{_RECORD},{_RECORD}],"@odata.nextLink":"{_HOME}?a=b"}}'.encode(),)
+        page,
+        (
+            f'{{"@odata.context":"x","value":[{_RECORD},{_RECORD}],"@odata.nextLink":"{_HOME}?a=b"}}'.encode(),
+            f'{{"value":[{",".join([_SHORT_RECORD] * 60)}]}}'.encode(),  # so many that their shape is learned
+        ),
+        found=(f'{{"value":[{_RECORD}]}}'.encode() + b"\xd0\xcd",),
     ),
     "odata_error": Target(
         odata_error,

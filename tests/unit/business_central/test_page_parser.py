@@ -77,6 +77,16 @@ def test_what_is_no_page_is_refused(body: bytes) -> None:
         parsed(body)
 
 
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+@pytest.mark.parametrize("tail", [b"}", b"{", b"\xd0\xcd", b"\n<!-- by a proxy -->", b"\xc3"])
+def test_what_comes_behind_a_page_is_no_page(tail: bytes, size: int) -> None:
+    """However it is cut: nobody knows what else of such an answer is not BC's. White space may end it."""
+    body = page(entry("1.50"))
+    assert len(parsed(body + b" \r\n\t", size).records) == 1
+    with pytest.raises(ValueError):
+        parsed(body + tail, size)
+
+
 @pytest.mark.parametrize("broken", ["7", "null", "[]", "{}", '{"id": 5}', '{"id": "x"}', '{"id": null}'])
 def test_an_entry_without_an_id_is_reported_and_stops_nothing(broken: str) -> None:
     """One unusable entry costs that entry (P13)."""
