@@ -31,6 +31,7 @@ _CORRELATION: Final = re.compile(r"\s*CorrelationId:\s*([0-9a-fA-F-]{36})\.?\s*$
 _XML_ERROR: Final = re.compile(rb"<code>([^<]{1,200})</code>\s*<message[^>]*>([^<]{0,600})</message>")
 
 #: Characters that a filter value may hold without meaning something else to AL's own filter language.
+_NOT_IN_A_URL: Final = re.compile(r"[\x00-\x1f\x7f]|^ ")
 _PLAIN_VALUE: Final = re.compile(r"(?!.*\.\.)[A-Za-z0-9 _/:,;#+.-]*")
 _PLAIN_PARTS: Final = re.compile(r"[A-Za-z0-9 _/:,;#+-]+(?:\.[A-Za-z0-9 _/:,;#+-]+)*")
 
@@ -62,7 +63,12 @@ def query(options: Mapping[str, str]) -> str:
 
 
 def origin_of(url: str) -> tuple[str, str, int] | None:
-    """Return scheme, host and port, by which URLs compare (RFC 6454, 4); None for what is no URL or names a user."""
+    """Return scheme, host and port, by which URLs compare (RFC 6454, 4); None for what is no URL or names a user.
+
+    A URL holds no control characters (RFC 3986, 2): `urlsplit` drops some, which whoever sends it does not.
+    """
+    if _NOT_IN_A_URL.search(url):
+        return None
     try:
         parts = urlsplit(url)
         port = parts.port or _PORTS.get(parts.scheme, 0)

@@ -302,7 +302,7 @@ def test_ternaries_are_written_as_the_formatter_writes_them() -> None:
 def test_queue_concurrency_fits_the_threads() -> None:
     """No message is locked while it waits for a thread: host.json lets through no more than there are threads."""
     queues = json.loads((bicep.ROOT / "host.json").read_text(encoding="utf-8"))["extensions"]["queues"]
-    messages = int(re.findall(r"(?m)^var messageConcurrency = (\d+)$", APP)[0])
+    messages = int(re.findall(r"(?m)^var messageConcurrency = (\d+)$", ALL_TEXT[APP])[0])
     assert queues["batchSize"] + queues["newBatchThreshold"] == messages
 
 

@@ -240,6 +240,7 @@ TARGETS: Final[Mapping[str, Target]] = {
         next_link,
         (f"{_HOME}?$skiptoken=1&tenant=contoso.com".encode(), f"{_HOME}?aid=FIN&company=x".encode(),
          f"{_HOME}".replace("contoso.com", _COMPANY).encode()),
+        found=(_HOME.replace("companies", "comp\ranies").encode(),),
     ),
     "wait_headers": Target(
         wait_headers, (b"120", b"Wed, 04 Mar 2026 12:00:00 GMT", b"4 Mar 26 12:00 +0100"),

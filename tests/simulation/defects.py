@@ -182,7 +182,7 @@ def _no_nested() -> list[Patch]:
     # the delta that reads far back once a day would make up for some
     no_wide = (plan_runs, "WIDE_OVERLAP", timedelta(0))
     kind = replace(pull_page.KIND, phase_after=lambda *_: "commit")
-    return [(page_job, "KINDS", {**page_job.KINDS, "pull": kind}), no_wide]
+    return [(page_job, "KINDS", {**run_end.KINDS, "pull": kind}), no_wide]
 
 
 def _doubt_rejects() -> list[Patch]:
