@@ -29,9 +29,9 @@ _MESSAGE_CHARS: Final = 600
 _PORTS: Final = {"https": 443, "http": 80}
 _CORRELATION: Final = re.compile(r"\s*CorrelationId:\s*([0-9a-fA-F-]{36})\.?\s*$")
 _XML_ERROR: Final = re.compile(rb"<code>([^<]{1,200})</code>\s*<message[^>]*>([^<]{0,600})</message>")
+_NOT_IN_A_URL: Final = re.compile(r"[\x00-\x1f\x7f]|^ ")
 
 #: Characters that a filter value may hold without meaning something else to AL's own filter language.
-_NOT_IN_A_URL: Final = re.compile(r"[\x00-\x1f\x7f]|^ ")
 _PLAIN_VALUE: Final = re.compile(r"(?!.*\.\.)[A-Za-z0-9 _/:,;#+.-]*")
 _PLAIN_PARTS: Final = re.compile(r"[A-Za-z0-9 _/:,;#+-]+(?:\.[A-Za-z0-9 _/:,;#+-]+)*")
 
