@@ -192,7 +192,7 @@ def erased(made: Services, named: str, key: str) -> list[dict[str, Any]]:
 
 
 def run_timer(made: Services, function: str, work: Callable[[Connection], Outputs]) -> Outputs:
-    """Do a timer's work for every connection; what one raises is logged and stops no other.
+    """Do a timer's work for every connection; what one raises is logged and stops no other, were it a fault of ours.
 
     A timer's failure is not retried by the host anyway, and the next run is minutes away.
     """
@@ -204,7 +204,7 @@ def run_timer(made: Services, function: str, work: Callable[[Connection], Output
 
     def one(connection: str) -> Outputs:
         with about(connection):
-            return _undisturbed(lambda: _counted(made.connection(connection), work))
+            return _undisturbed(lambda: _counted(made.connection(connection), work), is_alone=len(ids) == 1)
 
     return together(at_once(one, ids, len(ids)))
 
@@ -223,12 +223,19 @@ def _log_settings(error: ConfigError) -> None:
     log_event(log, "settings.refused", level=logging.ERROR, faults=len(error.faults), reason=str(error))
 
 
-def _undisturbed(work: Callable[[], Outputs]) -> Outputs:
-    """Return what the work sends out; nothing where it fails, which is logged."""
+def _undisturbed(work: Callable[[], Outputs], *, is_alone: bool) -> Outputs:
+    """Return what the work sends out; nothing where it fails, which is logged.
+
+    What nobody foresaw ends the invocation, and is seen there, but where that would cost what others send out.
+    """
     try:
         return work()
     except ConfigError as error:
         _log_settings(error)
     except IntegrationError as error:
         log_event(log, "bc.failed", level=logging.WARNING, error=type(error).__name__, reason=str(error))
+    except Exception as error:
+        if is_alone:
+            raise
+        log_event(log, "bc.failed", level=logging.ERROR, error=type(error).__name__, reason=str(error))
     return Outputs()

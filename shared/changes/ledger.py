@@ -184,6 +184,23 @@ class Ledger:
         row = self._table.get(self._partition, row_key("j", job))
         return Claims() if row is None else Claims.from_row(row, _IDS)
 
+    def hand_claims(self, page: PageJob) -> None:
+        """Have the message that takes a page now answer for what the page's other messages have claimed.
+
+        They are copies from now on, and dropped; if its own work fails until the run is past, it has to tell it.
+        """
+        held = self.claims(page.job)
+        if not held.ids or held.by == page.again:
+            return
+        place = row_key("j", page.job)
+
+        def edit(row: Row | None) -> Row:
+            claims = (held if row is None else Claims.from_row(row, _IDS)).with_work_of(page)
+            kept = Row(partition=self._partition, key=place) if row is None else row
+            return kept.with_values(**claims.to_values(_IDS))
+
+        change_row(self._table, self._partition, place, edit, f"claims of {page.job}")
+
     def forget_jobs(self, before: datetime) -> None:
         """Delete what jobs claimed before a time by which none of them can be delivered again."""
         for row in list(self._table.query(self._partition, "j|", after("j|"))):

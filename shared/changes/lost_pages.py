@@ -55,8 +55,8 @@ def lost(pages: Sequence[SlicePage], now: datetime, standstill: timedelta = SILE
 
 def _silent(pages: Iterable[SlicePage], now: datetime) -> Iterable[SlicePage]:
     for page in pages:
-        patience = SILENT * 2**page.again
-        if (page.is_at_work or page.is_queued) and page.again < TRIES and _heard_of(page) + patience <= now:
+        is_ours = (page.is_at_work or page.is_queued) and page.again < TRIES  # beyond it grows without end
+        if is_ours and _heard_of(page) + SILENT * 2**page.again <= now:
             yield page
 
 

@@ -54,6 +54,8 @@ def read(ctx: Context, stores: ChangeStores, job: PageJob, message_id: str) -> O
     if role is Role.REPEAT:
         return _read(ctx, stores, job, None, None)
     with PageBeat(stores.runs, job, message_id, taken_at=now, now=ctx.now, every_s=stores.beat_s) as beat:
+        if job.again:
+            KINDS[job.purpose].take_over(stores, job)
         return _read(ctx, stores, job, beat, state)
 
 

@@ -39,6 +39,8 @@ class PageKind:
     #: Whether an earlier delivery of a message whose job is out of date can have announced something that got lost on
     #: its way.
     may_have_announced: Callable[[Context, ChangeStores, PageJob, StreamState], bool]
+    #: What a message that was put again does once it has taken its page, as the others are dropped from now on.
+    take_over: Callable[[ChangeStores, PageJob], None] = _nothing
     #: Whether nothing of a page that was read ahead is news; nothing is claimed for it, as it may never come.
     knows: Callable[[Context, ChangeStores, PageJob, Reading], bool] = lambda _ctx, _stores, _job, _reading: False
     #: The phase behind the last page of one.

@@ -63,6 +63,16 @@ def _is_new(stores: ChangeStores, job: PageJob, key: str) -> bool:
     return stores.ledger(job.company, job.entity_row()).is_new(key)
 
 
+def _take_over(stores: ChangeStores, job: PageJob) -> None:
+    """Claims keep all others silent, also once the run is superseded; those of a pull the next run announces."""
+    stores.ledger(job.company, job.entity_row()).hand_claims(job)
+
+
 KIND: Final = PageKind(
-    news=_news, has_claims=_has_claims, may_have_announced=_may_have_announced, phase_after=_phase_after, is_new=_is_new
+    news=_news,
+    has_claims=_has_claims,
+    may_have_announced=_may_have_announced,
+    take_over=_take_over,
+    phase_after=_phase_after,
+    is_new=_is_new,
 )

@@ -126,6 +126,7 @@ def dead_letter(
 ) -> None:
     """Keep a message and its reason, to be seen and redriven; no alarm while it waits for a pause to end."""
     name = _name(queue, body, message_id)
+    body = _newest(letters.get(queue, name), body) if queue in OURS else body
     letter = DeadLetter(queue=queue, name=name, body=body, reason=reason, since=ctx.now())
     kept = letters.add(letter, retryable=retryable, now=ctx.now())
     waits = is_pause and kept.next_try_at is not None
@@ -140,6 +141,16 @@ def _name(queue: str, body: bytes, message_id: str) -> str:
     """Return the name of a letter: on queues of ours that of the job, which all copies share; else the message's id."""
     job = _members(body).get("job") if queue in OURS else None
     return job if isinstance(job, str) and _JOB.fullmatch(job) else message_id
+
+
+def _newest(kept: DeadLetter | None, body: bytes) -> bytes:
+    """Return of the messages of one job the one that was put again last: it answers for what the others claimed."""
+    return body if kept is None or _again(kept.body) <= _again(body) else kept.body
+
+
+def _again(body: bytes) -> int:
+    again = _members(body).get("again")
+    return again if isinstance(again, int) else 0
 
 
 def _copy(queue: str, body: bytes) -> int:

@@ -184,10 +184,13 @@ def note_poison(ctx: Context, orders: OrderStore, queue: str, body: bytes, messa
 def taken_as(orders: OrderStore, queue: str, body: bytes, message_id: str) -> list[str]:
     """Return under which ids the orders that a poison message resumes know it; its own where it resumes none.
 
-    The host moves it under a new id. Redriven under the one it had, it answers what it has not answered yet.
+    The host moves it under a new id. Redriven under the one it had, it answers what it has not answered yet. A person's
+    redrive of an order that has been refused is none of its answers: it tries it anew, under an id of its own.
     """
     place = _place_in(queue, body)
     found = [] if place is None else _resumed(orders, place)
+    if _members(body).get("redrive") is True:
+        found = [entry for entry in found if entry.status == "created" or not entry.is_over]
     return list(dict.fromkeys(name for entry in found if (name := entry.worker or entry.reported_to))) or [message_id]
 
 

@@ -27,6 +27,7 @@ def page(silent: timedelta = SILENT, **more: Any) -> SlicePage:
         (2 * SILENT, {"is_at_work": True, "again": 1}, True),
         (4 * SILENT, {"is_at_work": True, "again": 2}, True),
         (100 * SILENT, {"is_at_work": True, "again": TRIES}, False),
+        (100 * SILENT, {"is_at_work": True, "again": 10_000}, False),  # its run's limit puts it again without end
         (100 * SILENT, {"is_at_work": True, "put_again_at": NOW - SILENT + SECOND}, False),
         (100 * SILENT, {"is_at_work": True, "put_again_at": NOW - SILENT}, True),
     ],

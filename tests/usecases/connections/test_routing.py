@@ -241,3 +241,21 @@ def test_a_poison_message_of_a_connection_that_is_out_is_kept(
     body = json.dumps({"kind": "page", "job": "r-00-000001", "connection": "us"}).encode()
     triggers.run_poison(func.QueueMessage(id="p", body=body), QUEUE_PAGES)
     assert len(kept(made, "us")) == 1
+
+
+def test_what_nobody_foresaw_of_one_connection_costs_no_other_its_timer(
+    made: Deployment, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told as an error. Alone it ends the invocation, where the platform shows it."""
+
+    def work(conn: services.Connection) -> Outputs:
+        if conn.id == "us":
+            raise OverflowError("a fault of ours")
+        return Outputs(resumes=(conn.id,))
+
+    assert routing.run_timer(made.made, "retry_sales_orders", work).resumes == ("default",)
+    told = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert ["OverflowError" in record.getMessage() for record in told] == [True]
+    alone = Deployment("us")
+    with pytest.raises(OverflowError):
+        routing.run_timer(alone.made, "retry_sales_orders", work)

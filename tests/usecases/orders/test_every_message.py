@@ -443,6 +443,26 @@ def test_a_poisoned_order_is_answered_although_the_worker_that_parks_it_dies(sho
     assert len(results(shop.world)) >= 2
 
 
+def test_a_persons_redrive_whose_workers_die_is_carried_out(shop: Shop) -> None:
+    """The refusal that it found is none of its answers (P19)."""
+    shop.submit(shop.message(order=shop.order(customerNumber="NOBODY")))
+    shop.world.bc.user.create_customer(number="NOBODY", displayName="there is one now")
+    shop.world.leave(resume.redrive(shop.world.stores.orders, "web-1")[1])
+
+    def point(name: str) -> None:
+        if name == f"before {QUEUE_ORDER_RESUMES}":
+            raise Crash(name)
+
+    shop.world.point = point
+    for _ in range(7):
+        shop.world.drain()
+        shop.world.clock.advance(timedelta(minutes=11))
+    shop.world.point = lambda _: None
+    shop.wait(timedelta(hours=3))
+    assert [result["status"] for result in results(shop.world)] == ["rejected", "created"]
+    assert len(shop.orders()) == 1
+
+
 def die_often(shop: Shop, place: str, deaths: int = 5) -> list[str]:
     """Kill the workers of the stored order's resumes at a place, so many times; return where they died."""
     died: list[str] = []
