@@ -66,7 +66,6 @@ TESTS: Final[Mapping[str, tuple[str, ...]]] = {
         "usecases/orders/test_order_routes.py",
         "usecases/operations/test_causes.py",
     ),
-    "changes/jobs": ("unit/changes/test_jobs.py", "usecases/changes/test_notification_job.py"),
     "changes/cloud_events": ("unit/changes/test_cloud_events.py", "usecases/changes/test_replay.py"),
     "changes/ledger": (
         "unit/changes/test_ledger.py",
