@@ -59,13 +59,7 @@ MODULES: Final = (
 #: Module -> the tests that are to notice its faults, where they are not its own file in the room of `unit`.
 TESTS: Final[Mapping[str, tuple[str, ...]]] = {
     "orders/order_fields": ("unit/orders/test_order_fields.py", "unit/orders/test_order_message.py"),
-    "orders/order_store": (
-        "unit/orders/test_order_store.py",
-        "usecases/orders/test_erasure.py",
-        "usecases/orders/test_lost_table.py",
-        "usecases/orders/test_order_routes.py",
-        "usecases/operations/test_causes.py",
-    ),
+    "orders/order_store": ("unit/orders/test_order_store.py", "unit/orders/test_order_lists.py"),
     "changes/cloud_events": ("unit/changes/test_cloud_events.py", "usecases/changes/test_replay.py"),
     "changes/ledger": (
         "unit/changes/test_ledger.py",
