@@ -68,6 +68,10 @@ TESTS: Final[Mapping[str, tuple[str, ...]]] = {
         "usecases/operations/test_find.py",
     ),
     "connections/settings_reader": ("unit/test_settings.py",),
+    "business_central/page_parser": (
+        "unit/business_central/test_page_parser.py",
+        "unit/business_central/test_record_shape.py",
+    ),
     "business_central/entities": ("usecases/changes/test_entities.py",),
     "business_central/page_queries": ("usecases/business_central/test_client.py",),
     "operations/diagnosis": ("usecases/operations/test_doctor.py",),
