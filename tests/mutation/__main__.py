@@ -72,8 +72,6 @@ TESTS: Final[Mapping[str, tuple[str, ...]]] = {
         "unit/business_central/test_page_parser.py",
         "unit/business_central/test_record_shape.py",
     ),
-    "business_central/entities": ("usecases/changes/test_entities.py",),
-    "business_central/page_queries": ("usecases/business_central/test_client.py",),
     "operations/diagnosis": ("usecases/operations/test_doctor.py",),
 }
 type Fate = Literal["killed", "survived", "timeout"]
