@@ -61,18 +61,11 @@ TESTS: Final[Mapping[str, tuple[str, ...]]] = {
     "orders/order_fields": ("unit/orders/test_order_fields.py", "unit/orders/test_order_message.py"),
     "orders/order_store": ("unit/orders/test_order_store.py", "unit/orders/test_order_lists.py"),
     "changes/cloud_events": ("unit/changes/test_cloud_events.py", "usecases/changes/test_replay.py"),
-    "changes/ledger": (
-        "unit/changes/test_ledger.py",
-        "usecases/changes/test_snapshots.py",
-        "usecases/changes/test_notification_job.py",
-        "usecases/operations/test_find.py",
-    ),
     "connections/settings_reader": ("unit/test_settings.py",),
     "business_central/page_parser": (
         "unit/business_central/test_page_parser.py",
         "unit/business_central/test_record_shape.py",
     ),
-    "operations/diagnosis": ("usecases/operations/test_doctor.py",),
 }
 type Fate = Literal["killed", "survived", "timeout"]
 
