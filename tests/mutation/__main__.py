@@ -61,6 +61,7 @@ TESTS: Final[Mapping[str, tuple[str, ...]]] = {
     "orders/order_fields": ("unit/orders/test_order_fields.py", "unit/orders/test_order_message.py"),
     "orders/order_store": ("unit/orders/test_order_store.py", "unit/orders/test_order_lists.py"),
     "changes/cloud_events": ("unit/changes/test_cloud_events.py", "usecases/changes/test_replay.py"),
+    "changes/ledger": ("unit/changes/test_ledger.py", "unit/changes/test_ledger_rows.py"),
     "connections/settings_reader": ("unit/test_settings.py",),
     "business_central/page_parser": (
         "unit/business_central/test_page_parser.py",
