@@ -59,25 +59,14 @@ MODULES: Final = (
 #: Module -> the tests that are to notice its faults, where they are not its own file in the room of `unit`.
 TESTS: Final[Mapping[str, tuple[str, ...]]] = {
     "orders/order_fields": ("unit/orders/test_order_fields.py", "unit/orders/test_order_message.py"),
-    "orders/order_store": (
-        "unit/orders/test_order_store.py",
-        "usecases/orders/test_erasure.py",
-        "usecases/orders/test_lost_table.py",
-        "usecases/orders/test_order_routes.py",
-        "usecases/operations/test_causes.py",
-    ),
-    "changes/jobs": ("unit/changes/test_jobs.py", "usecases/changes/test_notification_job.py"),
+    "orders/order_store": ("unit/orders/test_order_store.py", "unit/orders/test_order_lists.py"),
     "changes/cloud_events": ("unit/changes/test_cloud_events.py", "usecases/changes/test_replay.py"),
-    "changes/ledger": (
-        "unit/changes/test_ledger.py",
-        "usecases/changes/test_snapshots.py",
-        "usecases/changes/test_notification_job.py",
-        "usecases/operations/test_find.py",
-    ),
+    "changes/ledger": ("unit/changes/test_ledger.py", "unit/changes/test_ledger_rows.py"),
     "connections/settings_reader": ("unit/test_settings.py",),
-    "business_central/entities": ("usecases/changes/test_entities.py",),
-    "business_central/page_queries": ("usecases/business_central/test_client.py",),
-    "operations/diagnosis": ("usecases/operations/test_doctor.py",),
+    "business_central/page_parser": (
+        "unit/business_central/test_page_parser.py",
+        "unit/business_central/test_record_shape.py",
+    ),
 }
 type Fate = Literal["killed", "survived", "timeout"]
 

@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.connections.settings_reader import DEFAULTS, read_connections, read_settings, schedule_faults
+from shared.connections.settings_reader import (
+    DEFAULTS,
+    is_id,
+    read_connections,
+    read_settings,
+    schedule_faults,
+    setting_name,
+)
 from shared.errors import ConfigError
 from shared.settings import AuthMode, Settings
 
@@ -114,6 +121,14 @@ def test_page_rows_stay_in_their_bounds(value: str) -> None:
         assert set(faults({**GOOD, "BC_PAGE_ROWS": value})) == {"BC_PAGE_ROWS"}
     assert read(BC_PAGE_ROWS="1").page_rows == 1
     assert read(BC_PAGE_ROWS="20000").page_rows == 20_000
+
+
+@pytest.mark.parametrize(("value", "days"), [("", 90), ("1", 1), ("3650", 3650)])
+def test_orders_are_kept_for_a_day_to_ten_years(value: str, days: int) -> None:
+    """Ninety days without a word."""
+    assert read(BC_KEEP_ORDERS_DAYS=value).keep_orders_days == days
+    for wrong in ("0", "3651"):
+        assert set(faults({**GOOD, "BC_KEEP_ORDERS_DAYS": wrong})) == {"BC_KEEP_ORDERS_DAYS"}
 
 
 @pytest.mark.parametrize(
@@ -260,6 +275,28 @@ def test_one_wrong_connection_stops_no_other(changes: dict[str, str], refused: d
     found = read_connections({**TWO, **changes})
     assert {one: set(error.faults) for one, error in found.refused.items()} == refused
     assert "us" in found.able
+
+
+def test_a_connection_is_called_by_a_short_word() -> None:
+    """Its id stands in names of settings, secrets and rows."""
+    assert [one for one in ("eu", "a", "a" * 16, "eu2", "a" * 17, "2eu", "EU", "e-u", "") if is_id(one)] == [
+        "eu", "a", "a" * 16, "eu2",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("env", "name", "shown"),
+    [
+        (TWO, "BC_ENVIRONMENT", "EU__BC_ENVIRONMENT"),
+        (TWO, "BC_PAGE_ROWS", "BC_PAGE_ROWS"),
+        ({**TWO, "EU__BC_PAGE_ROWS": " "}, "BC_PAGE_ROWS", "BC_PAGE_ROWS"),
+        ({**TWO, "BC_CONNECTIONS": " "}, "BC_ENVIRONMENT", "BC_ENVIRONMENT"),
+        ({**TWO, "EU__PUBLIC_URL": "https://x.example"}, "PUBLIC_URL", "PUBLIC_URL"),
+    ],
+)
+def test_a_setting_is_named_as_its_operator_has_set_it(env: dict[str, str], name: str, shown: str) -> None:
+    """With the prefix of its connection where that counts, plain otherwise."""
+    assert setting_name(env, "eu", name) == shown
 
 
 def test_a_missing_setting_says_where_it_could_be() -> None:

@@ -161,6 +161,12 @@ def test_a_record_that_nobody_can_use_costs_that_record(spoiled: str, why: str) 
     assert [why in reason for reason in found.broken] == [True]
 
 
+def test_of_several_faults_of_a_record_the_first_is_told() -> None:
+    """By the id of the record, in lower case as everywhere."""
+    spoiled = entry("NaN", rest=float("-inf")).replace(ID, ID.upper())
+    assert parsed(page(spoiled)).broken == [f"the record {ID} holds NaN, which is not JSON"]
+
+
 def test_a_number_that_python_does_not_convert_is_passed_on() -> None:
     """4,300 digits are JSON; they blocked the page."""
     (record,) = parsed(page(entry("9" * 5000))).records

@@ -153,10 +153,8 @@ def test_a_page_is_the_same_with_shapes_and_without(rows: list[tuple[dict[str, A
     assert found == Page([make_record(raw, decoder.decode(raw)) for raw in raws], [], "l")
 
 
-def test_a_long_page_is_read_by_its_shape() -> None:
-    """The decoder is asked for the first records, for one that broke, and where a chunk ends within a record."""
-    raws = [compact(ITEM | {"unitPrice": price}) for price in range(400)]
-    raws[300] = raws[300].replace(":300", ":NaN")
+def decoded_of(raws: list[str], size: int) -> tuple[Page, list[str]]:
+    """The page of some records, read in chunks of that many bytes, and those that the decoder was asked for."""
     asked: list[str] = []
 
     def decoded(raw: str, *rest: Any) -> Record:
@@ -165,7 +163,31 @@ def test_a_long_page_is_read_by_its_shape() -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(page_parser, "make_record", decoded)
-        found = pages_of(",".join(raws), 1 << 14)
+        return pages_of(",".join(raws), size), asked
+
+
+def test_a_long_page_is_read_by_its_shape() -> None:
+    """The decoder is asked for the first records, for one that broke, and where a chunk ends within a record."""
+    raws = [compact(ITEM | {"unitPrice": price}) for price in range(400)]
+    raws[300] = raws[300].replace(":300", ":NaN")
+    found, asked = decoded_of(raws, 1 << 14)
     assert [record.raw for record in found.records] == [raw for raw in raws if "NaN" not in raw]
     assert len(found.broken) == 1
     assert len(asked) < 100
+
+
+def test_three_shapes_of_a_page_are_learned() -> None:
+    """From the 51st record on, each from the first record that has it; what comes after is left to the decoder."""
+    shapes = [[compact(ITEM | {f"more{kind}": price}) for price in range(60)] for kind in range(4)]
+    raws = [*shapes[0], *shapes[1], *shapes[2], *shapes[3], *shapes[2]]
+    found, asked = decoded_of(raws, 1 << 20)
+    assert [record.raw for record in found.records] == raws
+    assert asked == [*shapes[0][:51], shapes[1][0], shapes[2][0], *shapes[3]]
+
+
+@pytest.mark.parametrize("between", ["", " ", ";", ",;"])
+def test_records_that_no_comma_parts_are_no_page(between: str) -> None:
+    """Also once their shape is known: the answer is broken, and nobody knows what else it lacks."""
+    raws = [compact(ITEM | {"unitPrice": price}) for price in range(60)]
+    with pytest.raises(ValueError):
+        pages_of(",".join(raws) + between + raws[0], 1 << 20)

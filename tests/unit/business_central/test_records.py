@@ -75,6 +75,73 @@ def test_a_record_without_etags_is_told_apart_by_its_text() -> None:
     assert one.version != other.version
 
 
+def test_a_version_is_the_same_in_every_release() -> None:
+    """Versions are kept: another digest of the same ETags would announce every record of a company anew."""
+    assert versioned("a", "x").version == "e51ab99a9ebc2d51"
+
+
+def test_a_record_is_the_same_record_before_and_after_its_version_was_asked_for() -> None:
+    """That the digest is kept beside it shows neither in a comparison nor in what is printed."""
+    asked, fresh = versioned("a", "x"), versioned("a", "x")
+    assert asked.version
+    assert asked == fresh
+    assert repr(asked) == repr(fresh)
+
+
+def test_the_tags_of_expanded_records_come_without_that_of_the_record_itself() -> None:
+    """A changed variant is told from a changed item by them."""
+    assert versioned("a", "x", "y").expanded_tags == ("x", "y")
+    assert versioned("a").expanded_tags == ()
+
+
+def test_a_record_is_as_new_as_the_newest_inside() -> None:
+    """A changed variant does not touch the time of its item; a variant without a time changes nothing."""
+
+    def newest(*times: str | None) -> datetime:
+        own, *nested = ({"lastModifiedDateTime": at} if at else {} for at in times)
+        return records.parse_record(json.dumps({"id": ID, **own, "itemVariants": nested}).encode()).newest
+
+    assert newest("2026-02-11T09:00:00Z", "2026-02-11T10:00:00Z") == datetime(2026, 2, 11, 10, tzinfo=UTC)
+    assert newest("2026-02-11T11:00:00Z", "2026-02-11T10:00:00Z") == datetime(2026, 2, 11, 11, tzinfo=UTC)
+    assert newest("2026-02-11T11:00:00Z", None) == datetime(2026, 2, 11, 11, tzinfo=UTC)
+    assert newest(None) == NO_TIME
+
+
+def test_a_text_property_is_read_by_its_name() -> None:
+    """Those read out beforehand and all others; "" for what is no text, is not there or has no name."""
+    record = records.parse_record(entry(number="1000", displayName="Bicycle", status="Open", **{"": "x"}).encode())
+    names = ("number", "status", "lastModifiedDateTime", "displayName", "unitPrice", "itemVariants", "")
+    assert [record.text(name) for name in names] == ["1000", "Open", "", "Bicycle", "", "", ""]
+
+
+@pytest.mark.parametrize("space", ["\n", "\r", "\r\n"])
+def test_a_record_is_one_line(space: str) -> None:
+    """It goes into NDJSON, whichever line breaks Business Central puts between its tokens."""
+    record = records.parse_record(f'{{{space}"id": "{ID}"{space}}}'.encode())
+    assert "\n" not in record.raw
+    assert "\r" not in record.raw
+    assert json.loads(record.raw) == {"id": ID}
+
+
+@pytest.mark.parametrize("name", ["number", "status", "lastModifiedDateTime", "@odata.etag"])
+def test_half_a_surrogate_pair_in_what_is_read_out_is_refused(name: str) -> None:
+    """No row and no message could hold it."""
+    with pytest.raises(ValueError, match="surrogates not allowed"):
+        records.parse_record(f'{{"id": "{ID}", "{name}": "\\ud800"}}'.encode())
+
+
+def test_a_record_nested_too_deeply_is_refused() -> None:
+    """As what is no record, and not with an error of the reader."""
+    with pytest.raises(ValueError, match="nested too deeply"):
+        records.parse_record(f'{{"id": "{ID}", "a": {'[{"a":' * 2000}1{"}]" * 2000}}}'.encode())
+
+
+def test_a_whole_number_longer_than_python_converts_stays_a_text() -> None:
+    """Up to 4,000 digits it is a number."""
+    decoded = records.record_decoder(str).decode(f"[12, {'9' * 4000}, {'9' * 4001}]")
+    assert decoded == [12, 10**4000 - 1, "9" * 4001]
+
+
 @pytest.mark.parametrize(
     ("text", "at"),
     [

@@ -1,13 +1,14 @@
 """CloudEvents: ids that depend on what happened and nothing else, and batches that always fit a queue message."""
 
 import json
+from base64 import b64encode
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import sha256
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.business_central import records
@@ -74,6 +75,27 @@ def test_different_things_have_different_ids() -> None:
     assert len(ids) == 16
 
 
+@pytest.mark.parametrize(("change", "version"), [("created", ""), ("posted", ""), ("pulled", "v"), ("updated", "v")])
+def test_the_id_of_an_event_is_known_before_it_is_made(change: str, version: str) -> None:
+    """By it a sent event is found again."""
+    made = json.loads(cloud_events.change_event(ORIGIN, ITEMS, change, record(), version))
+    assert cloud_events.event_id(SOURCE, ITEMS, change, ID, version) == made["id"]
+
+
+def test_ids_outlive_a_new_name_of_the_environment() -> None:
+    """They go by the URL of the connection's first day, those of claim checks too; without one by the URL it has."""
+    first, renamed = replace(ORIGIN, source="first", seed=""), replace(ORIGIN, source="renamed", seed="first")
+    blob = cloud_events.Blob(b"", 1, "d")
+
+    def ids_of(origin: cloud_events.Origin) -> list[str]:
+        check = json.loads(cloud_events.claim_check(origin, "job", blob, URL, now=AT))[0]
+        return [check["id"], json.loads(cloud_events.change_event(origin, ITEMS, "created", record()))["id"]]
+
+    assert ids_of(first) == ids_of(renamed)
+    other = ids_of(replace(first, source="other"))
+    assert [one for one, same in zip(ids_of(first), other, strict=True) if one == same] == []
+
+
 def test_a_deleted_record_leaves_its_id_only() -> None:
     """All that BC tells of a deleted record is its id and a time."""
     event = json.loads(cloud_events.deleted_event(ORIGIN, ITEMS, ID, "2026-02-11T09:14:55.4Z"))
@@ -91,7 +113,13 @@ def test_no_events_make_no_message() -> None:
 names = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=6000), min_size=1, max_size=40)
 
 
+def test_a_queue_message_holds_that_many_bytes_of_a_batch() -> None:
+    """64 KiB of base64, and not a byte is given away."""
+    assert len(b64encode(bytes(cloud_events.MESSAGE_BYTES))) == 64 * 1024
+
+
 @given(names)
+@example(["x" * 6000] * 9)
 def test_a_batch_fits_the_queue_and_loses_nothing(texts: list[str]) -> None:
     """Inline or by claim check: at most 48 KiB before base64, every event once and in order, count and sum right."""
     announced = [
@@ -109,7 +137,7 @@ def test_a_batch_fits_the_queue_and_loses_nothing(texts: list[str]) -> None:
     digest = sha256(batch.blob.data).hexdigest()
     assert batch.blob.name == f"{digest}.ndjson"
     assert reference == {
-        "specversion": "1.0", "source": SOURCE, "type": "bc.batch.v1", "subject": "run-00-000001",
+        "specversion": "1.0", "source": SOURCE, "type": "bc.batch.v1", "bcconnection": "eu", "subject": "run-00-000001",
         "dataschema": f"{SCHEMAS}bc.batch.v1",
         "time": "2026-03-04T12:00:00Z", "datacontenttype": "application/x-ndjson", "dataref": URL,
         "count": len(announced), "checksum": f"sha256:{digest}",

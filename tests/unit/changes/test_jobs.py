@@ -1,6 +1,7 @@
 """Jobs on our own queues: they survive the queue, keep their name, and avoid what the worker does to JSON bodies."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.business_central.entities import ENTITIES
-from shared.changes.jobs import GROUP, Cursor, NotificationJob, PageJob, RecordChange, Slice, parse_job
+from shared.changes.jobs import (
+    GROUP,
+    Cursor,
+    Job,
+    NotificationJob,
+    PageJob,
+    RecordChange,
+    Slice,
+    group_changes,
+    parse_job,
+)
 from shared.errors import InvalidMessage
 
 #: Members of a JSON body that the Functions worker takes for the message's own properties (worker issue 1373).
@@ -66,11 +77,13 @@ def test_a_job_keeps_its_name_through_redrives_and_hands_on_another(job: PageJob
     assert again.job == job.job
     after = job.next(phase="commit")
     assert after.job != job.job
-    assert (after.page, after.redrive, after.run, after.slice) == (job.page + 1, 0, job.run, job.slice)
+    assert (after.page, after.run, after.slice) == (job.page + 1, job.run, job.slice)
+    assert (after.redrive, after.again) == (0, 0)
 
 
 def test_a_full_job_fits_a_queue_message() -> None:
     """A hundred changes, or two hundred ties and a long link, stay below 48 KiB."""
+    assert GROUP == 100
     key = "7b1c4a52-91d3-f011-8d4c-6045bd1a2c10"
     change = RecordChange(key=key, kind="created", at="2026-02-11T09:14:27.53Z" + "x" * 17)
     many = NotificationJob(job="j" * 40, company=key, entity="salesShipments", changes=(change,) * GROUP)
@@ -102,7 +115,11 @@ def test_what_is_no_page_job_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     "members",
     [
-        {}, {"changes": []}, {"changes": 5}, {"changes": [5]}, {"changes": [["a", "b"]]}, {"changes": None},
+        {}, {"changes": []}, {"changes": 5}, {"changes": None},
+        {"changes": [5], "job": "j", "company": "c", "entity": "items"},
+        {"changes": [["k", "created"]], "job": "j", "company": "c", "entity": "items"},
+        {"changes": [["k", "created", "", ""]], "job": "j", "company": "c", "entity": "items"},
+        {"changes": [{"k": 1, "created": 2, "": 3}], "job": "j", "company": "c", "entity": "items"},
         {"changes": [["k", "moved", ""]], "job": "j", "company": "c", "entity": "items"},
         {"kind": "page", "changes": [], "job": "j", "company": "c", "entity": "items"},
         {"kind": ["notification"], "changes": [], "job": "j", "company": "c", "entity": "items"},
@@ -118,6 +135,66 @@ def test_members_of_a_newer_version_are_ignored() -> None:
     """During a deployment both versions read one queue."""
     job = PageJob(run="r", purpose="pull", mode="full", company="c", entity="items")
     assert PageJob.from_text(json.dumps({**json.loads(job.to_text()), "invented": 1})) == job
+
+
+def test_what_a_message_does_not_say_is_the_first_page_read_for_the_first_time() -> None:
+    """A message holds its members as its release knew them; those it did not know begin at nothing."""
+    text = '{"run": "r", "purpose": "pull", "mode": "full", "company": "c", "entity": "items"}'
+    job = parse_job(text)
+    assert job == PageJob(run="r", purpose="pull", mode="full", company="c", entity="items")
+    said = json.loads(job.to_text())
+    assert said["page"] == 1
+    for counted in ("partition", "jumps", "rows", "most_rows", "total", "redrive", "again"):
+        assert said[counted] == 0, counted
+    change = parse_job('{"changes": [], "job": "j", "company": "c", "entity": "items"}')
+    assert change == NotificationJob(job="j", company="c", entity="items")
+    said = json.loads(change.to_text())
+    assert (said["compared"], said["redrive"]) == (False, 0)
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        PageJob(run="r", purpose="pull", mode="full", company="c", entity="items"),
+        NotificationJob(job="j", company="c", entity="items"),
+    ],
+)
+def test_the_facts_of_an_entity_are_no_part_of_its_job(job: Job) -> None:
+    """They are looked up after each delivery; the job is the same with them and without, and so is what is printed."""
+    with pytest.raises(ValueError, match="nobody has looked up the entity items"):
+        job.entity_row()
+    known = replace(job, row=ENTITIES["items"])
+    assert known.entity_row() == ENTITIES["items"]
+    assert known == job
+    assert repr(known) == repr(job)
+
+
+def test_a_record_is_looked_at_once_though_it_was_announced_often() -> None:
+    """A created record stays created when it was changed since, an updated one is as old as its last change."""
+    changes = [
+        RecordChange(key="a", kind="updated", at="1"), RecordChange(key="b", kind="created", at="1"),
+        RecordChange(key="a", kind="updated", at="2"), RecordChange(key="b", kind="updated", at="2"),
+        RecordChange(key="c", kind="updated", at="1"), RecordChange(key="c", kind="created", at="2"),
+    ]  # fmt: skip
+    assert group_changes(changes) == [(changes[2], changes[1], changes[5])]
+
+
+def test_a_deletion_stands_beside_what_was_made_or_changed() -> None:
+    """Whether the record is really gone is seen when it is read."""
+    changes = [
+        RecordChange(key="a", kind="created", at="1"), RecordChange(key="a", kind="deleted", at="2"),
+        RecordChange(key="a", kind="deleted", at="3"), RecordChange(key="a", kind="updated", at="4"),
+    ]  # fmt: skip
+    assert group_changes(changes) == [(changes[0], changes[2])]
+
+
+def test_many_changes_are_cut_into_jobs_of_a_hundred() -> None:
+    """In their order, the last group being the rest; no changes are no job."""
+    changes = [RecordChange(key=str(number), kind="updated") for number in range(201)]
+    groups = group_changes(changes)
+    assert [len(group) for group in groups] == [100, 100, 1]
+    assert [change for group in groups for change in group] == changes
+    assert group_changes([]) == []
 
 
 @given(page_jobs, notification_jobs)

@@ -1,5 +1,6 @@
 """What Business Central offers, kept in rows: read as it was written, and read anew where a row is spoilt."""
 
+import zlib
 from datetime import UTC, datetime
 
 from business_central_emulator.data.schema import ENTITIES
@@ -7,7 +8,8 @@ from business_central_emulator.odata.metadata import edmx
 
 from shared.business_central.metadata import read_metadata
 from shared.connections.discovery_store import DiscoveryStore, Kept
-from shared.storage.table import Row
+from shared.storage.packed_ids import spread
+from shared.storage.table import Row, Value
 from tests.support.memory_storage import MemoryTables
 
 AT = datetime(2026, 2, 11, 9, 0, tzinfo=UTC)
@@ -41,3 +43,25 @@ def test_a_row_that_nobody_can_read_counts_as_absent() -> None:
     table.upsert(Row(partition="eu", key="webhooks|c1", values={"data00": b""}))
     assert DiscoveryStore(table, "eu").routes() == {}
     assert DiscoveryStore(table, "eu").webhooks_of("c1") is None
+
+
+def kept_of(values: dict[str, Value]) -> Kept[frozenset[str]] | None:
+    """What may be subscribed, out of a row that somebody else wrote."""
+    table = MemoryTables().table("BcConnections")
+    table.upsert(Row(partition="eu", key="webhooks|c1", values=values))
+    return DiscoveryStore(table, "eu").webhooks_of("c1")
+
+
+def test_a_row_without_its_time_or_its_end_counts_as_absent() -> None:
+    """Nobody knows how old the one is and what the other lacks."""
+    packed = zlib.compress(b'["v2.0/items"]')
+    assert kept_of({"at": AT, **spread("data", packed)}) == Kept(frozenset({"v2.0/items"}), AT)
+    assert kept_of(dict(spread("data", packed))) is None
+    assert kept_of({"at": AT, **spread("data", packed[:-1])}) is None
+
+
+def test_what_unpacks_beyond_all_measure_counts_as_absent() -> None:
+    """Sixteen MiB are read, which no Business Central fills; more would take the memory of the process."""
+    most = b'["v2.0/items"' + b" " * ((16 << 20) - 14) + b"]"
+    assert kept_of({"at": AT, **spread("data", zlib.compress(most, 9))}) == Kept(frozenset({"v2.0/items"}), AT)
+    assert kept_of({"at": AT, **spread("data", zlib.compress(most + b" ", 9))}) is None

@@ -49,6 +49,16 @@ def test_what_is_no_list_is_one_message(text: str) -> None:
     assert '[{"entitySet": "customers"}]' in fault
 
 
+def test_a_hundred_entries_are_enough() -> None:
+    """More are one message, as for what is no list."""
+    names = [{"entitySet": f"set{number}"} for number in range(101)]
+    entries, faults = read(*names[:100])
+    assert ([entry.place for entry in entries], faults) == (list(range(1, 101)), [])
+    entries, (fault,) = read(*names)
+    assert entries == []
+    assert "at most 100 entries" in fault
+
+
 ROUTE_RULE = "entry 1 (a): route: must be v2.0, or publisher/group/version such as contoso/shop/v1.0"
 EXPAND_RULE = 'entry 1 (a): expand: must be a list of names such as ["number"]'
 WATCH_RULE = "watch: must be one of auto, webhook, reconcile, off"

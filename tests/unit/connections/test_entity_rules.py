@@ -101,6 +101,33 @@ def test_a_custom_page_has_its_own_route() -> None:
     assert entity.webhook_resource == f"{SHOP}/stocklevels"
 
 
+BIN = facts("bins", "bin", code=TEXT, stockLevelId=GUID, lastModifiedDateTime=TIME)
+
+
+@pytest.mark.parametrize(
+    ("bins", "navigation", "expanded_set"),
+    [
+        (BIN, BINS, "bins"),
+        (facts("bins", "bin", stockLevelId=GUID), BINS, ""),
+        (facts("bins", "bin", stockLevelId=TEXT, lastModifiedDateTime=TIME), BINS, ""),
+        (facts("bins", "bin", stockLevelId=TEXT), BINS, ""),
+        (facts("bins", "bin", keys="code", code=TEXT, stockLevelId=GUID, lastModifiedDateTime=TIME), BINS, ""),
+        (BIN, replace(BINS, is_many=False), ""),
+        (BIN, replace(BINS, target="shelves"), ""),
+    ],
+)
+def test_expanded_records_are_found_by_time_where_they_can_be(
+    bins: SetFacts, navigation: Navigation, expanded_set: str
+) -> None:
+    """A list in a set of its own, with ids, times and the id of the parent; what else is expanded comes before it."""
+    label = Navigation("label", "labels", is_many=False, parent="")
+    levels = facts("stockLevels", "stockLevel", label, navigation, number=TEXT, lastModifiedDateTime=TIME)
+    entry = {"entitySet": "stockLevels", "route": SHOP, "expand": ["bins"]}
+    found = of(entry, routes={SHOP: {"stockLevels": levels, "bins": bins}})
+    assert found.faults == ()
+    assert found.entities[-1].expanded_set == expanded_set
+
+
 def test_a_page_without_times_has_its_own_key_and_the_snapshot_alone() -> None:
     """The key is a GUID under any name; no webhook is wanted."""
     entity = one({"entitySet": "priceTags", "route": SHOP})
@@ -167,10 +194,11 @@ REFUSED = [
 def test_what_is_not_there_is_refused_with_the_nearest_right_name(entry: Mapping[str, Any], said: str) -> None:
     """The other entities go on."""
     routes = {**ROUTES, "contoso/shp/v1.0": {}}
-    found = of({"entitySet": "vendors"}, entry, routes=routes, known=("v2.0", SHOP))
+    found = of({"entitySet": "vendors"}, entry, {"entitySet": "currencies"}, routes=routes, known=("v2.0", SHOP))
     assert found.faults == (f"BC_ENTITIES entry 2 {said}",)
     assert found.named("vendors") is not None
-    assert len(found.entities) == 4 - (entry["entitySet"] in ENTITIES and "route" not in entry)
+    assert found.named("currencies") is not None
+    assert len(found.entities) == 5 - (entry["entitySet"] in ENTITIES and "route" not in entry)
 
 
 def test_an_event_name_is_free_where_its_owner_is_not_in_use() -> None:
@@ -210,6 +238,14 @@ def test_what_a_connection_offers_is_listed_with_a_ready_line() -> None:
         if offer.line:
             entry = {**json.loads(offer.line), "event": "another"}
             assert of(entry).faults == ()
+
+
+def test_offers_begin_with_microsofts_own_route() -> None:
+    """Then route by route and set by set, by name."""
+    found = offers({"b/b/v1.0": CUSTOM, "v2.0": {"items": STANDARD["items"]}, "a/a/v1.0": {"bins": BIN}}, None)
+    assert [(offer.route, offer.entity_set) for offer in found] == [
+        ("v2.0", "items"), ("a/a/v1.0", "bins"), *(("b/b/v1.0", name) for name in sorted(CUSTOM)),
+    ]  # fmt: skip
 
 
 def test_a_webhook_that_was_asked_for_and_is_not_offered_is_said() -> None:

@@ -137,6 +137,66 @@ def test_a_service_bus_batch_holds_one_session_and_tells_messages_apart() -> Non
     assert all(to_request(BUS, part).body.isascii() for part in found)
 
 
+def test_a_receiver_takes_so_many_events_at_once() -> None:
+    """A thousand, a hundred, one; counted from the first of the message unless another is named."""
+    texts = [event(1)] * 1001
+    assert [(part.first, part.end) for part in parts(GRID, texts)] == [(0, 1000), (1000, 1001)]
+    assert [(part.first, part.end) for part in parts(BUS, texts[:101])] == [(0, 100), (100, 101)]
+    assert [(part.first, part.end) for part in parts(HOOK, texts[:2])] == [(0, 1), (1, 2)]
+
+
+def sized(size: int) -> str:
+    """An event of so many bytes."""
+    return event(1, data=f'"{"x" * (size - len(event(1, data=chr(34) * 2)))}"')
+
+
+@pytest.mark.parametrize(
+    ("kind", "least"), [(GRID, (1_000_000 - 2) // 2), (BUS, 120_000 - 1024 - len(json.dumps(sized(1000))) + 1000)]
+)
+def test_a_request_is_full_at_its_bytes(kind: TargetKind, least: int) -> None:
+    """An event counts with its comma, for Service Bus as a text in JSON with what stands beside it; each part anew."""
+    fits, larger = sized(least), sized(least + 1)
+    assert [len(part.texts) for part in parts(kind, [fits] * 4)] == [2, 2]
+    assert [len(part.texts) for part in parts(kind, [fits, larger, fits])] == [1, 1, 1]
+    assert [len(part.texts) for part in parts(kind, [fits, fits, fits, larger])] == [2, 1, 1]
+
+
+def test_what_stands_beside_the_body_of_a_broker_message_is_counted() -> None:
+    """A hundred events of two KB whose ids, names and sources are long are more than one request."""
+    texts = [event(1, "s" * 128, source="s" * 400, type="t" * 300, data=f'"{"x" * 1000}"')] * 100
+    found = list(parts(BUS, texts))
+    assert sum(len(to_request(BUS, part).body) for part in found) > MOST_BYTES[BUS]
+    assert all(len(to_request(BUS, part).body) <= MOST_BYTES[BUS] for part in found)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"subject":' + "[" * 100_000])
+def test_what_is_no_object_has_no_subject_and_is_not_sent(text: str) -> None:
+    """Whoever wrote it; it becomes a dead letter."""
+    assert subject_of(text) == ""
+    for kind in (BUS, HOOK):
+        with pytest.raises(InvalidMessage, match="must be a JSON object"):
+            to_request(kind, Part(0, (text,)))
+
+
+@pytest.mark.parametrize("value", ['""', "5", "null"])
+def test_an_id_is_a_text(value: str) -> None:
+    """Nothing else tells one event from another."""
+    with pytest.raises(InvalidMessage, match="must have the text id"):
+        to_request(HOOK, Part(0, (f'{{"id":{value}}}',)))
+
+
+def test_a_subject_of_128_characters_is_a_session_as_it_is() -> None:
+    """A longer one keeps its beginning and fills the rest with its digest."""
+
+    def session_of(subject: str) -> str:
+        (message,) = json.loads(to_request(BUS, Part(0, (event(1, subject),))).body)
+        return str(message["BrokerProperties"]["SessionId"])
+
+    assert session_of("x" * 128) == "x" * 128
+    assert session_of("x" * 129).startswith("x" * 63 + ".")
+    assert len(session_of("x" * 129)) == 128
+
+
 def test_a_subject_that_is_too_long_for_a_session_keeps_its_own() -> None:
     """128 characters; a digest tells long ones apart."""
     long = "x" * 300

@@ -39,3 +39,22 @@ def test_a_code_leads_to_entras_own_words() -> None:
     """Where there is a number, its explanation is one click away."""
     assert advice("AADSTS7000112", "unauthorized_client: x").do.endswith("error?code=7000112.")
     assert "error?code" not in advice("unsupported_grant_type", "").do
+
+
+@pytest.mark.parametrize(
+    ("code", "by_signing_in"),
+    [
+        ("login_required", True), ("signed_out", True), ("AADSTS50173", True), ("AADSTS50076", True),
+        ("AADSTS50078", True), ("AADSTS50079", True), ("AADSTS700082", True), ("AADSTS70008", True),
+        ("AADSTS50057", False), ("AADSTS53003", False), ("AADSTS65001", False), ("AADSTS7000215", False),
+        ("AADSTS7000222", False), ("invalid_client", False), ("client_secret_missing", False),
+        ("AADSTS700016", False), ("AADSTS90002", False), ("AADSTS50011", False), ("AADSTS700213", False),
+        ("managed_identity_missing", False),
+    ],
+)  # fmt: skip
+def test_a_listed_code_is_mended_by_the_button_that_its_advice_names(code: str, by_signing_in: bool) -> None:
+    """The connect page's where a person signs in, nobody's where a setting or the registration is wrong."""
+    found = advice(code, "invalid_grant: as Entra says")
+    assert found.by_signing_in == by_signing_in
+    assert ("Press Connect" in found.do) == by_signing_in
+    assert "as Entra says" not in found.problem

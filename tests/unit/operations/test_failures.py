@@ -58,6 +58,26 @@ def test_every_failure_is_explained(error: IntegrationError, code: str, severity
     assert found.do
 
 
+@pytest.mark.parametrize(
+    ("said", "steps"),
+    [
+        ("Key Vault, read secret x: 403", "Give the identity the role Key Vault Secrets Officer at the vault"),
+        ("Table Storage: 403", "Give the identity the role Storage Table Data Contributor at the storage"),
+        ("Key Vault, read secret x: timeout", "Check KEY_VAULT_URL, DNS"),
+        ("Table Storage: timeout", "Check AzureWebJobsStorage, DNS"),
+    ],
+)
+def test_a_store_that_does_not_answer_is_told_by_its_own_role_and_setting(said: str, steps: str) -> None:
+    """Whoever mends it looks in one place."""
+    assert explain("anything", StoreUnavailable(said), "do it").do.startswith(steps)
+
+
+def test_of_several_wrong_settings_the_first_explains_a_failed_call() -> None:
+    """In order of their names."""
+    error = ConfigError({"BC_PAGE_ROWS": "must be a number", "BC_CLIENT_ID": "is required"})
+    assert "BC_CLIENT_ID" in explain("anything", error, "do it").seen
+
+
 def test_every_wrong_setting_is_a_finding() -> None:
     """All of them at once, in order of their names."""
     found = settings_findings(ConfigError({"BC_PAGE_ROWS": "must be a number", "BC_CLIENT_ID": "is required"}))

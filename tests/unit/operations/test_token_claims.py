@@ -82,6 +82,77 @@ def test_a_tenant_named_by_its_domain_is_not_compared(clock: FixedClock) -> None
     assert look(clock, tenant="lmints.io", tid="11111111-1111-1111-1111-111111111111")[0].code == "ok"
 
 
+@pytest.mark.parametrize(
+    ("changes", "who"),
+    [
+        ({"preferred_username": "m@b.c"}, "megan@lmints.io"),
+        ({"upn": None, "preferred_username": "m@b.c"}, "m@b.c"),
+        ({"upn": None}, CLIENT),
+        ({"upn": None, "appid": None, "azp": CLIENT.upper()}, CLIENT.upper()),
+        ({"upn": None, "appid": None}, "?"),
+    ],
+)
+def test_whose_token_it_is_stands_in_one_of_several_claims(
+    clock: FixedClock, changes: dict[str, Any], who: str
+) -> None:
+    """A person's in that of its version, an application's where there is no person."""
+    (found,) = look(clock, **changes)
+    assert f", as {who}, with" in found.seen
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"aud": None}, "is for nobody (claim aud)"),
+        ({"aud": "https://graph.microsoft.com"}, "is for https://graph.microsoft.com (claim aud)"),
+        ({"appid": None, "azp": "another"}, "to application another"),
+        ({"scp": None}, "holds no permission (claim scp)"),
+        ({"scp": "b a"}, "holds a, b (claim scp)"),
+        ({"exp": 0, "nbf": "soon"}, "from unknown to 1970-01-01 00:00 UTC"),
+        ({"exp": 0, "nbf": 10**15}, "from unknown to 1970-01-01 00:00 UTC"),
+        ({"exp": 0, "nbf": 10**30}, "from unknown to 1970-01-01 00:00 UTC"),
+    ],
+)
+def test_a_fault_says_what_the_token_holds(clock: FixedClock, changes: dict[str, Any], said: str) -> None:
+    """And under which claim, so that it can be looked up."""
+    (found,) = look(clock, **changes)
+    assert said in found.seen
+
+
+@pytest.mark.parametrize(
+    ("is_delegated", "words"),
+    [(True, ("scp", "delegated", "Financials.ReadWrite.All")), (False, ("roles", "application", "API.ReadWrite.All"))],
+)
+def test_the_permission_that_lacks_is_named(clock: FixedClock, is_delegated: bool, words: tuple[str, ...]) -> None:
+    """A person's and an application's differ."""
+    (found,) = look(clock, is_delegated=is_delegated, scp="x", roles=["y"])
+    claim, kind, permission = words
+    assert f"(claim {claim})" in found.seen
+    assert f"the {kind} permission {permission} " in found.cause
+    assert found.do.startswith(f"Add {permission} under API permissions")
+
+
+@pytest.mark.parametrize(
+    ("begins_s", "ends_s", "code"),
+    [(300, 3600, "ok"), (301, 3600, "token_time"), (0, 1, "ok"), (0, 0, "token_time")],
+)
+def test_a_token_may_begin_five_minutes_ahead_and_ends_when_it_ends(
+    clock: FixedClock, begins_s: int, ends_s: int, code: str
+) -> None:
+    """So much do clocks differ that are right."""
+    now = int(clock().timestamp())
+    assert look(clock, nbf=now + begins_s, exp=now + ends_s)[0].code == code
+
+
+@pytest.mark.parametrize("length", range(4))
+def test_a_token_of_any_length_is_looked_into(length: int) -> None:
+    """Its parts bear no padding."""
+    claims = {"a": "x" * length}
+    head, body, end = jwt(claims).split(".")
+    assert read_claims(f"{head}.{body}.{end}") == claims
+    assert read_claims(f"head.{body}.{end}") == claims
+
+
 @pytest.mark.parametrize("shift", [timedelta(hours=2), -timedelta(hours=2)])
 def test_a_token_out_of_its_time_tells_of_a_wrong_clock(clock: FixedClock, shift: timedelta) -> None:
     """A token that was just issued and is not valid by our clock means that our clock is wrong."""
