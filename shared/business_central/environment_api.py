@@ -149,7 +149,7 @@ def page_of(answer: Answer, key: str = "id") -> Page:
     """Return the page of an answer. Raises BCUnavailable when it is none, or not a complete one."""
     try:
         return parse_page(answer.drain(), key)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise BCUnavailable("an answer that is not a complete page", status=answer.status, code="body") from error
 
 
@@ -157,7 +157,7 @@ def document_of(answer: Answer) -> dict[str, Any]:
     """Return the JSON object of an answer. Raises BCUnavailable when it is none."""
     try:
         document = exact_json.loads(answer.body)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise BCUnavailable("an answer that is not JSON", status=answer.status, code="body") from error
     if not isinstance(document, dict):
         raise BCUnavailable("an answer that is not a JSON object", status=answer.status, code="body")

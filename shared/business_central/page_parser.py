@@ -33,7 +33,7 @@ def parse_page(chunks: Iterable[bytes], key: str = "id") -> Page:
     """Split a collection answer into records; `chunks` are its bytes, cut anywhere, `key` the property of their ids.
 
     Raises:
-        ValueError: they are not a complete JSON object with an array `value`.
+        ValueError: they are not a complete JSON object with an array `value`, or nested too deeply to be read.
     """
     text = _Text(chunks)
     records: list[Record] = []
@@ -151,6 +151,8 @@ class _Text:
                 if not self._more(held):  # twice as much, so that a large value is not tried again for every chunk
                     raise
                 continue
+            except RecursionError as error:
+                raise ValueError("nested too deeply") from error
             if len(self._text) - end < _NUMBER_TAIL and self._text[end - 1].isdigit():
                 began = self._at
                 if self._more():

@@ -146,10 +146,13 @@ def parse_record(body: bytes) -> Record:
     """Return the one record of an entity answer.
 
     Raises:
-        ValueError: the body is not a JSON object with an id.
+        ValueError: the body is not a JSON object with an id, or nested too deeply to be read.
     """
     text = body.decode("utf-8-sig").strip()
-    fields, end = _READER.raw_decode(text)
+    try:
+        fields, end = _READER.raw_decode(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
     if end != len(text) or not isinstance(fields, dict) or not is_usable(fields):
         raise ValueError("not a record")
     return make_record(text, fields)

@@ -115,7 +115,7 @@ def _too_many(orphans: int, existing: Sequence[Subscription], own_prefix: str) -
         found.append(note("webhooks", "webhook_orphan", seen, cause, "keep_subscriptions removes it."))
     foreign = sum("/bc/notifications/" in one.url and not one.url.startswith(own_prefix) for one in existing)
     if foreign:
-        seen = f"{foreign} webhooks lead to the same route of another address."
+        seen = f"The route of another address takes {counted(foreign, 'webhook')}."
         cause = "PUBLIC_URL was changed, or another installation is connected to this environment."
         found.append(note("webhooks", "webhook_elsewhere", seen, cause, "Of an old address they end after three days."))
     if len(existing) >= MOST_WEBHOOKS:

@@ -69,7 +69,17 @@ def test_a_page_cut_anywhere_is_refused(body: bytes) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"null", b"[]", b"<html></html>", b'{"value": {}}', b'{"values": []}', b'{"value": [1 2]}', b"\xff\xfe{}"],
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"<html></html>",
+        b'{"value": {}}',
+        b'{"values": []}',
+        b'{"value": [1 2]}',
+        b"\xff\xfe{}",
+        b'{"value": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    ],
 )
 def test_what_is_no_page_is_refused(body: bytes) -> None:
     """Only a JSON object with an array `value` is a page."""

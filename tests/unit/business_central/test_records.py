@@ -130,10 +130,11 @@ def test_half_a_surrogate_pair_in_what_is_read_out_is_refused(name: str) -> None
         records.parse_record(f'{{"id": "{ID}", "{name}": "\\ud800"}}'.encode())
 
 
-def test_a_record_nested_too_deeply_is_refused() -> None:
+@pytest.mark.parametrize("levels", [2000, 50_000])
+def test_a_record_nested_too_deeply_is_refused(levels: int) -> None:
     """As what is no record, and not with an error of the reader."""
     with pytest.raises(ValueError, match="nested too deeply"):
-        records.parse_record(f'{{"id": "{ID}", "a": {'[{"a":' * 2000}1{"}]" * 2000}}}'.encode())
+        records.parse_record(f'{{"id": "{ID}", "a": {'[{"a":' * levels}1{"}]" * levels}}}'.encode())
 
 
 def test_a_whole_number_longer_than_python_converts_stays_a_text() -> None:

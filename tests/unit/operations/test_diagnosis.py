@@ -106,7 +106,7 @@ def test_webhooks_that_are_too_many_are_notes() -> None:
     elsewhere = [held("https://old.example/api/bc/notifications/1"), held("https://erp.example/hook"), held()]
     _, foreign = webhooks(existing=elsewhere)
     assert (foreign.code, foreign.severity) == ("webhook_elsewhere", Severity.NOTE)
-    assert foreign.seen == "1 webhooks lead to the same route of another address."
+    assert foreign.seen == "The route of another address takes 1 webhook."
 
 
 def test_two_hundred_webhooks_are_all_that_there_can_be() -> None:
