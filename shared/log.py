@@ -21,7 +21,7 @@ EVENTS: Final[dict[str, str]] = {
     "login.removed": "a person has disconnected the app on the connect page",
     "token.refreshed": "a new access token was fetched and the cache saved",
     "token.failed": "no access token for now; the next run tries again",
-    "reader.refused": "the reader is not let in; pages are read by the identity alone until that is mended",
+    "reader.refused": "the reader is not let in or served; pages are read by the identity alone until that is mended",
     "settings.refused": "the app has wrong settings; the line names each",
     "webhook.received": "notifications taken into the queue",
     "webhook.dropped": "notifications that are not ours, or unreadable, were dropped",

@@ -22,7 +22,7 @@ from shared.business_central.port import (
     WebhookLogLine,
 )
 from shared.business_central.records import Record
-from shared.business_central.transport import Transport
+from shared.business_central.transport import Answer, Transport
 from shared.business_central.webhook_api import WebhookApi
 from shared.concurrency import at_once
 from shared.errors import BCRejected
@@ -60,18 +60,20 @@ class BusinessCentralClient:
         """Read one page."""
         resource = page_queries.page_resource(ask)
         first = self._api.url(resource) + page_queries.page_query(ask)
-        answer = self._api.get(
-            self._api.checked(ask.link, resource) if ask.link else first, intent=Intent.COMMITTED,
+
+        def take(answer: Answer) -> PageAnswer:
+            size = sum(map(len, answer.chunks))
+            page = page_of(answer, "id" if ask.what == "expanded" else ask.entity.key)
+            if page.next_link:
+                if page.next_link == ask.link:
+                    raise BCRejected("the next link leads to the same page again", code="nextLink")
+                self._api.checked(page.next_link, resource)
+            return PageAnswer(page, answer.served_at, size=size, took_s=answer.took_s)
+
+        return self._api.fetch(
+            self._api.checked(ask.link, resource) if ask.link else first, take,
             is_document=ask.entity.modified_by_reads, headers={"Prefer": f"odata.maxpagesize={ask.rows}"},
-            or_reader=True,
         )  # fmt: skip
-        size = sum(map(len, answer.chunks))
-        page = page_of(answer, "id" if ask.what == "expanded" else ask.entity.key)
-        if page.next_link:
-            if page.next_link == ask.link:
-                raise BCRejected("the next link leads to the same page again", code="nextLink")
-            self._api.checked(page.next_link, resource)
-        return PageAnswer(page, answer.served_at, size=size, took_s=answer.took_s)
 
     def records(
         self,

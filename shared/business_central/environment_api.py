@@ -4,7 +4,7 @@ Knows no entity and no verb; `client.py`, `webhook_api.py` and `order_api.py` ow
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -58,7 +58,6 @@ class EnvironmentApi:
         is_document: bool = False,
         headers: Mapping[str, str] | None = None,
         reserved: bool = False,
-        or_reader: bool = False,
         policy: RetryPolicy = READ,
     ) -> Answer:
         """Read with an intent; one that BC refuses on a document is repeated without, and logged once.
@@ -66,20 +65,35 @@ class EnvironmentApi:
         `is_document`: reading it on the primary may modify it. Whether `ReadOnly` then fails where BC would have
         modified it is not documented; without the header BC chooses, mostly the replica.
         """
+        headers = headers or {}
         try:
             return self.transport.send(
-                "GET", url, headers={**(headers or {}), "Data-Access-Intent": intent}, reserved=reserved,
-                or_reader=or_reader, policy=policy,
-            )  # fmt: skip
+                "GET", url, headers={**headers, "Data-Access-Intent": intent}, reserved=reserved, policy=policy
+            )
         except (BCRejected, BCUnavailable) as error:
-            if not is_document or intent is Intent.CURRENT or error.status not in {400, 500}:
+            if not is_document or intent is Intent.CURRENT:
                 raise
-            try:
-                answer = self.transport.send("GET", url, headers=headers or {}, reserved=reserved, policy=ONCE)
-            except BCError:
-                raise error from None
-            self._log_refusal(url, error)
-            return answer
+            return self._without_intent(url, error, headers, reserved=reserved)
+
+    def fetch[T](self, url: str, take: Callable[[Answer], T], *, is_document: bool, headers: Mapping[str, str]) -> T:
+        """Read what is committed, as `get`, and return what `take` makes of it; a reader may be asked."""
+        try:
+            return self.transport.fetch(url, take, headers={**headers, "Data-Access-Intent": Intent.COMMITTED})
+        except (BCRejected, BCUnavailable) as error:
+            if not is_document:
+                raise
+            return take(self._without_intent(url, error, headers, reserved=False))
+
+    def _without_intent(self, url: str, error: BCError, headers: Mapping[str, str], *, reserved: bool) -> Answer:
+        """Read a document again without the intent that may have been refused. Raises `error` where that is no help."""
+        if error.status not in {400, 500}:
+            raise error
+        try:
+            answer = self.transport.send("GET", url, headers=headers, reserved=reserved, policy=ONCE)
+        except BCError:
+            raise error from None
+        self._log_refusal(url, error)
+        return answer
 
     def environments(self) -> list[str]:
         """Return the names of the tenant's environments (Microsoft Learn, "Get environments": version 1.2)."""

@@ -65,6 +65,10 @@ class Reader(Protocol):
         """Note that BC does not let it read."""
         ...
 
+    def failed(self, error: BCError, *, alone: bool) -> None:
+        """Note that BC did not serve it for another reason; `alone`: the identity was served the same at once."""
+        ...
+
     def served(self) -> None:
         """Note that BC answered it."""
         ...

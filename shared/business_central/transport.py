@@ -49,8 +49,18 @@ _CHUNK: Final = 1 << 18
 _UNREADABLE: Final = (requests.RequestException, HTTPError, HTTPException, OSError, ValueError, LookupError, TypeError)
 
 
-class _ReaderRefused(Exception):
-    """BC answered the reader, and it was not what was asked for."""
+class _ReaderFailed(Exception):
+    """The reader was asked, and what came, if anything, is not what was asked for."""
+
+    def __init__(self, reader: Reader, error: BCError) -> None:
+        super().__init__(str(error))
+        self.reader = reader
+        self.error = error
+
+    def conclude(self) -> None:
+        """Note that the identity was served the same at once."""
+        if not isinstance(self.error, BCThrottled) and not is_permission(self.error):
+            self.reader.failed(self.error, alone=True)
 
 
 class _Bearer(AuthBase):
@@ -89,6 +99,23 @@ class Answer:
         return odata.parse_date(self.headers.get("Date"))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    """What is sent, and by when."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: str | None = None
+    reserved: bool = False
+    in_time: Callable[[], bool] = lambda: True
+
+    @property
+    def path(self) -> str:
+        """What a log may know of the URL."""
+        return urlsplit(self.url).path
+
+
 class Transport:
     """Sends requests; safe to share between threads (one `requests.Session` per thread)."""
 
@@ -112,7 +139,7 @@ class Transport:
         `request_id` gives the `client-request-id` by which BC's own telemetry knows a call (docs:
         telemetry-webservices-trace): the invocation's id, or any other.
         `patience_s`: a call that would last longer is not repeated, as others wait for its place; the queue does it.
-        `reader` may be asked for reads whose callers say so.
+        `reader` may be asked for what is fetched by `fetch`.
         """
         self.api_url = api_url
         self._tokens = tokens
@@ -135,13 +162,11 @@ class Transport:
         body: str | None = None,
         headers: Mapping[str, str] | None = None,
         reserved: bool = False,
-        or_reader: bool = False,
         policy: retry.RetryPolicy = retry.READ,
         in_time: Callable[[], bool] = lambda: True,
     ) -> Answer:
         """Send a request and return its answer below 300; repeats it only as `policy` says.
 
-        `or_reader`: by the reader where its budget can serve first; what it is refused the identity asks for.
         `in_time` is asked when token and slot are there: what is late by then is not sent.
 
         Raises:
@@ -149,18 +174,34 @@ class Transport:
             TokenError: no token.
             BudgetExhausted: no slot, or none in time; BC did nothing.
         """
+        request = _Request(method=method, url=url, body=body, headers=headers or {}, reserved=reserved, in_time=in_time)
+        return self._until_taken(request, as_it_is, None, policy)
+
+    def fetch[T](self, url: str, take: Callable[[Answer], T], *, headers: Mapping[str, str]) -> T:
+        """Return what `take` makes of the answer to a read: by the reader, where its budget can serve first.
+
+        Whatever the reader meets, an answer that `take` refuses too, the identity asks for the same at once; it repeats
+        as `retry.READ` says.
+
+        Raises:
+            BCError: what the identity met, or the reader when there was no time left to ask again.
+            TokenError, BudgetExhausted: as of `send`.
+        """
+        return self._until_taken(_Request(method="GET", url=url, headers=headers), take, self._reader, retry.READ)
+
+    def _until_taken[T](
+        self, request: _Request, take: Callable[[Answer], T], reader: Reader | None, policy: retry.RetryPolicy
+    ) -> T:
         tried, began = 0, self._monotonic()
         renewed = False
+        failed: _ReaderFailed | None = None  # what the identity has not met yet
         while True:
             tried += 1
             token = self._tokens.token()
-            reader = self._reader if or_reader else None
             try:
-                return self._once(
-                    method, url, body, headers or {}, token=token, reader=reader, reserved=reserved, in_time=in_time
-                )
-            except _ReaderRefused:
-                or_reader, tried = False, tried - 1  # nothing is concluded from what the reader may not see
+                taken = self._once(request, take, token, reader)
+            except _ReaderFailed as failure:
+                failed, reader, tried = self._of_reader(request, failure, began), None, tried - 1
             except BCDenied as error:
                 if error.status != 401 or renewed:
                     raise
@@ -170,47 +211,62 @@ class Transport:
                 wait_s = policy.wait_s(error, tried=tried, roll=self._roll())
                 if wait_s is None or self._monotonic() - began + wait_s > self._patience_s:
                     raise
-                or_reader = False  # what fails for the reader alone must not fail for the identity
-                log_event(
-                    log, "bc.retried", method=method, path=urlsplit(url).path, status=error.status,
-                    bc_code=error.code, attempt=tried, waited_s=round(wait_s, 2),
-                )  # fmt: skip
+                failed = reader = None  # what the identity meets as well says nothing of the reader
+                _log_repeat(request, error, tried, wait_s)
                 self._sleep(wait_s)
+            else:
+                if failed is not None:
+                    failed.conclude()
+                return taken
 
-    def _once(
-        self,
-        method: str,
-        url: str,
-        body: str | None,
-        headers: Mapping[str, str],
-        *,
-        token: str,
-        reader: Reader | None,
-        reserved: bool,
-        in_time: Callable[[], bool],
-    ) -> Answer:
-        if odata.origin_of(url) != odata.origin_of(self.api_url):
+    def _of_reader(self, request: _Request, failure: _ReaderFailed, began: float) -> _ReaderFailed:
+        """Note what is clear from the reader's answer alone, and return it, for the identity's to be compared with.
+
+        Raises:
+            BCUnavailable: the reader's, as it took all the time there is.
+        """
+        reader, error = failure.reader, failure.error
+        if is_permission(error):
+            reader.refused(error)
+        elif isinstance(error, BCUnavailable) and self._monotonic() - began > self._patience_s:
+            reader.failed(error, alone=False)  # else the next delivery would ask it first again
+            raise error from None
+        _log_repeat(request, error, 1, 0.0)
+        error.__traceback__ = None  # its frames hold the answer
+        return failure.with_traceback(None)
+
+    def _once[T](self, request: _Request, take: Callable[[Answer], T], token: str, reader: Reader | None) -> T:
+        if odata.origin_of(request.url) != odata.origin_of(self.api_url):
             raise BCRejected("refused to send a token to another origin", code="origin")
         readers = reader.token() if reader else ""
-        with self._budget.slot(reserved=reserved, or_reader=bool(readers)) as slot:
-            if not in_time():
-                raise BudgetExhausted("it was too late to send the request")
-            asked = reader if slot.is_readers else None
-            began = self._monotonic()
-            count(REQUESTS)
-            status, received, chunks = self._exchange(method, url, body, headers, readers if asked else token)
-            if status < 300:
-                if asked is not None:
-                    asked.served()
-                return Answer(status, received, chunks, self._monotonic() - began)
-            error = odata.error_from(status, received, b"".join(chunks))
-            if isinstance(error, BCThrottled):
-                self._pause(slot, error, url)
-        raise error if asked is None else _judged(asked, error)
+        asked: Reader | None = None
+        try:
+            with self._budget.slot(reserved=request.reserved, or_reader=bool(readers)) as slot:
+                asked = reader if slot.is_readers else None
+                answer = self._answer(request, readers if asked else token, slot)
+            taken = take(answer)
+        except BCError as error:
+            if asked is None:
+                raise
+            raise _ReaderFailed(asked, error) from error
+        if asked is not None:
+            asked.served()
+        return taken
 
-    def _exchange(
-        self, method: str, url: str, body: str | None, headers: Mapping[str, str], token: str
-    ) -> tuple[int, Mapping[str, str], deque[bytes]]:
+    def _answer(self, request: _Request, token: str, slot: Slot) -> Answer:
+        if not request.in_time():
+            raise BudgetExhausted("it was too late to send the request")
+        began = self._monotonic()
+        count(REQUESTS)
+        status, received, chunks = self._exchange(request, token)
+        if status < 300:
+            return Answer(status, received, chunks, self._monotonic() - began)
+        error = odata.error_from(status, received, b"".join(chunks))
+        if isinstance(error, BCThrottled):
+            self._pause(slot, error, request.path)
+        raise error
+
+    def _exchange(self, request: _Request, token: str) -> tuple[int, Mapping[str, str], deque[bytes]]:
         deadline = self._monotonic() + WHOLE_S
         ours = {
             "Accept": "application/json", "Accept-Language": LANGUAGE, "User-Agent": USER_AGENT,
@@ -220,10 +276,10 @@ class Transport:
             with (
                 ends_within(WHOLE_S),
                 self._session().request(
-                    method,
-                    url,
-                    data=None if body is None else body.encode(),
-                    headers={**ours, **headers},
+                    request.method,
+                    request.url,
+                    data=None if request.body is None else request.body.encode(),
+                    headers={**ours, **request.headers},
                     auth=_Bearer(token),
                     timeout=(CONNECT_S, READ_S),
                     verify=self._verify,
@@ -253,10 +309,10 @@ class Transport:
                 break
         return chunks
 
-    def _pause(self, slot: Slot, error: BCError, url: str) -> None:
+    def _pause(self, slot: Slot, error: BCError, path: str) -> None:
         pause_s = PAUSE_S if error.retry_after_s is None else error.retry_after_s
         log_event(
-            log, "bc.throttled", level=logging.WARNING, path=urlsplit(url).path, retry_after_s=pause_s,
+            log, "bc.throttled", level=logging.WARNING, path=path, retry_after_s=pause_s,
             bc_correlation_id=error.correlation_id,
         )  # fmt: skip
         slot.close_for(pause_s)
@@ -272,10 +328,13 @@ def _too_slow() -> BCUnavailable:
     return BCUnavailable(f"the answer took longer than {WHOLE_S:.0f} s", code=retry.TIMEOUT)
 
 
-def _judged(reader: Reader, error: BCError) -> Exception:
-    """Return what an answer to the reader means: an outage is as any, all else is for the identity to ask again."""
-    if isinstance(error, BCUnavailable):
-        return error
-    if is_permission(error):
-        reader.refused(error)
-    return _ReaderRefused()
+def as_it_is(answer: Answer) -> Answer:
+    """Return an answer of which nothing is made."""
+    return answer
+
+
+def _log_repeat(request: _Request, error: BCError, tried: int, wait_s: float) -> None:
+    log_event(
+        log, "bc.retried", method=request.method, path=request.path, status=error.status, bc_code=error.code,
+        attempt=tried, waited_s=round(wait_s, 2),
+    )  # fmt: skip

@@ -94,7 +94,7 @@ def _plan_pull(ctx: Context, stores: ChangeStores, company: Company, entity: Ent
     if state.watermark is not None or not entity.sort:  # without a text to cut by, a delta from the beginning
         return start_run(ctx, stores, state, "delta")
     parts = 2 * PARTITIONS if ctx.settings.reader_client_id else PARTITIONS  # a reader doubles the requests under way
-    points = ctx.bc.split_points(company.key, entity, parts, least=parts * ctx.settings.page_rows)
+    points = ctx.bc.split_points(company.key, entity, parts, least=PARTITIONS * ctx.settings.page_rows)
     return start_run(ctx, stores, state, "full", points)
 
 

@@ -4,7 +4,8 @@ It holds no token and no secret.
 """
 
 import logging
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -28,7 +29,7 @@ class LoginState:
     state: str  # ok, needed; "" before the first attempt
     code: str = ""  # Entra's word for what is wrong: AADSTS50173, login_required, ...
     reason: str = ""  # one sentence for a person
-    since: datetime | None = None
+    since: datetime | None = None  # of the reader: when it was refused last
     user: str = ""  # who is signed in, or was until the login ended; "" when the app signs in as itself
 
 
@@ -61,6 +62,9 @@ class LoginStore:
         code = entra_code(error)
         known = self._known()
         if known.state == "needed" and code in {known.code, "login_required"}:
+            if self._key == READER_KEY:  # else an instance whom it serves would end what others still meet
+                with suppress(StoreUnavailable):
+                    self._upsert(replace(known, reason=str(error), since=self._now()))
             return
         if self._key == LOGIN_KEY:
             log_event(_log, "login.needed", level=logging.ERROR, error_code=code, reason=str(error))
@@ -90,9 +94,12 @@ class LoginStore:
         try:
             known = self.read()  # another instance may have written since
             if (known.state, known.code, known.user) != (state.state, state.code, state.user):
-                values: dict[str, Value] = {name: str(getattr(state, name)) for name in _TEXTS}
-                values["since"] = state.since or self._now()
-                self._table.upsert(Row(partition=self._connection, key=self._key, values=values))
+                self._upsert(state)
         except StoreUnavailable:
             return
         self._unwritten = None
+
+    def _upsert(self, state: LoginState) -> None:
+        values: dict[str, Value] = {name: str(getattr(state, name)) for name in _TEXTS}
+        values["since"] = state.since or self._now()
+        self._table.upsert(Row(partition=self._connection, key=self._key, values=values))

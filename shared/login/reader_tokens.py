@@ -1,7 +1,7 @@
 """Access tokens of the reader: a second application that reads pages beside the identity, within a budget of its own.
 
-Owns when the reader is used: whoever refuses it, Entra or Business Central, it rests for some minutes, and work goes on
-under the identity alone. It signs in as itself, so nothing is kept but its state, which people see.
+Owns when the reader is used: whoever refuses or fails it, Entra or Business Central, it rests for some minutes, and
+work goes on under the identity alone. It signs in as itself, so nothing is kept but its state, which people see.
 """
 
 import logging
@@ -61,6 +61,7 @@ class ReaderTokens:
         self._lock = Lock()  # held by whoever changes what is below
         self._access: AccessToken | None = None
         self._rests_until: datetime | None = None
+        self._failed_at: datetime | None = None  # when the identity was served what it was not
         self._settled_until = NO_TIME  # nothing is noted before, as long as it works
 
     def token(self) -> str:
@@ -78,10 +79,26 @@ class ReaderTokens:
     def refused(self, error: BCError) -> None:
         """Note that Business Central knows the reader not, or not well enough: it rests, and its token is forgotten."""
         with self._lock:
-            now = self._now()
-            self._access = None
-            self._rests_until, self._settled_until = now + REST, now + SETTLED
+            now = self._rest()
+            self._settled_until = now + SETTLED
             self._state.needed(TokenError(str(error), code=BY_BC))
+
+    def failed(self, error: BCError, *, alone: bool) -> None:
+        """Note that Business Central did not serve the reader: it rests.
+
+        `alone`: the identity was served the same at once. Once that may be chance; so again after a rest it counts as
+        a refusal.
+        """
+        with self._lock:
+            now = self._rest()
+            if not alone:
+                return
+            self._settled_until = now + SETTLED
+            if self._failed_at is not None and now < self._failed_at + REST:
+                return  # it was asked before it rested
+            if self._failed_at is not None:
+                self._state.needed(TokenError(str(error), code=BY_BC))
+            self._failed_at = now
 
     def served(self) -> None:
         """Note that Business Central has answered the reader."""
@@ -89,6 +106,7 @@ class ReaderTokens:
         if now < self._settled_until:
             return
         self._settled_until = now + SETTLED
+        self._failed_at = None
         with suppress(StoreUnavailable):
             held = self.state()
             if held.code != BY_BC or held.since is None or held.since + SETTLED <= now:
@@ -115,6 +133,12 @@ class ReaderTokens:
             if self.state().code != BY_BC:  # that is for the next page to say
                 self._state.ok("")
             return self.state()
+
+    def _rest(self) -> datetime:
+        """Forget the token and let the reader rest from now on; return now."""
+        now = self._now()
+        self._access, self._rests_until = None, now + REST
+        return now
 
     def _renewed(self, now: datetime) -> AccessToken | None:
         """Return a new token, or the old one while the reader rests."""

@@ -73,10 +73,13 @@ def reader_findings(view: StatusView) -> list[Finding]:
         return []
     secret = secret_of(SECRET_READER, view.connection)
     if reader.code == BY_BC:
-        problem = "Business Central does not know the application of BC_READER_CLIENT_ID, or not with what it reads."
+        problem = (
+            "Business Central does not know the application of BC_READER_CLIENT_ID, or not with what it reads, or does "
+            "not answer it what it answers the identity."
+        )
         do = (
             "Enter BC_READER_CLIENT_ID on the page Microsoft Entra Applications, state Enabled, with a permission set "
-            "that reads what is watched and pulled, in every company."
+            "that reads what is watched and pulled, in every company. If it then fails still, work goes on without it."
         )
     elif reader.code in {"client_secret_missing", "invalid_client", "AADSTS7000215", "AADSTS7000222"}:
         problem = advice(reader.code, reader.reason).problem
@@ -84,7 +87,7 @@ def reader_findings(view: StatusView) -> list[Finding]:
     else:
         problem = reader.reason
         do = "Compare BC_READER_CLIENT_ID, its tenant and its API permission API.ReadWrite.All with what Entra shows."
-    seen = f"The reader is not let in, so pages are read by the identity alone: {shortened(reader.reason)}."
+    seen = f"The reader is refused, so pages are read by the identity alone: {shortened(reader.reason)}."
     return [warning("reader", "reader_refused", seen, problem, do)]
 
 

@@ -232,6 +232,7 @@ class Reader:
 
     held: str = "token-of-the-reader"
     refusals: list[int] = field(default_factory=list)
+    failures: list[tuple[int, bool]] = field(default_factory=list)  # status, and whether it alone met it
     answers: int = 0
 
     def token(self) -> str:
@@ -241,6 +242,10 @@ class Reader:
     def refused(self, error: BCError) -> None:
         """Keep the status."""
         self.refusals.append(error.status)
+
+    def failed(self, error: BCError, *, alone: bool) -> None:
+        """Keep status and what it says."""
+        self.failures.append((error.status, alone))
 
     def served(self) -> None:
         """Count."""
@@ -254,47 +259,116 @@ def reading(reader: Reader, *answers: Answer) -> Call:
     return call
 
 
+def fetched(call: Call) -> bytes:
+    """What a read brings that the reader may do; a page ends in "k"."""
+
+    def take(answer: transport_module.Answer) -> bytes:
+        if not answer.body.endswith(b"k"):
+            raise BCUnavailable("no page", status=answer.status, code="body")
+        return answer.body
+
+    return call.transport.fetch(URL, take, headers={})
+
+
 def senders(call: Call) -> list[str]:
     """Whose token each request bore."""
     return [request.headers["Authorization"].removeprefix("Bearer ") for request in call.network.asked]
 
 
+PAGE = Answer(200, b"ok")
+BY_BOTH = ["token-of-the-reader", "token-1"]
+
+
 def test_the_reader_is_asked_where_the_caller_says_so() -> None:
     """A slot of the reader's goes with its token, and with no other; all else is the identity's."""
-    call = reading(reader := Reader(), Answer())
-    call.transport.send("GET", URL, or_reader=True)
+    call = reading(reader := Reader(), PAGE)
+    assert fetched(call) == b"ok"
     call.transport.send("GET", URL)
-    assert senders(call) == ["token-of-the-reader", "token-1"]
+    assert senders(call) == BY_BOTH
     assert reader.answers == 1
+
+
+def test_an_answer_of_which_nothing_can_be_made_is_asked_for_again() -> None:
+    """As one that broke off on its way; without a reader, too."""
+    call = calling(FAILS["cut"], PAGE)
+    assert fetched(call) == b"ok"
+    assert (senders(call), call.slept) == (["token-1"] * 2, [0.25])
 
 
 def test_a_reader_without_a_token_is_not_asked() -> None:
     """It rests; the identity reads alone."""
-    call = reading(Reader(held=""), Answer())
-    call.transport.send("GET", URL, or_reader=True)
+    call = reading(Reader(held=""), PAGE)
+    fetched(call)
     assert senders(call) == ["token-1"]
 
 
+FAILS: dict[str, Answer] = {
+    "400": Answer(400), "404": Answer(404), "408": Answer(408), "409": Answer(409), "500": Answer(500),
+    "503": Answer(503), "503 for a minute": Answer(503, b"", {"Retry-After": "60"}), "504": Answer(504),
+    "html": Answer(200, b"<html>"), "cut": Answer(200, b'{"value": ['), "nothing": Answer(raises=OSError("reset")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", FAILS.values(), ids=FAILS)
+def test_what_the_reader_fails_to_get_the_identity_asks_for(answer: Answer) -> None:
+    """At once, whatever it is; that the identity is served is noted, as the reader has met it alone."""
+    call = reading(reader := Reader(), answer, PAGE)
+    assert fetched(call) == b"ok"
+    assert (senders(call), call.slept, call.tokens.discarded) == (BY_BOTH, [], [])
+    status = 0 if answer.raises else answer.status
+    assert (reader.refusals, reader.failures, reader.answers) == ([], [(status, True)], 0)
+
+
 @pytest.mark.parametrize(
-    ("status", "body", "noted"),
+    ("status", "body"),
     [
-        (401, b"", [401]), (403, b"", [403]), (404, b"", []), (429, b"", []), (400, b"", []),
-        (400, b'{"error": {"code": "x", "message": "You do not have permissions to read Items."}}', [400]),
+        (401, b""), (403, b""),
+        (400, b'{"error": {"code": "x", "message": "You do not have permissions to read Items."}}'),
     ],
 )  # fmt: skip
-def test_what_the_reader_is_refused_the_identity_asks_for(status: int, body: bytes, noted: list[int]) -> None:
-    """At once, and only its own answer counts; want of permission is noted."""
-    call = reading(reader := Reader(), Answer(status, body), Answer(200, b"ok"))
-    assert call.transport.send("GET", URL, or_reader=True, policy=retry.ONCE).body == b"ok"
-    assert senders(call) == ["token-of-the-reader", "token-1"]
-    assert (reader.refusals, call.slept, call.tokens.discarded) == (noted, [], [])
+def test_a_reader_that_lacks_permission_is_noted_whatever_the_identity_gets(status: int, body: bytes) -> None:
+    """Its own answer says enough; the identity's token is not doubted."""
+    call = reading(reader := Reader(), Answer(status, body), PAGE)
+    assert fetched(call) == b"ok"
+    assert (senders(call), call.slept, call.tokens.discarded) == (BY_BOTH, [], [])
+    assert (reader.refusals, reader.failures) == ([status], [])
 
 
-def test_a_fault_of_the_reader_is_repeated_by_the_identity() -> None:
-    """An outage says nothing about the reader, and what only the reader meets must not keep the page."""
-    call = reading(reader := Reader(), Answer(503), Answer())
-    call.transport.send("GET", URL, or_reader=True)
-    assert (senders(call), reader.refusals) == (["token-of-the-reader", "token-1"], [])
+def test_a_reader_that_is_told_to_pause_is_no_worse_for_it() -> None:
+    """Its slots are closed, and that is all."""
+    call = reading(reader := Reader(), Answer(429), PAGE)
+    assert fetched(call) == b"ok"
+    assert (senders(call), call.budget.closed_for) == (BY_BOTH, [PAUSE_S])
+    assert (reader.refusals, reader.failures) == ([], [])
+
+
+@pytest.mark.parametrize("name", ["400", "404", "503 for a minute", "504"])
+def test_what_the_identity_meets_as_well_says_nothing_of_the_reader(name: str) -> None:
+    """It reaches the caller as it is: 504 asks for less, from either."""
+    call = reading(reader := Reader(), FAILS[name])
+    with pytest.raises(BCError) as caught:
+        fetched(call)
+    assert caught.value.status == FAILS[name].status
+    assert (senders(call), reader.refusals, reader.failures) == (BY_BOTH, [], [])
+
+
+def test_an_outage_for_both_is_repeated_by_the_identity_and_says_nothing_of_the_reader() -> None:
+    """The identity has all its tries, with their waits."""
+    call = reading(reader := Reader(), Answer(503), Answer(503), Answer(401), Answer(503), PAGE)
+    assert fetched(call) == b"ok"
+    assert senders(call) == [*BY_BOTH, "token-1", "token-2", "token-2"]
+    assert (call.slept, reader.failures) == ([0.25, 0.5], [])
+
+
+def test_what_takes_the_reader_all_the_time_there_is_is_left_to_the_next_delivery() -> None:
+    """Others wait for the place; the reader rests, so that the identity is asked then."""
+    call = Call(Network(Answer(504), PAGE), patience_s=5.0)
+    call.network.answers[0].on_read = lambda: setattr(call, "now_s", 6.0)
+    call.transport._reader = reader = Reader()
+    with pytest.raises(BCUnavailable) as caught:
+        fetched(call)
+    assert (caught.value.status, reader.failures) == (504, [(504, False)])
+    assert senders(call) == ["token-of-the-reader"]
 
 
 def test_a_slot_is_given_back_after_any_fault() -> None:

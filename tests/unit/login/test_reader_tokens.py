@@ -7,7 +7,7 @@ from business_central_emulator.server.faults import Fault, FaultKind
 from local.emulators.entra.directory import DOMAIN, READER_CLIENT_ID, demo_directory
 from local.emulators.entra.engine import LoginEngine
 from shared.connections.settings_reader import read_settings
-from shared.errors import BCDenied, StoreUnavailable, TokenError
+from shared.errors import BCDenied, BCUnavailable, StoreUnavailable, TokenError
 from shared.login.reader_tokens import REST, SETTLED, ReaderTokens
 from shared.resource_names import SECRET_READER, TABLE_CONNECTIONS
 from tests.conftest import FixedClock
@@ -115,6 +115,72 @@ def test_a_refusal_is_logged_once_however_often_it_is_met(world: World, caplog: 
         world.reader.served()
     assert caplog.text.count("reader.refused") == 1
     assert world.reader.state().code == "bc_refuses_reader"
+
+
+def noted(caplog: pytest.LogCaptureFixture) -> int:
+    """How often its refusal was logged."""
+    return caplog.text.count("reader.refused")
+
+
+def test_what_an_instance_is_refused_stands_while_it_is_whatever_another_is_served(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each refusal renews what is noted, so that the other does not end it; twenty minutes after the last it ends."""
+    other = world.start()
+    for _ in range(10):
+        world.reader.refused(BCDenied("not this one", status=403))
+        world.clock.advance(SETTLED.total_seconds() / 2)
+        other.served()
+    assert (noted(caplog), other.state().code) == (1, "bc_refuses_reader")
+    world.clock.advance(SETTLED.total_seconds())
+    other.served()
+    assert other.state().state == "ok"
+
+
+FAULT = BCUnavailable("no", status=503)
+
+
+def test_a_reader_that_alone_is_not_served_rests_and_counts_as_refused_when_it_is_so_again(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once may be chance, however many requests met it; what it is served between is no matter."""
+    assert world.reader.token()
+    for _ in range(5):
+        world.reader.failed(FAULT, alone=True)
+        assert world.reader.token() == ""
+        world.clock.advance(60)
+    assert (noted(caplog), world.reader.state().state) == (0, "")
+    for _ in range(3):
+        world.clock.advance(REST.total_seconds())
+        assert world.reader.token()
+        world.reader.served()
+        world.reader.failed(FAULT, alone=True)
+    assert (noted(caplog), world.reader.state().code) == (1, "bc_refuses_reader")
+    assert "503" in world.reader.state().reason
+    world.clock.advance(SETTLED.total_seconds())
+    world.reader.served()
+    assert world.reader.state().state == "ok"
+
+
+def test_a_fault_long_ago_is_forgotten(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """A reader that is served for twenty minutes after it begins anew."""
+    for _ in range(3):
+        world.reader.failed(FAULT, alone=True)
+        world.clock.advance(SETTLED.total_seconds())
+        world.reader.served()
+    assert (noted(caplog), world.reader.state().state) == (0, "ok")
+
+
+def test_a_fault_of_which_nobody_knows_whether_it_is_the_reader_s_never_counts(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It rests, and that is all."""
+    for _ in range(5):
+        assert world.reader.token()
+        world.reader.failed(FAULT, alone=False)
+        assert world.reader.token() == ""
+        world.clock.advance(REST.total_seconds())
+    assert (noted(caplog), world.reader.state().state) == (0, "")
 
 
 def test_who_looks_learns_why_entra_refuses(world: World) -> None:

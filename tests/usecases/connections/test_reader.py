@@ -5,7 +5,9 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
+import jwt
 import pytest
+from business_central_emulator.server.exchange import Request, Response
 
 from local.emulators.entra.directory import CLIENT_ID, READER_CLIENT_ID
 from shared.errors import StoreUnavailable
@@ -109,6 +111,53 @@ def test_a_reader_that_is_refused_costs_nothing(
     made.clock.advance(SETTLED.total_seconds())
     made.timer("pull_items")
     assert found(made) == []
+
+
+NO: Final = b'{"error":{"code":"Internal_x","message":"no"}}'
+AILS: Final = {
+    "503": Response(status=503, body=NO),
+    "503 for a minute": Response(status=503, headers={"Retry-After": "60"}, body=NO),
+    "504": Response(status=504, body=NO),
+    "408": Response(status=408, body=NO),
+    "400": Response(status=400, body=NO),
+    "404": Response(status=404, body=NO),
+    "409": Response(status=409, body=NO),
+    "html": Response(status=200, body=b"<html>login</html>"),
+    "cut": Response(status=200, body=b'{"value":['),
+}
+
+
+@pytest.mark.parametrize("answer", AILS.values(), ids=AILS)
+def test_a_reader_that_alone_is_not_served_costs_little_and_is_shown(
+    answer: Response, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each page comes at once by the identity; the reader rests, is asked again later, and then the status says it."""
+    caplog.set_level(logging.INFO)
+    made = reading()
+    bc = made.places["eu"].bc
+    handle, asked = bc.handle, []
+
+    def failing(request: Request) -> Response:
+        token = (request.header("Authorization") or "").removeprefix("Bearer ")
+        if not token or jwt.decode(token, options={"verify_signature": False})["appid"] != READER_CLIENT_ID:
+            return handle(request)
+        asked.append(request.url)
+        return answer
+
+    bc.handle = failing  # type: ignore[method-assign]
+    made.restart()
+    started = made.clock.now()
+    made.timer("pull_items")
+    assert made.clock.now() - started < timedelta(seconds=30)
+    assert [event["subject"] for event in made.events if event["type"] == "bc.item.pulled.v1"]
+    assert len(asked) == 1
+    assert found(made) == [], "once may be chance"
+    for _ in range(4):
+        made.clock.advance(900)
+        made.timer("pull_items")
+    assert (made.failed, len(asked)) == ([], 5)
+    assert [one.code for one in found(made)] == ["reader_refused"]
+    assert [line.message.split()[0] for line in caplog.records].count("reader.refused") == 1
 
 
 def test_a_state_of_the_reader_that_cannot_be_read_is_shown_as_unknown_and_never_as_good(
