@@ -147,3 +147,8 @@ class BCRejected(BCError):
     """Any other 4xx: BC refuses this request; the same request will be refused again."""
 
     kind = "rejected"
+
+
+def may_be_of_one_record(error: BCError) -> bool:
+    """Return whether a single record may be the cause of an error, and others can be read."""
+    return isinstance(error, BCRejected) or (isinstance(error, BCUnavailable) and error.status == 500)

@@ -25,7 +25,7 @@ from shared.business_central.records import Record
 from shared.business_central.transport import Answer, Transport
 from shared.business_central.webhook_api import WebhookApi
 from shared.concurrency import at_once
-from shared.errors import BCRejected
+from shared.errors import BCRejected, BCUnavailable, may_be_of_one_record
 
 
 class BusinessCentralClient:
@@ -97,23 +97,33 @@ class BusinessCentralClient:
     def split_points(self, company: str, entity: Entity, parts: int, *, least: int) -> list[str]:
         """Return sort values that cut the entity into similar parts: one count, and one probe a part.
 
-        Fewer rows than `least` are not cut, as the probes would cost more than they bring.
+        Fewer rows than `least` are not cut, as the probes would cost more than they bring. Where the row of a probe
+        can't be read there is a cut less; the count reads a row as well, and without it nothing is cut.
         """
         url = self._api.url(entity.resource(company))
-        counted = self._api.get(url + page_queries.count_query(entity), intent=Intent.COMMITTED)
-        total = document_of(counted).get("@odata.count")
+        counted = self._with_one_row(url + page_queries.count_query(entity))
+        total = None if counted is None else document_of(counted).get("@odata.count")
         if not isinstance(total, int) or total < least:
             return []
         skips = [total * part // parts for part in range(1, parts)]
 
         def probe(skip: int) -> list[Record]:
-            cut = self._api.get(url + page_queries.cut_query(entity, skip), intent=Intent.COMMITTED)
-            return page_of(cut, entity.key).records
+            cut = self._with_one_row(url + page_queries.cut_query(entity, skip))
+            return [] if cut is None else page_of(cut, entity.key).records
 
         probes = at_once(probe, [skip for skip in skips if skip], self._threads)
         numbers = [row.text(entity.sort) for rows in probes for row in rows]
         # each once, in BC's own order, which need not be that of the characters
         return list(dict.fromkeys(number for number in numbers if number and is_plain(number)))
+
+    def _with_one_row(self, url: str) -> Answer | None:
+        """Return an answer that holds one row; None if that row may be why there is no answer."""
+        try:
+            return self._api.get(url, intent=Intent.COMMITTED)
+        except (BCRejected, BCUnavailable) as error:
+            if may_be_of_one_record(error):
+                return None
+            raise
 
     def probe(self, company: str, entity: Entity, *, expanded: bool) -> datetime | None:
         """Read one record at most; asked once, as the doctor wants to see a fault and not to overcome it."""

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Final
 
 from shared.business_central.records import Record
+from shared.changes import plan_runs
 from shared.changes.broken_records import MOST, Broken, BrokenList
 from shared.changes.change_stores import ChangeStores
 from shared.changes.jobs import GROUP, Cursor, PageJob, Slice
@@ -15,8 +17,10 @@ from shared.clock import NO_TIME, parse_time
 from shared.connections.context import Context
 from shared.errors import BCNotFound, BCRejected, BCUnavailable
 
-#: Pages of one place that are read; it holds a few rows, unless many changed at one time.
-_PAGES = 5
+#: Pages of one place that are read; it mostly holds a few rows. What is left of it is for the next run, which must have
+#: another value to begin at: many rows may have changed at one time.
+_PAGES: Final = 5
+_MOST_PAGES: Final = 50
 
 
 @dataclass(slots=True)
@@ -61,8 +65,10 @@ def _read_place(ctx: Context, job: PageJob, place: Broken, found: _Found) -> Non
     sort = job.entity_row().sort
     rows: list[Record] = []
     reasons: list[str] = []
+    rest = ""  # where the next run goes on
     try:
-        for reading in _pages(ctx, job, place, sort):
+        for reading, behind in _pages(ctx, job, place, sort):
+            rest = behind
             rows += [row for row in reading.records if _is_inside(row, place, sort)]
             reasons += [one.reason for one in reading.lost if not _is_beyond(one.low, place)]
     except (BCNotFound, BCRejected, BCUnavailable) as error:
@@ -74,18 +80,25 @@ def _read_place(ctx: Context, job: PageJob, place: Broken, found: _Found) -> Non
         found.failed.append(place.failed_again(ctx.now(), reasons[0]))
     else:
         found.healed.append(place)
+        if rest:
+            found.failed.append(replace(place, low=rest, tries=1, next_at=ctx.now()))
 
 
-def _pages(ctx: Context, job: PageJob, place: Broken, sort: str) -> Iterator[Reading]:
-    """Yield the pages that reach over a place."""
+def _pages(ctx: Context, job: PageJob, place: Broken, sort: str) -> Iterator[tuple[Reading, str]]:
+    """Yield the pages that reach over a place, each with the sort value to go on from; "" when it is done."""
     part = Slice(low=place.low, high=place.high) if place.mode == "full" else Slice(since=place.low)
     page = replace(job, mode=place.mode, phase=place.phase, slice=part, cursor=Cursor(rows=GROUP))
-    for _ in range(_PAGES):
+    for number in range(1, _MOST_PAGES + 1):
         reading = read_page(ctx, page)
-        yield reading
-        if not reading.more or (reading.records and not _is_inside(reading.records[-1], place, sort)):
+        if not reading.more or _ends(reading, place, sort):
+            yield reading, ""
             return
         page = replace(page, cursor=next_cursor(page, reading))
+        rest = page.cursor.last if number >= _PAGES and page.cursor.last != place.low else ""
+        yield reading, rest
+        if rest:
+            return
+    raise BCUnavailable("more rows than can be read have one sort value", code="stalled")
 
 
 def _parents(ctx: Context, job: PageJob, rows: list[Record]) -> list[Record]:
@@ -95,11 +108,20 @@ def _parents(ctx: Context, job: PageJob, rows: list[Record]) -> list[Record]:
     return read_records(ctx, job.company, entity, [key for key in keys if key], may_all_fail=True)[0]
 
 
+def _ends(reading: Reading, place: Broken, sort: str) -> bool:
+    """Return whether a page has reached what is behind a place."""
+    rows = reading.passed or reading.records
+    return bool(rows) and not _is_inside(rows[-1], place, sort)
+
+
 def _is_inside(row: Record, place: Broken, sort: str) -> bool:
-    """Return whether a row may be one that could not be read; those at the very edges of a full pull could."""
+    """Return whether a row may be one that could not be read; those at the very edges of a full pull could.
+
+    Where nothing was behind them, what came later is no such row, and other runs have read it.
+    """
     if place.mode == "full":
         return row.text(sort) not in {place.low, place.high}
-    return not place.high or row.modified <= _time(place.high)
+    return row.modified <= (_time(place.high) if place.high else place.since + plan_runs.OVERLAP)
 
 
 def _is_beyond(low: str, place: Broken) -> bool:

@@ -4,7 +4,7 @@ Owns what is asked for, page sizes and cursors. What BC can't serve as a page `s
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Literal
@@ -72,6 +72,7 @@ class Reading:
     more: bool  # there is a next page; without a link it is asked for anew, behind the last record
     served_at: datetime | None  # BC's time, or ours where that is earlier
     lost: tuple[Lost, ...] = ()  # what could not be read
+    passed: tuple[Record, ...] = ()  # rows that the next page is behind, if not the records; see `Singles.passed`
     unusable: int = 0  # rows that are no records; each was logged
     rows: int = 0  # page size for the next page; 0: the configured one
     most_rows: int = 0  # see `Cursor.most_rows`
@@ -139,8 +140,8 @@ def _read_otherwise(ctx: Context, job: PageJob, cause: BCRejected | BCUnavailabl
         raise cause  # a place without a sort value can't be come back to
     found = read_singly(ctx, job, ask, cause)
     return Reading(
-        found.records, "", found.more, _no_later(found.served_at, ctx.now()), found.lost, rows=job.cursor.rows,
-        most_rows=job.cursor.most_rows,
+        found.records, "", found.more, _no_later(found.served_at, ctx.now()), found.lost, found.passed,
+        rows=job.cursor.rows, most_rows=job.cursor.most_rows,
     )  # fmt: skip
 
 
@@ -225,9 +226,10 @@ def next_cursor(job: PageJob, reading: Reading) -> Cursor:
     is; then the link is followed, and its row looked at (`_has_led_over`).
     """
     cursor, order = job.cursor, sort_property(job)
-    last, done = _place(job, reading.records)
-    by_value = 0 < 2 * len(done) <= len(reading.records) and odata.is_plain(last) and not _is_of_0_1_0(cursor)
-    linked = reading.records[-1].text(order) if reading.records else cursor.last
+    rows = reading.passed or reading.records
+    last, done = _place(job, rows)
+    by_value = 0 < 2 * len(done) <= len(rows) and odata.is_plain(last) and not _is_of_0_1_0(cursor)
+    linked = rows[-1].text(order) if rows else cursor.last
     return Cursor(
         link="" if by_value else reading.next_link, last=last, done=done, rows=reading.rows,
         most_rows=reading.most_rows, linked="" if by_value else linked,
@@ -240,7 +242,7 @@ def _is_of_0_1_0(cursor: Cursor) -> bool:
     return bool(cursor.link) and not cursor.last and not cursor.linked
 
 
-def _place(job: PageJob, records: list[Record]) -> tuple[str, tuple[str, ...]]:
+def _place(job: PageJob, records: Sequence[Record]) -> tuple[str, tuple[str, ...]]:
     """Return where to go on without a link: the last sort value, and which rows at that value are done."""
     order, cursor = sort_property(job), job.cursor
     if not records:

@@ -185,6 +185,25 @@ def test_split_points_cut_into_similar_parts(place: Place) -> None:
     assert empty == []
 
 
+@pytest.mark.parametrize("how", ["500", "dialog"])
+@pytest.mark.parametrize(("part", "points"), [(0, 0), (1, 2), (2, 2)])
+def test_a_broken_record_at_a_cut_costs_that_cut(place: Place, how: str, part: int, points: int) -> None:
+    """The first one is read by the count: then nothing is cut (P13)."""
+    place.bc.bulk_items(4000)
+    rows = sorted(place.bc.table("items"), key=lambda item: str(item["number"]))
+    place.bc.faults.broken[rows[len(rows) * part // 4].id] = how
+    assert len(place.client.split_points(place.company, ITEMS, 4, least=4)) == points
+
+
+@pytest.mark.parametrize("match", ["count", "skip"])
+def test_an_outage_is_no_broken_record_at_a_cut(place: Place, match: str) -> None:
+    """503 for the count or for a probe: the plan waits for BC."""
+    place.bc.bulk_items(40)
+    place.bc.faults.add(Fault(kind=FaultKind.UNAVAILABLE, match=match, times=None))
+    with pytest.raises(BCUnavailable):
+        place.client.split_points(place.company, ITEMS, 4, least=4)
+
+
 def test_records_are_read_by_id_with_their_lines(place: Place) -> None:
     """One request for a group; one that does not exist is simply not there."""
     place.bc.user.create_shipment()

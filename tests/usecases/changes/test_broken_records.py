@@ -4,14 +4,28 @@ from datetime import timedelta
 
 import pytest
 from business_central_emulator import FaultKind
+from business_central_emulator.data.record import Record
+from business_central_emulator.server.exchange import Request, Response
 
 from shared.changes.broken_records import FIRST_DAY, BrokenList
+from shared.changes.jobs import Purpose
 from shared.operations import status
 from shared.operations.status_view import LoginView
 from shared.resource_names import QUEUE_EVENTS
 from tests.simulation.world import World
-from tests.support.page_world import CRONUS, LEASE_S, created, fail, items, pulled, run, stream, world_of
-from tests.support.worlds import announced, kill_at, notify, subject
+from tests.support.page_world import (
+    CRONUS,
+    LEASE_S,
+    created,
+    fail,
+    items,
+    pulled,
+    run,
+    stream,
+    watermark,
+    world_of,
+)
+from tests.support.worlds import announced, kill_at, notify, requests_made, subject
 
 QUARTER = timedelta(minutes=15)
 
@@ -229,3 +243,153 @@ def test_what_breaks_between_a_claim_and_its_output_is_announced_once_it_heals(b
     world.run_for(timedelta(hours=8))
     kind = "item.pulled" if by == "pull_items" else "item.created"
     assert set(announced(world, kind)) == {(kind, subject(item)) for item in made}
+
+
+@pytest.mark.parametrize("how", ["500", "dialog"])
+@pytest.mark.parametrize(("place", "rows"), [(0, 2000), (60, 10)])
+def test_the_first_full_pull_is_planned_whatever_record_is_broken(how: str, place: int, rows: int) -> None:
+    """The plan counts by the first row and cuts at every sixth: that one can't be read, the others are pulled."""
+    world = World(demo_data=False, env={"BC_COMPANIES": CRONUS, "BC_PAGE_ROWS": str(rows)})
+    made = [world.bc.user.create_item(number=f"A-{n:04d}", displayName="x") for n in range(120)]
+    world.bc.faults.broken[made[place].id] = how
+    world.clock.advance(3600)
+    world.start()
+    run(world, "pull_items")
+    rest = [item for item in made if item is not made[place]]
+    assert announced(world, "item.pulled") == pulled(rest)
+    assert world.stores.changes.streams.load(stream(world)).watermark is not None
+
+
+@pytest.mark.parametrize(("how", "count"), [("500", 3), ("dialog", 3), ("500", 5), ("dialog", 100), ("500", 130)])
+@pytest.mark.parametrize("at_one_time", [False, True])
+def test_many_broken_records_in_a_row_hide_nothing_behind_them(how: str, count: int, at_one_time: bool) -> None:
+    """Fewer or more than one group of them: what is around them is announced, they are when they heal, and all once."""
+    world = world_of(rows=50, BC_TRIGGERS="items")
+    world.clock.advance(3600)
+    before: list[Record] = []
+    if count > 5:
+        before += items(world, 3)
+        world.clock.advance(0 if at_one_time else 1)
+    broken = items(world, count)
+    world.clock.advance(0 if at_one_time else 1)
+    others = before + items(world, 4)
+    for record in broken:
+        world.bc.faults.broken[record.id] = how
+    both(world)
+    both(world)
+    others += items(world, 3)
+    both(world)
+    assert announced(world) == pulled(others) | created(others)
+    world.bc.faults.broken.clear()
+    for _ in range(3):
+        both(world)
+    made = broken + others
+    assert announced(world) == pulled(made) | created(made)
+    for purpose in ("pull", "reconcile"):
+        assert not BrokenList(world.stores.changes, stream(world, purpose)).all()
+
+
+@pytest.mark.parametrize("how", ["500", "dialog"])
+def test_a_first_full_pull_goes_past_a_group_that_is_broken(how: str) -> None:
+    """They stand first by number; those that heal are pulled, though no time of theirs is new."""
+    world = World(demo_data=False, env={"BC_COMPANIES": CRONUS, "BC_TRIGGERS": "items"})
+    made = [world.bc.user.create_item(number=f"A-{n:04d}", displayName="x") for n in range(140)]
+    for record in made[:120]:
+        world.bc.faults.broken[record.id] = how
+    world.clock.advance(3600)
+    world.start()
+    both(world)
+    assert announced(world) == pulled(made[120:])
+    for record in made[:110]:
+        del world.bc.faults.broken[record.id]
+    both(world)
+    both(world)
+    assert announced(world) == pulled(made[:110] + made[120:])
+
+
+def test_more_broken_records_than_a_mend_reads_at_once_are_all_announced_when_they_heal() -> None:
+    """A mass import left them so, and another mended it: the place is read in parts, and none is dropped."""
+    world = world_of(rows=100, BC_TRIGGERS="items", BC_PULL_ITEM_VARIANTS="false")
+    world.clock.advance(3600)
+    made = []
+    for _ in range(70):
+        world.clock.advance(timedelta(milliseconds=10))
+        made += items(world, 10)
+    for record in made:
+        world.bc.faults.broken[record.id] = "dialog"
+    both(world)
+    assert announced(world) == {}
+    world.bc.faults.broken.clear()
+    for _ in range(4):
+        both(world)
+    assert announced(world) == pulled(made) | created(made)
+    assert not BrokenList(world.stores.changes, stream(world)).all()
+
+
+@pytest.mark.parametrize("code", [400, 500])
+@pytest.mark.parametrize("timer", ["pull_items", "reconcile"])
+def test_when_nothing_can_be_read_nothing_is_called_broken(code: int, timer: str) -> None:
+    """BC refuses all: no place is noted, no watermark moves, and few requests are spent on it."""
+    world = world_of(rows=50)
+    world.clock.advance(60)
+    made = items(world, 130)
+    purpose: Purpose = "pull" if timer == "pull_items" else "reconcile"
+    mark = watermark(world, purpose)
+    fail(world, FaultKind.SERVER_ERROR, "items\\?", times=None, status=code)
+    spent = requests_made(world)
+    run(world, timer)
+    assert requests_made(world) - spent < 100
+    assert announced(world) == {}
+    assert watermark(world, purpose) == mark
+    assert not BrokenList(world.stores.changes, stream(world, purpose)).all()
+    world.bc.faults.clear()
+    world.clock.advance(QUARTER)
+    run(world, timer)
+    assert announced(world, "item.") == (pulled(made) if purpose == "pull" else created(made))
+
+
+@pytest.mark.parametrize("code", [400, 500])
+@pytest.mark.parametrize("count", [5, 100, 130])
+def test_a_group_whose_records_cannot_be_read_is_gone_past_by_their_ids(code: int, count: int) -> None:
+    """Only their ids can be listed, as the code of a field fails; those behind them are announced at once."""
+    world = world_of(rows=50, BC_TRIGGERS="items")
+    world.clock.advance(60)
+    broken = items(world, count)
+    world.clock.advance(1)
+    others = items(world, 20)
+    ids = "|".join(record.id for record in broken)
+    fail(world, FaultKind.SERVER_ERROR, f"items\\?.*id%20eq%20({ids})", times=None, status=code)
+    fail(world, FaultKind.SERVER_ERROR, "items\\?(?!.*select).*filter=lastModified", times=None, status=code)
+    run(world, "reconcile")
+    assert announced(world) == created(others)
+    world.bc.faults.clear()
+    for _ in range(3):
+        world.clock.advance(QUARTER)
+        run(world, "reconcile")
+    assert announced(world) == created(broken + others)
+
+
+def test_what_changes_between_the_list_and_the_read_of_a_group_hides_nothing() -> None:
+    """The last record of a group gets a new time meanwhile: the next group begins at the time it was listed with."""
+    world = world_of(rows=200, BC_TRIGGERS="items")
+    world.clock.advance(60)
+    made: list[Record] = []
+    for _ in range(160):
+        world.clock.advance(timedelta(milliseconds=10))
+        made += items(world, 1)
+    world.bc.faults.broken[made[20].id] = "dialog"
+    handle = world.bc.handle
+    changed: list[Record] = []
+
+    def changing(request: Request) -> Response:
+        if not changed and made[99].id in request.url:
+            changed.append(made[99])
+            world.bc.user.update(made[99], {"displayName": "new"})
+        return handle(request)
+
+    world.clock.advance(60)
+    world.bc.handle = changing  # type: ignore[method-assign]  # in this world only
+    run(world, "reconcile")
+    assert changed
+    rest = [item for item in made if item is not made[20]]
+    assert announced(world, "item.created") == created(rest)
