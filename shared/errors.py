@@ -6,6 +6,7 @@ IntegrationError
 |- TokenError             no access token; `.retryable` says whether waiting can help, else a person must act
 |- StoreUnavailable       Table Storage or Key Vault did not answer: try again later
 |- StateConflict          our own row moved under us (ETag): reload and decide again
+|- RowTooLarge            what is to be kept of one thing fits no table row: do less at once
 |- BudgetExhausted        no request slot came free in time: try again later
 `- BCError                `.status .code .correlation_id .retry_after_s .retryable`
    |- BCThrottled         429
@@ -68,6 +69,10 @@ class StateConflict(IntegrationError):
     """The row was changed by somebody else since it was read; reload and decide again."""
 
     retryable = True
+
+
+class RowTooLarge(IntegrationError):
+    """A table row would hold more than Table Storage takes; nothing was written. The message names the row."""
 
 
 class BudgetExhausted(IntegrationError):

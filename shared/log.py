@@ -38,6 +38,7 @@ EVENTS: Final[dict[str, str]] = {
     "run.skipped": "the previous run is still at work",
     "run.superseded": "a run made no progress for too long and another one took over",
     "page.read": "one page was read and its events are on their way",
+    "page.halved": "what a page announces fits no table row; it is read again with half the rows",
     "page.put_again": "a page job did not come in its time and was put again under its name",
     "page.skipped": "a page job was a copy or out of date",
     "watermark.committed": "a run is complete and its watermark has moved",

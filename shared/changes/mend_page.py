@@ -37,7 +37,7 @@ def read_due(ctx: Context, stores: ChangeStores, job: PageJob) -> Reading:
         BCError: BC serves nothing at all for now.
     """
     listed = BrokenList(stores, stream_of(job))
-    due = [one for one in listed.all() if one.next_at <= ctx.now()][:MOST]
+    due = [one for one in listed.all() if one.next_at <= ctx.now()][: job.cursor.rows or MOST]
     found = _Found()
     for place in due:
         if not place.key:

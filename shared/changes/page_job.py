@@ -18,14 +18,14 @@ from shared.changes.cloud_events import Origin
 from shared.changes.jobs import ENDS, Cursor, PageJob, texts
 from shared.changes.ledger_rules import Announcement
 from shared.changes.page_beat import PageBeat
-from shared.changes.page_reader import Reading, next_cursor, read_page
+from shared.changes.page_reader import Reading, next_cursor, read_page, with_fewer_rows
 from shared.changes.run_end import KINDS
 from shared.changes.run_progress import Progress, Role
 from shared.changes.streams import StreamState, stream_of
 from shared.clock import format_time, parse_time
 from shared.concurrency import at_once
 from shared.connections.context import Context
-from shared.errors import BCDenied, BCError, BCNotFound, BCRejected, BCUnavailable, InvalidMessage
+from shared.errors import BCDenied, BCError, BCNotFound, BCRejected, BCUnavailable, InvalidMessage, RowTooLarge
 from shared.log import log_event
 from shared.outputs import Outputs
 
@@ -131,8 +131,14 @@ def _announce(
     ahead: Reading | None,
     state: StreamState | None,
 ) -> Outputs:
-    """Store and announce what is new in a page; start its successor, unless another delivery has (`state` is None)."""
-    news = KINDS[job.purpose].news(ctx, stores, job, reading)
+    """Store and announce what is new in a page; start its successor, unless another delivery has (`state` is None).
+
+    Of a page whose news fit no row nothing is stored yet: it is read again, and ends earlier.
+    """
+    news = _news(ctx, stores, job, reading)
+    if isinstance(news, PageJob):
+        reading.records.clear()
+        return _read(ctx, stores, news, beat, state)
     _note_reading(ctx, stores, job, reading, len(news))
     successor = None if state is None else _go_on(ctx, stores, job, reading, state)
     if state is not None and successor is not None:
@@ -146,6 +152,18 @@ def _announce(
     if beat is not None:  # last, as a worker that dies before it has its page put again, and after it the successor
         beat.end(successor)
     return Outputs(events=events, pages=texts([successor] if successor else []))
+
+
+def _news(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) -> list[Announcement] | PageJob:
+    """Return the news of a page; where they fit no row the job with fewer rows."""
+    try:
+        return KINDS[job.purpose].news(ctx, stores, job, reading)
+    except RowTooLarge as error:
+        fewer = with_fewer_rows(job, reading)
+        if fewer is None:
+            raise
+        log_event(log, "page.halved", job=job.job, company=job.company, entity=job.entity, reason=str(error))
+        return fewer
 
 
 def _role(stores: ChangeStores, job: PageJob, state: StreamState, message_id: str, now: datetime) -> Role:

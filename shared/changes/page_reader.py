@@ -16,7 +16,7 @@ from shared.business_central.page_parser import Page
 from shared.business_central.port import PageAnswer, PageAsk
 from shared.business_central.records import Record
 from shared.changes.jobs import Cursor, Mode, PageJob, Phase
-from shared.changes.single_reader import Lost, read_singly, report_broken
+from shared.changes.single_reader import Lost, Singles, read_singly, report_broken
 from shared.clock import parse_time
 from shared.connections.context import Context
 from shared.errors import BCRejected, BCUnavailable
@@ -138,11 +138,20 @@ def _read_otherwise(ctx: Context, job: PageJob, cause: BCRejected | BCUnavailabl
     ask = page_ask(ctx, job)
     if not ask.order:
         raise cause  # a place without a sort value can't be come back to
-    found = read_singly(ctx, job, ask, cause)
+    found = _first_of(read_singly(ctx, job, ask, cause), job.cursor.most_rows)
     return Reading(
         found.records, "", found.more, _no_later(found.served_at, ctx.now()), found.lost, found.passed,
         rows=job.cursor.rows, most_rows=job.cursor.most_rows,
     )  # fmt: skip
+
+
+def _first_of(found: Singles, most: int) -> Singles:
+    """Return the first of what was read singly where fewer than `MIN_ROWS` are asked for: only as no more fit."""
+    if not 0 < most < min(MIN_ROWS, len(found.records)):
+        return found
+    records = found.records[:most]
+    place = next((place for place, row in enumerate(found.passed, 1) if row.key == records[-1].key), 0)
+    return replace(found, records=records, passed=found.passed[:place], more=True)
 
 
 def _no_later(served_at: datetime | None, now: datetime) -> datetime | None:
@@ -195,11 +204,12 @@ def page_ask(ctx: Context, job: PageJob) -> PageAsk:
     if cursor.last and not cursor.link:
         since, low = (cursor.last, low) if read.order == MODIFIED else (since, cursor.last)
     rows = LIST_ROWS if read.what == "ids" else cursor.rows or ctx.settings.page_rows
-    rows += 0 if cursor.link else len(cursor.done)  # the rows at the last value are served once more
+    again = 0 if cursor.link else len(cursor.done)  # the rows at the last value are served once more
+    most = max(cursor.most_rows, 2 * again) if cursor.most_rows else LIST_ROWS  # a page of these alone leads nowhere
     return PageAsk(
         company=job.company, entity=entity, what=read.what, expanded=bool(entity.expand), since=parse_time(since),
         low="" if read.what == "expanded" else low, high="" if read.what == "expanded" else part.high, order=read.order,
-        rows=min(rows, LIST_ROWS, cursor.most_rows or LIST_ROWS), link=cursor.link,
+        rows=min(rows + again, most, LIST_ROWS), link=cursor.link,
     )  # fmt: skip
 
 
@@ -215,6 +225,12 @@ def _next_rows(ctx: Context, job: PageJob, answer: PageAnswer, most_rows: int) -
     if answer.size:
         most = min(most, max(ctx.settings.page_rows, rows * PAGE_BYTES // answer.size))
     return min(MAX_PAGE_ROWS, most, rows * MOST_GROWTH, most_rows or MAX_PAGE_ROWS)
+
+
+def with_fewer_rows(job: PageJob, reading: Reading) -> PageJob | None:
+    """Return the job with half the rows, as what its page held was too much at once; None where it held one row."""
+    rows = min(len(reading.records), job.cursor.rows or MAX_PAGE_ROWS) // 2
+    return _moved_to(job, replace(job.cursor, rows=rows, most_rows=rows)) if rows else None
 
 
 def next_cursor(job: PageJob, reading: Reading) -> Cursor:

@@ -19,6 +19,7 @@ from shared.changes.single_reader import read_records, with_claimed
 from shared.changes.streams import StreamState, stream_of
 from shared.clock import NO_TIME, earlier, parse_time
 from shared.connections.context import Context
+from shared.errors import RowTooLarge
 
 #: How long what a page has announced is kept for its redelivery: five deliveries of a worker that dies each time.
 CLAIMS_LIFE: Final = timedelta(hours=2)
@@ -29,16 +30,25 @@ def _news(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) ->
     held = versions.row_of(job.job)
     claims = (held.claims if held is not None else Claims()).with_work_of(job)
     known = _known(stores, versions, job, reading.runs) if job.mode == "delta" else _Known()
-    records = with_claimed(ctx, job, _PAGE_RECORDS[job.phase](ctx, stores, job, reading.records, known), claims.ids)
+    page = _PAGE_RECORDS[job.phase](ctx, stores, job, reading.records, known)
+    records = with_claimed(ctx, job, page, claims.ids)
     if claims.ids and stores.streams.load(stream_of(job)).is_past(job.run):  # all else is for the runs since
         records = [record for record in records if record.key in claims.ids]
     kept, records = _kept_and_news(ctx, job, records, known, reading)
+    _check_page(job, page, kept, records)
     seen = [pulled_versions.digests(record) for record in kept]
     if job.phase == "expanded":
         seen += _known_before(job, reading, known)
     announced = dict.fromkeys([*claims.ids, *(record.key for record in records)])
     versions.add(job.job, seen, replace(claims, ids=tuple(announced)), held, now=ctx.now())
     return [Announcement("pulled", record) for record in records]
+
+
+def _check_page(job: PageJob, page: list[Record], kept: list[Record], news: list[Record]) -> None:
+    """Check that what a page itself brings can be stored; what was claimed before and has moved is stored already."""
+    here = {record.key for record in page}
+    own = [record for record in kept if record.key in here]
+    pulled_versions.check_page(job.job, own, [record for record in news if record.key in here])
 
 
 def _kept_and_news(
@@ -106,7 +116,10 @@ def _knows(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading) -
     known = _known(stores, versions, job, reading.runs)
     if not known.announced.issuperset(map(_expanded_digest_of(job), reading.records)):
         return False
-    versions.add(job.job, _known_before(job, reading, known), Claims().with_work_of(job), None, now=ctx.now())
+    try:
+        versions.add(job.job, _known_before(job, reading, known), Claims().with_work_of(job), None, now=ctx.now())
+    except RowTooLarge:
+        return False  # its own page reads fewer rows
     return True
 
 

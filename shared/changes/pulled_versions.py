@@ -14,11 +14,15 @@ from typing import Final
 
 from shared.business_central.records import Record
 from shared.changes.claims import Claims
+from shared.errors import RowTooLarge
 from shared.storage.compare_and_swap import until_stored
 from shared.storage.keys import after, row_key
-from shared.storage.packed_ids import cut, gather, spread
+from shared.storage.packed_ids import ID_BYTES, cut, gather, spread
 from shared.storage.table import Insert, Replace, Row, Table, Value
+from shared.storage.table_rules import MAX_ROW_BYTES
 
+#: What one page may store by itself: half a row, as what its redeliveries find instead is stored beside it.
+PAGE_BYTES: Final = MAX_ROW_BYTES // 2
 _DIGEST: Final = 8
 _SEEN: Final = "seen"
 _ANNOUNCED: Final = "told"  # the name it has had since 0.1.0
@@ -41,6 +45,19 @@ def digests(record: Record) -> list[bytes]:
     for tag in record.expanded_tags:
         found += (expanded_digest(record.key, tag), own)
     return found
+
+
+def check_page(job: str, kept: Iterable[Record], announced: Sequence[Record]) -> None:
+    """Check what a page has to store: the versions of some records, and the ids of those that it announces.
+
+    It depends on the page alone, so that each delivery that reads the same takes as much of it.
+
+    Raises:
+        RowTooLarge: that is more than a page may store.
+    """
+    size = ID_BYTES * len(announced) + sum(_DIGEST * (1 + 2 * len(record.expanded_tags)) for record in kept)
+    if size > PAGE_BYTES:
+        raise RowTooLarge(f"pulled versions of page {job}: {size} bytes, and a page stores at most {PAGE_BYTES}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,23 +125,33 @@ class PulledVersionStore:
         """Store what one page saw and announces, were it nothing, beside what the job's other deliveries did.
 
         `versions`: of each record what `digests` returns. `held`: what `row_of` returned. A delivery that was overtaken
-        may read less than the one before it: it makes nobody forget what that one announced.
+        may read less than the one before it: it makes nobody forget what that one announced. Where not all of it fits,
+        versions in `held` that this page did not see again are left out: its records were changed since.
+
+        Raises:
+            RowTooLarge: it does not fit all the same.
         """
         seen = list(versions)
         rows = [held]
 
-        def attempt() -> None:
-            found = rows.pop() if rows else self.row_of(job)
-            digests = [] if found is None else found.digests
-            ids = () if found is None else found.claims.ids
+        def store(found: PageRow | None, digests: list[bytes]) -> None:
             known = frozenset(digests)
             digests += [one for version in seen if not known.issuperset(version) for one in version]
-            ids = tuple(dict.fromkeys([*ids, *claims.ids]))
+            ids = tuple(dict.fromkeys([*(() if found is None else found.claims.ids), *claims.ids]))
             values: dict[str, Value] = {
                 "at": now, **spread(_SEEN, b"".join(digests)), **replace(claims, ids=ids).to_values(_ANNOUNCED),
             }  # fmt: skip
             row = Row(partition=self._partition, key=job, values=values)
             self._table.write([Insert(row) if found is None else Replace(replace(row, etag=found.row.etag))])
+
+        def attempt() -> None:
+            found = rows.pop() if rows else self.row_of(job)
+            try:
+                store(found, [] if found is None else found.digests)
+            except RowTooLarge:
+                if found is None or found is not held:  # what another has stored meanwhile this page may not have seen
+                    raise
+                store(found, [])
 
         until_stored(attempt, f"versions of {job}")
 

@@ -1,8 +1,9 @@
 """The rows of snapshots: which ids of one company's entity were there when all of them were read, once a day.
 
-Rows `b|number|bucket|page` of table BcRecords: packed ids, about 80 a row, never changed; beside them, of invoices that
-may still be posted, the digest of their number. A row with `missed_at` holds ids that the read lacked, but that stay
-known until a read by id says that they are gone. Knows nothing of who announced what.
+Rows `b|number|bucket|page` of table BcRecords, and `b|number|bucket|page|place` for more than one row takes: packed
+ids, about 80 a row, never changed; beside them, of invoices that may still be posted, the digest of their number. A row
+with `missed_at` holds ids that the read lacked, but that stay known until a read by id says that they are gone. Knows
+nothing of who announced what.
 """
 
 import zlib
@@ -20,6 +21,8 @@ _UNSETTLED: Final = ID_BYTES + _DIGEST + 1  # id, digest of the number, whether 
 #: From so many buckets on, one query over the snapshot is cheaper than one per bucket.
 _WHOLE: Final = 48
 _WRITES: Final = 100  # in one transaction
+#: Ids in one row: a page of Business Central has far fewer a bucket, and a transaction of such rows stays below 4 MiB.
+_MOST: Final = 500
 
 
 def bucket_of(key: str) -> str:
@@ -47,26 +50,25 @@ class SnapshotRows:
 
         `missed_at`: when the read began that lacked them first, for ids that are kept all the same.
         """
-        ids: dict[str, list[bytes]] = {}
-        unsettled: dict[str, list[bytes]] = {}
+        buckets: dict[str, list[tuple[bytes, bytes]]] = {}
         for key, entry in entries:
-            packed, bucket = pack_id(key), bucket_of(key)
-            ids.setdefault(bucket, []).append(packed)
-            if entry.open_number:
-                unsettled.setdefault(bucket, []).append(packed + entry.open_number + (b"D" if entry.draft else b"O"))
+            packed = pack_id(key)
+            unsettled = packed + entry.open_number + (b"D" if entry.draft else b"O") if entry.open_number else b""
+            buckets.setdefault(bucket_of(key), []).append((packed, unsettled))
         rows = [
             Upsert(
                 Row(
                     partition=self._partition,
-                    key=row_key("b", f"{number:06d}", bucket, f"{page:06d}"),
+                    key=row_key("b", f"{number:06d}", bucket, f"{page:06d}", *([f"{start:06d}"] if start else [])),
                     values={
-                        "ids": b"".join(packed),
-                        "open": b"".join(unsettled.get(bucket, [])),
+                        "ids": b"".join(packed for packed, _ in found[start : start + _MOST]),
+                        "open": b"".join(unsettled for _, unsettled in found[start : start + _MOST]),
                         "missed_at": missed_at,
                     },
                 )
             )
-            for bucket, packed in sorted(ids.items())
+            for bucket, found in sorted(buckets.items())
+            for start in range(0, len(found), _MOST)
         ]
         for start in range(0, len(rows), _WRITES):
             self._table.write(rows[start : start + _WRITES])

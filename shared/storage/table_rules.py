@@ -1,6 +1,7 @@
 """What Table Storage accepts, checked before a call leaves, so that the real table and its in-memory twin refuse alike.
 
-Owns the limits and the normal form of a row. A breach is a mistake of the caller and raises ValueError.
+Owns the limits and the normal form of a row. A breach is a mistake of the caller and raises ValueError; that a row has
+grown too large its caller may not know before, and can mend.
 Source: "Understanding the Table service data model" and "Performing entity group transactions" (Microsoft Learn).
 """
 
@@ -13,6 +14,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 
+from shared.errors import RowTooLarge
 from shared.storage.table import Change, Delete, Replace, Row, Value
 
 MAX_CHANGES: Final = 100
@@ -40,6 +42,7 @@ def check_row(row: Row) -> Row:
 
     Raises:
         ValueError: a key, name or value that Table Storage does not take.
+        RowTooLarge: it holds more than 1 MiB.
     """
     check_key(row.partition)
     check_key(row.key)
@@ -52,7 +55,7 @@ def check_row(row: Row) -> Row:
         values[name], value_size = _normal(name, value)
         size += 8 + 2 * len(name) + value_size
     if size > MAX_ROW_BYTES:
-        raise ValueError("a row is at most 1 MiB")
+        raise RowTooLarge(f"row {row.partition} {row.key}: {size} bytes, and a table row holds at most {MAX_ROW_BYTES}")
     return replace(row, values=values)
 
 
@@ -68,6 +71,7 @@ def check_changes(changes: Sequence[Change]) -> list[Change]:
 
     Raises:
         ValueError: over 100 changes or 4 MiB, two partitions, one row twice, or a bad row.
+        RowTooLarge: as `check_row`.
     """
     if len(changes) > MAX_CHANGES:
         raise ValueError(f"a transaction takes at most {MAX_CHANGES} changes")

@@ -3,14 +3,24 @@
 import json
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.business_central import records
 from shared.changes.claims import Claims
-from shared.changes.pulled_versions import PulledVersionStore, digest, digests, expanded_digest
+from shared.changes.pulled_versions import (
+    PAGE_BYTES,
+    PulledVersionStore,
+    check_page,
+    digest,
+    digests,
+    expanded_digest,
+)
+from shared.errors import RowTooLarge
 from shared.storage.table import Row
 from tests.support.memory_storage import MemoryTables
 
@@ -125,3 +135,40 @@ def test_a_row_without_a_time_is_old() -> None:
     assert book.runs() == {"r2"}
     book.keep_only([], since=AT)
     assert book.runs() == set()
+
+
+def many(first: int, count: int) -> list[list[bytes]]:
+    """As many versions, each by itself."""
+    return [[n.to_bytes(8, "big")] for n in range(first, first + count)]
+
+
+def test_what_does_not_fit_beside_what_was_held_replaces_versions_that_are_no_more() -> None:
+    """Delivered again, a page has read whatever it claimed; all claims stay, and what others stored meanwhile."""
+    book = seen_book()
+    job = "r1-00-000001"
+    ids = tuple(str(UUID(int=n)) for n in range(2_000))
+    other = "00000000-0000-0000-0000-0000ffffffff"
+    book.add(job, many(0, 80_000), Claims(ids, 0), None, now=AT)
+    book.add(job, many(60_000, 80_000), Claims((other,), 1), book.row_of(job), now=AT)
+    found = book.row_of(job)
+    assert found is not None
+    assert found.claims == Claims((*ids, other), 1)
+    assert found.digests == [one for (one,) in many(60_000, 80_000)]
+    with pytest.raises(RowTooLarge):  # knew of nobody
+        book.add(job, many(0, 80_000), Claims(ids, 0), None, now=AT)
+    with pytest.raises(RowTooLarge):
+        book.add(job, many(0, 140_000), Claims(ids, 0), book.row_of(job), now=AT)
+    assert book.row_of(job) == found
+
+
+def test_a_page_stores_half_a_row_at_most() -> None:
+    """Eight bytes for each record and sixteen for each one expanded in it, and the ids of what it announces."""
+    own: dict[str, Any] = {"@odata.etag": "a", "id": ID}
+    tags = [{"@odata.etag": f"v{n}", "id": ID} for n in range(3)]
+    record = records.parse_record(json.dumps({**own, "itemVariants": tags}).encode())
+    plain = records.parse_record(json.dumps(own).encode())
+    check_page("j", [plain] * 20_000, [plain] * 20_000)
+    fits = PAGE_BYTES // (8 + 3 * 16 + 16)
+    check_page("j", iter([record] * fits), [record] * fits)
+    with pytest.raises(RowTooLarge, match=f"page j: {72 * fits + 72} bytes, and a page stores at most {PAGE_BYTES}"):
+        check_page("j", iter([record] * (fits + 1)), [record] * (fits + 1))

@@ -45,6 +45,20 @@ def test_each_id_has_one_of_256_buckets_whatever_its_case() -> None:
     assert {bucket_of(key) for key in ids(5000)} == set(all_buckets())
 
 
+def test_a_page_of_any_size_is_stored(table: Table) -> None:
+    """As many as were modified while the first snapshot was read, or as one lacks: rows and transactions fit."""
+    rows, keys = rows_of(table), ids(200_000)
+    for _ in range(2):
+        rows.add_page(1, 1, ((key, OPEN) for key in keys))
+    found = [key for bucket in all_buckets() for key in rows.ids(1, bucket)]
+    assert sorted(found) == keys
+    assert set(rows.unsettled(1, "07").values()) == {OPEN}
+    assert rows.find(1, keys[::10_000]) == dict.fromkeys(keys[::10_000], OPEN)
+    assert max(len(row.data("ids")) for row in table.query("conn|c|items")) <= 500 * 16
+    rows.drop(1)
+    assert list(table.query("conn|c|items")) == []
+
+
 def test_a_page_is_stored_by_bucket_and_its_repeat_replaces_it(table: Table) -> None:
     """Rows `b|number|bucket|page`."""
     rows = rows_of(table)

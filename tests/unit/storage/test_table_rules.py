@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from shared.errors import RowTooLarge
 from shared.storage.table import Change, Delete, Insert, Replace, Row, Upsert
 from shared.storage.table_rules import check_changes, check_key, check_row, check_versioned
 
@@ -132,7 +133,7 @@ def test_a_row_is_at_most_1_mib(more: str, value: object, size: int) -> None:
     rest = filling - len(parts) * (60 * KIB + 18) - 18
     values = {**parts, "rst": b"x" * rest, f"l{more}": value}
     assert check_row(row("kk", "ppp", **values)).values["rst"] == b"x" * rest
-    with pytest.raises(ValueError, match="a row is at most 1 MiB"):
+    with pytest.raises(RowTooLarge, match=f"row ppp kk: {MIB + 1} bytes, and a table row holds at most {MIB}"):
         check_row(row("kk", "ppp", **{**values, "rst": b"x" * (rest + 1)}))
 
 
