@@ -82,13 +82,16 @@ class BrokenList:
             self._count()
 
     def settle(self, healed: Iterable[Broken], failed: Iterable[Broken]) -> None:
-        """Take off the list what could be read, and keep what failed again."""
-        for one in healed:
-            self._table.delete(self._partition, self._key(one))
+        """Keep what failed again, then take off the list what could be read: what is left of it is on it by then."""
+        failed = list(failed)
         for one in failed:
             self._put(one)
             if one.tries == 2:
                 self._log(one, "record.broken", logging.ERROR)
+        kept = {one.name for one in failed}
+        for one in healed:
+            if one.name not in kept:
+                self._table.delete(self._partition, self._key(one))
         self._count()
 
     def _put(self, one: Broken) -> None:

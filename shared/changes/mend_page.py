@@ -11,7 +11,7 @@ from shared.changes.broken_records import MOST, Broken, BrokenList
 from shared.changes.change_stores import ChangeStores
 from shared.changes.jobs import GROUP, Cursor, PageJob, Slice
 from shared.changes.page_reader import Reading, next_cursor, read_page
-from shared.changes.single_reader import read_records
+from shared.changes.single_reader import Lost, read_records
 from shared.changes.streams import stream_of
 from shared.clock import NO_TIME, parse_time
 from shared.connections.context import Context
@@ -65,12 +65,13 @@ def _read_place(ctx: Context, job: PageJob, place: Broken, found: _Found) -> Non
     sort = job.entity_row().sort
     rows: list[Record] = []
     reasons: list[str] = []
+    lost: list[Lost] = []
     rest = ""  # where the next run goes on
     try:
         for reading, behind in _pages(ctx, job, place, sort):
             rest = behind
             rows += [row for row in reading.records if _is_inside(row, place, sort)]
-            reasons += [one.reason for one in reading.lost if not _is_beyond(one.low, place)]
+            lost += [one for one in reading.lost if not _is_beyond(one.low, place)]
     except (BCNotFound, BCRejected, BCUnavailable) as error:
         reasons.append(str(error))
     if place.phase == "expanded":
@@ -80,6 +81,7 @@ def _read_place(ctx: Context, job: PageJob, place: Broken, found: _Found) -> Non
         found.failed.append(place.failed_again(ctx.now(), reasons[0]))
     else:
         found.healed.append(place)
+        found.failed += [_narrowed(place, one).failed_again(ctx.now(), one.reason) for one in lost]
         if rest:
             found.failed.append(replace(place, low=rest, tries=1, next_at=ctx.now()))
 
@@ -108,8 +110,15 @@ def _parents(ctx: Context, job: PageJob, rows: list[Record]) -> list[Record]:
     return read_records(ctx, job.company, entity, [key for key in keys if key], may_all_fail=True)[0]
 
 
+def _narrowed(place: Broken, lost: Lost) -> Broken:
+    """Return what of a place can't be read by itself, so that it hides nothing of what is left of the place."""
+    return replace(place, key=lost.key, low=lost.low, high=lost.high or place.high * (not lost.key))
+
+
 def _ends(reading: Reading, place: Broken, sort: str) -> bool:
     """Return whether a page has reached what is behind a place."""
+    if place.mode == "full":
+        return False  # nothing behind it is asked for
     rows = reading.passed or reading.records
     return bool(rows) and not _is_inside(rows[-1], place, sort)
 

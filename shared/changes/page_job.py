@@ -54,7 +54,7 @@ def read(ctx: Context, stores: ChangeStores, job: PageJob, message_id: str) -> O
     if role is Role.REPEAT:
         return _read(ctx, stores, job, None, None)
     with PageBeat(stores.runs, job, message_id, taken_at=now, now=ctx.now, every_s=stores.beat_s) as beat:
-        if job.again:
+        if job.again or job.redrive:
             KINDS[job.purpose].take_over(stores, job)
         return _read(ctx, stores, job, beat, state)
 
@@ -181,10 +181,11 @@ def _has_work(ctx: Context, stores: ChangeStores, job: PageJob, state: StreamSta
 def _note_reading(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading, events: int) -> None:
     """Note what could not be read, so that it is read again; it is on the list before the cursor moves."""
     kind, stream, count = KINDS[job.purpose], stream_of(job), len(reading.lost) + reading.unusable
+    beyond = job.slice.high if job.mode == "full" else ""  # what is behind a slice another slice reads
     if reading.lost and kind.keeps_broken:
         found = [
             replace(
-                broken_in(job), key=one.key, low=one.low, high=one.high, reason=one.reason,
+                broken_in(job), key=one.key, low=one.low, high=one.high or beyond * (not one.key), reason=one.reason,
                 is_new=bool(one.key) and kind.is_new(stores, job, one.key),
             )
             for one in reading.lost
