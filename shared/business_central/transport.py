@@ -232,7 +232,7 @@ class Transport:
             reader.failed(error, alone=False)  # else the next delivery would ask it first again
             raise error from None
         _log_repeat(request, error, 1, 0.0)
-        error.__traceback__ = None  # its frames hold the answer
+        error.__traceback__ = error.__cause__ = error.__context__ = None  # their frames hold the answer
         return failure.with_traceback(None)
 
     def _once[T](self, request: _Request, take: Callable[[Answer], T], token: str, reader: Reader | None) -> T:

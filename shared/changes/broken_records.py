@@ -12,6 +12,7 @@ from typing import Final, cast
 
 from shared.changes.change_stores import ChangeStores
 from shared.changes.jobs import STORED_PURPOSES, Mode, PageJob, Phase
+from shared.changes.single_reader import Lost
 from shared.changes.streams import Stream
 from shared.clock import NO_TIME
 from shared.log import log_event
@@ -49,6 +50,11 @@ class Broken:
     def name(self) -> tuple[str, ...]:
         """What distinguishes it from others."""
         return (self.key,) if self.key else ("at", self.mode, self.phase, self.low, self.high)
+
+    def narrowed(self, lost: Lost) -> "Broken":
+        """Return one record or place in it; what was behind its last row that could be read ends where it does."""
+        high = "" if lost.key else lost.high or self.high
+        return replace(self, key=lost.key, low=lost.low, high=high, reason=lost.reason)
 
     def failed_again(self, now: datetime, reason: str) -> "Broken":
         """Return it after one more try."""
@@ -119,8 +125,8 @@ class BrokenList:
 
 
 def broken_in(job: PageJob) -> Broken:
-    """Return what is known of anything broken that a page job met."""
-    return Broken(mode=job.mode, phase=job.phase, run=job.run)
+    """Return what is known of anything broken that a page job met; what is behind a slice another slice reads."""
+    return Broken(mode=job.mode, phase=job.phase, run=job.run, high=job.slice.high if job.mode == "full" else "")
 
 
 def _broken(row: Row) -> Broken:

@@ -15,7 +15,7 @@ from shared.changes.single_reader import Lost, read_records
 from shared.changes.streams import stream_of
 from shared.clock import NO_TIME, parse_time
 from shared.connections.context import Context
-from shared.errors import BCNotFound, BCRejected, BCUnavailable
+from shared.errors import BCError, BCNotFound, BCRejected, BCUnavailable
 
 #: Pages of one place that are read; it mostly holds a few rows. What is left of it is for the next run, which must have
 #: another value to begin at: many rows may have changed at one time.
@@ -64,8 +64,8 @@ def _read_keys(ctx: Context, job: PageJob, due: dict[str, Broken], found: _Found
 def _read_place(ctx: Context, job: PageJob, place: Broken, found: _Found) -> None:
     sort = job.entity_row().sort
     rows: list[Record] = []
-    reasons: list[str] = []
     lost: list[Lost] = []
+    failure: BCError | None = None
     rest = ""  # where the next run goes on
     try:
         for reading, behind in _pages(ctx, job, place, sort):
@@ -73,15 +73,15 @@ def _read_place(ctx: Context, job: PageJob, place: Broken, found: _Found) -> Non
             rows += [row for row in reading.records if _is_inside(row, place, sort)]
             lost += [one for one in reading.lost if not _is_beyond(one.low, place)]
     except (BCNotFound, BCRejected, BCUnavailable) as error:
-        reasons.append(str(error))
+        failure = error
     if place.phase == "expanded":
         rows = _parents(ctx, job, rows)
     found.records |= {row.key: row for row in rows}
-    if reasons:
-        found.failed.append(place.failed_again(ctx.now(), reasons[0]))
+    if failure is not None:
+        found.failed.append(place.failed_again(ctx.now(), str(failure)))
     else:
         found.healed.append(place)
-        found.failed += [_narrowed(place, one).failed_again(ctx.now(), one.reason) for one in lost]
+        found.failed += [place.narrowed(one).failed_again(ctx.now(), one.reason) for one in lost]
         if rest:
             found.failed.append(replace(place, low=rest, tries=1, next_at=ctx.now()))
 
@@ -108,11 +108,6 @@ def _parents(ctx: Context, job: PageJob, rows: list[Record]) -> list[Record]:
     entity = job.entity_row()
     keys = dict.fromkeys(row.text(entity.expanded_parent).lower() for row in rows)
     return read_records(ctx, job.company, entity, [key for key in keys if key], may_all_fail=True)[0]
-
-
-def _narrowed(place: Broken, lost: Lost) -> Broken:
-    """Return what of a place can't be read by itself, so that it hides nothing of what is left of the place."""
-    return replace(place, key=lost.key, low=lost.low, high=lost.high or place.high * (not lost.key))
 
 
 def _ends(reading: Reading, place: Broken, sort: str) -> bool:

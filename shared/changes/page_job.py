@@ -181,15 +181,11 @@ def _has_work(ctx: Context, stores: ChangeStores, job: PageJob, state: StreamSta
 def _note_reading(ctx: Context, stores: ChangeStores, job: PageJob, reading: Reading, events: int) -> None:
     """Note what could not be read, so that it is read again; it is on the list before the cursor moves."""
     kind, stream, count = KINDS[job.purpose], stream_of(job), len(reading.lost) + reading.unusable
-    beyond = job.slice.high if job.mode == "full" else ""  # what is behind a slice another slice reads
     if reading.lost and kind.keeps_broken:
         found = [
-            replace(
-                broken_in(job), key=one.key, low=one.low, high=one.high or beyond * (not one.key), reason=one.reason,
-                is_new=bool(one.key) and kind.is_new(stores, job, one.key),
-            )
+            replace(broken_in(job).narrowed(one), is_new=bool(one.key) and kind.is_new(stores, job, one.key))
             for one in reading.lost
-        ]  # fmt: skip
+        ]
         BrokenList(stores, stream).note(found, ctx.now())
     if count:
         stores.streams.change(stream, lambda held: replace(held, broken=held.broken + count))

@@ -19,7 +19,7 @@ from shared.changes.jobs import Cursor, Mode, PageJob, Phase
 from shared.changes.single_reader import Lost, Singles, read_singly, report_broken
 from shared.clock import parse_time
 from shared.connections.context import Context
-from shared.errors import BCRejected, BCUnavailable
+from shared.errors import BCRejected, BCUnavailable, may_be_of_one_record
 from shared.settings import MAX_PAGE_ROWS
 
 #: Fewest rows asked for after time-outs.
@@ -128,8 +128,7 @@ def _read_otherwise(ctx: Context, job: PageJob, cause: BCRejected | BCUnavailabl
     """Read a page that BC refused: without the link if that is why, else one by one."""
     if cause.code in _BAD_LINK and job.cursor.link:
         return read_page(ctx, _moved_to(job, replace(job.cursor, link="")))
-    is_no_page = cause.code in _BAD_LINK or (isinstance(cause, BCUnavailable) and cause.status != 500)
-    if is_no_page:
+    if cause.code in _BAD_LINK or not may_be_of_one_record(cause):
         raise cause
     if job.cursor.link:  # a link repeats the properties it was made for, so ids must be asked for anew
         job = _moved_to(job, replace(job.cursor, link=""))

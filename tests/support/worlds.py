@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from typing import Any
 
@@ -100,4 +100,30 @@ def kill_at(world: World, place: str, times: int = 1) -> list[str]:
             raise Crash(name)
 
     world.point = point
+    return died
+
+
+def at_effect(world: World, number: int, act: Callable[[str], object]) -> None:
+    """Do something, once, at the n-th outside effect from now on; `act` is given the name of its place."""
+    left = number
+
+    def point(name: str) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            world.point = lambda _: None
+            act(name)
+
+    world.point = point
+
+
+def kill_at_effect(world: World, number: int) -> list[str]:
+    """Kill the process at its n-th outside effect from now on; return where it died, filled by then."""
+    died: list[str] = []
+
+    def act(name: str) -> None:
+        died.append(name)
+        raise Crash(name)
+
+    at_effect(world, number, act)
     return died

@@ -9,9 +9,9 @@ from shared.changes import pulled_versions
 from shared.changes.broken_records import BrokenList
 from shared.errors import RowTooLarge
 from shared.resource_names import QUEUE_PAGES
-from tests.simulation.world import Crash, World
+from tests.simulation.world import World
 from tests.support.page_world import CRONUS, LEASE_S, items, note_page_sizes, pulled, run, stream, watermark
-from tests.support.worlds import announced, events, subject
+from tests.support.worlds import announced, events, kill_at_effect, subject
 
 ONE = 16 + 8 * (1 + 2 * 3)  # bytes of an item with three variants
 BOTH = pytest.mark.parametrize("is_first", [True, False], ids=["full", "delta"])
@@ -96,15 +96,7 @@ def test_a_crash_amid_such_pages_loses_nothing_and_repeats_only_under_the_same_i
 ) -> None:
     """Delivered again, the page may read other records; it announces what it has claimed beside them (P4, P5)."""
     world, made = of_items(10, 7, is_first=is_first)
-    count = 0
-
-    def point(name: str) -> None:
-        nonlocal count
-        count += 1
-        if count == place:
-            raise Crash(name)
-
-    world.point = point
+    kill_at_effect(world, place)
     run(world, "pull_items")
     world.point = lambda _: None
     for item in made[:4] if is_changed else []:

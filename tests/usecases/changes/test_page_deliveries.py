@@ -24,7 +24,7 @@ from tests.support.page_world import (
     watermark,
     world_of,
 )
-from tests.support.worlds import announced, events, kill_at, messages, small_world, subject
+from tests.support.worlds import announced, events, kill_at, kill_at_effect, messages, small_world, subject
 
 
 def test_a_copy_of_a_page_job_does_nothing() -> None:
@@ -78,15 +78,7 @@ def test_a_crash_anywhere_loses_nothing_and_repeats_only_under_the_same_id(place
     world = world_of()
     world.clock.advance(60)
     made = items(world, 7)
-    count = 0
-
-    def point(name: str) -> None:
-        nonlocal count
-        count += 1
-        if count == place:
-            raise Crash(name)
-
-    world.point = point
+    kill_at_effect(world, place)
     run(world, timer)
     world.point = lambda _: None
     world.clock.advance(LEASE_S)

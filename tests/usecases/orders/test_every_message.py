@@ -21,7 +21,7 @@ from shared.resource_names import QUEUE_ORDER_RESUMES, QUEUE_ORDERS
 from shared.triggers import WORK
 from tests.simulation.world import Crash
 from tests.support.shop import CRONUS, Shop
-from tests.support.worlds import kill_at, requests_made, restart, results, small_world
+from tests.support.worlds import at_effect, kill_at, requests_made, restart, results, small_world
 
 BOM = b"\xef\xbb\xbf"
 MEMBERS = ["id", "Id", "dequeueCount", "insertionTime", "expirationTime", "nextVisibleTime", "popReceipt"]
@@ -241,18 +241,9 @@ def test_three_messages_are_answered_when_the_order_is_rejected_or_parked(shop: 
 @pytest.mark.parametrize("place", range(1, 12))
 def test_a_message_that_comes_while_the_order_is_posted_is_answered(shop: Shop, place: int) -> None:
     """It joins at any point of the other's work, which goes on and answers both."""
-    count = 0
-
-    def point(name: str) -> None:
-        nonlocal count
-        count += 1
-        if count == place:
-            shop.world.point = lambda _: None
-            shop.world.step(QUEUE_ORDERS)
-
     shop.send(shop.message("a"))
     shop.send(shop.message("A"))
-    shop.world.point = point
+    at_effect(shop.world, place, lambda _: shop.world.step(QUEUE_ORDERS))
     shop.world.step(QUEUE_ORDERS)
     shop.world.drain()
     assert {result["orderKey"] for result in results(shop.world)} == {"a", "A"}

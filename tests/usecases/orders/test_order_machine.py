@@ -30,6 +30,7 @@ from tests.simulation.recorder import MARK, Recorder
 from tests.simulation.world import Crash
 from tests.support.machines import check, find
 from tests.support.shop import Shop
+from tests.support.worlds import at_effect
 
 #: Two spellings of one key, a GUID, and a key that is an external number as well.
 KEYS: Final = ("web-1", " WEB-1", "3bb5b4b6-ea4c-43ca-ba1c-3b69e29a6668", "po-1")
@@ -155,16 +156,7 @@ class OrderMachine(RuleBasedStateMachine):
         self._at(place, at_place)
 
     def _at(self, place: int, act: Callable[[], None]) -> None:
-        count = 0
-
-        def point(_: str) -> None:
-            nonlocal count
-            count += 1
-            if count == place:
-                self.world.point = lambda _: None
-                act()
-
-        self.world.point = point
+        at_effect(self.world, place, lambda _: act())
         self.world.drain()
         self.world.point = lambda _: None
 

@@ -21,7 +21,7 @@ from shared.orders.order_store import LEASE_S
 from shared.resource_names import QUEUE_ORDERS
 from tests.simulation.world import Crash
 from tests.support.shop import Shop
-from tests.support.worlds import restart, results
+from tests.support.worlds import at_effect, kill_at_effect, restart, results
 
 
 @pytest.fixture
@@ -206,19 +206,11 @@ def test_an_order_that_is_worked_on_before_its_lost_answer_is_looked_up_is_recog
 
 def crash_at(shop: Shop, place: int) -> bool:
     """Let the process die at its n-th outside effect; False when there is no such place."""
-    count = 0
-
-    def point(name: str) -> None:
-        nonlocal count
-        count += 1
-        if count == place:
-            raise Crash(name)
-
-    shop.world.point = point
+    died = kill_at_effect(shop.world, place)
     shop.send(shop.message())
     shop.world.drain()
     shop.world.point = lambda _: None
-    return count >= place
+    return bool(died)
 
 
 @pytest.mark.parametrize("place", range(1, 25))
@@ -240,18 +232,9 @@ def test_a_crash_anywhere_makes_one_order_and_one_answer(shop: Shop, place: int)
 @pytest.mark.parametrize("place", range(1, 25))
 def test_two_workers_with_one_key_make_one_order(shop: Shop, place: int) -> None:
     """A second message with the same key is worked on inside any pause of the first."""
-    count = 0
-
-    def point(name: str) -> None:
-        nonlocal count
-        count += 1
-        if count == place:
-            shop.world.point = lambda _: None
-            shop.world.step(QUEUE_ORDERS)
-
     shop.send(shop.message())
     shop.send(shop.message())
-    shop.world.point = point
+    at_effect(shop.world, place, lambda _: shop.world.step(QUEUE_ORDERS))
     shop.world.step(QUEUE_ORDERS)
     shop.world.point = lambda _: None
     shop.world.drain()

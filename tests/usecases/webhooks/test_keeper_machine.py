@@ -19,9 +19,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from shared.business_central.port import Wanted
 from shared.webhooks import delivery, keep, plan
-from tests.simulation.world import PUBLIC_URL, Crash
+from tests.simulation.world import PUBLIC_URL
 from tests.support.machines import check, find
-from tests.support.worlds import restart, small_world
+from tests.support.worlds import kill_at_effect, restart, small_world
 
 #: The keeper's timer runs so often, and so long after a loss a webhook is there again.
 EVERY: Final = timedelta(minutes=15)
@@ -118,15 +118,7 @@ class KeeperMachine(RuleBasedStateMachine):
     @rule(place=st.integers(1, 30))
     def die(self, place: int) -> None:
         """The keeper is gone at its n-th outside effect."""
-        count = 0
-
-        def point(_: str) -> None:
-            nonlocal count
-            count += 1
-            if count == place:
-                raise Crash("machine")
-
-        self.world.point = point
+        kill_at_effect(self.world, place)
         self.world.run_timer("keep_subscriptions")
         self.world.point = lambda _: None
 
