@@ -11,7 +11,8 @@ from typing import Any
 from bench.options import Options
 from bench.parts.pull import ours
 from bench.world import Truth, World
-from shared.business_central.request_budget import LEASE_S
+from shared.business_central.request_budget import MARGIN_S
+from shared.changes.page_reader import PAGE_S
 from shared.changes.plan_runs import PARTITIONS
 from shared.clock import format_time, utc_now
 
@@ -44,7 +45,7 @@ def run(options: Options) -> dict[str, Any]:
         "calm_seconds": calm["seconds"],
         "calm_requests": calm["requests"],
         "partitions": PARTITIONS,
-        "slot_lease_s": LEASE_S,
+        "slot_lease_s": PAGE_S + MARGIN_S,
         "killed": {"worker": worker, "worker_delta": delta, "host": host},
     }
 

@@ -73,6 +73,7 @@ class BusinessCentralClient:
         return self._api.fetch(
             self._api.checked(ask.link, resource) if ask.link else first, take,
             is_document=ask.entity.modified_by_reads, headers={"Prefer": f"odata.maxpagesize={ask.rows}"},
+            limit_s=ask.limit_s,
         )  # fmt: skip
 
     def records(

@@ -75,10 +75,13 @@ class EnvironmentApi:
                 raise
             return self._without_intent(url, error, headers, reserved=reserved)
 
-    def fetch[T](self, url: str, take: Callable[[Answer], T], *, is_document: bool, headers: Mapping[str, str]) -> T:
+    def fetch[T](
+        self, url: str, take: Callable[[Answer], T], *, is_document: bool, headers: Mapping[str, str], limit_s: float
+    ) -> T:
         """Read what is committed, as `get`, and return what `take` makes of it; a reader may be asked."""
+        intent = {"Data-Access-Intent": Intent.COMMITTED}
         try:
-            return self.transport.fetch(url, take, headers={**headers, "Data-Access-Intent": Intent.COMMITTED})
+            return self.transport.fetch(url, take, headers={**headers, **intent}, limit_s=limit_s)
         except (BCRejected, BCUnavailable) as error:
             if not is_document:
                 raise

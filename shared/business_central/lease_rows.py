@@ -34,12 +34,11 @@ _PREFIX: Final = "slot-"
 class SlotRows:
     """The five rows of one identity, as one instance sees and changes them. Holds no state, so it is thread-safe."""
 
-    def __init__(self, table: Table, partition: str, *, instance: str, lease: timedelta, now: Clock) -> None:
+    def __init__(self, table: Table, partition: str, *, instance: str, now: Clock) -> None:
         """Take the unguessable name of this `instance`: no two processes may share it."""
         self._table = table
         self._partition = partition
         self._instance = instance
-        self._lease = lease
         self._now = now
 
     def read(self) -> dict[int, Row]:
@@ -59,7 +58,7 @@ class SlotRows:
             return False
         return opens_at(row, lent=lent) <= now
 
-    def take(self, row: Row) -> Row | None:
+    def take(self, row: Row, lease: timedelta) -> Row | None:
         """Lease a free slot for one request; None when another was faster or the table too slow.
 
         Raises:
@@ -68,7 +67,7 @@ class SlotRows:
         now = self._now()
         wanted = row.with_values(
             owner=self._instance,
-            expires_at=now + self._lease,
+            expires_at=now + lease,
             due=RATE.spend(_time(row, "due"), now),
             wanted_by="",
             wanted_until=_LONG_AGO,

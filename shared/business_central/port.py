@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from shared.business_central.entities import STANDARD_ROUTE, Entity
 from shared.business_central.metadata import RouteFacts
@@ -27,6 +27,10 @@ class Intent(StrEnum):
 
     COMMITTED = "ReadOnly"
     CURRENT = "ReadWrite"
+
+
+#: How long a request may take, from its first byte to the last of its answer, where it has no limit of its own.
+WHOLE_S: Final = 120.0
 
 
 class TokenSource(Protocol):
@@ -77,10 +81,13 @@ class Reader(Protocol):
 class Budget(Protocol):
     """Business Central's limits for one identity, shared by all instances: 5 requests at once, 6,000 in 5 minutes."""
 
-    def slot(self, *, reserved: bool, or_reader: bool = False) -> AbstractContextManager[Slot]:
+    def slot(
+        self, *, reserved: bool, or_reader: bool = False, limit_s: float = WHOLE_S
+    ) -> AbstractContextManager[Slot]:
         """Hold one slot while the body runs; `reserved` (orders, notifications): the reserved slot, too.
 
-        `or_reader`: of the identity or of its reader, whichever comes free first.
+        `or_reader`: of the identity or of its reader, whichever comes free first. `limit_s`: how long the body takes at
+        most; should the process die, nobody else has the slot before it is over.
 
         Raises:
             BudgetExhausted: no slot came free in the waiting time.
@@ -100,7 +107,7 @@ class Company:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageAsk:
-    """What page to read. With a `link` only `rows` counts beside it, as the link repeats the rest."""
+    """What page to read. With a `link` only `rows` and `limit_s` count beside it, as the link repeats the rest."""
 
     company: str
     entity: Entity
@@ -111,6 +118,7 @@ class PageAsk:
     high: str = ""  # and lt
     order: str = ""  # property that the rows are sorted by; "": BC's own order
     rows: int = 2000
+    limit_s: float = WHOLE_S  # how long to wait for the whole answer
     skip: int = 0  # rows to leave out in front: only to get past one that can't be read
     link: str = ""
 

@@ -24,13 +24,13 @@ from threading import Condition
 from typing import Final
 
 from shared.business_central.lease_rows import MARK, SLOTS, SlotRows, opens_at
-from shared.business_central.port import Slot
+from shared.business_central.port import WHOLE_S, Slot
 from shared.clock import Clock, NewId
 from shared.errors import BudgetExhausted
 from shared.storage.table import Row, Table
 
 RESERVED_SLOT: Final = SLOTS - 1
-LEASE_S: Final = 130.0  # above the client's whole-request timeout of 120 s
+MARGIN_S: Final = 10.0  # by which a lease is longer than the request may take
 MAX_CLOSE_S: Final = 3600.0  # a longer Retry-After would be a mistake that stops the app for no reason
 FIRST_POLL_S: Final = 0.05
 LAST_POLL_S: Final = 0.5  # well below the life of a mark, so that a waiter comes back while its mark stands
@@ -65,7 +65,6 @@ class RequestBudget:
         jitter: Callable[[], float] = random.random,
         wait_s: float = 30.0,
         reserved_wait_s: float = 60.0,
-        lease_s: float = LEASE_S,
         patience_s: float = MAX_CLOSE_S,
         reader: str = "",
     ) -> None:
@@ -74,10 +73,8 @@ class RequestBudget:
         `patience_s`: how long at most where it is known that none opens, or where this process uses some and none has
         moved.
         """
-        instance, lease = new_id(), timedelta(seconds=lease_s)
-        self._rows = [
-            SlotRows(table, rows, instance=instance, lease=lease, now=now) for rows in (partition, reader) if rows
-        ]
+        instance = new_id()
+        self._rows = [SlotRows(table, rows, instance=instance, now=now) for rows in (partition, reader) if rows]
         self._now = now
         self._sleep = sleep
         self._jitter = jitter
@@ -101,17 +98,18 @@ class RequestBudget:
         self._releases = 0
 
     @contextmanager
-    def slot(self, *, reserved: bool, or_reader: bool = False) -> Iterator[Slot]:
+    def slot(self, *, reserved: bool, or_reader: bool = False, limit_s: float = WHOLE_S) -> Iterator[Slot]:
         """Hold one slot while the body makes one request; `reserved`: the reserved slot, too, before it is lent.
 
-        `or_reader`: of the identity or of its reader, as `Slot.is_readers` says.
+        `or_reader`: of the identity or of its reader, as `Slot.is_readers` says. `limit_s`: of the request.
         `Slot.close_for` shuts all its slots, as BC's Retry-After is meant for the identity, not for one connection.
 
         Raises:
             BudgetExhausted: no slot came free in the waiting time, or it is known that none will.
             StoreUnavailable: the table did not answer.
         """
-        index, row = self._acquire(_Work.RESERVED if reserved else _Work.PAGE if or_reader else _Work.COMMON)
+        work = _Work.RESERVED if reserved else _Work.PAGE if or_reader else _Work.COMMON
+        index, row = self._acquire(work, timedelta(seconds=limit_s + MARGIN_S))
         closings: list[datetime] = []
 
         def close_for(seconds: float) -> None:
@@ -131,18 +129,18 @@ class RequestBudget:
     def _of(self, index: int) -> SlotRows:
         return self._rows[index // SLOTS]
 
-    def _acquire(self, work: _Work) -> tuple[int, Row]:
+    def _acquire(self, work: _Work, lease: timedelta) -> tuple[int, Row]:
         line = self._lines[work]
         place = object()
         with self._changed:
             line.append(place)
         try:
-            return self._wait_for_slot(place, work)
+            return self._wait_for_slot(place, work, lease)
         finally:
             with self._changed:
                 line.remove(place)
 
-    def _wait_for_slot(self, place: object, work: _Work) -> tuple[int, Row]:
+    def _wait_for_slot(self, place: object, work: _Work, lease: timedelta) -> tuple[int, Row]:
         started = self._now()
         deadline = started + (self._reserved_wait if work is _Work.RESERVED else self._wait)
         mark_at = started
@@ -152,7 +150,7 @@ class RequestBudget:
                 releases = self._releases
                 free = sum(index not in self._in_use for index in self._allowed[work])
                 is_next = place in self._lines[work][:free]
-            taken = self._take_any(work) if is_next else None
+            taken = self._take_any(work, lease) if is_next else None
             if taken is not None:
                 return taken
             now = self._now()
@@ -181,13 +179,13 @@ class RequestBudget:
         if is_stuck or opens >= started + self._patience:
             raise BudgetExhausted("no request slot comes free for now, and other connections need this place")
 
-    def _take_any(self, work: _Work) -> tuple[int, Row] | None:
+    def _take_any(self, work: _Work, lease: timedelta) -> tuple[int, Row] | None:
         """Take a slot by what this process knows, else by what the table says now."""
         is_known = self._allowed[work][0] // SLOTS in self._seen  # else the reader's slots would wait for a rush
-        taken = self._take_known(work) if is_known else None
-        return self._take_known(work) if taken is None and self._look(work) else taken
+        taken = self._take_known(work, lease) if is_known else None
+        return self._take_known(work, lease) if taken is None and self._look(work) else taken
 
-    def _take_known(self, work: _Work) -> tuple[int, Row] | None:
+    def _take_known(self, work: _Work, lease: timedelta) -> tuple[int, Row] | None:
         """Take the first slot that looks free by what this process knows, and forget what proves out of date."""
         for index in self._allowed[work]:
             lent = _is_lent(index, work)
@@ -200,7 +198,7 @@ class RequestBudget:
                 self._in_use.add(index)
             taken: Row | None = None
             try:
-                taken = self._of(index).take(row)
+                taken = self._of(index).take(row, lease)
             finally:
                 if taken is None:
                     self._put_back(index, None, wake=False)

@@ -23,7 +23,7 @@ from urllib3.exceptions import HTTPError
 
 from shared.business_central import odata, retry
 from shared.business_central.deadline import bounded_session, ends_within
-from shared.business_central.port import Budget, Reader, Slot, TokenSource
+from shared.business_central.port import WHOLE_S, Budget, Reader, Slot, TokenSource
 from shared.business_central.transient import is_permission
 from shared.clock import new_id
 from shared.errors import BCDenied, BCError, BCRejected, BCThrottled, BCUnavailable, BudgetExhausted
@@ -35,7 +35,6 @@ log: Final = logging.getLogger(__name__)
 
 CONNECT_S: Final = 10.0
 READ_S: Final = 100.0  # between two bytes of an answer
-WHOLE_S: Final = 120.0  # a whole answer; below the lease of a slot
 #: Most bytes of an answer, decoded: eight times what a page is asked to have. Of an error only the words count.
 ANSWER_BYTES: Final = 64 << 20
 ERROR_BYTES: Final = 64 << 10
@@ -109,6 +108,7 @@ class _Request:
     body: str | None = None
     reserved: bool = False
     in_time: Callable[[], bool] = lambda: True
+    limit_s: float = WHOLE_S
 
     @property
     def path(self) -> str:
@@ -177,7 +177,9 @@ class Transport:
         request = _Request(method=method, url=url, body=body, headers=headers or {}, reserved=reserved, in_time=in_time)
         return self._until_taken(request, as_it_is, None, policy)
 
-    def fetch[T](self, url: str, take: Callable[[Answer], T], *, headers: Mapping[str, str]) -> T:
+    def fetch[T](
+        self, url: str, take: Callable[[Answer], T], *, headers: Mapping[str, str], limit_s: float = WHOLE_S
+    ) -> T:
         """Return what `take` makes of the answer to a read: by the reader, where its budget can serve first.
 
         Whatever the reader meets, an answer that `take` refuses too, the identity asks for the same at once; it repeats
@@ -187,7 +189,9 @@ class Transport:
             BCError: what the identity met, or the reader when there was no time left to ask again.
             TokenError, BudgetExhausted: as of `send`.
         """
-        return self._until_taken(_Request(method="GET", url=url, headers=headers), take, self._reader, retry.READ)
+        return self._until_taken(
+            _Request(method="GET", url=url, headers=headers, limit_s=limit_s), take, self._reader, retry.READ
+        )
 
     def _until_taken[T](
         self, request: _Request, take: Callable[[Answer], T], reader: Reader | None, policy: retry.RetryPolicy
@@ -241,7 +245,7 @@ class Transport:
         readers = reader.token() if reader else ""
         asked: Reader | None = None
         try:
-            with self._budget.slot(reserved=request.reserved, or_reader=bool(readers)) as slot:
+            with self._budget.slot(reserved=request.reserved, or_reader=bool(readers), limit_s=request.limit_s) as slot:
                 asked = reader if slot.is_readers else None
                 answer = self._answer(request, readers if asked else token, slot)
             taken = take(answer)
@@ -267,14 +271,14 @@ class Transport:
         raise error
 
     def _exchange(self, request: _Request, token: str) -> tuple[int, Mapping[str, str], deque[bytes]]:
-        deadline = self._monotonic() + WHOLE_S
+        deadline = self._monotonic() + request.limit_s
         ours = {
             "Accept": "application/json", "Accept-Language": LANGUAGE, "User-Agent": USER_AGENT,
             "client-request-id": self._request_id(),
         }  # fmt: skip
         try:
             with (
-                ends_within(WHOLE_S),
+                ends_within(request.limit_s),
                 self._session().request(
                     request.method,
                     request.url,
@@ -287,13 +291,13 @@ class Transport:
                     stream=True,
                 ) as response,
             ):
-                return response.status_code, response.headers, self._read(response, deadline)
+                return response.status_code, response.headers, self._read(request, response, deadline)
         except _UNREADABLE as error:
             if self._monotonic() >= deadline:
-                raise _too_slow() from error
+                raise _too_slow(request) from error
             raise BCUnavailable(f"no answer: {type(error).__name__}", code="network") from error
 
-    def _read(self, response: requests.Response, deadline: float) -> deque[bytes]:
+    def _read(self, request: _Request, response: requests.Response, deadline: float) -> deque[bytes]:
         """Read an answer within its limits; of an error the rest is left unread."""
         most = ANSWER_BYTES if response.status_code < 300 else ERROR_BYTES
         chunks: deque[bytes] = deque()
@@ -302,7 +306,7 @@ class Transport:
             chunks.append(chunk)
             size += len(chunk)
             if self._monotonic() > deadline:
-                raise _too_slow()
+                raise _too_slow(request)
             if size >= most:
                 if response.status_code < 300:
                     raise BCUnavailable(f"the answer has more than {most} bytes", code=retry.TOO_LARGE)
@@ -324,8 +328,8 @@ class Transport:
         return session
 
 
-def _too_slow() -> BCUnavailable:
-    return BCUnavailable(f"the answer took longer than {WHOLE_S:.0f} s", code=retry.TIMEOUT)
+def _too_slow(request: _Request) -> BCUnavailable:
+    return BCUnavailable(f"the answer took longer than {request.limit_s:.0f} s", code=retry.TIMEOUT)
 
 
 def as_it_is(answer: Answer) -> Answer:

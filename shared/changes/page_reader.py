@@ -24,6 +24,9 @@ from shared.settings import MAX_PAGE_ROWS
 
 #: Fewest rows asked for after time-outs.
 MIN_ROWS: Final = 50
+#: How long a page is waited for before fewer rows are asked for, which may take the whole time of a request. Far longer
+#: than a page takes, as rows become fewer from SLOW_S on; the slot of a worker that dies meanwhile stays shut for it.
+PAGE_S: Final = 45.0
 #: How many times BC_PAGE_ROWS a page may grow to while BC answers quickly, and where growing ends for memory's sake:
 #: some six pages are at hand at once, of which the host holds copies while it writes them.
 MOST_GROWTH: Final = 4
@@ -115,10 +118,11 @@ def read_page(ctx: Context, job: PageJob) -> Reading:
 
 def _answer(ctx: Context, ask: PageAsk, most_rows: int) -> tuple[PageAnswer, int]:
     """Return the answer, and the page size not to go beyond: after a time-out that of the smaller page that worked."""
+    is_least = ask.rows <= MIN_ROWS
     try:
-        return ctx.bc.page(ask), most_rows
+        return ctx.bc.page(ask if is_least else replace(ask, limit_s=PAGE_S)), most_rows
     except BCUnavailable as error:
-        if ask.rows <= MIN_ROWS or error.status not in {0, 408, 504}:
+        if is_least or error.status not in {0, 408, 504}:
             raise
     rows = max(MIN_ROWS, ask.rows // 4)
     return ctx.bc.page(replace(ask, rows=rows)), rows

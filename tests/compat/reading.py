@@ -483,7 +483,7 @@ def connection_meaning(held: Recorded) -> Meaning:
 def _slots(held: Recorded, after_s: float) -> SlotRows:
     """The request slots as another process sees them then."""
     table, now = held.tables.table("BcConnections"), held.at + timedelta(seconds=after_s)
-    return SlotRows(table, held.connection, instance="new", lease=timedelta(seconds=130), now=lambda: now)
+    return SlotRows(table, held.connection, instance="new", now=lambda: now)
 
 
 def _may_refresh(held: Recorded, after_s: float) -> bool:

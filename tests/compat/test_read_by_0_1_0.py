@@ -246,7 +246,7 @@ def test_webhooks_and_request_slots_are_one_lists(world: World, old: OldRelease)
     read = old.context.webhooks.load(COMPANY, "items")
     assert {name: pair for name, pair in shared_members(note, read).items() if pair[0] != pair[1]} == {}
     table, lease = world.tables.table(TABLE_CONNECTIONS), timedelta(seconds=130)
-    ours = SlotRows(table, "p", instance="new", lease=lease, now=lambda: AT)
-    assert ours.take(ours.read()[2]) is not None
+    ours = SlotRows(table, "p", instance="new", now=lambda: AT)
+    assert ours.take(ours.read()[2], lease) is not None
     theirs = module("bc.slot_rows").SlotRows(OldTable(table), "p", instance="old", lease=lease, now=lambda: AT)
     assert [number for number, row in theirs.read().items() if theirs.is_free(row)] == [0, 1, 3, 4]

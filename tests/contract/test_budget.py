@@ -13,8 +13,8 @@ from threading import Event, Lock, Thread, current_thread
 import pytest
 
 from shared.business_central.lease_rows import BURST, MAX_TAKING
-from shared.business_central.port import Slot
-from shared.business_central.request_budget import LAST_POLL_S, LEASE_S, RESERVED_SLOT, RequestBudget
+from shared.business_central.port import WHOLE_S, Slot
+from shared.business_central.request_budget import LAST_POLL_S, MARGIN_S, RESERVED_SLOT, RequestBudget
 from shared.errors import BudgetExhausted, StoreUnavailable
 from shared.storage.table import Change, Row, Table
 from tests.conftest import FixedClock
@@ -22,6 +22,7 @@ from tests.support.memory_storage import MemoryTable, MemoryTables
 
 type OpenTables = Callable[[], Callable[[str], Table]]
 
+LEASE_S = WHOLE_S + MARGIN_S
 CONNECTION = "tenant.production"
 READER = "budget|tenant|reader|app"
 _ids = count(1)
@@ -335,6 +336,19 @@ def test_the_slots_of_a_dead_instance_come_back(open_tables: OpenTables, table_n
             pass
     with alive.slot(reserved=False):
         assert timedelta(seconds=LEASE_S) <= clock() - started < timedelta(seconds=LEASE_S + 2)
+
+
+def test_a_lease_is_as_long_as_its_request_may_take(
+    open_tables: OpenTables, table_name: str, clock: FixedClock
+) -> None:
+    """The slots of a process that died come back as soon as what it asked for must have ended, not as for any other."""
+    dead, alive = (virtual(open_tables()(table_name), clock, clock.advance, reserved_wait_s=600) for _ in range(2))
+    started = clock()
+    abandoned = [dead.slot(reserved=False, limit_s=45.0) for _ in range(5)]
+    for slot in abandoned:
+        slot.__enter__()
+    with alive.slot(reserved=True):
+        assert timedelta(seconds=45 + MARGIN_S) <= clock() - started < timedelta(seconds=45 + MARGIN_S + 2)
 
 
 def test_a_holder_that_overstayed_frees_nobody_elses_slot(

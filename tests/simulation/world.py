@@ -20,7 +20,7 @@ from business_central_emulator import BusinessCentral, HandshakeAnswer, VirtualC
 from shared import resource_names, triggers
 from shared.business_central.client import BusinessCentralClient
 from shared.business_central.entities import Entity
-from shared.business_central.port import Budget, Slot
+from shared.business_central.port import WHOLE_S, Budget, Slot
 from shared.business_central.transport import Transport
 from shared.connections.companies import Companies
 from shared.connections.company_names import CompanyNames
@@ -85,8 +85,8 @@ class _Unlimited:
     point: Callable[[str], None]
 
     @contextmanager
-    def slot(self, *, reserved: bool, or_reader: bool = False) -> Iterator[Slot]:
-        del reserved, or_reader
+    def slot(self, *, reserved: bool, or_reader: bool = False, limit_s: float = WHOLE_S) -> Iterator[Slot]:
+        del reserved, or_reader, limit_s
         self.point("before slot")
         yield Slot(close_for=lambda _: None)
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
 
-from shared.business_central.port import Slot
+from shared.business_central.port import WHOLE_S, Slot
 
 
 @dataclass
@@ -19,7 +19,7 @@ class UnlimitedBudget:
     _lock: Lock = field(default_factory=Lock)
 
     @contextmanager
-    def slot(self, *, reserved: bool, or_reader: bool = False) -> Iterator[Slot]:
+    def slot(self, *, reserved: bool, or_reader: bool = False, limit_s: float = WHOLE_S) -> Iterator[Slot]:
         """Hold a slot while the body runs; the reader's where it may be."""
         with self._lock:
             self.taken.append(reserved)

@@ -24,9 +24,7 @@ class Slots:
         self.clock = FixedClock(AT)
         self.tables = MemoryTables()
         self.table = self.tables.table("BcConnections")
-        self.mine, self.other = (
-            SlotRows(self.table, "p", instance=name, lease=LEASE, now=self.clock) for name in ("mine", "other")
-        )
+        self.mine, self.other = (SlotRows(self.table, "p", instance=name, now=self.clock) for name in ("mine", "other"))
 
     def row(self, index: int = 0) -> Row:
         """A slot as it stands."""
@@ -52,7 +50,7 @@ def test_the_bound_of_business_central_is_shared_by_five_slots() -> None:
 
 def test_a_slot_that_was_never_used_is_a_row_without_etag(slots: Slots) -> None:
     """Those of the table are shown as they stand, and no other rows."""
-    taken = slots.mine.take(slots.row(3))
+    taken = slots.mine.take(slots.row(3), LEASE)
     slots.table.upsert(Row(partition="p", key="slot"))
     slots.table.upsert(Row(partition="p", key="slow"))
     found = slots.other.read()
@@ -102,7 +100,7 @@ def test_a_slot_opens_when_both_its_rate_and_its_closing_let_it(values: dict[str
 def test_a_slot_is_leased_for_one_request_and_its_mark_is_used_up(slots: Slots) -> None:
     """The next request is due an interval later."""
     slots.store(wanted_by="mine", wanted_until=AT + SECOND, due=AT - SECOND, closed_until=AT)
-    taken = slots.mine.take(slots.row())
+    taken = slots.mine.take(slots.row(), LEASE)
     assert taken == slots.row()
     assert taken is not None
     assert dict(taken.values) == {
@@ -116,15 +114,15 @@ def test_of_two_who_take_a_slot_one_gets_it(slots: Slots) -> None:
     for index in (0, 0):
         seen = slots.row(index)
         slots.clock.advance(200)
-        assert slots.mine.take(seen) is not None
-        assert slots.other.take(seen) is None
+        assert slots.mine.take(seen, LEASE) is not None
+        assert slots.other.take(seen, LEASE) is None
 
 
 @pytest.mark.parametrize(("seconds", "is_taken"), [(5, True), (5.001, False)])
 def test_a_taking_that_took_too_long_is_given_back(slots: Slots, seconds: float, is_taken: bool) -> None:
     """Its lease might end before the request does."""
     slots.tables.after = lambda name: slots.clock.advance(seconds)
-    taken = slots.mine.take(slots.row())
+    taken = slots.mine.take(slots.row(), LEASE)
     slots.tables.after = None
     assert (taken is not None) is is_taken
     assert slots.row().text("owner") == ("mine" if is_taken else "")
@@ -140,7 +138,7 @@ def test_a_slot_is_given_back_and_shut_if_business_central_asked_for_it(
     slots: Slots, closed: datetime, asked: datetime | None, until: datetime
 ) -> None:
     """Never opened sooner than it was."""
-    taken = slots.mine.take(slots.store(closed_until=closed))
+    taken = slots.mine.take(slots.store(closed_until=closed), LEASE)
     assert taken is not None
     freed = slots.mine.free(taken, closed_until=asked)
     assert freed == slots.row()
@@ -150,13 +148,13 @@ def test_a_slot_is_given_back_and_shut_if_business_central_asked_for_it(
 
 def test_a_slot_that_another_took_over_is_left_to_it(slots: Slots) -> None:
     """Also where it is seen only at the second look; one that was marked meanwhile is given back all the same."""
-    taken = slots.mine.take(slots.row())
+    taken = slots.mine.take(slots.row(), LEASE)
     assert taken is not None
     slots.clock.advance(10)
     assert slots.other.mark(slots.row()) is not None
     assert slots.mine.free(taken) is not None
     assert slots.row().text("wanted_by") == "other"
-    mine = slots.mine.take(slots.store(owner=""))
+    mine = slots.mine.take(slots.store(owner=""), LEASE)
     assert mine is not None
     slots.store(owner="other")
     assert slots.mine.free(mine) is None
@@ -184,7 +182,7 @@ def failing(times: int, error: Exception) -> Callable[[str], None]:
 )  # fmt: skip
 def test_giving_back_never_fails(slots: Slots, times: int, error: Exception, is_given_back: bool) -> None:
     """A second time past an outage, eight times past others; then the lease runs out by itself."""
-    taken = slots.mine.take(slots.row())
+    taken = slots.mine.take(slots.row(), LEASE)
     assert taken is not None
     slots.tables.before = failing(times, error)
     assert (slots.mine.free(taken) is not None) is is_given_back

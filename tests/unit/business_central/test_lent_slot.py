@@ -35,7 +35,7 @@ def test_who_may_take_a_slot(clock: FixedClock, held: dict[str, str | float], ow
         name: value if isinstance(value, str) else clock() + timedelta(seconds=value) for name, value in held.items()
     }
     row = Row(partition="p", key="slot-4", values=values)
-    slots = SlotRows(MemoryTables().table("T"), "p", instance="me", lease=timedelta(seconds=130), now=clock)
+    slots = SlotRows(MemoryTables().table("T"), "p", instance="me", now=clock)
     assert (slots.is_free(row), slots.is_free(row, lent=True)) == (own, lent)
 
 
@@ -49,10 +49,8 @@ def test_a_lent_slot_opens_when_half_of_its_burst_is_there(clock: FixedClock) ->
 def test_a_mark_is_renewed_by_its_instance_alone(clock: FixedClock) -> None:
     """It lasts for as long as the request that holds the slot, in halves of its life; two waiters mark two slots."""
     table = MemoryTables().table("T")
-    holder, mine, others = (
-        SlotRows(table, "p", instance=name, lease=timedelta(seconds=130), now=clock) for name in ("a", "b", "c")
-    )
-    held = holder.take(holder.read()[4])
+    holder, mine, others = (SlotRows(table, "p", instance=name, now=clock) for name in ("a", "b", "c"))
+    held = holder.take(holder.read()[4], timedelta(seconds=130))
     assert held is not None
     marked = mine.mark(held)
     assert marked is not None

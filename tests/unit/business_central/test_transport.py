@@ -18,8 +18,9 @@ import requests
 from shared.business_central import retry
 from shared.business_central import transport as transport_module
 from shared.business_central.lease_rows import MAX_TAKING
-from shared.business_central.request_budget import LEASE_S
-from shared.business_central.transport import CONNECT_S, PAUSE_S, READ_S, WHOLE_S, Transport
+from shared.business_central.port import WHOLE_S
+from shared.business_central.request_budget import MARGIN_S
+from shared.business_central.transport import CONNECT_S, PAUSE_S, READ_S, Transport
 from shared.errors import BCDenied, BCError, BCRejected, BCThrottled, BCUnavailable
 from shared.version import VERSION
 from tests.support.fakes_budget import UnlimitedBudget
@@ -438,13 +439,12 @@ DRIPS = {
 
 
 @pytest.mark.parametrize("parts", DRIPS.values(), ids=DRIPS)
-def test_an_answer_that_drips_over_a_socket_ends_in_time(parts: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_drips_over_a_socket_ends_in_time(parts: list[bytes]) -> None:
     """Wherever the bytes dawdle, the request ends at its limit and so never outlives its lease (P10)."""
-    monkeypatch.setattr(transport_module, "WHOLE_S", 0.6)
     server = Slow(*parts, pause_s=0.2)
     began = time.monotonic()
     with pytest.raises(BCUnavailable) as caught:
-        over_a_socket(server).send("GET", server.url + "/x")
+        over_a_socket(server).fetch(server.url + "/x", lambda answer: answer.body, headers={}, limit_s=0.6)
     assert caught.value.code == retry.TIMEOUT
     assert time.monotonic() - began < 1.5
 
@@ -519,4 +519,4 @@ def test_every_call_says_who_calls_and_in_which_language() -> None:
 
 def test_a_request_ends_before_its_lease() -> None:
     """A slot that took longer to take than MAX_TAKING is given back, so what is left of a lease covers the request."""
-    assert WHOLE_S + MAX_TAKING.total_seconds() < LEASE_S
+    assert MAX_TAKING.total_seconds() < MARGIN_S

@@ -10,7 +10,12 @@ from business_central_emulator import FaultKind, Response
 from business_central_emulator.data.clock import EMPTY_DATETIME
 from business_central_emulator.server.exchange import Request
 
+from shared.business_central.client import BusinessCentralClient
+from shared.business_central.port import WHOLE_S, PageAnswer, PageAsk
+from shared.business_central.retry import TIMEOUT
 from shared.changes import plan_runs
+from shared.changes.page_reader import MIN_ROWS, PAGE_S
+from shared.errors import BCUnavailable
 from shared.resource_names import QUEUE_EVENTS, QUEUE_PAGES
 from tests.simulation.world import World
 from tests.support.page_world import (
@@ -287,6 +292,32 @@ def test_an_entity_that_is_slow_in_large_pages_times_out_once_a_run() -> None:
     run(world, "pull_items")
     assert len(announced(world)) == 6000
     assert [size for size in asked if size > 500] == [2000]
+
+
+@pytest.mark.parametrize(
+    ("rows", "waits"),
+    [(400, [(400, PAGE_S), (100, WHOLE_S), (100, PAGE_S)]), (MIN_ROWS, [(MIN_ROWS, WHOLE_S)])],
+)
+def test_fewer_rows_are_asked_for_long_before_a_request_must_end(
+    rows: int, waits: list[tuple[int, float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slot stays shut for as long as a page may take; the smaller page, and the smallest, may take all the time."""
+    world = world_of(rows, BC_PULL_ITEM_VARIANTS="false")
+    world.bc.bulk_items(3 * rows)
+    made = len(world.bc.table("items"))
+    asked: list[tuple[int, float]] = []
+    page = BusinessCentralClient.page
+
+    def noting(client: BusinessCentralClient, ask: PageAsk) -> PageAnswer:
+        asked.append((ask.rows, ask.limit_s))
+        if asked == [(400, PAGE_S)]:
+            raise BCUnavailable("it took too long", code=TIMEOUT)
+        return page(client, ask)
+
+    monkeypatch.setattr(BusinessCentralClient, "page", noting)
+    run(world, "pull_items")
+    assert asked[: len(waits)] == waits
+    assert len(announced(world)) == made
 
 
 @pytest.mark.parametrize("how", ["500", "dialog"])

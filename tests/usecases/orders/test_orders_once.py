@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from shared.business_central.port import Slot
+from shared.business_central.port import WHOLE_S, Slot
 from shared.orders import resume
 from shared.orders.next_step import PATIENCE, SETTLE
 from shared.orders.order_store import LEASE_S
@@ -267,7 +267,7 @@ def test_a_worker_that_is_frozen_before_its_post_leaves_does_not_send_it(shop: S
     frozen: list[datetime] = []
 
     @contextmanager
-    def slot(*, reserved: bool, or_reader: bool = False) -> Iterator[Slot]:
+    def slot(*, reserved: bool, or_reader: bool = False, limit_s: float = WHOLE_S) -> Iterator[Slot]:
         if reserved and not frozen and shop.status() == "posting":
             frozen.append(shop.world.clock.now())
             for _ in range(8):
