@@ -54,11 +54,10 @@ class _Read:
 
     what: Literal["records", "expanded", "ids"]
     order: str  # the property that rows are sorted by
-    growth: int = 1  # how many times BC_PAGE_ROWS its pages may grow to
 
 
 _READS: Final[dict[tuple[Mode, Phase], _Read]] = {
-    ("full", "records"): _Read("records", _SORT, MOST_GROWTH),
+    ("full", "records"): _Read("records", _SORT),
     ("delta", "records"): _Read("records", MODIFIED),
     ("delta", "expanded"): _Read("expanded", MODIFIED),
     ("list", "records"): _Read("ids", _SORT),
@@ -217,14 +216,14 @@ def page_ask(ctx: Context, job: PageJob) -> PageAsk:
 
 
 def _next_rows(ctx: Context, job: PageJob, answer: PageAnswer, most_rows: int) -> int:
-    """Return the size of the next page: smaller when BC labours; in a full pull larger while it is quick."""
-    read, rows = _read_of(job), job.cursor.rows or ctx.settings.page_rows
-    if not answer.page.next_link or read.what != "records":
+    """Return the size of the next page: smaller when BC labours, larger while it is quick."""
+    rows = job.cursor.rows or ctx.settings.page_rows
+    if not answer.page.next_link or _read_of(job).what != "records":
         return 0
     rows = min(rows, most_rows or rows)
     if answer.took_s > SLOW_S:
         return min(rows, max(MIN_ROWS, rows // 2))
-    most = ctx.settings.page_rows * (read.growth if answer.took_s < QUICK_S else 1)
+    most = ctx.settings.page_rows * (MOST_GROWTH if answer.took_s < QUICK_S else 1)
     if answer.size:
         most = min(most, max(ctx.settings.page_rows, rows * PAGE_BYTES // answer.size))
     return min(MAX_PAGE_ROWS, most, rows * MOST_GROWTH, most_rows or MAX_PAGE_ROWS)

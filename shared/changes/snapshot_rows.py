@@ -12,7 +12,7 @@ from typing import Final
 
 from shared.changes.ledger_rules import SnapshotEntry
 from shared.storage.keys import after, row_key
-from shared.storage.packed_ids import ID_BYTES, cut, holds, pack_id, unpack_ids
+from shared.storage.packed_ids import ID_BYTES, cut, entry_of, pack_id, unpack_ids
 from shared.storage.table import Row, Table, Upsert
 
 BUCKETS: Final = 256
@@ -101,10 +101,9 @@ class SnapshotRows:
         found: dict[str, SnapshotEntry] = {}
         for bucket in [""] if len(wanted) >= _WHOLE else wanted:
             for row in self._rows(number, bucket):
-                packed = row.data("ids")
-                hits = [key for key in wanted.get(row.key.split("|")[2], ()) if holds(packed, key)]
-                entries = _unsettled(row) if hits else {}
-                found |= {key: entries.get(key, SnapshotEntry()) for key in hits}
+                ids, unsettled = row.data("ids"), row.data("open")
+                hits = [key for key in wanted.get(row.key.split("|")[2], ()) if entry_of(ids, key)]
+                found |= {key: _entry(entry_of(unsettled, key, _UNSETTLED)) for key in hits}
         return found
 
     def drop(self, number: int) -> None:
@@ -119,8 +118,10 @@ class SnapshotRows:
 
 
 def _unsettled(row: Row) -> dict[str, SnapshotEntry]:
-    entries = {}
-    for packed in cut(row.data("open"), _UNSETTLED):
-        (key,) = unpack_ids(packed)
-        entries[key] = SnapshotEntry(packed[ID_BYTES:-1], draft=packed[-1:] == b"D")
-    return entries
+    packed = cut(row.data("open"), _UNSETTLED)
+    return {key: _entry(one) for one in packed for key in unpack_ids(one)}
+
+
+def _entry(packed: bytes) -> SnapshotEntry:
+    """Return what the bytes of an invoice say that may still be posted; of none, that it is settled."""
+    return SnapshotEntry(packed[ID_BYTES:-1], draft=packed[-1:] == b"D")

@@ -41,13 +41,16 @@ def cut(packed: bytes, size: int) -> list[bytes]:
     return [packed[at : at + size] for at in range(0, len(packed) - size + 1, size)]
 
 
-def holds(packed: bytes, key: str) -> bool:
-    """Return whether a GUID is among the packed ones; a match across two of them is none."""
+def entry_of(packed: bytes, key: str, size: int = ID_BYTES) -> bytes:
+    """Return that of the entries of `size` bytes which begins with a GUID, b"" if none does.
+
+    A match across two entries is none.
+    """
     wanted = pack_id(key)
     at = packed.find(wanted)
-    while at >= 0 and at % ID_BYTES:
+    while at >= 0 and at % size:
         at = packed.find(wanted, at + 1)
-    return at >= 0
+    return packed[at : at + size] if at >= 0 else b""
 
 
 def spread(name: str, packed: bytes) -> dict[str, Value]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.storage.packed_ids import cut, gather, holds, pack_id, pack_ids, spread, unpack_ids
+from shared.storage.packed_ids import cut, entry_of, gather, pack_id, pack_ids, spread, unpack_ids
 from shared.storage.table import Row
 
 ONE = "00000000-0000-0000-0000-000000000001"
@@ -53,7 +53,15 @@ ONES = "ff" * 16
 )
 def test_an_id_is_found_only_where_one_begins(packed: str, key: str, is_there: bool) -> None:
     """A match across two of them is none."""
-    assert holds(bytes.fromhex(packed), key) is is_there
+    assert entry_of(bytes.fromhex(packed), key) == (pack_id(key) if is_there else b"")
+
+
+def test_an_entry_is_found_by_its_id() -> None:
+    """With what stands behind the id; not where an entry that is larger than an id holds one by chance."""
+    first, second = pack_id(ONE) + b"D" * 9, pack_id(TWO) + b"O" * 9
+    assert entry_of(first + second, TWO, 25) == second
+    assert entry_of(first + second, ZERO, 25) == b""
+    assert entry_of(b"x" * 9 + pack_id(TWO) + first, TWO, 25) == b""
 
 
 @pytest.mark.parametrize(
