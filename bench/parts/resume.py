@@ -12,12 +12,14 @@ from bench.options import Options
 from bench.parts.pull import ours
 from bench.world import Truth, World
 from shared.business_central.request_budget import MARGIN_S
-from shared.changes.page_reader import PAGE_S
+from shared.changes.page_reader import MOST_GROWTH, PAGE_S
 from shared.changes.plan_runs import PARTITIONS
 from shared.clock import format_time, utc_now
 
 #: Pages of an undisturbed pull after which it is killed.
 SHARE = 0.4
+#: Of the delta: a first one, and those that are as large as pages grow.
+DELTA_PAGES = 6
 #: Between the times of the records that a delta reads.
 STEP_S = 0.0001
 #: The last records of a killed host may come with its messages, ten minutes later.
@@ -38,9 +40,10 @@ def run(options: Options) -> dict[str, Any]:
         world.forget_pull()
         host = _killed(world, _kill_host, truth, pages)
         since = format_time(utc_now())
-        time.sleep(rows * 20 * STEP_S + 1)  # the last of them bears the time of now
-        world.bc("items/bulk", count=20 * rows, stepMs=STEP_S * 1000)
-        delta = _killed(world, _kill_worker, world.truth(changed_since=since), 20)
+        count = rows + (DELTA_PAGES - 1) * MOST_GROWTH * rows
+        time.sleep(count * STEP_S + 1)  # the last of them bears the time of now
+        world.bc("items/bulk", count=count, stepMs=STEP_S * 1000)
+        delta = _killed(world, _kill_worker, world.truth(changed_since=since), DELTA_PAGES)
     return {
         "calm_seconds": calm["seconds"],
         "calm_requests": calm["requests"],
