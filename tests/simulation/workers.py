@@ -12,7 +12,8 @@ from tests.simulation.world import Crash, World
 _MOST_NESTED: Final = 3
 #: How long a worker sleeps: shorter and longer than the host hides its message, an order's lease and a late commit.
 _STALLS_S: Final = (20.0, 120.0, 240.0, 900.0, 2400.0)
-#: A known limit (README): a post that leaves when its process wakes again, after the last look at the clock.
+#: A known limit (README): a post that leaves when its process wakes again, after the last look at the clock. Nobody
+#: sleeps while one waits there, either: the clock is the same for all.
 _NEVER_FROZEN: Final = "before POST salesOrders"
 
 
@@ -26,7 +27,7 @@ class Workers:
         self._plan = plan
         self._rolls = rolls
         self._counts = counts
-        self._nested = 0
+        self._waiting: list[str] = []  # where those wait meanwhile whom others have interrupted
         self.on = False
         self.crash_at = ""  # a point at which the next worker dies, whatever the chances
         self.crashed_at: Counter[str] = Counter()
@@ -48,9 +49,9 @@ class Workers:
             raise Crash(point, whole=whole)
         if roll < 1.0:
             self._weather.strike(point)
-        if self._nested >= _MOST_NESTED or self._world.sending:
+        if len(self._waiting) >= _MOST_NESTED or self._world.sending:
             return
-        if self._rolls.random() < self._plan.stall_p and point != _NEVER_FROZEN:
+        if self._rolls.random() < self._plan.stall_p and _NEVER_FROZEN not in {point, *self._waiting}:
             self._stall(point)
         elif self._rolls.random() < self._plan.nest_p:
             self._others(point)
@@ -80,11 +81,11 @@ class Workers:
 
     def _others(self, point: str) -> None:
         self._counts["interleaved"] += 1
-        self._nested += 1
+        self._waiting.append(point)
         self._world.note(f"others work at {point}")
         try:
             for _ in range(self._rolls.randint(1, 3)):
                 self._rolls.choice(self.meanwhile)()
         finally:
-            self._nested -= 1
+            self._waiting.pop()
             self._world.note(f"back to {point}")
