@@ -64,12 +64,27 @@ class _BoundedResponse(HTTPResponse):
         self.fp = io.BufferedReader(_BoundedReads(self.fp.detach(), sock))
 
 
+def _check_time() -> None:
+    """Raise where the time was over before a request could be sent, as a look-up of the name took so long."""
+    ends_at = getattr(_current, "ends_at", None)
+    if ends_at is not None and monotonic() >= ends_at:
+        raise TimeoutError("to connect took too long")
+
+
 class _Connection(HTTPConnection):
     response_class = _BoundedResponse
+
+    def connect(self) -> None:
+        super().connect()
+        _check_time()
 
 
 class _SecureConnection(HTTPSConnection):
     response_class = _BoundedResponse
+
+    def connect(self) -> None:
+        super().connect()
+        _check_time()
 
 
 class _Pool(HTTPConnectionPool):

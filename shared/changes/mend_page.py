@@ -89,7 +89,8 @@ def _read_place(ctx: Context, job: PageJob, place: Broken, found: _Found) -> Non
 def _pages(ctx: Context, job: PageJob, place: Broken, sort: str) -> Iterator[tuple[Reading, str]]:
     """Yield the pages that reach over a place, each with the sort value to go on from; "" when it is done."""
     part = Slice(low=place.low, high=place.high) if place.mode == "full" else Slice(since=place.low)
-    page = replace(job, mode=place.mode, phase=place.phase, slice=part, cursor=Cursor(rows=GROUP))
+    cursor = Cursor(rows=GROUP, most_rows=ctx.settings.page_rows)  # what all pages hold is remembered in one row
+    page = replace(job, mode=place.mode, phase=place.phase, slice=part, cursor=cursor)
     for number in range(1, _MOST_PAGES + 1):
         reading = read_page(ctx, page)
         if not reading.more or _ends(reading, place, sort):

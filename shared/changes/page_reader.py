@@ -24,8 +24,9 @@ from shared.settings import MAX_PAGE_ROWS
 
 #: Fewest rows asked for after time-outs.
 MIN_ROWS: Final = 50
-#: How long a page is waited for before fewer rows are asked for, which may take the whole time of a request. Far longer
-#: than a page takes, as rows become fewer from SLOW_S on; the slot of a worker that dies meanwhile stays shut for it.
+#: How long to wait for a page that is larger than BC_PAGE_ROWS: pages grow only while they take less than QUICK_S. The
+#: slot of a worker that dies stays shut for it; any other request may take its whole time, as Business Central goes on
+#: with what it is no longer waited for.
 PAGE_S: Final = 45.0
 #: How many times BC_PAGE_ROWS a page may grow to while BC answers quickly, and where growing ends for memory's sake:
 #: some six pages are at hand at once, of which the host holds copies while it writes them.
@@ -97,7 +98,7 @@ def read_page(ctx: Context, job: PageJob) -> Reading:
     """
     cursor = job.cursor
     try:
-        answer, most_rows = _answer(ctx, page_ask(ctx, job), cursor.most_rows)
+        answer, most_rows = _answer(ctx, page_ask(ctx, job), cursor)
     except (BCRejected, BCUnavailable) as error:
         return _read_otherwise(ctx, job, error)
     page = answer.page
@@ -115,15 +116,15 @@ def read_page(ctx: Context, job: PageJob) -> Reading:
     )  # fmt: skip
 
 
-def _answer(ctx: Context, ask: PageAsk, most_rows: int) -> tuple[PageAnswer, int]:
+def _answer(ctx: Context, ask: PageAsk, cursor: Cursor) -> tuple[PageAnswer, int]:
     """Return the answer, and the page size not to go beyond: after a time-out that of the smaller page that worked."""
-    is_least = ask.rows <= MIN_ROWS
+    was_quick = cursor.rows > ctx.settings.page_rows
     try:
-        return ctx.bc.page(ask if is_least else replace(ask, limit_s=PAGE_S)), most_rows
+        return ctx.bc.page(replace(ask, limit_s=PAGE_S) if was_quick else ask), cursor.most_rows
     except BCUnavailable as error:
-        if is_least or error.status not in {0, 408, 504}:
+        if ask.rows <= MIN_ROWS or error.status not in {0, 408, 504}:
             raise
-    rows = max(MIN_ROWS, ask.rows // 4)
+    rows = max(MIN_ROWS, ask.rows // 4, min(ask.rows, 2 * _served_again(cursor)))
     return ctx.bc.page(replace(ask, rows=rows)), rows
 
 
@@ -143,7 +144,7 @@ def _read_otherwise(ctx: Context, job: PageJob, cause: BCRejected | BCUnavailabl
     found = _first_of(read_singly(ctx, job, ask, cause), job.cursor.most_rows)
     return Reading(
         found.records, "", found.more, _no_later(found.served_at, ctx.now()), found.lost, found.passed,
-        rows=job.cursor.rows, most_rows=job.cursor.most_rows,
+        rows=min(job.cursor.rows, ctx.settings.page_rows), most_rows=job.cursor.most_rows,
     )  # fmt: skip
 
 
@@ -206,13 +207,18 @@ def page_ask(ctx: Context, job: PageJob) -> PageAsk:
     if cursor.last and not cursor.link:
         since, low = (cursor.last, low) if read.order == MODIFIED else (since, cursor.last)
     rows = LIST_ROWS if read.what == "ids" else cursor.rows or ctx.settings.page_rows
-    again = 0 if cursor.link else len(cursor.done)  # the rows at the last value are served once more
-    most = max(cursor.most_rows, 2 * again) if cursor.most_rows else LIST_ROWS  # a page of these alone leads nowhere
+    again = _served_again(cursor)
+    most = max(cursor.most_rows, 2 * again) if cursor.most_rows else LIST_ROWS
     return PageAsk(
         company=job.company, entity=entity, what=read.what, expanded=bool(entity.expand), since=parse_time(since),
         low="" if read.what == "expanded" else low, high="" if read.what == "expanded" else part.high, order=read.order,
         rows=min(rows + again, most, LIST_ROWS), link=cursor.link,
     )  # fmt: skip
+
+
+def _served_again(cursor: Cursor) -> int:
+    """Return how many rows are served once more, those at the last value; a page of these alone leads nowhere."""
+    return 0 if cursor.link else len(cursor.done)
 
 
 def _next_rows(ctx: Context, job: PageJob, answer: PageAnswer, most_rows: int) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import requests
+from urllib3.connection import HTTPConnection
 
 from shared.business_central import retry
 from shared.business_central import transport as transport_module
@@ -447,6 +448,21 @@ def test_an_answer_that_drips_over_a_socket_ends_in_time(parts: list[bytes]) -> 
         over_a_socket(server).fetch(server.url + "/x", lambda answer: answer.body, headers={}, limit_s=0.6)
     assert caught.value.code == retry.TIMEOUT
     assert time.monotonic() - began < 1.5
+
+
+def test_a_request_whose_time_went_with_connecting_does_not_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name server that dawdles is not bounded by time-outs; the lease is over by then (P10)."""
+    server = Slow(OK + b"Content-Length: 2\r\n\r\n{}", pause_s=0)
+    connect = HTTPConnection.connect
+
+    def late(self: HTTPConnection) -> None:
+        connect(self)
+        time.sleep(0.3)
+
+    monkeypatch.setattr(HTTPConnection, "connect", late)
+    with pytest.raises(BCUnavailable):
+        over_a_socket(server).fetch(server.url + "/x", lambda answer: answer.body, headers={}, limit_s=0.2)
+    assert server.heard == b""
 
 
 def test_netrc_and_cookies_have_no_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

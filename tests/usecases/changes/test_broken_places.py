@@ -5,7 +5,6 @@ from datetime import timedelta
 import pytest
 from business_central_emulator.data.record import Record
 
-from shared.changes import page_reader
 from shared.changes.broken_records import Broken, BrokenList
 from shared.errors import StoreUnavailable
 from tests.simulation.world import World
@@ -29,9 +28,8 @@ def old_items(count: int, rows: int) -> tuple[World, list[Record]]:
     return world, made
 
 
-def broken_changes(monkeypatch: pytest.MonkeyPatch, count: int) -> tuple[World, list[Record]]:
-    """A world whose delta has met many new items, all broken; its pages stay small."""
-    monkeypatch.setattr(page_reader, "MOST_GROWTH", 1)
+def broken_changes(count: int) -> tuple[World, list[Record]]:
+    """A world whose delta has met many new items, all broken."""
     world = world_of(rows=100, BC_TRIGGERS="items", BC_PULL_ITEM_VARIANTS="false")
     world.clock.advance(3600)
     made: list[Record] = []
@@ -71,7 +69,7 @@ def test_a_place_that_begins_with_a_row_that_was_read_is_not_done_with_it() -> N
 
 def test_what_is_left_of_a_place_is_stored_before_the_place_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Storage fails between the two; nobody would read the rest."""
-    world, made = broken_changes(monkeypatch, 700)
+    world, made = broken_changes(700)
     world.bc.faults.broken.clear()
     real, failures = BrokenList._put, [StoreUnavailable("no answer")]
 
@@ -86,9 +84,9 @@ def test_what_is_left_of_a_place_is_stored_before_the_place_goes(monkeypatch: py
     assert announced(world, "item.pulled") == pulled(made)
 
 
-def test_one_that_stays_broken_hides_nothing_of_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_stays_broken_hides_nothing_of_its_place() -> None:
     """Six hundred and ninety-nine heal."""
-    world, made = broken_changes(monkeypatch, 700)
+    world, made = broken_changes(700)
     world.bc.faults.broken = {made[5].id: "dialog"}
     later(world, 8)
     assert announced(world, "item.pulled") == pulled(made[:5] + made[6:])

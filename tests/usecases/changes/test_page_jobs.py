@@ -3,18 +3,20 @@
 import json
 import logging
 import re
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from business_central_emulator import FaultKind, Response
 from business_central_emulator.data.clock import EMPTY_DATETIME
+from business_central_emulator.data.record import Record
 from business_central_emulator.server.exchange import Request
 
 from shared.business_central.client import BusinessCentralClient
 from shared.business_central.port import WHOLE_S, PageAnswer, PageAsk
 from shared.business_central.retry import TIMEOUT
 from shared.changes import plan_runs
-from shared.changes.page_reader import MIN_ROWS, PAGE_S
+from shared.changes.page_reader import PAGE_S
 from shared.errors import BCUnavailable
 from shared.resource_names import QUEUE_EVENTS, QUEUE_PAGES
 from tests.simulation.world import World
@@ -294,30 +296,65 @@ def test_an_entity_that_is_slow_in_large_pages_times_out_once_a_run() -> None:
     assert [size for size in asked if size > 500] == [2000]
 
 
-@pytest.mark.parametrize(
-    ("rows", "waits"),
-    [(400, [(400, PAGE_S), (100, WHOLE_S), (100, PAGE_S)]), (MIN_ROWS, [(MIN_ROWS, WHOLE_S)])],
-)
-def test_fewer_rows_are_asked_for_long_before_a_request_must_end(
-    rows: int, waits: list[tuple[int, float]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A slot stays shut for as long as a page may take; the smaller page, and the smallest, may take all the time."""
-    world = world_of(rows, BC_PULL_ITEM_VARIANTS="false")
-    world.bc.bulk_items(3 * rows)
+def test_only_a_page_that_grew_is_waited_for_less_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It grew as pages were quick; any other may take the whole time of a request, and so may what follows it."""
+    world = world_of(400, BC_PULL_ITEM_VARIANTS="false")
+    world.bc.bulk_items(6000)
     made = len(world.bc.table("items"))
     asked: list[tuple[int, float]] = []
     page = BusinessCentralClient.page
 
     def noting(client: BusinessCentralClient, ask: PageAsk) -> PageAnswer:
         asked.append((ask.rows, ask.limit_s))
-        if asked == [(400, PAGE_S)]:
+        if len(asked) == 2:
             raise BCUnavailable("it took too long", code=TIMEOUT)
         return page(client, ask)
 
     monkeypatch.setattr(BusinessCentralClient, "page", noting)
     run(world, "pull_items")
-    assert asked[: len(waits)] == waits
+    assert asked[:3] == [(400, WHOLE_S), (1601, PAGE_S), (400, WHOLE_S)]
+    assert {limit_s for rows, limit_s in asked[3:] if rows <= 401} == {WHOLE_S}
     assert len(announced(world)) == made
+
+
+def test_a_smaller_page_holds_more_than_the_rows_that_are_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two hundred rows of one time are served once more in the page behind them, after a time-out, too."""
+    world = world_of(600, BC_PULL_ITEM_VARIANTS="false", BC_TRIGGERS="items")
+    run(world, "pull_items")
+    made: list[Record] = []
+    for count in [*[1] * 400, 200, *[1] * 600]:
+        world.clock.advance(timedelta(milliseconds=10))
+        made += items(world, count)
+    page = BusinessCentralClient.page
+
+    def slow(client: BusinessCentralClient, ask: PageAsk) -> PageAnswer:
+        answer = page(client, ask)
+        if len(answer.page.records) > 700:
+            raise BCUnavailable("it took too long", code=TIMEOUT)
+        return replace(answer, took_s=20.0)
+
+    monkeypatch.setattr(BusinessCentralClient, "page", slow)
+    for _ in range(2):
+        world.clock.advance(timedelta(minutes=15))
+        run(world, "pull_items")
+    assert announced(world, "item.pulled") == pulled(made)
+
+
+def test_a_broken_record_is_not_met_in_ever_larger_pages() -> None:
+    """Each page that can't be served is read a hundred rows far; what grew before is small then."""
+    world = world_of(400, BC_PULL_ITEM_VARIANTS="false", BC_TRIGGERS="items")
+    run(world, "pull_items")
+    made: list[Record] = []
+    for _ in range(400):
+        world.clock.advance(timedelta(milliseconds=10))
+        made += items(world, 10)
+    world.bc.faults.broken[made[3500].id] = "dialog"
+    asked: list[int] = []
+    note_page_sizes(world, asked)
+    world.clock.advance(timedelta(minutes=15))
+    run(world, "pull_items")
+    assert announced(world, "item.pulled") == pulled([one for one in made if one is not made[3500]])
+    assert 1 < sum(size > 1000 for size in asked) <= 8
 
 
 @pytest.mark.parametrize("how", ["500", "dialog"])
