@@ -11,6 +11,7 @@ from typing import Any
 from bench.options import Options
 from bench.parts.pull import ours
 from bench.world import Truth, World
+from shared.business_central.port import WHOLE_S
 from shared.business_central.request_budget import MARGIN_S
 from shared.changes.page_reader import MOST_GROWTH, PAGE_S
 from shared.changes.plan_runs import PARTITIONS
@@ -49,6 +50,7 @@ def run(options: Options) -> dict[str, Any]:
         "calm_requests": calm["requests"],
         "partitions": PARTITIONS,
         "slot_lease_s": PAGE_S + MARGIN_S,
+        "other_lease_s": WHOLE_S + MARGIN_S,
         "killed": {"worker": worker, "worker_delta": delta, "host": host},
     }
 
