@@ -206,8 +206,9 @@ def _resume(numbers: Numbers) -> list[str]:
         SIGKILL when 40 % of the pages are done, with the platform's own times: a dead worker's messages come back after
         30 s, a killed host's after ten minutes, and a new host starts at once. A page that nobody moves is put again by
         the timer of every minute; what comes back later finds it done. The request slots that the dead process held
-        stay shut for {numbers["slot_lease_s"]:.0f} s where pages had grown, as here, for {numbers["other_lease_s"]:.0f} s
-        otherwise, as Business Central may still be working for it, and nothing says that it is not: a full pull holds them all, a delta one. Seconds since the kill; an undisturbed full pull takes
+        stay shut for {numbers["slot_lease_s"]:.0f} s where pages had grown, as here, and for
+        {numbers["other_lease_s"]:.0f} s otherwise, as Business Central may still be working for it, and nothing says
+        that it is not: a full pull holds them all, a delta one. Seconds since the kill; an undisturbed full pull takes
         {numbers["calm_seconds"]:.1f} s. Each of its {numbers["partitions"]} partitions may read one page again. All
         records arrived, none under two ids: {_yes(all(one["verified"] for one in killed.values()))}.
     """
