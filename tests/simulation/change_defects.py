@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from business_central_emulator import Fault, FaultKind
 
-from shared.business_central import client
+from shared.business_central import client, environment_api
 from shared.business_central.port import Intent
 from shared.changes import cloud_events, ledger_rules, notification_job, page_reader, snapshot_page
 from shared.changes.broken_records import BrokenList
@@ -30,7 +30,8 @@ _SLOW_PAGES: Final = {"page_rows": 3, "actions": 120, "latency_s": 2.0, "env": {
 
 
 def _reads_uncommitted() -> list[Patch]:
-    return [(client, "Intent", SimpleNamespace(CURRENT=Intent.CURRENT, COMMITTED=Intent.CURRENT))]
+    read = SimpleNamespace(CURRENT=Intent.CURRENT, COMMITTED=Intent.CURRENT)
+    return [(module, "Intent", read) for module in (client, environment_api)]
 
 
 def _companies_from_a_replica() -> list[Patch]:

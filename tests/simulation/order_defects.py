@@ -218,7 +218,7 @@ ORDER_DEFECTS: Final = (
            {**_ORDERS, "orders": 80, "fault": _fault(FaultKind.TIMEOUT_BEFORE, probability=0.4),
             "more_faults": (_HALF_AN_HOUR,)}),
     Defect("hold kept", "an order with an outcome holds nothing back", _hold_kept, _WITH_CLERKS),
-    Defect("before forgotten", "what bore the number before is not the order", _before_forgotten, _WITH_CLERKS),
+    Defect("before forgotten", "what bore the number before is not the order", _before_forgotten, _STRANGERS),
     Defect("transient is final", "a 4xx that passes is waited out", _transient_is_final,
            {**_ORDERS, "fault": _fault(FaultKind.TRANSIENT)}),
     Defect("doubt forgotten", "a lost answer may be an order", _doubt_forgotten, _IN_DOUBT),
