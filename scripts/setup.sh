@@ -136,7 +136,7 @@ search_path() {
 use_settings_of_pip() {
   [ -n "${SSL_CERT_FILE:-}" ] || [ -z "${PIP_CERT:-}" ] || export SSL_CERT_FILE="$PIP_CERT"
   [ -z "${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-}" ] || return 0
-  index=${PIP_INDEX_URL:-$(find_any_python && "$FOUND" -m pip config get global.index-url 2>/dev/null || true)}
+  index=${PIP_INDEX_URL:-$(find_any_python && "$FOUND" -m pip config get global.index_url 2>/dev/null || true)}
   [ -z "$index" ] || export UV_DEFAULT_INDEX="$index"
 }
 

@@ -28,8 +28,12 @@ def run(options: Options) -> dict[str, Any]:
         write_takes(world, options.order_write_s)
         loop_s = _loop(world, order, options.order_samples)
         batch_s = _batch(world, order, options.order_batch)
-        ours = {"generated": _ours(world, order, options.orders, generated_key)}
-    kinds = {"given": (options.order_write_s, _given_key), "quick": (options.quick_write_s, generated_key)}
+    kinds = {
+        "generated": (options.order_write_s, generated_key),
+        "given": (options.order_write_s, _given_key),
+        "quick": (options.quick_write_s, generated_key),
+    }
+    ours: dict[str, dict[str, Any]] = {}
     for name, (write_s, key_of) in kinds.items():
         with World("orders") as world:
             write_takes(world, write_s)

@@ -32,6 +32,17 @@ def ends_within(seconds: float) -> Iterator[None]:
         _current.ends_at = None
 
 
+def _left_s() -> float | None:
+    """Return what is left for this thread's request, None where it has no limit. Raises TimeoutError at its end."""
+    ends_at = getattr(_current, "ends_at", None)
+    if ends_at is None:
+        return None
+    left_s: float = ends_at - monotonic()
+    if left_s <= 0:
+        raise TimeoutError("the request took too long")
+    return left_s
+
+
 class _BoundedReads(io.RawIOBase):
     """The bytes of a socket, each read of which waits at most for what is left."""
 
@@ -44,11 +55,8 @@ class _BoundedReads(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        ends_at = getattr(_current, "ends_at", None)
-        if ends_at is not None:
-            left_s = ends_at - monotonic()
-            if left_s <= 0:
-                raise TimeoutError("the answer took too long")
+        left_s = _left_s()
+        if left_s is not None:
             self._sock.settimeout(left_s if self._patience_s is None else min(left_s, self._patience_s))
         count: int | None = self._raw.readinto(buffer)
         return count
@@ -64,27 +72,16 @@ class _BoundedResponse(HTTPResponse):
         self.fp = io.BufferedReader(_BoundedReads(self.fp.detach(), sock))
 
 
-def _check_time() -> None:
-    """Raise where the time was over before a request could be sent, as a look-up of the name took so long."""
-    ends_at = getattr(_current, "ends_at", None)
-    if ends_at is not None and monotonic() >= ends_at:
-        raise TimeoutError("to connect took too long")
-
-
 class _Connection(HTTPConnection):
     response_class = _BoundedResponse
 
     def connect(self) -> None:
         super().connect()
-        _check_time()
+        _left_s()  # else a request would leave after its time, as no time-out bounds the look-up of a name
 
 
-class _SecureConnection(HTTPSConnection):
-    response_class = _BoundedResponse
-
-    def connect(self) -> None:
-        super().connect()
-        _check_time()
+class _SecureConnection(_Connection, HTTPSConnection):
+    """The same over TLS."""
 
 
 class _Pool(HTTPConnectionPool):
